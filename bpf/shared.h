@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * shared.h - what the kernel programs and the library write for each other; private to both
+ *
+ * Fixed-width names only: a skeleton or another compiler must see the same bytes. Everything here
+ * lives in maps: ks_control and ks_cpus are mmapped arrays, ks_const is frozen read-only data.
+ */
+#ifndef KS_SHARED_H
+#define KS_SHARED_H
+
+#ifndef __bpf__
+#include <stdint.h>
+#endif
+
+#define KS_BPF_PROBES 16 /* probe numbers with a slot: 0 to 15 */
+#define KS_BPF_PARAMS 4  /* settings of its own that a probe may have in the kernel */
+#define KS_BPF_RINGS 16  /* rings at most; a CPU writes to ring cpu % n_rings */
+
+/* How a program run ended. Each run ends in exactly one. The order is that of struct ks_stats_self. */
+enum ks_bpf_outcome {
+	KS_FILTERED,
+	KS_SAMPLED_OUT,
+	KS_THROTTLED,
+	KS_AGGREGATED,
+	KS_OPENED,
+	KS_SUBMITTED,
+	KS_LOST_RING_FULL,
+	KS_LOST_RING_LOCKED,
+	KS_LOST_MAP_FULL,
+	KS_UNMATCHED,
+	KS_AMBIGUOUS,
+	KS_MALFORMED,
+	KS_OUTCOMES
+};
+
+/* One probe on one CPU. Two cache lines. */
+struct ks_bpf_ledger {
+	uint64_t outcome[KS_OUTCOMES]; /*   0 */
+	uint64_t kernel_ns;            /*  96 of measured runs, times 256 */
+	uint64_t bucket;               /* 104 record limit where kernels cannot share one (ks_buckets) */
+	uint64_t turn;                 /* 112 runs, plain and approximate: picks the runs to measure */
+	uint64_t reserved;             /* 120 */
+};                                     /* 128 */
+
+/* Value of ks_cpus[cpu], mmapped */
+struct ks_bpf_cpu {
+	uint32_t lost;         /*  0 records lost on this CPU, all probes: what each record copies */
+	uint32_t reserved[15]; /*  4 */
+	struct ks_bpf_ledger probe[KS_BPF_PROBES]; /* 64 */
+};                                                 /* 2112 */
+
+/* Bits of ks_bpf_settings.flags */
+enum ks_bpf_want {
+	KS_WANT_EVENTS = 1 << 0,
+	KS_WANT_STATS = 1 << 1,
+	KS_WANT_CGROUP = 1 << 2,
+	KS_WANT_COMM = 1 << 3,
+};
+
+/* Settings of one probe, one generation. All zero is inert: each run ends in KS_FILTERED. */
+struct ks_bpf_settings {
+	uint32_t generation;           /*  0 1 to 255; 0: inert */
+	uint32_t flags;                /*  4 ks_bpf_want */
+	uint32_t sample_every;         /*  8 0: no record */
+	uint32_t reserved;             /* 12 */
+	uint64_t record_ns;            /* 16 time that one record costs the bucket; 0: no limit */
+	uint64_t burst_ns;             /* 24 depth of the bucket */
+	uint64_t param[KS_BPF_PARAMS]; /* 32 ks_param ids from 32 up, in that order */
+};                                     /* 64 */
+
+enum ks_bpf_scope_flag {
+	KS_SCOPE_HAS_COMM = 1 << 0,
+	KS_SCOPE_HAS_EXCLUDE = 1 << 1,
+};
+
+/* All process ids of a scope, those in the map ks_pids too, are numbers of the caller's namespace. */
+struct ks_bpf_scope {
+	uint32_t kind;       /*  0 ks_scope_kind of kernelsight.h */
+	uint32_t self;       /*  4 the host */
+	uint32_t flags;      /*  8 ks_bpf_scope_flag */
+	uint32_t also;       /* 12 a child of ks_selftest(), always in scope; its records are flagged */
+	uint64_t comm[2];    /* 16 padded with zeros */
+	uint64_t exclude[2]; /* 32 */
+	uint64_t reserved[2]; /* 48 */
+};                            /* 64 */
+
+/*
+ * The one value of ks_control, mmapped. Programs read an index once a run and use that slot; the
+ * library fills the other slot and then flips the index. Before a slot is filled again it waits for
+ * a grace period, if the last flip was not long ago, so that no run sees a mix.
+ */
+struct ks_bpf_control {
+	uint32_t scope_index;                /*   0 */
+	uint32_t reserved[15];               /*   4 */
+	uint32_t index[KS_BPF_PROBES];       /*  64 */
+	struct ks_bpf_scope scope[2];        /* 128 */
+	struct ks_bpf_settings settings[KS_BPF_PROBES][2]; /* 256 */
+};                                                         /* 2304 */
+
+/* ks_const: facts of this kernel and this handle, frozen at load; the verifier drops dead branches. */
+struct ks_bpf_const {
+	uint32_t ring;         /*  0 1: ring buffers, 0: perf buffers */
+	uint32_t task_storage; /*  4 */
+	uint32_t atomic_fetch; /*  8 compare-and-exchange (5.12) */
+	uint32_t rdonly_cast;  /* 12 bpf_rdonly_cast (6.2) */
+	uint32_t own_guard;    /* 16 a typed program never nests in itself (6.1): plain increments */
+	uint32_t pid_level;    /* 20 level of the caller's pid namespace, 0: the first one */
+	uint32_t memcg_v1;     /* 24 the memory controller is on cgroup v1 */
+	uint32_t n_rings;      /* 28 */
+	uint32_t exit_has_group_dead; /* 32 sched_process_exit(task, bool group_dead): 6.16 */
+	uint32_t nr_fadvise64;        /* 36 system call numbers of this architecture */
+	uint32_t reserved[2];         /* 40 */
+};                                    /* 48 */
+
+/*
+ * A histogram on one CPU, base 2^(1/4). buckets[i + 1] is bucket i of struct ks_hist: buckets[0]
+ * counts v = 1.
+ */
+#define KS_HIST_BUCKETS 257
+
+struct ks_bpf_hist {
+	uint64_t sum;                      /*  0 */
+	uint64_t zeros;                    /*  8 */
+	uint64_t buckets[KS_HIST_BUCKETS]; /* 16 */
+};                                         /* 2072 */
+
+/*
+ * Statistics of one probe on one CPU: values of the mmapped array <probe>_stats[cpu]. The members
+ * are those of the probe's struct ks_stats_..., in the same order: each counter as itself, each
+ * struct ks_hist as struct ks_bpf_hist. Aligned, so that no two CPUs share a cache line.
+ */
+struct ks_bpf_stats_proc {
+	uint64_t processes;
+	uint64_t threads;
+	uint64_t execs;
+	uint64_t process_exits;
+	uint64_t thread_exits;
+	uint64_t failed;
+	uint64_t killed;
+	struct ks_bpf_hist lifetime_ns;
+} __attribute__((aligned(64)));
+
+struct ks_bpf_stats_fadvise {
+	uint64_t calls[7];
+	uint64_t ok[7];
+	uint64_t errors[4];
+	uint64_t dropped_pages;
+} __attribute__((aligned(64)));
+
+#endif

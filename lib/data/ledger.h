@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* ledger.h - do the books balance */
+#ifndef KS_LEDGER_H
+#define KS_LEDGER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../source/source.h"
+
+/* Sum of all outcomes: what `fired` is defined as. */
+uint64_t ks__ledger_fired(const struct ks__book *book);
+
+void ks__ledger_add(struct ks__book *sum, const struct ks__book *book);
+
+/*
+ * Records: submitted = delivered + discarded + in_flight; `slack` records may still be between two
+ * of them (0 for a probe at rest). 0, or -KS_EBALANCE and a sentence that names the line and the
+ * difference.
+ */
+int ks__ledger_check(const char *probe, const struct ks__book *book, uint64_t slack, char *why,
+		     size_t size);
+
+/* Fills the members of a row that a book knows. */
+void ks__ledger_row(const struct ks__book *book, struct ks_stats_self *row);
+
+#endif

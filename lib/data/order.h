@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * order.h - KS_OPEN_ORDERED: records of several rings, merged by time
+ *
+ * A bounded heap of copies. Records are held until the watermark has passed their time; a record
+ * that comes when a later one is out already, or that has to make room, is given out all the same
+ * and flagged KS_FLAG_LATE.
+ */
+#ifndef KS_ORDER_H
+#define KS_ORDER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <kernelsight/events.h>
+
+struct ks__order;
+
+/* Room for about `bytes` of records. NULL: no memory. */
+struct ks__order *ks__order_new(size_t bytes);
+void ks__order_free(struct ks__order *order);
+
+/* Copy a record in. 0, or -ENOSPC: take some out first. */
+int ks__order_put(struct ks__order *order, const struct ks_event *ev);
+
+/*
+ * The earliest record, if its time is at or before the watermark (UINT64_MAX: any), else NULL. Valid
+ * until the next call. Equal times come out in the order in which they were put in.
+ */
+const struct ks_event *ks__order_take(struct ks__order *order, uint64_t watermark_ns);
+
+/* Time of the earliest record, or UINT64_MAX. */
+uint64_t ks__order_next_ns(const struct ks__order *order);
+size_t ks__order_count(const struct ks__order *order);
+
+#endif

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * ks.h - the handle, as the layers of the library see it
+ *
+ * Locks: `lock` guards everything that changes probes and scope. The consumer and readers never
+ * take it: what they look at are atomics and maps that live as long as the handle.
+ */
+#ifndef KS_H
+#define KS_H
+
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <kernelsight/kernelsight.h>
+#include <kernelsight/schema.h>
+
+#include "source/source.h"
+
+#define KS__SOURCES_MAX 4
+#define KS__ERRORS 16
+
+/* Outlives ks_close() while readers hold it. */
+struct ks__core {
+	atomic_int refs;
+	atomic_int closed;
+	uint32_t *cookie; /* a page that fork wipes: 0 there says that this is a child */
+	struct ks *ks;
+};
+
+/* A probe in a handle. */
+struct ks__slot {
+	const struct ks__probe *probe;
+	atomic_uint state;              /* ks_probe_state */
+	_Atomic(struct ks__source *) source; /* in use, or NULL */
+	_Atomic uint64_t valid;
+	_Atomic uint64_t since_ns;      /* first enable, 0: never */
+	atomic_uint was_on;             /* bit per source index: has counted at some time */
+	uint32_t variant;
+	uint64_t changed_ns;
+	_Atomic uint64_t last_ns;
+	struct ks__settings set;
+	char reason[256];
+};
+
+struct ks__error {
+	int32_t tid;
+	char text[400];
+};
+
+struct ks {
+	struct ks__core *core;
+	pthread_mutex_t lock;
+	struct ks_open_opts opts; /* texts are copies */
+	int epoll_fd, wake_fd, timer_fd;
+	int proc_fd, sys_fd; /* directories proc_path and sys_path, O_PATH; -1 if they cannot be opened */
+
+	struct ks__source *sources[KS__SOURCES_MAX]; /* best first, NULL-ended */
+	struct ks__slot slots[KS__PROBES_MAX];       /* by probe id; probe NULL: none */
+	struct ks__scope scope;
+
+	atomic_int consumer;    /* tid inside a consumer function, 0: none */
+	atomic_int in_callback; /* tid inside an event callback, 0: none */
+	int closing;            /* ks_close() was called in a callback */
+	struct ks__order *order; /* KS_OPEN_ORDERED */
+	_Atomic uint64_t user_ns, wakeups;
+	uint64_t deadline_ns;   /* what the timer is set to, 0: off */
+
+	pthread_mutex_t error_lock;
+	struct ks__error errors[KS__ERRORS];
+	unsigned error_next;
+};
+
+/* ---- lib/api/error.c: the only way to say what went wrong -------------------------------------- */
+
+/* Keeps the sentence for ks_last_error(), logs it, returns code. */
+int ks__fail(struct ks *ks, int code, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+void ks__log(struct ks *ks, int level, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* ---- lib/api/handle.c ---------------------------------------------------------------------------- */
+
+uint64_t ks__now(void); /* CLOCK_MONOTONIC, ns */
+uint64_t ks__cpu_now(void); /* CPU time of the calling thread, ns */
+int ks__forked(const struct ks__core *core);
+/* Copies bytes of known size out of and into structs that begin with size_t size. */
+int ks__opts_in(void *mine, size_t known, const void *theirs);
+int ks__opts_out(void *theirs, const void *mine, size_t known);
+
+#endif
