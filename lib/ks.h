@@ -55,6 +55,7 @@ struct ks {
 	pthread_mutex_t lock;
 	struct ks_open_opts opts; /* texts are copies */
 	int epoll_fd, wake_fd, timer_fd;
+	uint32_t n_cpus; /* possible ones */
 	int proc_fd, sys_fd; /* directories proc_path and sys_path, O_PATH; -1 if they cannot be opened */
 
 	struct ks__source *sources[KS__SOURCES_MAX]; /* best first, NULL-ended */
@@ -65,8 +66,10 @@ struct ks {
 	atomic_int in_callback; /* tid inside an event callback, 0: none */
 	int closing;            /* ks_close() was called in a callback */
 	struct ks__order *order; /* KS_OPEN_ORDERED */
+	atomic_uint held[KS__PROBES_MAX]; /* records inside `order`, by probe */
 	_Atomic uint64_t user_ns, wakeups;
-	uint64_t deadline_ns;   /* what the timer is set to, 0: off */
+	int rested;             /* consumer only: nothing was read since the sources were told to rest */
+	uint64_t deadline_ns;   /* consumer only: what the timer is set to, 0: off */
 
 	pthread_mutex_t error_lock;
 	struct ks__error errors[KS__ERRORS];

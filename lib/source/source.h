@@ -116,7 +116,11 @@ struct ks__source_ops {
 	 * per_cpu 0: one row, else one a CPU. Any thread, in parallel with everything.
 	 */
 	int (*read)(struct ks__source *s, uint32_t probe, struct ks__rows *rows, int per_cpu);
-	int (*book)(struct ks__source *s, uint32_t probe, struct ks__book *ret);
+	/*
+	 * idle 1: the caller is the consumer, outside drain and rest: in_flight is counted by walking
+	 * the rings; 0: it is left 0.
+	 */
+	int (*book)(struct ks__source *s, uint32_t probe, int idle, struct ks__book *ret);
 
 	/*
 	 * For ks_explain(): an object each for programs (name, hook, id, bytes, runs, run time) and maps
