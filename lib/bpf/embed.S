@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The kernel programs as constant bytes: const unsigned char ks__bpf_object[]; const size_t ks__bpf_object_size; */
+	.section .rodata
+	.balign 8
+	.global ks__bpf_object
+	.hidden ks__bpf_object
+	.type ks__bpf_object, %object
+ks__bpf_object:
+	.incbin KS_OBJECT
+	.size ks__bpf_object, . - ks__bpf_object
+0:
+	.balign 8
+	.global ks__bpf_object_size
+	.hidden ks__bpf_object_size
+	.type ks__bpf_object_size, %object
+	.size ks__bpf_object_size, 8
+ks__bpf_object_size:
+	.quad 0b - ks__bpf_object
+
+	.section .note.GNU-stack,"",%progbits
