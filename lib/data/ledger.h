@@ -6,7 +6,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "../source/source.h"
+#include <kernelsight/events.h>
+
+#define KS__OUTCOMES 12 /* members of struct ks_stats_self that add up to `fired` */
+
+/* What a source knows of a probe's ledger; see struct ks_stats_self. */
+struct ks__book {
+	uint64_t outcome[KS__OUTCOMES]; /* order of struct ks_stats_self, from filtered on */
+	uint64_t delivered, discarded, in_flight;
+	uint64_t missed;
+	int missed_known;
+	uint64_t kernel_ns;
+	uint32_t programs;
+};
 
 /* Sum of all outcomes: what `fired` is defined as. */
 uint64_t ks__ledger_fired(const struct ks__book *book);

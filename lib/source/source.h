@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "../data/ledger.h"
 #include "../probes/probe.h"
 
 struct ks;
@@ -48,16 +49,6 @@ struct ks__scope {
 	int32_t *pids;
 	int has_comm, has_exclude;
 	char comm[16], exclude[16];
-};
-
-/* The source's part of a probe's ledger; see struct ks_stats_self. */
-struct ks__book {
-	uint64_t outcome[12];  /* order of struct ks_stats_self, from filtered on */
-	uint64_t delivered, discarded, in_flight;
-	uint64_t missed;
-	int missed_known;
-	uint64_t kernel_ns;
-	uint32_t programs;
 };
 
 struct ks__source; /* each source begins with one */
