@@ -2,9 +2,9 @@
 /*
  * order.h - KS_OPEN_ORDERED: records of several rings, merged by time
  *
- * A bounded heap of copies. Records are held until the watermark has passed their time; a record
- * that comes when a later one is out already, or that has to make room, is given out all the same
- * and flagged KS_FLAG_LATE.
+ * A bounded heap of copies. Records are held until the watermark has passed their time, or until
+ * room is needed. A record that comes when a later one is out already is the next to be given out,
+ * flagged KS_FLAG_LATE; all others come out in order of their times.
  */
 #ifndef KS_ORDER_H
 #define KS_ORDER_H
@@ -16,11 +16,14 @@
 
 struct ks__order;
 
-/* Room for about `bytes` of records. NULL: no memory. */
+/* Room for `bytes` of records and their bookkeeping, one record at least. NULL: no memory. */
 struct ks__order *ks__order_new(size_t bytes);
 void ks__order_free(struct ks__order *order);
 
-/* Copy a record in. 0, or -ENOSPC: take some out first. */
+/*
+ * Copy a record in, whose size is a multiple of 8 up to KS_RECORD_MAX. 0, or -ENOSPC: take some out
+ * first. Never -ENOSPC when empty.
+ */
 int ks__order_put(struct ks__order *order, const struct ks_event *ev);
 
 /*

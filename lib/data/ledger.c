@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* ledger.c - do the books balance */
+#include "ledger.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <kernelsight/kernelsight.h>
+
+/* A book's outcomes are the members of a row from `filtered` on. */
+#define OUTCOMES_AT offsetof(struct ks_stats_self, filtered)
+#define SUBMITTED ((offsetof(struct ks_stats_self, submitted) - OUTCOMES_AT) / sizeof(uint64_t))
+
+_Static_assert(offsetof(struct ks_stats_self, delivered) - OUTCOMES_AT ==
+		       KS__OUTCOMES * sizeof(uint64_t),
+	       "a book and a row have the same outcomes");
+
+uint64_t ks__ledger_fired(const struct ks__book *book)
+{
+	uint64_t fired = 0;
+	unsigned i;
+
+	for (i = 0; i < KS__OUTCOMES; i++)
+		fired += book->outcome[i];
+	return fired;
+}
+
+void ks__ledger_add(struct ks__book *sum, const struct ks__book *book)
+{
+	unsigned i;
+
+	for (i = 0; i < KS__OUTCOMES; i++)
+		sum->outcome[i] += book->outcome[i];
+	sum->delivered += book->delivered;
+	sum->discarded += book->discarded;
+	sum->in_flight += book->in_flight;
+	sum->missed += book->missed;
+	sum->missed_known = sum->missed_known && book->missed_known;
+	sum->kernel_ns += book->kernel_ns;
+	sum->programs += book->programs;
+}
+
+int ks__ledger_check(const char *probe, const struct ks__book *book, uint64_t slack, char *why,
+		     size_t size)
+{
+	uint64_t submitted = book->outcome[SUBMITTED];
+	uint64_t found = book->delivered + book->discarded + book->in_flight;
+	uint64_t difference = submitted > found ? submitted - found : found - submitted;
+
+	if (difference <= slack)
+		return 0;
+	snprintf(why, size,
+		 "%s: submitted (%" PRIu64 ") is not delivered (%" PRIu64 ") + discarded (%" PRIu64
+		 ") + in_flight (%" PRIu64 "): %" PRIu64 " record%s too %s",
+		 probe, submitted, book->delivered, book->discarded, book->in_flight, difference,
+		 difference == 1 ? "" : "s", submitted > found ? "few" : "many");
+	return -KS_EBALANCE;
+}
+
+void ks__ledger_row(const struct ks__book *book, struct ks_stats_self *row)
+{
+	memcpy((char *)row + OUTCOMES_AT, book->outcome, sizeof(book->outcome));
+	row->fired = ks__ledger_fired(book);
+	row->delivered = book->delivered;
+	row->discarded = book->discarded;
+	row->in_flight = book->in_flight;
+	row->kernel_ns = book->kernel_ns;
+	row->programs = book->programs;
+	row->row.valid |= KS_HAS_SELF_COST;
+	if (book->missed_known) {
+		row->missed = book->missed;
+		row->row.valid |= KS_HAS_SELF_MISSED;
+	}
+}
