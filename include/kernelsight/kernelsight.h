@@ -542,7 +542,7 @@ KS_API double ks_hist_bound(int i);
  * ks_hist_quantile - the value below which a share q of the observations lies, within 9 %
  * @stats, @hist: a read and a histogram of one of its rows
  * @q: 0 to 1
- * Returns it in the histogram's unit, or a NaN if there are no buckets. Since: 0.1
+ * Returns it in the histogram's unit, or a NaN if nothing was observed. Since: 0.1
  */
 KS_API double ks_hist_quantile(const struct ks_stats *stats, const struct ks_hist *hist, double q);
 

@@ -5,6 +5,10 @@
  * Exporters, bindings and command lines walk it and know every probe without code of their own.
  * No handle, any thread. Each function fills the struct and returns 0; -ENOENT past the last or if
  * there is no such thing; -EINVAL if size is 0. Texts are constants of the library.
+ *
+ * Fields are what differs from struct to struct. The head, which does not, is not among them: of an
+ * event struct ks_event and `valid` (72 bytes), of a row struct ks_row (64 bytes). Members called
+ * reserved are not fields either.
  */
 #ifndef KERNELSIGHT_SCHEMA_H
 #define KERNELSIGHT_SCHEMA_H

@@ -23,8 +23,7 @@ struct ks__book {
 /* Sum of all outcomes: what `fired` is defined as. */
 uint64_t ks__ledger_fired(const struct ks__book *book);
 
-/* A sum starts as KS__BOOK_EMPTY: `missed` of a sum is known if that of each part is. */
-#define KS__BOOK_EMPTY ((struct ks__book){ .missed_known = 1 })
+/* `missed` of a sum is known if that of each part is: a sum starts with missed_known = 1. */
 void ks__ledger_add(struct ks__book *sum, const struct ks__book *book);
 
 /*

@@ -176,3 +176,8 @@ size_t ks__order_count(const struct ks__order *order)
 {
 	return order->count;
 }
+
+int ks__order_full(const struct ks__order *order)
+{
+	return order->live + SLOT_MAX > order->room;
+}

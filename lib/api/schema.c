@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* schema.c - what the probes' constants say, at run time; and the other calls without a handle */
+#include "schema.h"
+
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+#include "../data/hist.h"
+#include "../ks.h"
+
+/* ---- probes ----------------------------------------------------------------------------------- */
+
+/* KS_PROBE_SELF is always on and has nothing to set. */
+static int is_switchable(const struct ks__probe *probe)
+{
+	return probe->variants || probe->fallback;
+}
+
+static uint32_t groupings(const struct ks__probe *probe)
+{
+	if (!probe->stats)
+		return 0;
+	return KS_BY_TOTAL | (probe->id == KS_PROBE_SELF ? KS_BY_PROBE : KS_BY_CPU);
+}
+
+static uint32_t count_events(const struct ks__probe *probe)
+{
+	uint32_t n = 0;
+
+	while (probe->events && probe->events[n].name)
+		n++;
+	return n;
+}
+
+static uint32_t count_params(const struct ks__probe *probe)
+{
+	struct ks_param_desc param;
+	uint32_t n = 0;
+
+	while (ks__schema_param(probe, n, &param) == 0)
+		n++;
+	return n;
+}
+
+int ks_describe_probe(uint32_t index, struct ks_probe_desc *ret_probe)
+{
+	const struct ks__probe *const *probe = ks__probes;
+	struct ks_probe_desc desc;
+
+	while (*probe && index > 0) {
+		probe++;
+		index--;
+	}
+	if (!*probe)
+		return -ENOENT;
+	desc = (struct ks_probe_desc){
+		.probe = (*probe)->id,
+		.by = groupings(*probe),
+		.n_events = count_events(*probe),
+		.n_params = count_params(*probe),
+		.caps = (*probe)->caps,
+		.name = (*probe)->name,
+		.summary = (*probe)->summary,
+	};
+	return ks__opts_out(ret_probe, &desc, sizeof(desc));
+}
+
+int ks_probe_id(const char *name)
+{
+	const struct ks__probe *probe = name ? ks__probe_by_name(name) : NULL;
+
+	return probe ? probe->id : -ENOENT;
+}
+
+/* ---- structs and fields ------------------------------------------------------------------------- */
+
+static const struct ks__struct *find_struct(uint32_t id)
+{
+	const struct ks__probe *probe = ks__probe_by_id(id >> 8);
+	uint32_t n = id & 0xff;
+
+	if (!probe)
+		return NULL;
+	if (n == 0)
+		return probe->stats;
+	return n <= count_events(probe) ? &probe->events[n - 1] : NULL;
+}
+
+static uint32_t count_fields(const struct ks__struct *desc)
+{
+	uint32_t n = 0;
+
+	while (desc->fields[n].name)
+		n++;
+	return n;
+}
+
+static const struct ks__field *find_field(uint32_t id, uint32_t index)
+{
+	const struct ks__struct *desc = find_struct(id);
+
+	return desc && index < count_fields(desc) ? &desc->fields[index] : NULL;
+}
+
+int ks_describe_struct(uint32_t id, struct ks_struct_desc *ret_struct)
+{
+	const struct ks__struct *found = find_struct(id);
+	struct ks_struct_desc desc;
+
+	if (!found)
+		return -ENOENT;
+	desc = (struct ks_struct_desc){
+		.id = found->id,
+		.bytes = found->bytes,
+		.n_fields = count_fields(found),
+		.name = found->name,
+		.help = found->help,
+	};
+	return ks__opts_out(ret_struct, &desc, sizeof(desc));
+}
+
+int ks_describe_field(uint32_t id, uint32_t index, struct ks_field_desc *ret_field)
+{
+	const struct ks__field *field = find_field(id, index);
+	struct ks_field_desc desc;
+
+	if (!field)
+		return -ENOENT;
+	desc = (struct ks_field_desc){
+		.offset = field->offset,
+		.bytes = field->bytes,
+		.count = field->count,
+		.kind = field->kind,
+		.unit = field->unit,
+		.is_signed = field->is_signed,
+		.valid = field->valid,
+		.name = field->name,
+		.label = field->label,
+		.help = field->help,
+	};
+	return ks__opts_out(ret_field, &desc, sizeof(desc));
+}
+
+const char *ks_describe_value(uint32_t id, uint32_t index, uint64_t value)
+{
+	const struct ks__field *field = find_field(id, index);
+	const char *const *name = field ? field->values : NULL;
+
+	if (!name)
+		return NULL;
+	while (*name && value > 0) {
+		name++;
+		value--;
+	}
+	/* An empty name keeps the place of a number that has none. */
+	return *name && **name ? *name : NULL;
+}
+
+/* ---- settings ----------------------------------------------------------------------------------- */
+
+enum { SAMPLE_EVERY, MAX_PER_SEC, BURST, IDENTITY, INTERVAL_MS, N_COMMON };
+
+static const struct ks_param_desc common_params[N_COMMON] = {
+	[SAMPLE_EVERY] = {
+		.id = KS_PARAM_SAMPLE_EVERY,
+		.kind = KS_KIND_VALUE,
+		.unit = KS_UNIT_COUNT,
+		.highest = 1u << 31,
+		.name = "sample_every",
+		.help = "a record for 1 event in N; 0: none; counters stay exact",
+	},
+	[MAX_PER_SEC] = {
+		.id = KS_PARAM_MAX_PER_SEC,
+		.kind = KS_KIND_VALUE,
+		.unit = KS_UNIT_COUNT,
+		.highest = 1000000000,
+		.name = "max_per_sec",
+		.help = "records a second over all CPUs; 0: no limit",
+	},
+	[BURST] = {
+		.id = KS_PARAM_BURST,
+		.kind = KS_KIND_VALUE,
+		.unit = KS_UNIT_COUNT,
+		.lowest = 1,
+		.highest = 10000000,
+		.name = "burst",
+		.help = "records at once before max_per_sec holds",
+	},
+	[IDENTITY] = {
+		.id = KS_PARAM_IDENTITY,
+		.kind = KS_KIND_FLAGS,
+		.highest = KS_IDENTITY_CGROUP | KS_IDENTITY_COMM,
+		.name = "identity",
+		.help = "what a record tells of its thread: 1 its cgroup, 2 its name, 3 both",
+	},
+	[INTERVAL_MS] = {
+		.id = KS_PARAM_INTERVAL_MS,
+		.kind = KS_KIND_VALUE,
+		.lowest = 10,
+		.highest = 3600000,
+		.name = "interval_ms",
+		.help = "milliseconds between two looks at files, where files are read",
+	},
+};
+
+/* Only what reads files has an interval; it is the last of the common ones. */
+static uint32_t count_common(const struct ks__probe *probe)
+{
+	if (!is_switchable(probe))
+		return 0;
+	return probe->fallback ? N_COMMON : INTERVAL_MS;
+}
+
+static struct ks_param_desc common_param(const struct ks__probe *probe, uint32_t index)
+{
+	const uint64_t defaults[N_COMMON] = {
+		[SAMPLE_EVERY] = probe->defaults.sample_every,
+		[MAX_PER_SEC] = probe->defaults.max_per_sec,
+		[BURST] = probe->defaults.burst,
+		[IDENTITY] = probe->defaults.identity,
+		[INTERVAL_MS] = probe->defaults.interval_ms,
+	};
+	struct ks_param_desc desc = common_params[index];
+
+	desc.default_value = defaults[index];
+	return desc;
+}
+
+static struct ks_param_desc own_param(const struct ks__param *param)
+{
+	return (struct ks_param_desc){
+		.id = param->id,
+		.kind = param->kind,
+		.unit = param->unit,
+		.lowest = param->lowest,
+		.highest = param->highest,
+		.default_value = param->default_value,
+		.name = param->name,
+		.help = param->help,
+	};
+}
+
+int ks__schema_param(const struct ks__probe *probe, uint32_t index, struct ks_param_desc *ret)
+{
+	const struct ks__param *own = probe->params;
+	uint32_t n_common = count_common(probe);
+
+	if (index < n_common) {
+		*ret = common_param(probe, index);
+		ret->size = sizeof(*ret);
+		return 0;
+	}
+	for (index -= n_common; own && own->name && index > 0; index--)
+		own++;
+	if (!own || !own->name)
+		return -ENOENT;
+	*ret = own_param(own);
+	ret->size = sizeof(*ret);
+	return 0;
+}
+
+int ks_describe_param(uint32_t id, uint32_t index, struct ks_param_desc *ret_param)
+{
+	const struct ks__probe *probe = ks__probe_by_id(id);
+	struct ks_param_desc desc;
+
+	if (!probe || ks__schema_param(probe, index, &desc))
+		return -ENOENT;
+	return ks__opts_out(ret_param, &desc, sizeof(desc));
+}
+
+/* ---- walks over memory, arithmetic, version ------------------------------------------------------- */
+
+const struct ks_event *ks_next_event(const void *buf, size_t size, const struct ks_event *ev)
+{
+	const char *begin = buf;
+	size_t at = ev ? (size_t)((const char *)ev - begin) + ev->size : 0;
+	const struct ks_event *next = (const void *)(begin + at);
+
+	if (at > size || size - at < sizeof(*next))
+		return NULL;
+	/* The batch may come from a file or another host: a size that leads astray ends it. */
+	if (next->size < sizeof(*next) || next->size % 8 || next->size > size - at)
+		return NULL;
+	return next;
+}
+
+const void *ks_stats_row(const struct ks_stats *stats, size_t i)
+{
+	return i < stats->n_rows ? (const char *)stats->rows + i * stats->row_size : NULL;
+}
+
+double ks_hist_bound(int i)
+{
+	/* Beyond these, exp2() would set errno. */
+	if (i > 4000)
+		return INFINITY;
+	return i < -4000 ? 0 : exp2((i + 1) / 4.0);
+}
+
+double ks_hist_quantile(const struct ks_stats *stats, const struct ks_hist *hist, double q)
+{
+	if (hist->at > stats->n_buckets || hist->n > stats->n_buckets - hist->at)
+		return NAN;
+	return ks__hist_quantile(hist->n ? stats->buckets + hist->at : NULL, hist->lowest, hist->n,
+				 hist->zeros, q);
+}
+
+uint32_t ks_version(void)
+{
+	return KS_VERSION;
+}
