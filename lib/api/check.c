@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* check.c - what this machine allows, and what this handle has put into the kernel */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <linux/capability.h>
+
+#include "../data/doc.h"
+#include "../data/ledger.h"
+#include "api.h"
+
+/* First line of a small file, or NULL. */
+static const char *read_line(int dir, const char *path, char *buf, size_t size)
+{
+	int fd = openat(dir, path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, buf, size - 1);
+
+	if (fd >= 0)
+		close(fd);
+	if (n <= 0)
+		return NULL;
+	buf[n] = '\0';
+	buf[strcspn(buf, "\n")] = '\0';
+	return buf;
+}
+
+/* ---- check -------------------------------------------------------------------------------------- */
+
+static void check_kernel(struct ks__doc *doc)
+{
+	struct utsname u;
+
+	if (uname(&u))
+		return;
+	ks__doc_object(doc, "kernel");
+	ks__doc_str(doc, "release", u.release);
+	ks__doc_str(doc, "machine", u.machine);
+	ks__doc_close(doc);
+}
+
+static void check_capabilities(struct ks__doc *doc)
+{
+	static const struct {
+		const char *name;
+		int bit;
+	} wanted[] = {
+		{ "cap_bpf", CAP_BPF },
+		{ "cap_perfmon", CAP_PERFMON },
+		{ "cap_sys_admin", CAP_SYS_ADMIN },
+		{ "cap_sys_resource", CAP_SYS_RESOURCE },
+	};
+	struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct data[2] = { { 0 }, { 0 } };
+	uint64_t have;
+
+	if (syscall(SYS_capget, &head, data))
+		return;
+	have = (uint64_t)data[1].effective << 32 | data[0].effective;
+	ks__doc_object(doc, "capabilities");
+	for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
+		ks__doc_bool(doc, wanted[i].name, have >> wanted[i].bit & 1);
+	ks__doc_close(doc);
+}
+
+static void check_sysctls(struct ks *ks, struct ks__doc *doc)
+{
+	static const char *const names[] = {
+		"kernel/unprivileged_bpf_disabled",
+		"kernel/perf_event_paranoid",
+		"kernel/kptr_restrict",
+		"kernel/ftrace_enabled",
+		"net/core/bpf_jit_enable",
+	};
+
+	ks__doc_object(doc, "sysctls");
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		char path[80], value[64];
+
+		snprintf(path, sizeof(path), "sys/%s", names[i]);
+		ks__doc_str(doc, names[i], read_line(ks->proc_fd, path, value, sizeof(value)));
+	}
+	ks__doc_close(doc);
+}
+
+/* "none [integrity] confidentiality" */
+static void check_lockdown(struct ks *ks, struct ks__doc *doc)
+{
+	char buf[128], *from, *to;
+	const char *line = read_line(ks->sys_fd, "kernel/security/lockdown", buf, sizeof(buf));
+
+	from = line ? strchr(line, '[') : NULL;
+	to = from ? strchr(from, ']') : NULL;
+	if (to)
+		*to = '\0';
+	ks__doc_str(doc, "lockdown", to ? from + 1 : "not in this kernel, or not visible");
+}
+
+/* The memory controller's hierarchy: 0 is v2. */
+static void check_cgroups(struct ks *ks, struct ks__doc *doc)
+{
+	char path[4096], name[64], controllers[256];
+	const char *where = "none";
+	FILE *f;
+	int fd = openat(ks->proc_fd, "cgroups", O_RDONLY | O_CLOEXEC), hierarchy;
+
+	f = fd < 0 ? NULL : fdopen(fd, "r");
+	if (!f && fd >= 0)
+		close(fd);
+	while (f && fgets(path, sizeof(path), f))
+		if (sscanf(path, "%63s %d", name, &hierarchy) == 2 && !strcmp(name, "memory"))
+			where = hierarchy ? "v1" : "v2";
+	if (f)
+		fclose(f);
+	ks__doc_object(doc, "cgroups");
+	ks__doc_str(doc, "memory_controller", where);
+	ks__doc_str(doc, "v2_controllers",
+		    read_line(ks->sys_fd, "fs/cgroup/cgroup.controllers", controllers,
+			      sizeof(controllers)));
+	ks__doc_close(doc);
+}
+
+static const char *source_name(uint16_t source)
+{
+	switch (source) {
+	case KS_SOURCE_BPF:
+		return "bpf";
+	case KS_SOURCE_FILES:
+		return "files";
+	}
+	return "none";
+}
+
+static const char *state_name(uint16_t state)
+{
+	static const char *const names[] = { "off", "on", "failed", "?", "silent" };
+
+	return state < sizeof(names) / sizeof(names[0]) ? names[state] : "?";
+}
+
+static void check_fields(struct ks *ks, const struct ks__probe *probe, uint64_t valid,
+			 struct ks__doc *doc)
+{
+	ks__doc_array(doc, "unavailable");
+	for (const struct ks__struct *t = probe->stats; t; t = NULL) {
+		for (const struct ks__field *f = t->fields; f->name; f++) {
+			char why[256];
+
+			if (!(f->valid & ~valid))
+				continue;
+			ks_query_valid(ks, probe->id, f->valid, why, sizeof(why));
+			ks__doc_object(doc, NULL);
+			ks__doc_str(doc, "field", f->name);
+			ks__doc_str(doc, "reason", why);
+			ks__doc_close(doc);
+		}
+	}
+	ks__doc_close(doc);
+}
+
+/* 2: programs and all fields, 1: less, 0: nothing */
+static int check_probe(struct ks *ks, const struct ks__probe *probe, struct ks__doc *doc)
+{
+	struct ks_probe_info info = { .size = sizeof(info) };
+	struct ks_variant_info v = { .size = sizeof(v) };
+
+	if (ks_query_probe(ks, probe->id, &info))
+		return 0;
+	ks__doc_object(doc, NULL);
+	ks__doc_str(doc, "probe", probe->name);
+	ks__doc_str(doc, "state", state_name(info.state));
+	ks__doc_str(doc, "source", source_name(info.source));
+	ks__doc_str(doc, "variant", info.variant_name[0] ? info.variant_name : NULL);
+	ks__doc_bool(doc, "tried", info.facts & KS_FACT_TRIED);
+	ks__doc_str(doc, "reason", info.reason[0] ? info.reason : NULL);
+	ks__doc_array(doc, "variants");
+	for (uint32_t i = 0; ks_query_variant(ks, probe->id, i, &v) == 0; i++) {
+		ks__doc_object(doc, NULL);
+		ks__doc_str(doc, "variant", v.name);
+		ks__doc_bool(doc, "usable", !v.error);
+		ks__doc_str(doc, "reason", v.error ? v.reason : NULL);
+		ks__doc_close(doc);
+		v.size = sizeof(v);
+	}
+	ks__doc_close(doc);
+	check_fields(ks, probe, info.valid, doc);
+	ks__doc_close(doc);
+	if (info.source == KS_SOURCE_NONE)
+		return 0;
+	return info.source == KS_SOURCE_BPF && info.valid == probe->valid ? 2 : 1;
+}
+
+int ks_check(struct ks *ks, uint32_t format, char *buf, size_t size)
+{
+	KS__ENTER(ks);
+	int all = 2, any = 0;
+	struct ks__doc doc;
+
+	if (format > KS_JSON || (size && !buf))
+		return ks__fail(ks, -EINVAL, "ks_check: there is no format %u", format);
+	ks__doc_begin(&doc, format);
+	ks__doc_object(&doc, NULL);
+	check_kernel(&doc);
+	check_capabilities(&doc);
+	check_sysctls(ks, &doc);
+	check_lockdown(ks, &doc);
+	check_cgroups(ks, &doc);
+	ks__doc_str(&doc, "proc_path", ks->opts.proc_path);
+	ks__doc_str(&doc, "sys_path", ks->opts.sys_path);
+	pthread_mutex_lock(&ks->lock);
+	for (unsigned i = 0; i < KS__SOURCES_MAX && ks->sources[i]; i++)
+		ks->sources[i]->ops->check(ks->sources[i], &doc);
+	pthread_mutex_unlock(&ks->lock);
+	ks__doc_array(&doc, "probes");
+	for (const struct ks__probe *const *p = ks__probes; *p; p++) {
+		int got;
+
+		if (!(*p)->variants && !(*p)->fallback)
+			continue;
+		got = check_probe(ks, *p, &doc);
+		all = got < all ? got : all;
+		any = got > any ? got : any;
+	}
+	ks__doc_close(&doc);
+	ks__doc_str(&doc, "verdict", all == 2 ? "full" : any ? "partial" : "nothing works");
+	ks__doc_close(&doc);
+	return ks__doc_finish(&doc, buf, size);
+}
+
+/* ---- explain -------------------------------------------------------------------------------------- */
+
+static void explain_probe(struct ks *ks, struct ks__slot *slot, struct ks__doc *doc)
+{
+	struct ks__source *s = atomic_load(&slot->source);
+	struct ks__book book;
+
+	ks__doc_object(doc, NULL);
+	ks__doc_str(doc, "probe", slot->probe->name);
+	ks__doc_str(doc, "state", state_name((uint16_t)atomic_load(&slot->state)));
+	ks__doc_str(doc, "source", source_name(s ? s->ops->kind : KS_SOURCE_NONE));
+	if (s) {
+		ks__book(ks, slot->probe->id, 0, &book);
+		ks__doc_u64(doc, "fired", ks__ledger_fired(&book));
+		ks__doc_u64(doc, "kernel_ns", book.kernel_ns);
+		if (ks__ledger_fired(&book))
+			ks__doc_u64(doc, "ns_per_run", book.kernel_ns / ks__ledger_fired(&book));
+		s->ops->explain(s, slot->probe->id, doc);
+	}
+	ks__doc_close(doc);
+}
+
+int ks_explain(struct ks *ks, uint32_t format, char *buf, size_t size)
+{
+	KS__ENTER(ks);
+	uint64_t kernel = 0, user = sizeof(*ks), k, u;
+	uint32_t descriptors = 5, d;
+	struct ks__doc doc;
+
+	if (format > KS_JSON || (size && !buf))
+		return ks__fail(ks, -EINVAL, "ks_explain: there is no format %u", format);
+	ks__doc_begin(&doc, format);
+	ks__doc_object(&doc, NULL);
+	pthread_mutex_lock(&ks->lock);
+	ks__doc_array(&doc, "probes");
+	for (uint32_t p = 0; p < KS__PROBES_MAX; p++) {
+		struct ks__slot *slot = &ks->slots[p];
+
+		if (slot->probe && (slot->probe->variants || slot->probe->fallback))
+			explain_probe(ks, slot, &doc);
+	}
+	ks__doc_close(&doc);
+	ks__doc_object(&doc, "shared");
+	for (unsigned i = 0; i < KS__SOURCES_MAX && ks->sources[i]; i++) {
+		struct ks__source *s = ks->sources[i];
+
+		k = u = d = 0;
+		s->ops->explain(s, KS_PROBE_SELF, &doc);
+		s->ops->size(s, &k, &u, &d);
+		kernel += k, user += u, descriptors += d;
+	}
+	ks__doc_close(&doc);
+	pthread_mutex_unlock(&ks->lock);
+	ks__doc_u64(&doc, "kernel_bytes", kernel);
+	ks__doc_u64(&doc, "user_bytes", user);
+	ks__doc_u64(&doc, "descriptors", descriptors);
+	ks__doc_close(&doc);
+	return ks__doc_finish(&doc, buf, size);
+}

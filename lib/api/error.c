@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* error.c - codes, their words, and the sentence that says what to do */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../ks.h"
+
+struct code {
+	int number;
+	const char *name;
+	const char *words;
+};
+
+/* What the library returns. errno values that the kernel may pass through it are here as well. */
+static const struct code codes[] = {
+	{ 0, "OK", "success" },
+	{ KS_EUNAVAIL, "KS_EUNAVAIL", "not available on this machine" },
+	{ KS_EOFF, "KS_EOFF", "the probe was never enabled" },
+	{ KS_EFORKED, "KS_EFORKED", "the handle belongs to the parent process" },
+	{ KS_EBALANCE, "KS_EBALANCE", "the ledger does not add up" },
+	{ KS_ESILENT, "KS_ESILENT", "attached, but an event that was provoked was not counted" },
+	{ KS_ECLOSED, "KS_ECLOSED", "the handle is closed" },
+	{ E2BIG, "E2BIG", "members of a newer release are set" },
+	{ EACCES, "EACCES", "permission denied" },
+	{ EAGAIN, "EAGAIN", "try again" },
+	{ EBADF, "EBADF", "bad file descriptor" },
+	{ EBUSY, "EBUSY", "another thread is consuming, or this one is inside a callback" },
+	{ EEXIST, "EEXIST", "exists already" },
+	{ EFAULT, "EFAULT", "bad address" },
+	{ EINTR, "EINTR", "interrupted by a signal" },
+	{ EINVAL, "EINVAL", "invalid argument" },
+	{ EIO, "EIO", "input or output error" },
+	{ EMFILE, "EMFILE", "too many open descriptors in this process" },
+	{ ENAMETOOLONG, "ENAMETOOLONG", "name too long" },
+	{ ENFILE, "ENFILE", "too many open files on this machine" },
+	{ ENODEV, "ENODEV", "no such device" },
+	{ ENOENT, "ENOENT", "no such thing" },
+	{ ENOMEM, "ENOMEM", "out of memory" },
+	{ ENOSPC, "ENOSPC", "no room" },
+	{ ENOSYS, "ENOSYS", "this kernel has no such system call" },
+	{ ENOTSUP, "ENOTSUP", "not supported" },
+	{ EPERM, "EPERM", "operation not permitted" },
+	{ ESRCH, "ESRCH", "no such process or thread" },
+	{ ETIMEDOUT, "ETIMEDOUT", "timed out" },
+};
+
+static const struct code *find(int code)
+{
+	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
+		if (codes[i].number == code || codes[i].number == -code)
+			return &codes[i];
+	return NULL;
+}
+
+const char *ks_strerror(int code)
+{
+	const struct code *c = find(code);
+
+	return c ? c->words : "unknown error";
+}
+
+const char *ks_error_name(int code)
+{
+	const struct code *c = find(code);
+
+	return c ? c->name : "?";
+}
+
+static void vlog(struct ks *ks, int level, const char *format, va_list args)
+{
+	uint32_t highest = ks->opts.log_level ? ks->opts.log_level : KS_LOG_WARNING;
+	char text[512];
+
+	if (!ks->opts.log || (uint32_t)level > highest)
+		return;
+	vsnprintf(text, sizeof(text), format, args);
+	ks->opts.log(level, text, ks->opts.log_user);
+}
+
+void ks__log(struct ks *ks, int level, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vlog(ks, level, format, args);
+	va_end(args);
+}
+
+/* The slot of this thread, or the oldest one. */
+static struct ks__error *slot_of(struct ks *ks, int32_t tid)
+{
+	for (unsigned i = 0; i < KS__ERRORS; i++)
+		if (ks->errors[i].tid == tid)
+			return &ks->errors[i];
+	return &ks->errors[ks->error_next++ % KS__ERRORS];
+}
+
+int ks__fail(struct ks *ks, int code, const char *format, ...)
+{
+	struct ks__error *error;
+	va_list args;
+
+	pthread_mutex_lock(&ks->error_lock);
+	error = slot_of(ks, gettid());
+	error->tid = gettid();
+	va_start(args, format);
+	vsnprintf(error->text, sizeof(error->text), format, args);
+	va_end(args);
+	pthread_mutex_unlock(&ks->error_lock);
+
+	va_start(args, format);
+	vlog(ks, KS_LOG_WARNING, format, args);
+	va_end(args);
+	return code;
+}
+
+int ks_last_error(struct ks *ks, char *buf, size_t size)
+{
+	const char *text = "";
+	int32_t tid = gettid();
+	int length;
+
+	if (!ks || (!buf && size))
+		return -EINVAL;
+	if (ks__forked(ks->core))
+		return -KS_EFORKED;
+	pthread_mutex_lock(&ks->error_lock);
+	for (unsigned i = 0; i < KS__ERRORS; i++)
+		if (ks->errors[i].tid == tid)
+			text = ks->errors[i].text;
+	length = snprintf(buf, size, "%s", text);
+	pthread_mutex_unlock(&ks->error_lock);
+	return length;
+}

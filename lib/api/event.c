@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * event.c - the consumer: wait, drain, rest
+ *
+ * A consumer function drains every source; when nothing is left it tells them to rest, which arms
+ * the next wake-up or names the time of the next look, and only then waits. One timer serves all.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "../data/order.h"
+#include "api.h"
+
+#define MAX_EVENTS 1024
+#define WAIT_EVENTS 32 /* what is not taken now is told again */
+
+/* One call of a consumer function. The sink comes first: sources get a pointer to it. */
+struct call {
+	struct ks__sink sink;
+	struct ks *ks;
+	int rc; /* negative: what the callback returned */
+
+	ks_event_fn fn;
+	void *user;
+
+	char *buf;
+	size_t size, used;
+};
+
+/* ---- who consumes ----------------------------------------------------------------------------- */
+
+int ks__consumer_try(struct ks *ks)
+{
+	int none = 0;
+
+	return atomic_compare_exchange_strong(&ks->consumer, &none, gettid());
+}
+
+void ks__consumer_done(struct ks *ks)
+{
+	atomic_store(&ks->consumer, 0);
+}
+
+static int enter(struct ks *ks)
+{
+	int tid;
+
+	if (ks__consumer_try(ks))
+		return 0;
+	tid = atomic_load(&ks->consumer);
+	if (tid == gettid())
+		return ks__fail(ks, -EBUSY, "inside an event callback: return from it first");
+	return ks__fail(ks, -EBUSY, "thread %d is consuming", tid);
+}
+
+/* Runs on return, when a C++ exception unwinds and on pthread_cancel: built with -fexceptions. */
+static void leave(struct ks **guard)
+{
+	struct ks *ks = *guard;
+
+	atomic_store(&ks->in_callback, 0);
+	ks__consumer_done(ks);
+	if (ks->closing)
+		ks__close_now(ks);
+}
+
+/* ---- sinks ------------------------------------------------------------------------------------- */
+
+static void seen(struct ks *ks, const struct ks_event *ev)
+{
+	unsigned probe = ev->id >> 8;
+
+	if (probe < KS__PROBES_MAX)
+		atomic_store_explicit(&ks->slots[probe].last_ns, ev->time_ns, memory_order_relaxed);
+}
+
+static int put_callback(struct ks__sink *sink, const struct ks_event *ev)
+{
+	struct call *call = (struct call *)sink;
+	int rc;
+
+	seen(call->ks, ev);
+	rc = call->fn(ev, call->user);
+	if (rc < 0)
+		call->rc = rc;
+	return rc < 0 || call->ks->closing ? -1 : 0;
+}
+
+static int put_copy(struct ks__sink *sink, const struct ks_event *ev)
+{
+	struct call *call = (struct call *)sink;
+
+	seen(call->ks, ev);
+	memcpy(call->buf + call->used, ev, ev->size);
+	call->used += ev->size;
+	return call->size - call->used < KS_RECORD_MAX;
+}
+
+/* ---- KS_OPEN_ORDERED ----------------------------------------------------------------------------- */
+
+struct hold {
+	struct ks__sink sink;
+	struct ks *ks;
+	int full;
+};
+
+static int put_order(struct ks__sink *sink, const struct ks_event *ev)
+{
+	struct hold *hold = (struct hold *)sink;
+	struct ks *ks = hold->ks;
+
+	if (ks__order_put(ks->order, ev)) {
+		/* cannot be: room for the longest record was there before the drain */
+		hold->full = 1;
+		return -1;
+	}
+	atomic_fetch_add_explicit(&ks->held[ev->id >> 8 & (KS__PROBES_MAX - 1)], 1,
+				  memory_order_relaxed);
+	hold->full = ks__order_full(ks->order);
+	return hold->full;
+}
+
+static int any_on(struct ks *ks)
+{
+	for (unsigned p = 0; p < KS__PROBES_MAX; p++)
+		if (ks->slots[p].probe && atomic_load(&ks->slots[p].state) == KS_STATE_ON)
+			return 1;
+	return 0;
+}
+
+static uint64_t hold_ns(const struct ks *ks)
+{
+	return (ks->opts.batch_ms == KS_IMMEDIATE ? 1 : ks->opts.batch_ms) * 1000000ull;
+}
+
+/* ---- drain ----------------------------------------------------------------------------------------- */
+
+static int drain_sources(struct ks *ks, struct ks__sink *sink, unsigned max)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < KS__SOURCES_MAX && ks->sources[i] && n < max; i++) {
+		struct ks__source *s = ks->sources[i];
+		int got = s->ops->drain(s, sink, max - n);
+
+		if (got < 0)
+			return got;
+		n += (unsigned)got;
+	}
+	return (int)n;
+}
+
+/*
+ * The clock is read before the rings are: what is older than that by the batch interval has been
+ * submitted and is in the heap, whichever CPU it came from.
+ */
+static int drain_ordered(struct call *call, unsigned max)
+{
+	struct ks *ks = call->ks;
+	struct hold hold = { { put_order }, ks, 0 };
+	uint64_t watermark = ks__now() - hold_ns(ks);
+	const struct ks_event *ev;
+	unsigned n = 0;
+	int rc;
+
+	if (!ks__order_full(ks->order)) {
+		rc = drain_sources(ks, &hold.sink, MAX_EVENTS);
+		if (rc < 0)
+			return rc;
+		if (rc)
+			ks->rested = 0;
+	}
+	if (hold.full || ks__order_full(ks->order) || !any_on(ks))
+		watermark = UINT64_MAX;
+	while (n < max && (ev = ks__order_take(ks->order, watermark))) {
+		atomic_fetch_sub_explicit(&ks->held[ev->id >> 8 & (KS__PROBES_MAX - 1)], 1,
+					  memory_order_relaxed);
+		n++;
+		if (call->sink.put(&call->sink, ev))
+			break;
+	}
+	return (int)n;
+}
+
+static int drain(struct call *call, unsigned max)
+{
+	int n = call->ks->order ? drain_ordered(call, max) :
+				  drain_sources(call->ks, &call->sink, max);
+
+	if (n > 0)
+		call->ks->rested = 0;
+	return n;
+}
+
+/* ---- rest ------------------------------------------------------------------------------------------ */
+
+static void set_timer(struct ks *ks, uint64_t deadline_ns)
+{
+	struct itimerspec when = {
+		.it_value = { (time_t)(deadline_ns / 1000000000u), (long)(deadline_ns % 1000000000u) },
+	};
+
+	if (deadline_ns == ks->deadline_ns)
+		return;
+	ks->deadline_ns = deadline_ns;
+	timerfd_settime(ks->timer_fd, TFD_TIMER_ABSTIME, &when, NULL);
+}
+
+/* 1: something came in between. */
+static int rest(struct ks *ks)
+{
+	uint64_t first = 0;
+
+	for (unsigned i = 0; i < KS__SOURCES_MAX && ks->sources[i]; i++) {
+		uint64_t deadline = 0;
+
+		if (ks->sources[i]->ops->rest(ks->sources[i], &deadline))
+			return 1;
+		if (deadline && (!first || deadline < first))
+			first = deadline;
+	}
+	if (ks->order && ks__order_count(ks->order)) {
+		uint64_t due = ks__order_next_ns(ks->order) + hold_ns(ks);
+
+		if (!first || due < first)
+			first = due;
+	}
+	set_timer(ks, first);
+	ks->rested = 1;
+	return 0;
+}
+
+/* More may be there than this call was allowed to take: the descriptor stays readable. */
+static void stay_readable(struct ks *ks)
+{
+	ks->rested = 0;
+	set_timer(ks, 1);
+}
+
+/* ---- wait ------------------------------------------------------------------------------------------ */
+
+/* 1: ks_wakeup() was called; 0: time or records; -EINTR. Takes what the descriptor has to say. */
+static int wait_for(struct ks *ks, int timeout_ms)
+{
+	struct epoll_event e[WAIT_EVENTS];
+	int n = epoll_wait(ks->epoll_fd, e, WAIT_EVENTS, timeout_ms), woken = 0;
+	uint64_t count;
+
+	if (n < 0)
+		return -errno;
+	if (n && timeout_ms)
+		atomic_fetch_add_explicit(&ks->wakeups, 1, memory_order_relaxed);
+	for (int i = 0; i < n; i++) {
+		if (e[i].data.fd == ks->wake_fd) {
+			woken = read(ks->wake_fd, &count, sizeof(count)) == sizeof(count);
+		} else if (e[i].data.fd == ks->timer_fd) {
+			if (read(ks->timer_fd, &count, sizeof(count)) == sizeof(count)) {
+				ks->deadline_ns = 0;
+				ks->rested = 0;
+			}
+		}
+	}
+	return woken;
+}
+
+static int left_ms(uint64_t end_ns)
+{
+	uint64_t now = ks__now();
+
+	return now >= end_ns ? 0 : (int)((end_ns - now + 999999) / 1000000);
+}
+
+/* Records handed over, or negative. 0 says: drained, and the next wake-up is armed. */
+static int consume(struct call *call, int timeout_ms, unsigned max)
+{
+	struct ks *ks = call->ks;
+	uint64_t end = timeout_ms > 0 ? ks__now() + (uint64_t)timeout_ms * 1000000u : 0;
+	int woken = wait_for(ks, 0), n;
+
+	if (woken < 0)
+		return woken;
+	for (;;) {
+		n = drain(call, max);
+		if (call->rc < 0 || ks->closing)
+			return call->rc;
+		if (n < 0)
+			return n;
+		if ((unsigned)n >= max || (n && call->size && call->size - call->used < KS_RECORD_MAX)) {
+			stay_readable(ks);
+			return n;
+		}
+		if (!ks->rested && rest(ks)) {
+			if (!n)
+				continue;
+			stay_readable(ks);
+		}
+		if (n || woken > 0 || !timeout_ms || (timeout_ms > 0 && !left_ms(end)))
+			return n;
+		woken = wait_for(ks, timeout_ms < 0 ? -1 : left_ms(end));
+		if (woken < 0)
+			return woken;
+	}
+}
+
+static void account(struct ks *ks, uint64_t began)
+{
+	atomic_fetch_add_explicit(&ks->user_ns, ks__cpu_now() - began, memory_order_relaxed);
+}
+
+int ks_poll(struct ks *ks, int timeout_ms, int max_events, ks_event_fn fn, void *user)
+{
+	KS__ENTER(ks);
+	struct call call = { .sink = { put_callback }, .ks = ks, .fn = fn, .user = user };
+	uint64_t began;
+	int rc;
+
+	if (!fn || max_events < 0 || timeout_ms < -1)
+		return ks__fail(ks, -EINVAL, "ks_poll: %s",
+				!fn ? "fn is NULL" : "max_events and timeout_ms (-1: for ever) are not negative");
+	rc = enter(ks);
+	if (rc)
+		return rc;
+	__attribute__((cleanup(leave))) struct ks *guard = ks;
+	began = ks__cpu_now();
+	atomic_store(&ks->in_callback, gettid());
+	rc = consume(&call, timeout_ms, max_events ? (unsigned)max_events : MAX_EVENTS);
+	account(ks, began);
+	return guard->closing ? -KS_ECLOSED : rc;
+}
+
+int ks_read_events(struct ks *ks, void *buf, size_t size, int timeout_ms, size_t *ret_size)
+{
+	KS__ENTER(ks);
+	struct call call = { .sink = { put_copy }, .ks = ks, .buf = buf, .size = size };
+	uint64_t began;
+	int rc;
+
+	if (!buf || !ret_size || timeout_ms < -1 || size < KS_RECORD_MAX || (uintptr_t)buf % 8)
+		return ks__fail(ks, -EINVAL, "ks_read_events: %zu bytes at %p: want %d or more, aligned to 8",
+				size, buf, KS_RECORD_MAX);
+	rc = enter(ks);
+	if (rc)
+		return rc;
+	__attribute__((cleanup(leave))) struct ks *guard = ks;
+	began = ks__cpu_now();
+	rc = consume(&call, timeout_ms, UINT32_MAX >> 1);
+	account(ks, began);
+	if (rc >= 0)
+		*ret_size = call.used;
+	return guard->closing ? -KS_ECLOSED : rc;
+}
+
+/* ---- the descriptor -------------------------------------------------------------------------------- */
+
+int ks_fd(struct ks *ks)
+{
+	KS__ENTER(ks);
+	return ks->epoll_fd;
+}
+
+int ks_wakeup(struct ks *ks)
+{
+	KS__ENTER(ks);
+	uint64_t one = 1;
+
+	/* it can only fail when the counter is full, and then a wake-up is pending already */
+	if (write(ks->wake_fd, &one, sizeof(one)) != sizeof(one))
+		return 0;
+	return 0;
+}

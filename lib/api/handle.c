@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* handle.c - open and close; what a fork leaves; the clock */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../data/order.h"
+#include "api.h"
+
+#define COOKIE 0x6b73u
+#define ALL_FLAGS (KS_OPEN_ORDERED | KS_OPEN_RAISE_MEMLOCK | KS_OPEN_TRIM)
+#define ALL_FEATURES                                                                               \
+	(KS_FEATURE_RINGBUF | KS_FEATURE_BTF_TRACING | KS_FEATURE_TASK_STORAGE |                   \
+	 KS_FEATURE_ATOMIC_FETCH | KS_FEATURE_RDONLY_CAST | KS_FEATURE_OWN_GUARD)
+#define RING_BYTES (4u << 20)
+#define BATCH_MS 10
+
+static uint64_t read_ns(clockid_t clock)
+{
+	struct timespec t;
+
+	clock_gettime(clock, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+uint64_t ks__now(void)
+{
+	return read_ns(CLOCK_MONOTONIC);
+}
+
+uint64_t ks__cpu_now(void)
+{
+	return read_ns(CLOCK_THREAD_CPUTIME_ID);
+}
+
+int ks__forked(const struct ks__core *core)
+{
+	return *(const volatile uint32_t *)core->cookie != COOKIE;
+}
+
+int ks__opts_in(void *mine, size_t known, const void *theirs)
+{
+	const unsigned char *bytes = theirs;
+	size_t size;
+
+	memcpy(&size, theirs, sizeof(size));
+	if (size < sizeof(size))
+		return -EINVAL;
+	for (size_t i = known; i < size; i++)
+		if (bytes[i])
+			return -E2BIG;
+	memset(mine, 0, known);
+	memcpy(mine, theirs, size < known ? size : known);
+	return 0;
+}
+
+int ks__opts_out(void *theirs, const void *mine, size_t known)
+{
+	size_t size;
+
+	memcpy(&size, theirs, sizeof(size));
+	if (size < sizeof(size))
+		return -EINVAL;
+	if (size > known)
+		size = known;
+	memcpy(theirs, mine, size);
+	memcpy(theirs, &size, sizeof(size));
+	return 0;
+}
+
+/* ---- core: what readers keep ---------------------------------------------------------------- */
+
+static struct ks__core *core_new(struct ks *ks)
+{
+	long page = sysconf(_SC_PAGESIZE);
+	struct ks__core *core = calloc(1, sizeof(*core));
+
+	if (!core)
+		return NULL;
+	core->cookie = mmap(NULL, (size_t)page, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (core->cookie == MAP_FAILED) {
+		free(core);
+		return NULL;
+	}
+	/* 4.14; where it fails a child is not told apart, and nothing else changes */
+	madvise(core->cookie, (size_t)page, MADV_WIPEONFORK);
+	*core->cookie = COOKIE;
+	atomic_store(&core->refs, 1);
+	core->ks = ks;
+	return core;
+}
+
+void ks__core_unref(struct ks__core *core)
+{
+	if (!core || atomic_fetch_sub(&core->refs, 1) != 1)
+		return;
+	munmap(core->cookie, (size_t)sysconf(_SC_PAGESIZE));
+	free(core);
+}
+
+/* ---- open ------------------------------------------------------------------------------------- */
+
+static int check_opts(const struct ks_open_opts *o)
+{
+	if (o->flags & ~(uint32_t)ALL_FLAGS || o->reserved || o->features_off & ~(uint64_t)ALL_FEATURES)
+		return -EINVAL;
+	if (o->batch_ms != KS_IMMEDIATE && o->batch_ms > 60000)
+		return -EINVAL;
+	if (o->log_level > KS_LOG_DEBUG)
+		return -EINVAL;
+	if (o->ring_bytes && (o->ring_bytes < 4096 || o->ring_bytes > 1ull << 32))
+		return -EINVAL;
+	return 0;
+}
+
+/* NULL stays NULL. */
+static int copy_text(const char **text)
+{
+	if (*text && !(*text = strdup(*text)))
+		return -ENOMEM;
+	return 0;
+}
+
+static int take_opts(struct ks *ks, const struct ks_open_opts *opts)
+{
+	struct ks_open_opts *o = &ks->opts;
+	const char *btf, *proc, *sys;
+	int rc;
+
+	if (opts) {
+		rc = ks__opts_in(o, sizeof(*o), opts);
+		if (rc)
+			return rc;
+	}
+	btf = o->btf_path, proc = o->proc_path, sys = o->sys_path;
+	o->btf_path = o->proc_path = o->sys_path = NULL; /* ours to free from here on */
+	rc = check_opts(o);
+	if (rc)
+		return rc;
+	if (!o->batch_ms)
+		o->batch_ms = BATCH_MS;
+	if (!o->ring_bytes)
+		o->ring_bytes = RING_BYTES;
+	o->btf_path = btf;
+	rc = copy_text(&o->btf_path);
+	if (rc)
+		return rc;
+	o->proc_path = proc ? proc : "/proc";
+	rc = copy_text(&o->proc_path);
+	if (rc)
+		return rc;
+	o->sys_path = sys ? sys : "/sys";
+	return copy_text(&o->sys_path);
+}
+
+/* "0-3,8" -> 9. The kernel's per-CPU maps are as long as the possible CPUs. */
+static uint32_t possible_cpus(int sys_fd)
+{
+	char text[256];
+	long n = sysconf(_SC_NPROCESSORS_CONF);
+	uint32_t highest = 0, number = 0;
+	int fd = openat(sys_fd, "devices/system/cpu/possible", O_RDONLY | O_CLOEXEC);
+	ssize_t length = fd < 0 ? -1 : read(fd, text, sizeof(text));
+
+	if (fd >= 0)
+		close(fd);
+	if (length <= 0)
+		return n > 0 ? (uint32_t)n : 1;
+	for (ssize_t i = 0; i < length; i++) {
+		if (text[i] < '0' || text[i] > '9') {
+			number = 0;
+			continue;
+		}
+		number = number * 10 + (uint32_t)(text[i] - '0');
+		if (number > highest && number < 65535)
+			highest = number;
+	}
+	return highest + 1;
+}
+
+static int watch(int epoll_fd, int fd)
+{
+	struct epoll_event e = { .events = EPOLLIN, .data.fd = fd };
+
+	return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &e) ? -errno : 0;
+}
+
+static int open_descriptors(struct ks *ks)
+{
+	int rc;
+
+	ks->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	ks->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	ks->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (ks->epoll_fd < 0 || ks->wake_fd < 0 || ks->timer_fd < 0)
+		return -errno;
+	rc = watch(ks->epoll_fd, ks->wake_fd);
+	if (!rc)
+		rc = watch(ks->epoll_fd, ks->timer_fd);
+	/* a host may have neither: everything that needs them says so later */
+	ks->proc_fd = open(ks->opts.proc_path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (ks->proc_fd < 0 && errno == EMFILE)
+		return -EMFILE;
+	ks->sys_fd = open(ks->opts.sys_path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (ks->sys_fd < 0 && errno == EMFILE)
+		return -EMFILE;
+	ks->n_cpus = possible_cpus(ks->sys_fd);
+	return rc;
+}
+
+static int open_sources(struct ks *ks)
+{
+	for (unsigned i = 0; ks__sources[i] && i < KS__SOURCES_MAX - 1; i++) {
+		int rc = ks__sources[i]->open(ks, &ks->sources[i]);
+
+		if (rc)
+			return rc;
+	}
+	for (const struct ks__probe *const *p = ks__probes; *p; p++) {
+		struct ks__slot *slot = &ks->slots[(*p)->id];
+
+		slot->probe = *p;
+		ks__settings_defaults(*p, &slot->set);
+	}
+	return 0;
+}
+
+static void close_fd(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
+/* Also for a half-made handle. In a forked child the epoll set is the parent's: only close. */
+static void destroy(struct ks *ks)
+{
+	int forked = ks->core && ks__forked(ks->core);
+
+	for (unsigned i = 0; i < KS__SOURCES_MAX; i++) {
+		struct ks__source *s = ks->sources[i];
+
+		if (s && forked)
+			s->ops->close_forked(s);
+		else if (s)
+			s->ops->close(s);
+	}
+	if (ks->core) {
+		atomic_store(&ks->core->closed, 1);
+		ks__core_unref(ks->core);
+	}
+	close_fd(ks->epoll_fd);
+	close_fd(ks->wake_fd);
+	close_fd(ks->timer_fd);
+	close_fd(ks->proc_fd);
+	close_fd(ks->sys_fd);
+	ks__order_free(ks->order);
+	free(ks->scope.pids);
+	free((void *)ks->opts.btf_path);
+	free((void *)ks->opts.proc_path);
+	free((void *)ks->opts.sys_path);
+	pthread_mutex_destroy(&ks->lock);
+	pthread_mutex_destroy(&ks->error_lock);
+	free(ks);
+}
+
+int ks_open(const struct ks_open_opts *opts, struct ks **ret_ks)
+{
+	int rc, saved = errno;
+	struct ks *ks;
+
+	if (!ret_ks)
+		return -EINVAL;
+	ks = calloc(1, sizeof(*ks));
+	if (!ks)
+		return -ENOMEM;
+	ks->epoll_fd = ks->wake_fd = ks->timer_fd = ks->proc_fd = ks->sys_fd = -1;
+	pthread_mutex_init(&ks->lock, NULL);
+	pthread_mutex_init(&ks->error_lock, NULL);
+	ks->scope.kind = KS_SCOPE_SELF;
+	rc = take_opts(ks, opts);
+	if (!rc && !(ks->core = core_new(ks)))
+		rc = -ENOMEM;
+	if (!rc && ks->opts.flags & KS_OPEN_ORDERED && !(ks->order = ks__order_new(ks->opts.ring_bytes)))
+		rc = -ENOMEM;
+	if (!rc)
+		rc = open_descriptors(ks);
+	if (!rc)
+		rc = open_sources(ks);
+	if (rc)
+		destroy(ks);
+	else
+		*ret_ks = ks;
+	errno = saved;
+	return rc;
+}
+
+void ks__close_now(struct ks *ks)
+{
+	int saved = errno;
+
+	destroy(ks);
+	errno = saved;
+}
+
+void ks_close(struct ks *ks)
+{
+	if (!ks)
+		return;
+	if (!ks__forked(ks->core) && atomic_load(&ks->in_callback) == gettid())
+		ks->closing = 1; /* the consumer function that called the callback will do it */
+	else
+		ks__close_now(ks);
+}
+
+/* ---- clock ------------------------------------------------------------------------------------ */
+
+int ks_read_clock(struct ks *ks, uint64_t *ret_mono_ns, int64_t *ret_wall_ns)
+{
+	uint64_t before, wall, after;
+
+	if (!ks || !ret_mono_ns || !ret_wall_ns)
+		return -EINVAL;
+	if (ks__forked(ks->core))
+		return -KS_EFORKED;
+	before = ks__now();
+	wall = read_ns(CLOCK_REALTIME);
+	after = ks__now();
+	*ret_mono_ns = before + (after - before) / 2;
+	*ret_wall_ns = (int64_t)wall;
+	return 0;
+}

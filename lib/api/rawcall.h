@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * rawcall.h - bare system calls, for code that runs in a child which shares the host's memory
+ *
+ * The child of ks_selftest() has the thread pointer of the thread that made it: libc's wrappers
+ * would write that thread's errno. Nothing of a sanitizer may run there either.
+ */
+#ifndef KS_RAWCALL_H
+#define KS_RAWCALL_H
+
+#include <sys/syscall.h>
+
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define RAW_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
+#define RAW_SANITIZED 1
+#endif
+#endif
+
+#ifdef RAW_SANITIZED
+#define RAW_CODE                                                                                   \
+	__attribute__((no_sanitize("address", "thread", "undefined"), noinline))
+#else
+#define RAW_CODE
+#endif
+
+/* The kernel's answer: negative is -errno. */
+#if defined(__x86_64__)
+static inline __attribute__((always_inline)) long raw6(long nr, long a, long b, long c, long d,
+							long e, long f)
+{
+	register long r10 __asm__("r10") = d;
+	register long r8 __asm__("r8") = e;
+	register long r9 __asm__("r9") = f;
+	long ret;
+
+	__asm__ volatile("syscall"
+			 : "=a"(ret)
+			 : "a"(nr), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+			 : "rcx", "r11", "memory");
+	return ret;
+}
+#elif defined(__aarch64__)
+static inline __attribute__((always_inline)) long raw6(long nr, long a, long b, long c, long d,
+							long e, long f)
+{
+	register long x8 __asm__("x8") = nr;
+	register long x0 __asm__("x0") = a;
+	register long x1 __asm__("x1") = b;
+	register long x2 __asm__("x2") = c;
+	register long x3 __asm__("x3") = d;
+	register long x4 __asm__("x4") = e;
+	register long x5 __asm__("x5") = f;
+
+	__asm__ volatile("svc 0"
+			 : "+r"(x0)
+			 : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5)
+			 : "memory");
+	return x0;
+}
+#else
+#error "rawcall.h: bare system calls are written for x86_64 and arm64 only"
+#endif
+
+#endif

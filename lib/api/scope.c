@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* scope.c - whom to watch */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "api.h"
+
+#define PIDS_MAX 4096
+#define COMM_MAX 15
+
+static int take_comm(struct ks *ks, const char *what, const char *comm, int *ret_has, char *ret_comm)
+{
+	if (!comm)
+		return 0;
+	if (strlen(comm) > COMM_MAX)
+		return ks__fail(ks, -ENAMETOOLONG, "%s '%s': the kernel keeps %d bytes of a name", what,
+				comm, COMM_MAX);
+	*ret_has = 1;
+	snprintf(ret_comm, 16, "%s", comm);
+	return 0;
+}
+
+/*
+ * A process, not a thread. kill() knows the caller's namespace; proc_path may be another one's, so
+ * it is only asked for what kill() cannot tell.
+ */
+static int check_pid(struct ks *ks, int32_t pid)
+{
+	char path[64], text[2048];
+	const char *tgid;
+	ssize_t n = 0;
+	int fd;
+
+	if (pid <= 0)
+		return ks__fail(ks, -EINVAL, "%d is not a process id", pid);
+	if (kill(pid, 0) && errno == ESRCH)
+		return ks__fail(ks, -ESRCH, "there is no process %d", pid);
+	snprintf(path, sizeof(path), "%d/status", pid);
+	fd = openat(ks->proc_fd, path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		n = read(fd, text, sizeof(text) - 1);
+		close(fd);
+	}
+	if (n <= 0)
+		return 0;
+	text[n] = '\0';
+	tgid = strstr(text, "\nTgid:");
+	if (tgid && atoi(tgid + 6) != pid)
+		return ks__fail(ks, -ESRCH, "%d is a thread of process %d: name the process", pid,
+				atoi(tgid + 6));
+	return 0;
+}
+
+static int take_pids(struct ks *ks, const struct ks_scope *scope, struct ks__scope *ret)
+{
+	int32_t self = getpid();
+	const int32_t *pids = scope->pids;
+	uint32_t n = scope->n_pids;
+
+	if (scope->kind != KS_SCOPE_PIDS && scope->kind != KS_SCOPE_TREE) {
+		if (n)
+			return ks__fail(ks, -EINVAL, "this kind of scope takes no pids");
+		return 0;
+	}
+	if (n > PIDS_MAX || (n && !pids))
+		return ks__fail(ks, -EINVAL, "%u pids: at most %d", n, PIDS_MAX);
+	if (!n) {
+		pids = &self;
+		n = 1;
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		int rc = check_pid(ks, pids[i]);
+
+		if (rc)
+			return rc;
+	}
+	ret->pids = malloc(n * sizeof(*pids));
+	if (!ret->pids)
+		return -ENOMEM;
+	memcpy(ret->pids, pids, n * sizeof(*pids));
+	ret->n_pids = n;
+	return 0;
+}
+
+/* All sources or none. */
+static int tell_sources(struct ks *ks, const struct ks__scope *scope)
+{
+	for (unsigned i = 0; i < KS__SOURCES_MAX && ks->sources[i]; i++) {
+		int rc = ks->sources[i]->ops->set_scope(ks->sources[i], scope);
+
+		if (!rc)
+			continue;
+		while (i--)
+			ks->sources[i]->ops->set_scope(ks->sources[i], &ks->scope);
+		return rc;
+	}
+	return 0;
+}
+
+int ks_set_scope(struct ks *ks, const struct ks_scope *scope)
+{
+	KS__ENTER(ks);
+	struct ks_scope s = { .size = sizeof(s) };
+	struct ks__scope next = { 0 };
+	int rc = 0;
+
+	if (scope)
+		rc = ks__opts_in(&s, sizeof(s), scope);
+	if (rc)
+		return ks__fail(ks, rc, "ks_scope: size %zu, this library knows %zu", scope->size, sizeof(s));
+	if (s.kind != KS_SCOPE_SELF && s.kind != KS_SCOPE_TREE && s.kind != KS_SCOPE_PIDS &&
+	    s.kind != KS_SCOPE_SYSTEM)
+		return ks__fail(ks, -EINVAL, "there is no scope of kind %u", s.kind);
+	next.kind = s.kind;
+	rc = take_comm(ks, "comm", s.comm, &next.has_comm, next.comm);
+	if (!rc)
+		rc = take_comm(ks, "exclude_comm", s.exclude_comm, &next.has_exclude, next.exclude);
+	if (!rc)
+		rc = take_pids(ks, &s, &next);
+	if (rc)
+		return rc;
+	pthread_mutex_lock(&ks->lock);
+	rc = tell_sources(ks, &next);
+	if (!rc) {
+		free(ks->scope.pids);
+		ks->scope = next;
+		next.pids = NULL;
+	}
+	pthread_mutex_unlock(&ks->lock);
+	free(next.pids);
+	return rc;
+}

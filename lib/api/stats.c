@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* stats.c - readers */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../bpf/shared.h"
+#include "../data/ledger.h"
+#include "../data/rows.h"
+#include "api.h"
+
+struct ks_reader {
+	struct ks__core *core;
+	uint32_t probe, by, flags;
+	uint64_t since_ns;        /* of the next delta */
+	struct ks__rows now, base; /* total and then one block a CPU; swapped by a delta read */
+	struct ks_stats_self *self; /* KS_PROBE_SELF: total and one a probe, as of the previous read */
+	struct ks__table table;
+};
+
+/* ---- books ------------------------------------------------------------------------------------- */
+
+void ks__book(struct ks *ks, uint32_t probe, int idle, struct ks__book *ret)
+{
+	struct ks__slot *slot = &ks->slots[probe];
+	unsigned was_on = atomic_load(&slot->was_on);
+	uint64_t submitted, done, held;
+
+	*ret = KS__BOOK_EMPTY;
+	for (unsigned i = 0; i < KS__SOURCES_MAX && ks->sources[i]; i++) {
+		struct ks__book book = { 0 };
+
+		if (!(was_on & 1u << i) || ks->sources[i]->ops->book(ks->sources[i], probe, idle, &book))
+			continue;
+		ks__ledger_add(ret, &book);
+	}
+	/* what waits in the heap to be ordered is not delivered yet */
+	held = atomic_load(&ks->held[probe]);
+	ret->delivered -= held < ret->delivered ? held : ret->delivered;
+	submitted = ret->outcome[KS_SUBMITTED];
+	done = ret->delivered + ret->discarded;
+	if (idle)
+		ret->in_flight += held;
+	else
+		ret->in_flight = submitted > done ? submitted - done : 0;
+}
+
+/* ---- KS_PROBE_SELF: a row is a probe's book ------------------------------------------------------- */
+
+static void fill_total(struct ks *ks, struct ks_stats_self *row)
+{
+	row->user_ns = atomic_load(&ks->user_ns);
+	row->wakeups = atomic_load(&ks->wakeups);
+	row->user_bytes = sizeof(*ks);
+	row->descriptors = 5;
+	for (unsigned i = 0; i < KS__SOURCES_MAX && ks->sources[i]; i++) {
+		uint64_t kernel = 0, user = 0;
+		uint32_t fds = 0;
+
+		ks->sources[i]->ops->size(ks->sources[i], &kernel, &user, &fds);
+		row->map_bytes += kernel;
+		row->user_bytes += user;
+		row->descriptors += fds;
+	}
+}
+
+/* rows[0] the total, rows[1 + i] the i-th probe of ks__probes. Returns how many. */
+static size_t read_self(struct ks *ks, int idle, struct ks_stats_self *rows)
+{
+	struct ks__book total = KS__BOOK_EMPTY;
+	size_t n = 1;
+
+	memset(&rows[0], 0, sizeof(rows[0]));
+	for (const struct ks__probe *const *p = ks__probes; *p; p++) {
+		struct ks__book book;
+		struct ks_stats_self *row = &rows[n];
+
+		if ((*p)->id == KS_PROBE_SELF)
+			continue;
+		ks__book(ks, (*p)->id, idle, &book);
+		memset(row, 0, sizeof(*row));
+		ks__ledger_row(&book, row);
+		row->row.by = KS_BY_PROBE;
+		row->row.key = (*p)->id;
+		strncpy(row->row.name, (*p)->name, sizeof(row->row.name) - 1);
+		ks__ledger_add(&total, &book);
+		n++;
+	}
+	ks__ledger_row(&total, &rows[0]);
+	rows[0].row.by = KS_BY_TOTAL;
+	fill_total(ks, &rows[0]);
+	return n;
+}
+
+/* Counters since `base`; gauges stay. */
+static void subtract_self(struct ks_stats_self *row, const struct ks_stats_self *base,
+			  const struct ks__struct *desc)
+{
+	for (const struct ks__field *f = desc->fields; f->name; f++) {
+		uint64_t now, then;
+
+		if (f->kind != KS_KIND_COUNTER)
+			continue;
+		memcpy(&now, (char *)row + f->offset, sizeof(now));
+		memcpy(&then, (const char *)base + f->offset, sizeof(then));
+		now -= then;
+		memcpy((char *)row + f->offset, &now, sizeof(now));
+	}
+}
+
+static size_t count_probes(void)
+{
+	size_t n = 0;
+
+	while (ks__probes[n])
+		n++;
+	return n; /* the library's own stands for the total */
+}
+
+static int read_self_table(struct ks_reader *r, struct ks *ks)
+{
+	const struct ks__struct *desc = ks->slots[KS_PROBE_SELF].probe->stats;
+	size_t bytes = (count_probes() + 1) * sizeof(struct ks_stats_self), n;
+	struct ks_stats_self *rows = malloc(bytes), *out;
+	int idle = ks__consumer_try(ks);
+
+	if (rows)
+		n = read_self(ks, idle, rows);
+	if (idle)
+		ks__consumer_done(ks);
+	if (!rows)
+		return -ENOMEM;
+	if (r->table.rows_size < bytes) {
+		char *grown = realloc(r->table.rows, bytes);
+
+		if (!grown) {
+			free(rows);
+			return -ENOMEM;
+		}
+		r->table.rows = grown;
+		r->table.rows_size = bytes;
+	}
+	out = (struct ks_stats_self *)(void *)r->table.rows;
+	r->table.n_rows = 0;
+	for (size_t i = 0; i < n; i++) {
+		if (!(r->by & rows[i].row.by))
+			continue;
+		out[r->table.n_rows] = rows[i];
+		if (r->flags & KS_READ_DELTA)
+			subtract_self(&out[r->table.n_rows], &r->self[i], desc);
+		r->table.n_rows++;
+	}
+	r->table.row_size = sizeof(*rows);
+	if (r->flags & KS_READ_DELTA)
+		memcpy(r->self, rows, n * sizeof(*rows));
+	free(rows);
+	return 0;
+}
+
+/* ---- other probes: raw blocks ----------------------------------------------------------------------- */
+
+/*
+ * Block 0: the total; 1 to n_cpus: the CPUs; the last: what no CPU counted (files). The total is the
+ * sum of the others of the same read, so that rows add up exactly.
+ */
+static int read_raw(struct ks *ks, uint32_t probe, struct ks__rows *into)
+{
+	unsigned was_on = atomic_load(&ks->slots[probe].was_on);
+
+	memset(into->raw, 0, into->n_rows * into->words * sizeof(*into->raw));
+	for (unsigned i = 0; i < KS__SOURCES_MAX && ks->sources[i]; i++) {
+		struct ks__source *s = ks->sources[i];
+		int files = s->ops->kind == KS_SOURCE_FILES;
+		struct ks__rows part = *into;
+		int rc;
+
+		if (!(was_on & 1u << i))
+			continue;
+		part.raw += (files ? into->n_rows - 1 : 1) * into->words;
+		part.n_rows = files ? 1 : into->n_rows - 2;
+		rc = s->ops->read(s, probe, &part, !files);
+		if (rc)
+			return rc;
+	}
+	for (size_t row = 1; row < into->n_rows; row++)
+		for (size_t w = 0; w < into->words; w++)
+			into->raw[w] += into->raw[row * into->words + w];
+	return 0;
+}
+
+static struct ks__rows slice(const struct ks__rows *rows, size_t first, size_t n)
+{
+	struct ks__rows part = *rows;
+
+	part.raw += first * rows->words;
+	part.n_rows = n;
+	return part;
+}
+
+static int used(const struct ks__rows *rows, size_t row)
+{
+	for (size_t w = 0; w < rows->words; w++)
+		if (rows->raw[row * rows->words + w])
+			return 1;
+	return 0;
+}
+
+static int build(struct ks_reader *r, uint64_t valid)
+{
+	int delta = r->flags & KS_READ_DELTA, rc = 0;
+	size_t n = r->now.n_rows;
+	struct ks__rows now, base;
+
+	r->table.n_rows = r->table.n_buckets = 0;
+	if (r->by & KS_BY_TOTAL) {
+		now = slice(&r->now, 0, 1), base = slice(&r->base, 0, 1);
+		rc = ks__table_add(&r->table, &now, delta ? &base : NULL, KS_BY_TOTAL, valid);
+	}
+	if (!rc && r->by & KS_BY_CPU) {
+		/* the last one only if there is anything in it: its key is not a CPU's */
+		size_t rows = used(&r->now, n - 1) ? n - 1 : n - 2;
+
+		now = slice(&r->now, 1, rows), base = slice(&r->base, 1, rows);
+		rc = ks__table_add(&r->table, &now, delta ? &base : NULL, KS_BY_CPU, valid);
+		if (!rc && rows == n - 1) {
+			struct ks_row *last = (void *)(r->table.rows +
+						       (r->table.n_rows - 1) * r->table.row_size);
+
+			last->key = KS_NO_CPU;
+		}
+	}
+	return rc;
+}
+
+static int read_table(struct ks_reader *r, struct ks *ks)
+{
+	struct ks__slot *slot = &ks->slots[r->probe];
+	struct ks__rows swap;
+	int rc = read_raw(ks, r->probe, &r->now);
+
+	if (!rc)
+		rc = build(r, atomic_load(&slot->valid));
+	if (rc || !(r->flags & KS_READ_DELTA))
+		return rc;
+	swap = r->base;
+	r->base = r->now;
+	r->now = swap;
+	return 0;
+}
+
+/* ---- public ------------------------------------------------------------------------------------------ */
+
+void ks_reader_free(struct ks_reader *reader)
+{
+	if (!reader)
+		return;
+	ks__rows_free(&reader->now);
+	ks__rows_free(&reader->base);
+	ks__table_free(&reader->table);
+	free(reader->self);
+	ks__core_unref(reader->core);
+	free(reader);
+}
+
+static int reader_init(struct ks_reader *r, struct ks *ks)
+{
+	const struct ks__probe *probe = ks->slots[r->probe].probe;
+	int rc;
+
+	if (r->probe == KS_PROBE_SELF) {
+		r->self = calloc(count_probes() + 1, sizeof(*r->self));
+		if (!r->self)
+			return -ENOMEM;
+		read_self(ks, 0, r->self);
+		return 0;
+	}
+	rc = ks__rows_init(&r->now, probe->stats, ks->n_cpus + 2);
+	if (!rc)
+		rc = ks__rows_init(&r->base, probe->stats, ks->n_cpus + 2);
+	if (!rc && r->flags & KS_READ_DELTA)
+		rc = read_raw(ks, r->probe, &r->base);
+	return rc;
+}
+
+int ks_reader_new(struct ks *ks, uint32_t probe, const struct ks_reader_opts *opts,
+		  struct ks_reader **ret_reader)
+{
+	KS__ENTER(ks);
+	struct ks_reader_opts o = { 0 };
+	struct ks__slot *slot = ks__slot(ks, probe);
+	uint32_t can = KS_BY_TOTAL | (probe == KS_PROBE_SELF ? KS_BY_PROBE : KS_BY_CPU);
+	struct ks_reader *r;
+	int rc = 0;
+
+	if (!slot || !ret_reader)
+		return -EINVAL;
+	if (opts)
+		rc = ks__opts_in(&o, sizeof(o), opts);
+	if (rc)
+		return ks__fail(ks, rc, "ks_reader_opts: size %zu, this library knows %zu", opts->size,
+				sizeof(o));
+	if (o.by & ~can || o.flags & ~(uint32_t)KS_READ_DELTA || o.reserved)
+		return ks__fail(ks, -EINVAL, "%s cannot be read by 0x%x with flags 0x%x",
+				slot->probe->name, o.by, o.flags);
+	r = calloc(1, sizeof(*r));
+	if (!r)
+		return -ENOMEM;
+	r->core = ks->core;
+	atomic_fetch_add(&r->core->refs, 1);
+	r->probe = probe;
+	r->by = o.by ? o.by : KS_BY_TOTAL;
+	r->flags = o.flags;
+	r->since_ns = ks__now();
+	rc = reader_init(r, ks);
+	if (rc)
+		ks_reader_free(r);
+	else
+		*ret_reader = r;
+	return rc;
+}
+
+int ks_read_stats(struct ks_reader *reader, struct ks_stats *ret_stats)
+{
+	struct ks_stats s = { .size = sizeof(s) };
+	struct ks__slot *slot;
+	struct ks__source *source;
+	struct ks *ks;
+	int rc, saved = errno;
+
+	if (!reader || !ret_stats)
+		return -EINVAL;
+	if (ks__forked(reader->core))
+		return -KS_EFORKED;
+	if (atomic_load(&reader->core->closed))
+		return -KS_ECLOSED;
+	ks = reader->core->ks;
+	slot = &ks->slots[reader->probe];
+	if (reader->probe != KS_PROBE_SELF && !atomic_load(&slot->since_ns))
+		return ks__fail(ks, -KS_EOFF, "%s was never enabled", slot->probe->name);
+	rc = reader->probe == KS_PROBE_SELF ? read_self_table(reader, ks) : read_table(reader, ks);
+	errno = saved;
+	if (rc)
+		return rc;
+	s.time_ns = ks__now();
+	s.since_ns = reader->flags & KS_READ_DELTA ? reader->since_ns : atomic_load(&slot->since_ns);
+	reader->since_ns = s.time_ns;
+	s.rows = reader->table.rows;
+	s.n_rows = reader->table.n_rows;
+	s.row_size = reader->table.row_size;
+	s.buckets = reader->table.buckets;
+	s.n_buckets = reader->table.n_buckets;
+	s.id = slot->probe->stats->id;
+	source = atomic_load(&slot->source);
+	s.source = source ? source->ops->kind : KS_SOURCE_NONE;
+	return ks__opts_out(ret_stats, &s, sizeof(s));
+}

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* trust.c - can it be believed: the ledger's check and the self-test */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <linux/membarrier.h>
+
+#include "../data/ledger.h"
+#include "../data/rows.h"
+#include "api.h"
+#include "rawcall.h"
+
+/* ---- ledger ------------------------------------------------------------------------------------ */
+
+static int check_book(struct ks *ks, const struct ks__slot *slot, char *why, size_t size)
+{
+	int idle = ks__consumer_try(ks);
+	int at_rest = idle && atomic_load(&slot->state) == KS_STATE_OFF;
+	struct ks__book book;
+
+	ks__book(ks, slot->probe->id, idle, &book);
+	if (idle)
+		ks__consumer_done(ks);
+	/* A program that is running may stand between its reserve and its count, nested once. */
+	return ks__ledger_check(slot->probe->name, &book, at_rest ? 0 : 4ull * ks->n_cpus, why, size);
+}
+
+/* A program may still run when its detachment returns; after a grace period it does not. */
+static void wait_for_programs(void)
+{
+	syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+}
+
+int ks_ledger_check(struct ks *ks, uint32_t probe)
+{
+	KS__ENTER(ks);
+	char why[256];
+	int rc = 0;
+
+	if (!ks__slot(ks, probe))
+		return -EINVAL;
+	for (uint32_t p = 1; p < KS__PROBES_MAX && !rc; p++) {
+		struct ks__slot *slot = &ks->slots[p];
+
+		if (!slot->probe || !atomic_load(&slot->since_ns) || (probe && p != probe))
+			continue;
+		rc = check_book(ks, slot, why, sizeof(why));
+		if (rc) {
+			wait_for_programs();
+			rc = check_book(ks, slot, why, sizeof(why));
+		}
+	}
+	return rc ? ks__fail(ks, rc, "%s", why) : 0;
+}
+
+/* ---- self-test ----------------------------------------------------------------------------------- */
+
+#define KINDS_MAX 16
+#define STACK_BYTES 65536
+
+/* What the child and its maker share: it runs in the same memory. */
+struct child {
+	const struct ks__provocation *kinds;
+	int dir_fd;
+	uint32_t go;           /* futex: 0 wait, 1 run, 2 end at once */
+	int result[KINDS_MAX]; /* 0: done */
+};
+
+/*
+ * The child has the host's memory and thread pointer, so it makes bare system calls only: no errno,
+ * no malloc, no locks. Its descriptors are its own.
+ */
+static int RAW_CODE child_main(void *arg)
+{
+	struct child *c = arg;
+
+	while (__atomic_load_n(&c->go, __ATOMIC_ACQUIRE) == 0)
+		raw6(SYS_futex, (long)&c->go, FUTEX_WAIT, 0, 0, 0, 0);
+	for (int i = 0; __atomic_load_n(&c->go, __ATOMIC_ACQUIRE) == 1 && c->kinds[i].kind; i++) {
+		c->result[i] = 0;
+		if (c->kinds[i].run)
+			c->result[i] = c->kinds[i].run(c->dir_fd); /* one that execs does not return */
+	}
+	raw6(SYS_exit_group, 0, 0, 0, 0, 0, 0);
+	return 0;
+}
+
+/* No SIGCHLD, no copy of page tables, and no handler of the host may run in it. */
+static pid_t start_child(struct child *c, char *stack)
+{
+	sigset_t all, before;
+	pid_t pid;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	pid = clone(child_main, stack + STACK_BYTES, CLONE_VM, c);
+	if (pid < 0)
+		pid = -errno;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return pid;
+}
+
+static void release_child(struct child *c, uint32_t go)
+{
+	__atomic_store_n(&c->go, go, __ATOMIC_RELEASE);
+	syscall(SYS_futex, &c->go, FUTEX_WAKE, 1, NULL, NULL, 0);
+}
+
+/* 0 or -ETIMEDOUT; the child is gone in either case. */
+static int reap_child(pid_t pid, int timeout_ms)
+{
+	struct pollfd p = { .fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN };
+	int rc = 0;
+
+	if (p.fd >= 0) {
+		if (poll(&p, 1, timeout_ms) == 0) {
+			kill(pid, SIGKILL);
+			rc = -ETIMEDOUT;
+		}
+		close(p.fd);
+	}
+	while (waitpid(pid, NULL, __WALL) < 0 && errno == EINTR)
+		;
+	return rc;
+}
+
+/* Sum of a counter's elements over all sources and CPUs. */
+static int read_field(const struct ks__slot *slot, const char *field, uint64_t *ret_value)
+{
+	struct ks__source *s = atomic_load(&slot->source);
+	const struct ks__field *f = slot->probe->stats->fields;
+	struct ks__rows rows;
+	int word = ks__rows_word(slot->probe->stats, field);
+	int rc;
+
+	while (f->name && strcmp(f->name, field))
+		f++;
+	if (word < 0 || !f->name)
+		return -EINVAL;
+	rc = ks__rows_init(&rows, slot->probe->stats, 1);
+	if (rc)
+		return rc;
+	rc = s->ops->read(s, slot->probe->id, &rows, 0);
+	*ret_value = 0;
+	for (unsigned i = 0; i < f->count; i++)
+		*ret_value += rows.raw[(unsigned)word + i];
+	ks__rows_free(&rows);
+	return rc;
+}
+
+static int run_child(struct ks *ks, struct ks__slot *slot, struct child *c, int timeout_ms)
+{
+	struct ks__source *s = atomic_load(&slot->source);
+	char *stack = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+	pid_t pid;
+	int rc;
+
+	if (stack == MAP_FAILED)
+		return -ENOMEM;
+	pid = start_child(c, stack);
+	if (pid < 0) {
+		munmap(stack, STACK_BYTES);
+		return ks__fail(ks, pid, "no child could be made for the self-test");
+	}
+	rc = s->ops->admit(s, pid);
+	release_child(c, rc ? 2 : 1);
+	if (reap_child(pid, timeout_ms) && !rc)
+		rc = ks__fail(ks, -ETIMEDOUT, "%s: the self-test's child did not end in %d ms",
+			      slot->probe->name, timeout_ms);
+	s->ops->admit(s, 0);
+	munmap(stack, STACK_BYTES);
+	return rc;
+}
+
+/* Compares before and after; the sentence names what was not seen. */
+static int judge(struct ks *ks, struct ks__slot *slot, const struct child *c,
+		 const uint64_t *before)
+{
+	char blind[128] = "";
+	int seen = 0, n = 0;
+
+	for (int i = 0; c->kinds[i].kind; i++) {
+		uint64_t after;
+		int rc;
+
+		if (c->result[i])
+			continue;
+		rc = read_field(slot, c->kinds[i].field, &after);
+		if (rc)
+			return rc;
+		if (after != before[i])
+			seen++;
+		else if (n < (int)sizeof(blind))
+			n += snprintf(blind + n, sizeof(blind) - (size_t)n, "%s%s", n ? ", " : "",
+				      c->kinds[i].kind);
+	}
+	slot->changed_ns = ks__now();
+	atomic_store(&slot->state, n ? KS_STATE_SILENT : KS_STATE_ON);
+	if (n)
+		return ks__fail(ks, -KS_ESILENT,
+				"%s: provoked but not counted: %s; is kernel.ftrace_enabled 0, or the event off?",
+				slot->probe->name, blind);
+	return seen;
+}
+
+static int selftest(struct ks *ks, struct ks__slot *slot, const struct ks_selftest_opts *o)
+{
+	struct child c = { .kinds = slot->probe->provocations, .dir_fd = -1 };
+	struct ks__settings set = slot->set;
+	struct ks__source *s = atomic_load(&slot->source);
+	uint64_t before[KINDS_MAX];
+	int rc = 0;
+
+	if (!c.kinds || !s->ops->admit) /* files are looked at too seldom to see a short-lived child */
+		return 0;
+	for (int i = 0; c.kinds[i].kind && i < KINDS_MAX && !rc; i++) {
+		c.result[i] = -ECANCELED;
+		rc = read_field(slot, c.kinds[i].field, &before[i]);
+	}
+	if (o->dir && !rc) {
+		c.dir_fd = open(o->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (c.dir_fd < 0)
+			return ks__fail(ks, -errno, "self-test: cannot open the folder %s", o->dir);
+	}
+	set.flags &= ~(uint32_t)KS_ENABLE_NO_STATS;
+	if (!rc)
+		rc = s->ops->apply(s, slot->probe->id, &set);
+	if (!rc)
+		rc = run_child(ks, slot, &c, o->timeout_ms ? (int)o->timeout_ms : 1000);
+	if (set.flags != slot->set.flags)
+		s->ops->apply(s, slot->probe->id, &slot->set);
+	if (c.dir_fd >= 0)
+		close(c.dir_fd);
+	return rc ? rc : judge(ks, slot, &c, before);
+}
+
+int ks_selftest(struct ks *ks, uint32_t probe, const struct ks_selftest_opts *opts)
+{
+	KS__ENTER(ks);
+	struct ks_selftest_opts o = { 0 };
+	struct ks__slot *slot = ks__slot(ks, probe);
+	int rc = 0;
+
+	if (!slot)
+		return -EINVAL;
+	if (opts)
+		rc = ks__opts_in(&o, sizeof(o), opts);
+	if (!rc && (o.reserved || o.timeout_ms > 60000))
+		rc = -EINVAL;
+	if (rc)
+		return ks__fail(ks, rc, "ks_selftest_opts: size %zu, timeout_ms at most 60000", opts->size);
+	if (atomic_load(&ks->in_callback) == gettid())
+		return ks__fail(ks, -EBUSY, "ks_selftest: not inside an event callback");
+	pthread_mutex_lock(&ks->lock);
+	if (atomic_load(&slot->state) != KS_STATE_ON && atomic_load(&slot->state) != KS_STATE_SILENT)
+		rc = ks__fail(ks, -KS_EOFF, "%s is off: enable it first", slot->probe->name);
+	else
+		rc = selftest(ks, slot, &o);
+	pthread_mutex_unlock(&ks->lock);
+	return rc;
+}
