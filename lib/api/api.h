@@ -11,12 +11,26 @@
 void ks__core_unref(struct ks__core *core);
 void ks__close_now(struct ks *ks);
 
-/* probe.c */
+/* settings.c */
 void ks__settings_defaults(const struct ks__probe *probe, struct ks__settings *ret);
-/* The slot of a probe, or NULL after a ks__fail(). */
+/* All of them into *set, or none and a sentence. */
+int ks__take_params(struct ks *ks, const struct ks__probe *probe, const struct ks_param *params,
+		    size_t n, struct ks__settings *set);
+
+/* query.c */
+/* The slot of a probe, or NULL after a ks__fail(); switchable: not the library's own. */
 struct ks__slot *ks__slot(struct ks *ks, uint32_t probe);
-/* What a slot can know: in use, or expected. Cheap. */
-uint64_t ks__slot_valid(struct ks *ks, struct ks__slot *slot);
+struct ks__slot *ks__switchable(struct ks *ks, uint32_t probe);
+int ks__is_on(const struct ks__slot *slot);
+/* Variants are numbered over the probe's own and then its fallback. NULL, -ENOENT past the last. */
+const char *ks__variant_name(const struct ks__probe *probe, uint32_t index);
+int ks__note_of(struct ks *ks, const struct ks__probe *probe, uint32_t index, struct ks__note *ret,
+		uint16_t *ret_kind);
+struct ks__source *ks__source_of_kind(struct ks *ks, uint16_t kind);
+int ks__may_serve(const struct ks__source *s, const struct ks__probe *probe);
+int ks__has_variant(const struct ks__source *s, const struct ks__probe *probe, const char *name);
+/* Why nothing serves it: the reason of its best variant, and why there is no fallback. */
+void ks__say_unavailable(struct ks *ks, const struct ks__probe *probe, char *text, size_t size);
 
 /* stats.c */
 /* Books of all sources that ever served the probe. idle: as in source.h. */

@@ -26,7 +26,8 @@ void ks__book(struct ks *ks, uint32_t probe, int idle, struct ks__book *ret)
 	unsigned was_on = atomic_load(&slot->was_on);
 	uint64_t submitted, done, held;
 
-	*ret = KS__BOOK_EMPTY;
+	memset(ret, 0, sizeof(*ret));
+	ret->missed_known = 1;
 	for (unsigned i = 0; i < KS__SOURCES_MAX && ks->sources[i]; i++) {
 		struct ks__book book = { 0 };
 
@@ -67,7 +68,7 @@ static void fill_total(struct ks *ks, struct ks_stats_self *row)
 /* rows[0] the total, rows[1 + i] the i-th probe of ks__probes. Returns how many. */
 static size_t read_self(struct ks *ks, int idle, struct ks_stats_self *rows)
 {
-	struct ks__book total = KS__BOOK_EMPTY;
+	struct ks__book total = { .missed_known = 1 };
 	size_t n = 1;
 
 	memset(&rows[0], 0, sizeof(rows[0]));

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* query.c - what a probe does or would do here, and why not better */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <linux/capability.h>
+
+#include "api.h"
+
+struct ks__slot *ks__slot(struct ks *ks, uint32_t probe)
+{
+	if (probe < KS__PROBES_MAX && ks->slots[probe].probe)
+		return &ks->slots[probe];
+	ks__fail(ks, -EINVAL, "there is no probe %u in this library", probe);
+	return NULL;
+}
+
+/* A probe that can be switched on: all but the library's own. */
+struct ks__slot *ks__switchable(struct ks *ks, uint32_t probe)
+{
+	struct ks__slot *slot = ks__slot(ks, probe);
+
+	if (slot && !slot->probe->variants && !slot->probe->fallback) {
+		ks__fail(ks, -EINVAL, "%s is always on", slot->probe->name);
+		return NULL;
+	}
+	return slot;
+}
+
+int ks__is_on(const struct ks__slot *slot)
+{
+	uint32_t state = atomic_load(&slot->state);
+
+	return state == KS_STATE_ON || state == KS_STATE_SILENT;
+}
+
+/* ---- variants, numbered over the probe's own and then its fallback ------------------------------ */
+
+static uint32_t count_variants(const struct ks__probe *probe)
+{
+	uint32_t n = 0;
+
+	while (probe->variants && probe->variants[n].name)
+		n++;
+	return n;
+}
+
+const char *ks__variant_name(const struct ks__probe *probe, uint32_t index)
+{
+	uint32_t n = count_variants(probe);
+
+	if (index < n)
+		return probe->variants[index].name;
+	return index == n && probe->fallback ? probe->fallback->name : NULL;
+}
+
+/* The source that would serve this variant (NULL name: any); NULL if this build has none. */
+struct ks__source *ks__source_of_kind(struct ks *ks, uint16_t kind)
+{
+	for (unsigned i = 0; i < KS__SOURCES_MAX && ks->sources[i]; i++)
+		if (ks->sources[i]->ops->kind == kind)
+			return ks->sources[i];
+	return NULL;
+}
+
+int ks__may_serve(const struct ks__source *s, const struct ks__probe *probe)
+{
+	if (s->ops->kind == KS_SOURCE_BPF)
+		return probe->variants != NULL;
+	return probe->fallback != NULL;
+}
+
+int ks__has_variant(const struct ks__source *s, const struct ks__probe *probe, const char *name)
+{
+	if (s->ops->kind == KS_SOURCE_FILES)
+		return probe->fallback && !strcmp(probe->fallback->name, name);
+	for (const struct ks__variant *v = probe->variants; v && v->name; v++)
+		if (!strcmp(v->name, name))
+			return 1;
+	return 0;
+}
+
+int ks__note_of(struct ks *ks, const struct ks__probe *probe, uint32_t index,
+		   struct ks__note *ret, uint16_t *ret_kind)
+{
+	uint32_t n = count_variants(probe);
+	uint16_t kind = index < n ? KS_SOURCE_BPF : KS_SOURCE_FILES;
+	struct ks__source *s = ks__source_of_kind(ks, kind);
+
+	if (!ks__variant_name(probe, index))
+		return -ENOENT;
+	*ret_kind = kind;
+	memset(ret, 0, sizeof(*ret));
+	if (s)
+		return s->ops->note(s, probe->id, index < n ? index : 0, ret);
+	ret->error = -KS_EUNAVAIL;
+	snprintf(ret->reason, sizeof(ret->reason),
+		 "this library was built without BPF; build it with -Dbpf=enabled");
+	return 0;
+}
+
+/* The source and variant that would be taken; source NULL: none. */
+static struct ks__source *expect(struct ks *ks, const struct ks__probe *probe,
+				 uint32_t *ret_variant, uint64_t *ret_valid)
+{
+	for (unsigned i = 0; i < KS__SOURCES_MAX && ks->sources[i]; i++) {
+		struct ks__source *s = ks->sources[i];
+
+		if (!ks__may_serve(s, probe) || s->ops->expect(s, probe->id, ret_variant, ret_valid))
+			continue;
+		return s;
+	}
+	*ret_variant = UINT32_MAX;
+	*ret_valid = 0;
+	return NULL;
+}
+
+
+void ks__say_unavailable(struct ks *ks, const struct ks__probe *probe, char *text, size_t size)
+{
+	struct ks__note note;
+	uint16_t kind;
+	int n = 0;
+
+	text[0] = '\0';
+	for (uint32_t i = 0; ks__note_of(ks, probe, i, &note, &kind) == 0; i++) {
+		if (!note.error || (i && n > (int)size / 2))
+			continue;
+		n += snprintf(text + n, size - (size_t)n, "%s%s", n ? "; " : "", note.reason);
+		if (n >= (int)size)
+			return;
+		if (i == 0 && kind == KS_SOURCE_BPF)
+			break; /* the others mostly repeat it: ks_query_variant() has them all */
+	}
+	if (!probe->fallback && probe->no_fallback)
+		snprintf(text + n, size - (size_t)n, "%s%s", n ? "; " : "", probe->no_fallback);
+}
+
+/* ---- queries ------------------------------------------------------------------------------------- */
+
+static uint64_t caps_missing(uint64_t wanted)
+{
+	struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct data[2] = { { 0 }, { 0 } };
+	uint64_t have;
+
+	if (syscall(SYS_capget, &head, data))
+		return 0;
+	have = (uint64_t)data[1].effective << 32 | data[0].effective;
+	if (have & 1ull << CAP_SYS_ADMIN) /* stands in for both */
+		have |= 1ull << CAP_BPF | 1ull << CAP_PERFMON;
+	return wanted & ~have;
+}
+
+static void fill_state(struct ks *ks, struct ks__slot *slot, struct ks_probe_info *info)
+{
+	struct ks__source *s;
+	struct ks__note note;
+	uint16_t kind;
+
+	info->state = (uint16_t)atomic_load(&slot->state);
+	if (ks__is_on(slot)) {
+		s = atomic_load(&slot->source);
+		info->variant = slot->variant;
+		info->valid = atomic_load(&slot->valid);
+		info->facts |= KS_FACT_TRIED;
+		snprintf(info->reason, sizeof(info->reason), "%s", slot->reason);
+	} else {
+		s = expect(ks, slot->probe, &info->variant, &info->valid);
+		if (s && !ks__note_of(ks, slot->probe, info->variant, &note, &kind) && note.tried)
+			info->facts |= KS_FACT_TRIED;
+		if (!s || info->state == KS_STATE_FAILED)
+			ks__say_unavailable(ks, slot->probe, info->reason, sizeof(info->reason));
+		else if (info->variant && !ks__note_of(ks, slot->probe, 0, &note, &kind))
+			snprintf(info->reason, sizeof(info->reason), "%s", note.reason);
+	}
+	info->source = s ? s->ops->kind : KS_SOURCE_NONE;
+	if (s && ks__variant_name(slot->probe, info->variant))
+		snprintf(info->variant_name, sizeof(info->variant_name), "%s",
+			 ks__variant_name(slot->probe, info->variant));
+}
+
+static void fill_book(struct ks *ks, struct ks__slot *slot, struct ks_probe_info *info)
+{
+	struct ks__book book;
+
+	ks__book(ks, slot->probe->id, 0, &book);
+	info->missed = book.missed;
+	if (book.missed_known)
+		info->facts |= KS_FACT_MISSED;
+	for (unsigned i = 1; i < sizeof(book.outcome) / sizeof(book.outcome[0]); i++)
+		if (book.outcome[i]) /* all but filtered */
+			info->facts |= KS_FACT_SEEN;
+}
+
+int ks_query_probe(struct ks *ks, uint32_t probe, struct ks_probe_info *ret_info)
+{
+	KS__ENTER(ks);
+	struct ks__slot *slot = ks__slot(ks, probe);
+	struct ks_probe_info info = { .size = sizeof(info), .probe = probe };
+
+	if (!slot || !ret_info)
+		return -EINVAL;
+	snprintf(info.name, sizeof(info.name), "%s", slot->probe->name);
+	pthread_mutex_lock(&ks->lock);
+	info.n_variants = count_variants(slot->probe) + (slot->probe->fallback ? 1 : 0);
+	info.generation = slot->set.generation;
+	info.changed_ns = slot->changed_ns;
+	info.last_ns = atomic_load(&slot->last_ns);
+	if (!info.n_variants) { /* the library itself */
+		info.state = KS_STATE_ON;
+		info.variant = UINT32_MAX;
+		info.valid = slot->probe->valid;
+	} else {
+		info.caps_missing = caps_missing(slot->probe->caps);
+		fill_state(ks, slot, &info);
+		fill_book(ks, slot, &info);
+	}
+	pthread_mutex_unlock(&ks->lock);
+	return ks__opts_out(ret_info, &info, sizeof(info));
+}
+
+int ks_query_variant(struct ks *ks, uint32_t probe, uint32_t index,
+		     struct ks_variant_info *ret_info)
+{
+	KS__ENTER(ks);
+	struct ks__slot *slot = ks__slot(ks, probe);
+	struct ks_variant_info info = { .size = sizeof(info) };
+	struct ks__note note;
+	uint16_t kind;
+	int rc;
+
+	if (!slot || !ret_info)
+		return -EINVAL;
+	pthread_mutex_lock(&ks->lock);
+	rc = ks__note_of(ks, slot->probe, index, &note, &kind);
+	pthread_mutex_unlock(&ks->lock);
+	if (rc)
+		return rc;
+	info.error = note.error;
+	info.source = kind;
+	snprintf(info.name, sizeof(info.name), "%s", ks__variant_name(slot->probe, index));
+	snprintf(info.reason, sizeof(info.reason), "%s", note.reason);
+	return ks__opts_out(ret_info, &info, sizeof(info));
+}
+
+/* Why the lowest of these bits is not known. */
+static void say_why(struct ks *ks, struct ks__slot *slot, uint64_t missing, char *why, size_t size)
+{
+	uint64_t bit = missing & -missing, valid;
+	uint32_t variant;
+	struct ks__source *s;
+
+	if (bit & ~slot->probe->valid) {
+		snprintf(why, size, "%s has no such bit", slot->probe->name);
+		return;
+	}
+	s = ks__is_on(slot) ? atomic_load(&slot->source) : expect(ks, slot->probe, &variant, &valid);
+	if (!s)
+		ks__say_unavailable(ks, slot->probe, why, size);
+	else
+		s->ops->why(s, slot->probe->id, bit, why, size);
+}
+
+int ks_query_valid(struct ks *ks, uint32_t probe, uint64_t bits, char *why, size_t why_size)
+{
+	KS__ENTER(ks);
+	struct ks__slot *slot = ks__slot(ks, probe);
+	char reason[256] = "";
+	uint64_t missing;
+
+	if (!slot || (why_size && !why))
+		return -EINVAL;
+	pthread_mutex_lock(&ks->lock);
+	if (slot->probe->variants || slot->probe->fallback) {
+		uint32_t variant;
+		uint64_t valid = atomic_load(&slot->valid);
+
+		if (!ks__is_on(slot))
+			expect(ks, slot->probe, &variant, &valid);
+		missing = bits & ~valid;
+		if (missing)
+			say_why(ks, slot, missing, reason, sizeof(reason));
+	} else {
+		missing = bits & ~slot->probe->valid;
+	}
+	pthread_mutex_unlock(&ks->lock);
+	if (why_size)
+		snprintf(why, why_size, "%s", reason);
+	return !missing;
+}
