@@ -4,7 +4,7 @@
  *
  * Exporters, bindings and command lines walk it and know every probe without code of their own.
  * No handle, any thread. Each function fills the struct and returns 0; -ENOENT past the last or if
- * there is no such thing; -EINVAL if size is 0. Texts are constants of the library.
+ * there is no such thing; -EINVAL if size is 0. Texts are constants of the library. Since: 0.1
  *
  * Fields are what differs from struct to struct. The head, which does not, is not among them: of an
  * event struct ks_event and `valid` (72 bytes), of a row struct ks_row (64 bytes). Members called
@@ -96,7 +96,7 @@ KS_API int ks_describe_param(uint32_t probe, uint32_t index, struct ks_param_des
 
 /*
  * ks_describe_value - name of a code, of a flag's bit number, or of an array's element; "dontneed"
- * Returns a constant, or NULL if it has no name.
+ * Returns a constant, or NULL if it has no name. Since: 0.1
  */
 KS_API const char *ks_describe_value(uint32_t id, uint32_t field, uint64_t value);
 

@@ -1,0 +1,71 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+# Shows that what is installed can be used: a host compiles against it with pkg-config, links the
+# shared library, links the archive with `pkg-config --static`, and runs, in C and in C++.
+set -euo pipefail
+build=$1
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+count=0 failed=0
+
+check() { # name, command…
+	local name=$1
+	shift
+	count=$((count + 1))
+	if "$@" >"$dir/log" 2>&1; then
+		echo "ok $count $name"
+	else
+		sed 's/^/# /' "$dir/log"
+		echo "not ok $count $name"
+		failed=1
+	fi
+}
+
+cat >"$dir/host.c" <<'C'
+#include <kernelsight/kernelsight.h>
+#include <kernelsight/schema.h>
+#include <stdio.h>
+
+int main(void)
+{
+	struct ks *ks;
+
+	if (ks_version() != KS_VERSION || ks_open(NULL, &ks))
+		return 1;
+	ks_close(ks);
+	return puts("opened") < 0;
+}
+C
+cp "$dir/host.c" "$dir/host.cc"
+
+DESTDIR=$dir/root meson install -C "$build" --no-rebuild --quiet >"$dir/install.log" 2>&1 ||
+	{ sed 's/^/# /' "$dir/install.log"; echo "Bail out! meson install failed"; exit 1; }
+pc=$(find "$dir/root" -name kernelsight.pc)
+export PKG_CONFIG_PATH=${pc%/*}
+# The installed file names the final prefix; here it lies below DESTDIR.
+prefix=$(pkg-config --variable=prefix kernelsight)
+config() { pkg-config --define-variable=prefix="$dir/root$prefix" "$@" kernelsight; }
+libdir=$(config --variable=libdir)
+headers=$(config --variable=includedir)/kernelsight
+
+check install/headers test -f "$headers/kernelsight.h" -a -f "$headers/events.h" \
+	-a -f "$headers/schema.h" -a -f "$headers/version.h"
+check install/soname test -L "$libdir/libkernelsight.so.0" -a -L "$libdir/libkernelsight.so"
+
+# shellcheck disable=SC2046
+{
+	check install/shared/c cc "$dir/host.c" -o "$dir/shared" $(config --cflags --libs)
+	check install/shared/c++ c++ "$dir/host.cc" -o "$dir/shared++" $(config --cflags --libs)
+	check install/archive cc "$dir/host.c" -o "$dir/archive" $(config --cflags) \
+		"$libdir/libkernelsight.a" $(config --static --libs | sed 's/-lkernelsight//')
+	check install/static cc -static "$dir/host.c" -o "$dir/static" \
+		$(config --static --cflags --libs)
+}
+export LD_LIBRARY_PATH=$libdir
+check install/shared/c/run "$dir/shared"
+check install/shared/c++/run "$dir/shared++"
+unset LD_LIBRARY_PATH
+check install/archive/run "$dir/archive"
+check install/static/run "$dir/static"
+echo "1..$count"
+exit $failed

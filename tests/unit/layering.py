@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Shows that includes go downward only, that each file names its licence once and stays short enough
+to be read, and that each test says what it shows."""
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / 'support'))
+import tap
+
+ROOT = Path(sys.argv[1]).resolve()
+LONGEST = 600
+INCLUDE = re.compile(r'^\s*#\s*include\s+([<"])([^>"]+)[>"]', re.M)
+
+# A folder, and what it may include of ours beside itself and include/kernelsight/. The tables of
+# functions and of data between the layers (source.h, probe.h) are open to all.
+SEAMS = ['lib/source/source.h', 'lib/probes/probe.h', 'lib/config.h']
+LAYERS = {
+    'lib/api': ['lib/ks.h', 'lib/data'],
+    'lib/source': ['lib/ks.h', 'lib/bpf', 'lib/files', 'lib/data', 'bpf/shared.h'],
+    'lib/bpf': ['lib/ks.h', 'lib/data', 'bpf/shared.h'],
+    'lib/files': ['lib/ks.h', 'lib/data'],
+    'lib/data': ['bpf/shared.h'],
+    'lib/probes': ['lib/files/scan.h', 'bpf/shared.h'],
+    'lib': SEAMS,
+    'bpf': [],
+    'include': [],
+}
+# Of the system: a name, or a folder. None: anything but libbpf.
+SYSTEM = {
+    'include': ['stddef.h', 'stdint.h'],
+    'lib/data': ['errno.h', 'inttypes.h', 'limits.h', 'math.h', 'stdarg.h', 'stdatomic.h',
+                 'stddef.h', 'stdint.h', 'stdio.h', 'stdlib.h', 'string.h'],
+    'bpf': ['bpf/', 'stdint.h'],
+    'lib/bpf': None,
+}
+
+
+def tracked():
+    """Files under version control, and those that are about to be."""
+    command = ['git', '-C', str(ROOT), 'ls-files', '-co', '--exclude-standard']
+    run = subprocess.run(command, capture_output=True, text=True)
+    if run.returncode == 0:
+        paths = [ROOT / line for line in run.stdout.splitlines()]
+    else:
+        paths = [path for path in ROOT.rglob('*') if '/build' not in str(path)]
+    return sorted(path for path in paths if path.is_file())
+
+
+def relative(path):
+    return str(path.relative_to(ROOT))
+
+
+def layer_of(name):
+    folders = [layer for layer in LAYERS if name.startswith(layer + '/')]
+    return max(folders, key=len) if folders else None
+
+
+def resolve(path, include):
+    """The file that an #include "…" means, below ROOT, or None."""
+    for base in [path.parent, ROOT / 'lib', ROOT / 'bpf', ROOT]:
+        target = (base / include).resolve()
+        if target.is_file() or include == 'config.h':
+            target = ROOT / 'lib/config.h' if include == 'config.h' else target
+            return relative(target)
+    return None
+
+
+def below(name, allowed):
+    return any(name == one or name.startswith(one.rstrip('/') + '/') for one in allowed)
+
+
+def include_errors(path, layer):
+    """Of one file: what it may not know."""
+    for mark, include in INCLUDE.findall(path.read_text()):
+        line = f'{relative(path)}: {include}'
+        if include.startswith('kernelsight/'):
+            if layer == 'bpf' and include != 'kernelsight/events.h':
+                yield line + ': kernel programs know events.h only'
+        elif mark == '"':
+            target = resolve(path, include)
+            own = target and layer_of(target) == layer
+            if not (own or target and below(target, LAYERS[layer] + SEAMS)):
+                yield line + ': not below it'
+        elif layer != 'lib/bpf' and layer != 'bpf' and include.startswith('bpf/'):
+            yield line + ': only lib/bpf knows libbpf'
+        elif SYSTEM.get(layer) is not None:
+            if include not in SYSTEM[layer] and not include.startswith('bpf/'):
+                yield line + ': not for this layer'
+
+
+def check_includes(paths):
+    errors = []
+    seen = 0
+    for path in paths:
+        layer = layer_of(relative(path))
+        if layer and path.suffix in ('.c', '.h'):
+            seen += 1
+            errors += include_errors(path, layer)
+    tap.ok(seen > 20, 'includes/found', f'only {seen} files')
+    tap.ok(not errors, 'includes/downward', errors)
+
+    errors = []
+    for path in paths:
+        name = relative(path)
+        if not name.startswith('examples/') or path.suffix not in ('.c', '.h', '.cc'):
+            continue
+        for mark, include in INCLUDE.findall(path.read_text()):
+            if mark == '"' and not (path.parent / include).is_file():
+                errors.append(f'{name}: {include}')
+    tap.ok(not errors, 'includes/examples know the public headers only', errors)
+
+
+def check_pure(paths):
+    """lib/data formats text, and that is all of stdio it uses."""
+    calls = re.compile(r'\b(f?open|f?read|f?write|printf|fprintf|puts|getenv|exit|abort)\s*\(')
+    errors = [f'{relative(path)}: {found[0]}' for path in paths
+              if relative(path).startswith('lib/data/') and path.suffix == '.c'
+              for found in calls.finditer(path.read_text())]
+    tap.ok(not errors, 'lib/data does no I/O', errors)
+
+
+def is_source(path):
+    if path.suffix in ('.c', '.h', '.cc', '.S', '.py', '.sh', '.in') or path.name == 'meson.build':
+        return path.name != 'kernelsight.pc.in'
+    with path.open('rb') as file:
+        return file.read(2) == b'#!'
+
+
+def licence_error(path):
+    name = relative(path)
+    kernel = name.startswith('bpf/') or name.endswith('.bpf.c')
+    wanted = 'GPL-2.0-only OR BSD-2-Clause' if kernel and path.suffix in '.c.h' else 'BSD-2-Clause'
+    tag = 'SPDX-' + 'License-Identifier:'
+    lines = path.read_text().splitlines()
+    found = [number for number, line in enumerate(lines) if tag in line]
+    if not found or found[0] > 1:
+        return f'{name}: no licence in its first two lines'
+    licence = lines[found[0]].split(tag)[1].replace('*/', '').strip()
+    if licence != wanted:
+        return f'{name}: {licence} instead of {wanted}'
+    if path.suffix in ('.c', '.h') and len(found) > 1:
+        return f'{name}: {len(found)} licence lines'
+    return None
+
+
+def check_files(paths):
+    sources = [path for path in paths if is_source(path)]
+    errors = [error for error in map(licence_error, sources) if error]
+    tap.ok(not errors, 'files/licence', errors)
+    lengths = {relative(path): len(path.read_text().splitlines()) for path in sources}
+    errors = [f'{name}: {length} lines' for name, length in lengths.items() if length > LONGEST]
+    tap.ok(not errors, f'files/at most {LONGEST} lines', errors)
+
+    errors = []
+    for path in sources:
+        name = relative(path)
+        if name.startswith('tests/') and not name.startswith('tests/support/'):
+            if path.suffix in ('.c', '.cc', '.py', '.sh') and 'examples' not in name:
+                head = '\n'.join(path.read_text().splitlines()[:8])
+                if 'Shows that' not in head:
+                    errors.append(name)
+    tap.ok(not errors, 'files/tests say what they show', errors)
+
+
+def main():
+    paths = tracked()
+    check_includes(paths)
+    check_pure(paths)
+    check_files(paths)
+    tap.done()
+
+
+main()
