@@ -43,7 +43,8 @@
  *            child holds descriptors, and a program that the parent detaches runs on, idle, until
  *            the child is gone. After exec nothing is left (all descriptors are close-on-exec). A
  *            child of vfork must not call the library.
- *  Signals   None is blocked, handled or raised. Only ks_wakeup() may be called from a handler.
+ *  Signals   None is handled or raised, and none is blocked but for the moment in which
+ *            ks_selftest() makes its child. Only ks_wakeup() may be called from a handler.
  *  Process   No thread, no timer signal, no exit handler, no thread-local or process-wide state:
  *            two handles never meet, and the library may be unloaded after the last ks_close().
  */
@@ -159,7 +160,7 @@ struct ks_open_opts {
  * Errors: -EINVAL (a value out of range), -E2BIG (members of a newer release are set), -ENOMEM,
  *   -EMFILE.
  * Ownership: the caller's, until ks_close().
- * Cost: microseconds, 3 descriptors. Since: 0.1
+ * Cost: microseconds, 5 descriptors. Since: 0.1
  */
 KS_API int ks_open(const struct ks_open_opts *opts, struct ks **ret_ks);
 
@@ -275,13 +276,14 @@ struct ks_enable_opts {
  *
  * The best variant that works is taken; why each better one was skipped is kept, see
  * ks_query_variant(). A probe that is on already takes the parameters that are named, and
- * nothing changes if none is.
+ * nothing changes if none is. One that was off begins with its defaults.
  *
  * @probe: KS_PROBE_...
  * @opts: NULL: defaults
  * Returns 0, or 1 if it works with less than everything: on a fallback, or with fields unavailable.
  * Errors: -KS_EUNAVAIL (ks_last_error(): why, and the remedy), -EINVAL (no such probe or variant,
- *   a parameter out of bounds), -ENOMEM, -EMFILE, -E2BIG, -KS_EFORKED.
+ *   a parameter out of bounds), -EBUSY (it is on by another variant than the one named), -ENOMEM,
+ *   -EMFILE, -E2BIG, -KS_EFORKED.
  * Cost: <= 0.2 ms if prepared, else that of ks_prepare() for this probe. Since: 0.1
  */
 KS_API int ks_enable_probe(struct ks *ks, uint32_t probe, const struct ks_enable_opts *opts);
@@ -570,12 +572,13 @@ struct ks_selftest_opts {
 /*
  * ks_selftest - provoke one event of each kind and see it counted, so that 0 means 0
  *
- * Works inside your process with a short-lived child that raises no SIGCHLD and is invisible to
- * wait(). Its records carry KS_FLAG_SELFTEST. Needs no consumer.
+ * Works with a short-lived child that shares your memory, raises no SIGCHLD, is invisible to wait()
+ * and is in scope whatever the scope is. Its records carry KS_FLAG_SELFTEST. Needs no consumer.
  *
  * @probe: that is on
  * @opts: NULL: defaults
- * Returns how many kinds were seen; kinds that cannot be provoked here are not counted.
+ * Returns how many kinds were seen; kinds that cannot be provoked here are not counted. 0 on a
+ *   fallback: files are looked at too seldom to see the child.
  * Errors: -KS_ESILENT (attached and blind; the state becomes KS_STATE_SILENT), -KS_EOFF, -EINVAL,
  *   -EBUSY (inside a callback), -ETIMEDOUT, -KS_EFORKED.
  * Cost: milliseconds. Since: 0.1
