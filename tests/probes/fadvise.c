@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Shows that `fadvise` counts and records each call as it was made: kind, result, file, range,
+ * caller, and the pages that really left memory; and that slow calls are told apart from fast ones.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "../support/counters.h"
+#include "../support/harness.h"
+
+#define SLOW_NS 32 /* id of the setting slow_ns */
+#define PAGE 4096
+#define PAGES 64
+
+static const struct ks_param every_call[] = { { .id = SLOW_NS, .value = 0 } };
+
+static void same_call(const struct ks_event_fadvise_call *ev, const struct fad_call *call)
+{
+	g_assert_cmpuint(ev->ev.size, ==, sizeof(*ev));
+	g_assert_cmpuint(ev->ev.weight, ==, 1);
+	g_assert_cmpuint(ev->advice, ==, call->advice);
+	g_assert_cmpint(ev->fd, ==, call->fd);
+	g_assert_cmpuint(ev->offset, ==, call->offset);
+	g_assert_cmpuint(ev->length, ==, call->length);
+	g_assert_true(ev->valid & KS_HAS_FADVISE_RESULT);
+	g_assert_cmpint(ev->result, ==, call->result);
+	g_assert_true(ev->valid & KS_HAS_FADVISE_DROPPED);
+	g_assert_cmpuint(ev->dropped_pages, ==, call->dropped);
+	g_assert_cmpuint(!!(ev->valid & KS_HAS_FADVISE_FILE), ==, call->inode != 0);
+	g_assert_cmpuint(ev->inode, ==, call->inode);
+	g_assert_cmpuint(ev->device, ==, call->device);
+	g_assert_cmpuint(ev->duration_ns, >, 0);
+	g_assert_cmpuint(ev->duration_ns, <=, call->duration_ns);
+}
+
+/* The reading of a record by the schema's names is that of the struct. */
+static void same_by_name(const struct ks_event_fadvise_call *ev)
+{
+	const uint32_t id = KS_EVENT_FADVISE_CALL;
+
+	g_assert_cmpuint(kt_field(ev, id, "advice", 0), ==, ev->advice);
+	g_assert_cmpint((int64_t)kt_field(ev, id, "result", 0), ==, ev->result);
+	g_assert_cmpint((int64_t)kt_field(ev, id, "fd", 0), ==, ev->fd);
+	g_assert_cmpuint(kt_field(ev, id, "offset", 0), ==, ev->offset);
+	g_assert_cmpuint(kt_field(ev, id, "length", 0), ==, ev->length);
+	g_assert_cmpuint(kt_field(ev, id, "inode", 0), ==, ev->inode);
+	g_assert_cmpuint(kt_field(ev, id, "device", 0), ==, ev->device);
+	g_assert_cmpuint(kt_field(ev, id, "duration_ns", 0), ==, ev->duration_ns);
+	g_assert_cmpuint(kt_field(ev, id, "dropped_pages", 0), ==, ev->dropped_pages);
+}
+
+static void table_totals(struct kt *t)
+{
+	static const uint64_t calls[7] = { FAD_N + 5, FAD_N + 1, FAD_N + 2, FAD_N + 3,
+					   FAD_N + 4, FAD_N + 5, 7 };
+	static const uint64_t ok[7] = { FAD_N, FAD_N + 1, FAD_N + 2, FAD_N + 3,
+					FAD_N + 4, FAD_N + 5, 0 };
+	static const uint64_t errors[4] = { 3, 7, 2, 0 };
+	struct ks_stats_fadvise row;
+	struct ks_stats_self book;
+
+	kt_total(t, &row, sizeof(row));
+	g_assert_cmpuint(row.row.valid, ==, KS_HAS_FADVISE_RESULT | KS_HAS_FADVISE_DROPPED |
+			 KS_HAS_FADVISE_FILE);
+	g_assert_cmpmem(row.calls, sizeof(row.calls), calls, sizeof(calls));
+	g_assert_cmpmem(row.ok, sizeof(row.ok), ok, sizeof(ok));
+	g_assert_cmpmem(row.errors, sizeof(row.errors), errors, sizeof(errors));
+	g_assert_cmpuint(row.dropped_pages, ==, 0);
+	g_assert_cmpuint(kt_field(&row, KS_STATS_FADVISE, "calls", KS_ADVICE_DONTNEED), ==, 14);
+	kt_ledger(t, &book);
+	g_assert_cmpuint(book.opened, ==, FAD_CALLS);
+	g_assert_cmpuint(book.submitted, ==, FAD_CALLS);
+	g_assert_cmpuint(book.delivered, ==, FAD_CALLS);
+}
+
+static void table(struct kt *t)
+{
+	uint64_t cgroup = counters_cgroup();
+	const struct ks_event_fadvise_call *ev;
+	struct fad_page *page;
+	size_t at = 0, n;
+	struct work w;
+
+	work_start(&w, fad_table);
+	page = w.page;
+	kt_watch(t, KS_SCOPE_PIDS, w.pid);
+	kt_enable(t, every_call, 1);
+	work_run(&w);
+	g_assert_cmpint(w.status, ==, 0);
+	kt_settle(t);
+	g_assert_cmpuint(page->n, ==, FAD_CALLS);
+	g_assert_cmpuint(t->n, ==, FAD_CALLS);
+	for (n = 0; (ev = kt_next(t, KS_EVENT_FADVISE_CALL, &at)); n++) {
+		same_call(ev, &page->call[n]);
+		same_by_name(ev);
+		g_assert_cmpuint(ev->ev.cpu, ==, 0);
+		g_assert_cmpuint(ev->ev.flags, ==, 0);
+		g_assert_cmpint(ev->ev.pid, ==, w.pid);
+		g_assert_cmpint(ev->ev.tid, ==, w.pid);
+		g_assert_cmpstr(ev->ev.comm, ==, page->comm);
+		g_assert_cmpuint(ev->ev.cgroup, ==, cgroup);
+		g_assert_cmpuint(ev->ev.time_ns, >, w.begin_ns);
+		g_assert_cmpuint(ev->ev.time_ns, <, w.end_ns);
+	}
+	table_totals(t);
+	work_free(&w);
+}
+
+/* ---- pages ---------------------------------------------------------------------------------- */
+
+static int cached_file(void)
+{
+	static char data[PAGES * PAGE];
+	int fd = work_file();
+
+	memset(data, 'k', sizeof(data));
+	if (fd < 0 || pwrite(fd, data, sizeof(data), 0) != sizeof(data) || fsync(fd) ||
+	    pread(fd, data, sizeof(data), 0) != sizeof(data))
+		_exit(77);
+	return fd;
+}
+
+/*
+ * Clean pages: all go. Mapped pages: none goes, and the call succeeds all the same. A part: what
+ * mincore() misses afterwards (a folio goes as a whole or stays).
+ */
+static int drop_pages(void *page)
+{
+	int fd = cached_file();
+	char *map;
+
+	fad_make(page, fd, 0, 0, POSIX_FADV_DONTNEED);
+	fad_make(page, fd, 0, 0, POSIX_FADV_DONTNEED);
+
+	fd = cached_file();
+	map = mmap(NULL, PAGES * PAGE, PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0);
+	if (map == MAP_FAILED)
+		return 1;
+	fad_make(page, fd, 0, 0, POSIX_FADV_DONTNEED);
+	munmap(map, PAGES * PAGE);
+	fad_make(page, fd, PAGES / 2 * PAGE, PAGES / 4 * PAGE, POSIX_FADV_DONTNEED);
+	fad_make(page, fd, 0, 0, POSIX_FADV_DONTNEED);
+	return 0;
+}
+
+static void dropped(struct kt *t)
+{
+	const struct ks_event_fadvise_call *ev;
+	struct ks_stats_fadvise row;
+	struct fad_page *page;
+	size_t at = 0, n;
+	struct work w;
+
+	work_start(&w, drop_pages);
+	page = w.page;
+	kt_watch(t, KS_SCOPE_PIDS, w.pid);
+	kt_enable(t, every_call, 1);
+	work_run(&w);
+	if (w.status == 77 << 8) {
+		g_test_skip("only memory below " G_DIR_SEPARATOR_S "tmp: no page cache to drop");
+		return;
+	}
+	g_assert_cmpint(w.status, ==, 0);
+	kt_settle(t);
+	g_assert_cmpuint(t->n, ==, 5);
+	for (n = 0; (ev = kt_next(t, KS_EVENT_FADVISE_CALL, &at)); n++)
+		same_call(ev, &page->call[n]);
+	g_assert_cmpuint(page->call[0].dropped, ==, PAGES);
+	g_assert_cmpuint(page->call[1].dropped, ==, 0);
+	g_assert_cmpuint(page->call[2].dropped, ==, 0);
+	g_assert_cmpuint(page->call[3].dropped + page->call[4].dropped, ==, PAGES);
+	kt_total(t, &row, sizeof(row));
+	g_assert_cmpuint(row.dropped_pages, ==, 2 * PAGES);
+	g_assert_cmpuint(row.ok[KS_ADVICE_DONTNEED], ==, 5);
+	work_free(&w);
+}
+
+/* Pages of others that leave memory meanwhile are not this call's; nor are those of ftruncate(). */
+static int drop_otherwise(void *page)
+{
+	int fd = cached_file();
+
+	if (ftruncate(fd, 0))
+		return 1;
+	fad_make(page, fd, 0, 0, POSIX_FADV_DONTNEED);
+	return 0;
+}
+
+static void not_dropped(struct kt *t)
+{
+	struct ks_stats_fadvise row;
+	struct work w;
+
+	work_start(&w, drop_otherwise);
+	kt_watch(t, KS_SCOPE_PIDS, w.pid);
+	kt_enable(t, every_call, 1);
+	work_run(&w);
+	if (w.status == 77 << 8) {
+		g_test_skip("only memory below " G_DIR_SEPARATOR_S "tmp: no page cache to drop");
+		return;
+	}
+	kt_settle(t);
+	kt_total(t, &row, sizeof(row));
+	g_assert_cmpuint(row.calls[KS_ADVICE_DONTNEED], ==, 1);
+	g_assert_cmpuint(row.dropped_pages, ==, 0);
+	work_free(&w);
+}
+
+/* ---- slow and fast --------------------------------------------------------------------------- */
+
+#define QUICK 2000
+#define BIG (32u << 20)
+#define THRESHOLD 50000
+
+/* Writing back and dropping 32 MiB takes far longer than the threshold; the others do not. */
+static int quick_and_slow(void *arg)
+{
+	struct fad_page *page = arg;
+	int fd = cached_file(), i;
+	char *data = malloc(BIG);
+
+	if (!data)
+		return 1;
+	for (i = 0; i < QUICK; i++)
+		fad_make(page, fd, 0, 0, POSIX_FADV_NORMAL);
+	memset(data, 'b', BIG);
+	if (pwrite(fd, data, BIG, 0) != BIG)
+		return 1;
+	fad_make(page, fd, 0, 0, POSIX_FADV_DONTNEED);
+	free(data);
+	return 0;
+}
+
+static void slow(struct kt *t)
+{
+	struct ks_param params[] = { { .id = SLOW_NS, .value = THRESHOLD } };
+	const struct ks_event_fadvise_call *ev;
+	struct ks_stats_fadvise row;
+	struct ks_stats_self book;
+	struct fad_page *page;
+	size_t at = 0, n, i;
+	struct work w;
+
+	work_start(&w, quick_and_slow);
+	page = w.page;
+	kt_watch(t, KS_SCOPE_PIDS, w.pid);
+	kt_enable(t, params, 1);
+	work_run(&w);
+	if (w.status == 77 << 8) {
+		g_test_skip("only memory below " G_DIR_SEPARATOR_S "tmp: no slow call to make");
+		return;
+	}
+	kt_settle(t);
+	for (i = n = 0; i < page->n; i++) /* the caller's view is longer: an upper bound */
+		n += page->call[i].duration_ns >= THRESHOLD;
+	g_assert_cmpuint(t->n, >, 0);
+	g_assert_cmpuint(t->n, <=, n);
+	while ((ev = kt_next(t, KS_EVENT_FADVISE_CALL, &at)))
+		g_assert_cmpuint(ev->duration_ns, >=, THRESHOLD);
+	ev = (const void *)t->records[t->n - 1];
+	g_assert_cmpuint(ev->advice, ==, POSIX_FADV_DONTNEED);
+	kt_total(t, &row, sizeof(row));
+	g_assert_cmpuint(row.calls[KS_ADVICE_NORMAL], ==, QUICK);
+	g_assert_cmpuint(row.calls[KS_ADVICE_DONTNEED], ==, 1);
+	kt_ledger(t, &book);
+	g_assert_cmpuint(book.submitted, ==, t->n);
+	g_assert_cmpuint(book.submitted + book.sampled_out + book.throttled, <=, QUICK + 1);
+	work_free(&w);
+}
+
+/*
+ * One quick call in ten has a record, which stands for ten; each slow one has one that stands for
+ * itself. The sum of the weights is the number of calls, but for what is left of ten on a CPU.
+ */
+static void sampled(struct kt *t)
+{
+	struct ks_param params[] = { { .id = SLOW_NS, .value = 10000000 },
+				     { .id = KS_PARAM_SAMPLE_EVERY, .value = 10 } };
+	const struct ks_event_fadvise_call *ev;
+	uint64_t stands_for = 0, quick = 0;
+	struct ks_stats_fadvise row;
+	struct ks_stats_self book;
+	size_t at = 0;
+	struct work w;
+
+	work_start(&w, fad_many);
+	kt_watch(t, KS_SCOPE_PIDS, w.pid);
+	kt_enable(t, params, 2);
+	work_run(&w);
+	g_assert_cmpint(w.status, ==, 0);
+	kt_settle(t);
+	while ((ev = kt_next(t, KS_EVENT_FADVISE_CALL, &at))) {
+		int is_slow = ev->duration_ns >= params[0].value;
+
+		g_assert_cmpuint(ev->ev.weight, ==, is_slow ? 1 : 10);
+		stands_for += ev->ev.weight;
+		quick += !is_slow;
+	}
+	kt_total(t, &row, sizeof(row));
+	g_assert_cmpuint(row.calls[KS_ADVICE_SEQUENTIAL], ==, FAD_MANY);
+	kt_ledger(t, &book);
+	g_assert_cmpuint(book.throttled, ==, 0);
+	g_assert_cmpuint(book.submitted + book.sampled_out, ==, FAD_MANY);
+	/* 1 in 10 of 10,000, whatever the way of choosing: 1000 within 5 standard deviations */
+	g_assert_cmpuint(quick, >=, 850);
+	g_assert_cmpuint(quick, <=, 1150);
+	g_assert_cmpuint(stands_for, >=, FAD_MANY - 1500);
+	g_assert_cmpuint(stands_for, <=, FAD_MANY + 1500);
+	work_free(&w);
+}
+
+static void add(void)
+{
+	kt_add(KS_PROBE_FADVISE, "table", KT_PERF | KT_FEATURES, table);
+	kt_add(KS_PROBE_FADVISE, "dropped", KT_FEATURES, dropped);
+	kt_add(KS_PROBE_FADVISE, "not-dropped", 0, not_dropped);
+	kt_add(KS_PROBE_FADVISE, "slow", KT_PERF, slow);
+	kt_add(KS_PROBE_FADVISE, "sampled", KT_PERF | KT_FEATURES, sampled);
+}
+
+int main(int argc, char **argv)
+{
+	return kt_main(argc, argv, add);
+}

@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "harness.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include "counters.h"
+
+#define TRACEFS "/sys/kernel/tracing"
+
+struct kt_case {
+	uint32_t probe;
+	unsigned over;
+	uint64_t off;
+	kt_fn fn;
+	char variant[32];
+};
+
+static const struct {
+	uint64_t bit;
+	const char *name;
+} features[] = {
+	{ KS_FEATURE_TASK_STORAGE, "no-task-storage" },
+	{ KS_FEATURE_ATOMIC_FETCH, "no-atomic-fetch" },
+	{ KS_FEATURE_RDONLY_CAST, "no-rdonly-cast" },
+	{ KS_FEATURE_OWN_GUARD, "no-own-guard" },
+};
+
+/* ---- the machine ---------------------------------------------------------------------------- */
+
+int kt_root(void)
+{
+	if (geteuid() == 0)
+		return 1;
+	if (getenv("KS_REQUIRE_ROOT"))
+		g_error("needs root");
+	g_test_skip("needs root");
+	return 0;
+}
+
+/* tracefs is mounted where nobody else sees it, so that the machine stays as it was. */
+static void prepare(void)
+{
+	if (geteuid())
+		return;
+	if (unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL))
+		g_error("no mount namespace of our own: %s", strerror(errno));
+	if (access(TRACEFS "/events", F_OK) && mount("nodev", TRACEFS, "tracefs", 0, NULL))
+		g_test_message("no tracefs: %s", strerror(errno));
+	if (counters_on())
+		g_test_message("the kernel does not count program runs");
+}
+
+/* What is there on this kernel must not be skipped. Text patching (fentry, kprobe) may be refused. */
+static int must_work(const char *variant)
+{
+	if (!strcmp(variant, "tp_btf"))
+		return access("/sys/kernel/btf/vmlinux", R_OK) == 0;
+	if (!strcmp(variant, "tracepoint"))
+		return access(TRACEFS "/events/sched", R_OK) == 0;
+	return !strcmp(variant, "raw_tp");
+}
+
+/* ---- cases ---------------------------------------------------------------------------------- */
+
+static struct ks *open_for(const struct kt_case *c)
+{
+	struct ks_open_opts opts = { .size = sizeof(opts), .features_off = c->off };
+	struct ks *ks;
+
+	g_assert_cmpint(ks_open(&opts, &ks), ==, 0);
+	return ks;
+}
+
+/* Why this variant cannot work here, "" if it can. By a handle of its own: tests get a fresh one. */
+static char *tried(const struct kt_case *c)
+{
+	struct ks_enable_opts opts = { .size = sizeof(opts), .flags = KS_ENABLE_NO_FALLBACK,
+				       .variant = c->variant };
+	struct ks *ks = open_for(c);
+	char why[400] = "";
+	int err = ks_enable_probe(ks, c->probe, &opts);
+
+	if (err < 0)
+		ks_last_error(ks, why, sizeof(why));
+	ks_close(ks);
+	if (err < 0 && must_work(c->variant))
+		g_error("%s: %s", c->variant, why);
+	if (err < 0) {
+		g_assert_cmpint(err, ==, -KS_EUNAVAIL);
+		g_assert_cmpuint(strlen(why), >, 0);
+	}
+	return g_strdup(why);
+}
+
+/* Detaching a classic tracepoint takes 72 ms: once for all cases is enough. */
+static int works(const struct kt_case *c)
+{
+	static GHashTable *known;
+	char *key = g_strdup_printf("%u %s %" PRIx64, c->probe, c->variant, c->off);
+	const char *why;
+
+	if (!known)
+		known = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+	why = g_hash_table_lookup(known, key);
+	if (!why) {
+		g_hash_table_insert(known, g_strdup(key), tried(c));
+		why = g_hash_table_lookup(known, key);
+	}
+	g_free(key);
+	if (why[0])
+		g_test_skip(why);
+	return !why[0];
+}
+
+static void run_case(gconstpointer data)
+{
+	const struct kt_case *c = data;
+	struct kt t = { .probe = c->probe, .variant = c->variant, .features_off = c->off,
+			.over = c->over };
+	unsigned descriptors = counters_descriptors();
+
+	if (!kt_root() || !works(c))
+		return;
+	g_assert_cmpuint(counters_descriptors(), ==, descriptors);
+	t.ks = open_for(c);
+	c->fn(&t);
+	kt_settle(&t);
+	ks_close(t.ks);
+	kt_forget(&t);
+	free(t.records);
+	g_assert_cmpuint(counters_descriptors(), ==, descriptors);
+}
+
+static void add_case(const struct kt_case *like, const char *probe, uint64_t off, const char *with,
+		     const char *name)
+{
+	struct kt_case *c = g_memdup2(like, sizeof(*like));
+	char *path = g_strdup_printf("/%s/%s/%s/%s", probe, like->variant, with, name);
+
+	c->off = off;
+	g_test_add_data_func_full(path, c, run_case, g_free);
+	g_free(path);
+}
+
+static void add_variant(const struct kt_case *c, const char *probe, const char *name, int best)
+{
+	size_t i;
+
+	add_case(c, probe, 0, "ring", name);
+	if (c->over & KT_PERF)
+		add_case(c, probe, KS_FEATURE_RINGBUF, "perf", name);
+	for (i = 0; best && (c->over & KT_FEATURES) && i < G_N_ELEMENTS(features); i++)
+		add_case(c, probe, features[i].bit, features[i].name, name);
+}
+
+void kt_add(uint32_t probe, const char *name, unsigned over, kt_fn fn)
+{
+	struct ks_variant_info info = { .size = sizeof(info) };
+	struct ks_probe_info about = { .size = sizeof(about) };
+	struct kt_case c = { .probe = probe, .over = over, .fn = fn };
+	struct ks *ks = open_for(&c);
+	uint32_t i, best = UINT32_MAX;
+
+	g_assert_cmpint(ks_query_probe(ks, probe, &about), ==, 0);
+	for (i = 0; ks_query_variant(ks, probe, i, &info) == 0; i++) {
+		if (info.source != KS_SOURCE_BPF)
+			continue;
+		/* the best of those that must work: the same one on every run */
+		if (best == UINT32_MAX && must_work(info.name))
+			best = i;
+		if ((over & KT_BEST) && i != best)
+			continue;
+		if ((over & KT_OWN_PID) && !strcmp(info.name, "tracepoint"))
+			continue;
+		g_strlcpy(c.variant, info.name, sizeof(c.variant));
+		add_variant(&c, about.name, name, i == best);
+	}
+	ks_close(ks);
+}
+
+int kt_main(int argc, char **argv, void (*add)(void))
+{
+	g_test_init(&argc, &argv, NULL);
+	if (argc > 1 && !strcmp(argv[1], "--require-root"))
+		g_setenv("KS_REQUIRE_ROOT", "1", 1);
+	prepare();
+	add();
+	return g_test_run();
+}
+
+/* ---- in a case ------------------------------------------------------------------------------ */
+
+void kt_enable(struct kt *t, const struct ks_param *params, uint32_t n)
+{
+	struct ks_enable_opts opts = { .size = sizeof(opts), .n_params = n, .params = params,
+				       .variant = t->variant };
+	struct ks_probe_info info = { .size = sizeof(info) };
+	int err = ks_enable_probe(t->ks, t->probe, &opts);
+	char why[400] = "";
+
+	if (err < 0)
+		ks_last_error(t->ks, why, sizeof(why));
+	g_assert_cmpstr(why, ==, "");
+	g_assert_cmpint(err, >=, 0);
+	g_assert_cmpint(ks_query_probe(t->ks, t->probe, &info), ==, 0);
+	g_assert_cmpstr(info.variant_name, ==, t->variant);
+	g_assert_cmpuint(info.state, ==, KS_STATE_ON);
+	g_assert_cmpuint(info.source, ==, KS_SOURCE_BPF);
+}
+
+void kt_disable(struct kt *t)
+{
+	g_assert_cmpint(ks_disable_probe(t->ks, t->probe), ==, 0);
+}
+
+void kt_set(struct kt *t, uint32_t id, uint64_t value)
+{
+	struct ks_param param = { .id = id, .value = value };
+
+	g_assert_cmpint(ks_configure_probe(t->ks, t->probe, &param, 1), >, 0);
+}
+
+void kt_watch(struct kt *t, uint32_t kind, pid_t pid)
+{
+	struct ks_scope scope = { .size = sizeof(scope), .kind = kind, .n_pids = 1, .pids = &pid };
+
+	g_assert_cmpint(ks_set_scope(t->ks, &scope), ==, 0);
+}
+
+static int collect(const struct ks_event *ev, void *user)
+{
+	struct kt *t = user;
+
+	if (ev->id == KS_EVENT_LOST) {
+		const struct ks_event_lost *hole = (const void *)ev;
+
+		g_assert_cmpuint(hole->reason, <, G_N_ELEMENTS(t->lost));
+		g_assert_cmpuint(hole->from_ns, <=, hole->to_ns);
+		t->lost[hole->reason] += hole->lost;
+		return 0;
+	}
+	g_assert_cmpuint(ev->size % 8, ==, 0);
+	if (t->n == t->room) {
+		t->room = t->room ? 2 * t->room : 1024;
+		t->records = g_realloc_n(t->records, t->room, sizeof(*t->records));
+	}
+	t->records[t->n++] = g_memdup2(ev, ev->size);
+	return 0;
+}
+
+void kt_drain(struct kt *t)
+{
+	int n;
+
+	do {
+		n = ks_poll(t->ks, 0, 0, collect, t);
+		g_assert_cmpint(n, >=, 0);
+	} while (n > 0);
+}
+
+void kt_forget(struct kt *t)
+{
+	while (t->n)
+		g_free(t->records[--t->n]);
+	memset(t->lost, 0, sizeof(t->lost));
+}
+
+void kt_settle(struct kt *t)
+{
+	struct ks_struct_desc desc = { .size = sizeof(desc) };
+	struct ks_stats_self book;
+	uint64_t runs, missed;
+	char why[400] = "";
+	char *prefix;
+	int err;
+
+	kt_disable(t);
+	kt_drain(t);
+	g_assert_cmpint(ks_describe_struct(t->probe << 8, &desc), ==, 0);
+	prefix = g_strconcat(desc.name, "_", NULL);
+	g_assert_cmpuint(counters_programs(prefix, &runs, &missed), >, 0);
+	g_free(prefix);
+	err = ks_ledger_check(t->ks, t->probe);
+	if (err)
+		ks_last_error(t->ks, why, sizeof(why));
+	g_assert_cmpstr(why, ==, "");
+	g_assert_cmpint(err, ==, 0);
+	kt_ledger(t, &book);
+	g_assert_cmpuint(book.submitted, ==, book.delivered + book.discarded);
+	g_assert_cmpuint(book.in_flight, ==, 0);
+	if (!(t->over & KT_UNEVEN))
+		g_assert_cmpuint(book.fired, ==, runs);
+	if (book.row.valid & KS_HAS_SELF_MISSED)
+		g_assert_cmpuint(book.missed, ==, missed);
+}
+
+/* ---- what was seen --------------------------------------------------------------------------- */
+
+const void *kt_next(const struct kt *t, uint16_t id, size_t *at)
+{
+	while (*at < t->n)
+		if (t->records[(*at)++]->id == id)
+			return t->records[*at - 1];
+	return NULL;
+}
+
+size_t kt_count(const struct kt *t, uint16_t id)
+{
+	size_t at = 0, n = 0;
+
+	while (kt_next(t, id, &at))
+		n++;
+	return n;
+}
+
+static void read_row(struct kt *t, uint32_t probe, uint32_t by, uint64_t key, void *row, size_t size)
+{
+	struct ks_reader_opts opts = { .size = sizeof(opts), .by = by };
+	struct ks_stats stats = { .size = sizeof(stats) };
+	const struct ks_row *found = NULL;
+	struct ks_reader *reader;
+	size_t i;
+
+	g_assert_cmpint(ks_reader_new(t->ks, probe, &opts, &reader), ==, 0);
+	g_assert_cmpint(ks_read_stats(reader, &stats), ==, 0);
+	for (i = 0; (found = ks_stats_row(&stats, i)) && found->key != key; i++)
+		;
+	g_assert_nonnull(found);
+	g_assert_cmpuint(stats.row_size, ==, size);
+	memcpy(row, found, size);
+	ks_reader_free(reader);
+}
+
+void kt_total(struct kt *t, void *ret_row, size_t size)
+{
+	read_row(t, t->probe, KS_BY_TOTAL, 0, ret_row, size);
+}
+
+void kt_ledger(struct kt *t, struct ks_stats_self *ret_row)
+{
+	read_row(t, KS_PROBE_SELF, KS_BY_PROBE, t->probe, ret_row, sizeof(*ret_row));
+}
+
+uint64_t kt_field(const void *record, uint32_t id, const char *name, unsigned element)
+{
+	struct ks_field_desc f = { .size = sizeof(f) };
+	uint64_t value = 0;
+	uint32_t i;
+
+	for (i = 0; ks_describe_field(id, i, &f) == 0; i++)
+		if (!strcmp(f.name, name))
+			break;
+	g_assert_cmpstr(f.name, ==, name);
+	g_assert_cmpuint(element, <, f.count);
+	g_assert_cmpuint(f.bytes, <=, sizeof(value));
+	memcpy(&value, (const char *)record + f.offset + element * f.bytes, f.bytes);
+	if (f.is_signed && f.bytes == 4)
+		value = (uint64_t)(int64_t)(int32_t)value;
+	return value;
+}
