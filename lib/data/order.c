@@ -181,8 +181,3 @@ int ks__order_full(const struct ks__order *order)
 {
 	return order->live + SLOT_MAX > order->room;
 }
-
-int ks__order_full(const struct ks__order *order)
-{
-	return order->live && order->live + SLOT_MAX > order->room;
-}

@@ -35,8 +35,6 @@ const struct ks_event *ks__order_take(struct ks__order *order, uint64_t watermar
 /* Time of the earliest record, or UINT64_MAX. */
 uint64_t ks__order_next_ns(const struct ks__order *order);
 size_t ks__order_count(const struct ks__order *order);
-/* 1: the longest record might not fit. */
-int ks__order_full(const struct ks__order *order);
 /* 1: the longest record would not fit. */
 int ks__order_full(const struct ks__order *order);
 
