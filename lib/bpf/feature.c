@@ -1,0 +1,432 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <linux/bpf.h>
+#include <linux/btf.h>
+#include <linux/perf_event.h>
+
+#include "../data/doc.h"
+#include "feature.h"
+#include "machine.h"
+
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
+/* A rare event and a function that only the kernel's own tests call: being attached costs nobody. */
+#define TRIAL_EVENT "task_rename"
+#define TRIAL_FUNC "bpf_fentry_test1"
+
+/* ---- raw calls ---------------------------------------------------------------------------------- */
+
+static int sys_bpf(int cmd, union bpf_attr *attr)
+{
+	int rc = (int)syscall(SYS_bpf, cmd, attr, sizeof(*attr));
+
+	return rc < 0 ? -errno : rc;
+}
+
+#define INSN(c, d, s, o, i) { .code = (c), .dst_reg = (d), .src_reg = (s), .off = (o), .imm = (i) }
+#define MOV_IMM(d, i) INSN(BPF_ALU64 | BPF_MOV | BPF_K, d, 0, 0, i)
+#define MOV(d, s) INSN(BPF_ALU64 | BPF_MOV | BPF_X, d, s, 0, 0)
+#define CALL(helper) INSN(BPF_JMP | BPF_CALL, 0, 0, 0, helper)
+#define EXIT() INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0)
+
+static const struct bpf_insn nothing[] = { MOV_IMM(0, 0), EXIT() };
+
+static int load(uint32_t type, uint32_t attach, uint32_t btf_id, const struct bpf_insn *insns,
+		size_t n)
+{
+	union bpf_attr attr;
+
+	memset(&attr, 0, sizeof(attr));
+	attr.prog_type = type;
+	attr.expected_attach_type = attach;
+	attr.attach_btf_id = btf_id;
+	attr.insns = (uint64_t)(uintptr_t)insns;
+	attr.insn_cnt = (uint32_t)n;
+	attr.license = (uint64_t)(uintptr_t)"GPL";
+	return sys_bpf(BPF_PROG_LOAD, &attr);
+}
+
+static int make_map(uint32_t type, uint32_t key, uint32_t value, uint32_t entries, uint32_t flags)
+{
+	union bpf_attr attr;
+
+	memset(&attr, 0, sizeof(attr));
+	attr.map_type = type;
+	attr.key_size = key;
+	attr.value_size = value;
+	attr.max_entries = entries;
+	attr.map_flags = flags;
+	return sys_bpf(BPF_MAP_CREATE, &attr);
+}
+
+/* Keeps the error of a call whose descriptor is not needed. */
+static int drop(int fd)
+{
+	if (fd < 0)
+		return fd;
+	close(fd);
+	return 0;
+}
+
+static int refused(struct ks__features *f, struct ks__feature *r, const char *what, int error)
+{
+	if (error)
+		ks__machine_bpf(f->ks, what, error, r->reason, sizeof(r->reason));
+	return error;
+}
+
+/* ---- the trials ----------------------------------------------------------------------------------- */
+
+static int try_bpf(struct ks__features *f, struct ks__feature *r)
+{
+	return refused(f, r, "BPF maps", drop(make_map(BPF_MAP_TYPE_ARRAY, 4, 8, 1, 0)));
+}
+
+static int try_btf(struct ks__features *f, struct ks__feature *r)
+{
+	return ks__types_core(&f->types, r->reason, sizeof(r->reason));
+}
+
+static int try_mmap(struct ks__features *f, struct ks__feature *r)
+{
+	return refused(f, r, "maps in user memory (Linux 5.5)",
+		       drop(make_map(BPF_MAP_TYPE_ARRAY, 4, 8, 1, BPF_F_MMAPABLE)));
+}
+
+/* The helper came with the accounting. */
+static int try_memcg(struct ks__features *f, struct ks__feature *r)
+{
+	static const struct bpf_insn prog[] = { CALL(BPF_FUNC_ktime_get_coarse_ns), MOV_IMM(0, 0),
+						EXIT() };
+
+	(void)f;
+	snprintf(r->reason, sizeof(r->reason), "memory of BPF counts against RLIMIT_MEMLOCK here");
+	return drop(load(BPF_PROG_TYPE_SOCKET_FILTER, 0, 0, prog, COUNT(prog)));
+}
+
+static int try_ringbuf(struct ks__features *f, struct ks__feature *r)
+{
+	uint32_t page = (uint32_t)sysconf(_SC_PAGESIZE);
+
+	return refused(f, r, "ring buffers (Linux 5.8)",
+		       drop(make_map(BPF_MAP_TYPE_RINGBUF, 0, 0, page, 0)));
+}
+
+/* Task storage wants its types described: one int will do. */
+static int tiny_btf(void)
+{
+	static const struct {
+		struct btf_header head;
+		struct btf_type type;
+		uint32_t encoding;
+		char strings[8];
+	} btf = {
+		{ .magic = 0xeb9f, .version = 1, .hdr_len = sizeof(struct btf_header), .type_len = 16,
+		  .str_off = 16, .str_len = 8 },
+		{ .name_off = 1, .info = BTF_KIND_INT << 24, .size = 4 },
+		BTF_INT_SIGNED << 24 | 32,
+		"\0int",
+	};
+	union bpf_attr attr;
+
+	memset(&attr, 0, sizeof(attr));
+	attr.btf = (uint64_t)(uintptr_t)&btf;
+	attr.btf_size = sizeof(btf);
+	return sys_bpf(BPF_BTF_LOAD, &attr);
+}
+
+static int task_storage(int btf)
+{
+	union bpf_attr attr;
+
+	memset(&attr, 0, sizeof(attr));
+	attr.map_type = BPF_MAP_TYPE_TASK_STORAGE;
+	attr.key_size = attr.value_size = 4;
+	attr.map_flags = BPF_F_NO_PREALLOC;
+	attr.btf_fd = (uint32_t)btf;
+	attr.btf_key_type_id = attr.btf_value_type_id = 1;
+	return sys_bpf(BPF_MAP_CREATE, &attr);
+}
+
+/* 5.11 has the map, but lets only LSM programs use it: so one is loaded that does. */
+static int try_task_storage(struct ks__features *f, struct ks__feature *r)
+{
+	int btf = tiny_btf(), map = btf < 0 ? btf : task_storage(btf), rc = map;
+
+	if (map >= 0) {
+		const struct bpf_insn prog[] = {
+			CALL(BPF_FUNC_get_current_task_btf),
+			MOV(2, 0),
+			INSN(BPF_LD | BPF_DW | BPF_IMM, 1, BPF_PSEUDO_MAP_FD, 0, map),
+			INSN(0, 0, 0, 0, 0),
+			MOV_IMM(3, 0),
+			MOV_IMM(4, 0),
+			CALL(BPF_FUNC_task_storage_get),
+			MOV_IMM(0, 0),
+			EXIT(),
+		};
+
+		rc = drop(load(BPF_PROG_TYPE_RAW_TRACEPOINT, 0, 0, prog, COUNT(prog)));
+		close(map);
+	}
+	drop(btf);
+	return refused(f, r, "task storage (Linux 5.12)", rc);
+}
+
+static int try_atomic_fetch(struct ks__features *f, struct ks__feature *r)
+{
+	static const struct bpf_insn prog[] = {
+		MOV_IMM(0, 0),
+		INSN(BPF_STX | BPF_MEM | BPF_DW, 10, 0, -8, 0),
+		MOV_IMM(1, 1),
+		INSN(BPF_STX | BPF_ATOMIC | BPF_DW, 10, 1, -8, BPF_CMPXCHG),
+		MOV_IMM(0, 0),
+		EXIT(),
+	};
+
+	return refused(f, r, "compare-and-exchange (Linux 5.12)",
+		       drop(load(BPF_PROG_TYPE_SOCKET_FILTER, 0, 0, prog, COUNT(prog))));
+}
+
+static int by_name(struct ks__features *f, struct ks__feature *r, const char *func, const char *since)
+{
+	if (ks__types_id(&f->types, KS__BTF_FUNC, func))
+		return 0;
+	snprintf(r->reason, sizeof(r->reason), "%s (Linux %s) is not in this kernel's BTF", func, since);
+	return -EOPNOTSUPP;
+}
+
+static int try_rdonly_cast(struct ks__features *f, struct ks__feature *r)
+{
+	return by_name(f, r, "bpf_rdonly_cast", "6.2");
+}
+
+static int try_own_guard(struct ks__features *f, struct ks__feature *r)
+{
+	return by_name(f, r, "bpf_prog_inc_misses_counter", "6.1");
+}
+
+/* trace_call_bpf() counts what it drops since the release that brought this iterator; it is inlined. */
+static int try_perf_misses(struct ks__features *f, struct ks__feature *r)
+{
+	return by_name(f, r, "bpf_iter_task_new", "6.7");
+}
+
+static int try_tp_btf(struct ks__features *f, struct ks__feature *r)
+{
+	uint32_t id = ks__types_id(&f->types, KS__BTF_EVENT, TRIAL_EVENT);
+
+	if (!id)
+		return ks__types_own(&f->types, r->reason, sizeof(r->reason));
+	return refused(f, r, "tp_btf", drop(load(BPF_PROG_TYPE_TRACING, BPF_TRACE_RAW_TP, id, nothing,
+						 COUNT(nothing))));
+}
+
+/*
+ * Such a program needs the kernel's code to be changed, which some kernels refuse when it is loaded,
+ * others (arm64 before 6.4) only when it is attached. Where the like of it works by other hooks,
+ * that is the reason.
+ */
+static int no_fentry(struct ks__features *f, struct ks__feature *r, const char *when, int rc)
+{
+	if (!rc || ks__feature(f, KS__FEATURE_TP_BTF))
+		return refused(f, r, "fentry", rc);
+	snprintf(r->reason, sizeof(r->reason), "fentry: this kernel does not let its code be changed: "
+		 "it refuses to %s such programs (%s)", when, ks_error_name(rc));
+	return rc;
+}
+
+static int try_fentry(struct ks__features *f, struct ks__feature *r)
+{
+	uint32_t id = ks__types_id(&f->types, KS__BTF_FUNC, TRIAL_FUNC);
+	union bpf_attr attr;
+	int fd, rc;
+
+	if (!id)
+		return ks__types_own(&f->types, r->reason, sizeof(r->reason));
+	fd = load(BPF_PROG_TYPE_TRACING, BPF_TRACE_FENTRY, id, nothing, COUNT(nothing));
+	if (fd < 0)
+		return no_fentry(f, r, "load", fd);
+	memset(&attr, 0, sizeof(attr));
+	attr.raw_tracepoint.prog_fd = (uint32_t)fd;
+	rc = drop(sys_bpf(BPF_RAW_TRACEPOINT_OPEN, &attr));
+	close(fd);
+	return no_fentry(f, r, "attach", rc);
+}
+
+static int try_raw_tp(struct ks__features *f, struct ks__feature *r)
+{
+	return refused(f, r, "raw_tp",
+		       drop(load(BPF_PROG_TYPE_RAW_TRACEPOINT, 0, 0, nothing, COUNT(nothing))));
+}
+
+static int perf_open(struct perf_event_attr *attr)
+{
+	int fd;
+
+	attr->size = sizeof(*attr);
+	fd = (int)syscall(SYS_perf_event_open, attr, -1, 0, -1, PERF_FLAG_FD_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+int ks__feature_event_id(const struct ks *ks, const char *event, uint32_t *ret_id)
+{
+	static const char *const roots[] = { "kernel/tracing", "kernel/debug/tracing" };
+	int rc = -ENOENT;
+
+	for (size_t i = 0; i < COUNT(roots); i++) {
+		char path[160], text[32];
+		int n;
+
+		snprintf(path, sizeof(path), "%s/events/%s/id", roots[i], event);
+		n = ks__machine_text(ks->sys_fd, path, text, sizeof(text));
+		if (n > 0) {
+			*ret_id = (uint32_t)strtoul(text, NULL, 10);
+			return 0;
+		}
+		if (n == -EACCES || n == -EPERM)
+			rc = -EACCES;
+	}
+	return rc;
+}
+
+static int tracefs(struct ks__features *f, struct ks__feature *r)
+{
+	uint32_t id;
+	int rc = ks__feature_event_id(f->ks, "task/" TRIAL_EVENT, &id);
+
+	if (rc == -EACCES)
+		snprintf(r->reason, sizeof(r->reason), "tracepoint: tracefs may not be read by this "
+			 "user: run as root, or mount -o remount,gid=GROUP,mode=750 %.80s/kernel/tracing",
+			 f->ks->opts.sys_path);
+	else if (rc)
+		snprintf(r->reason, sizeof(r->reason), "tracepoint: tracefs is not mounted: mount -t "
+			 "tracefs nodev %.100s/kernel/tracing", f->ks->opts.sys_path);
+	return rc;
+}
+
+/*
+ * Whether perf may watch all of a CPU is asked with an event that never fires: a tracepoint would
+ * cost 72 ms to let go.
+ */
+static int perf_allowed(struct ks__features *f, struct ks__feature *r, const char *what)
+{
+	struct perf_event_attr attr = { .type = PERF_TYPE_SOFTWARE, .config = PERF_COUNT_SW_DUMMY };
+	int rc = drop(perf_open(&attr));
+
+	if (rc)
+		ks__machine_perf(f->ks, what, rc, r->reason, sizeof(r->reason));
+	return rc;
+}
+
+static int try_tracepoint(struct ks__features *f, struct ks__feature *r)
+{
+	int rc = refused(f, r, "tracepoint", drop(load(BPF_PROG_TYPE_TRACEPOINT, 0, 0, nothing,
+						       COUNT(nothing))));
+
+	if (!rc)
+		rc = tracefs(f, r);
+	if (!rc)
+		rc = perf_allowed(f, r, "tracepoint");
+	return rc;
+}
+
+static int try_kprobe(struct ks__features *f, struct ks__feature *r)
+{
+	struct perf_event_attr attr = { .config1 = (uint64_t)(uintptr_t)TRIAL_FUNC };
+	char text[32];
+	int rc;
+
+	rc = ks__machine_text(f->ks->sys_fd, "bus/event_source/devices/kprobe/type", text,
+			      sizeof(text));
+	if (rc < 0) {
+		snprintf(r->reason, sizeof(r->reason), "kprobe: this kernel has no kprobes "
+			 "(CONFIG_KPROBE_EVENTS)");
+		return -EOPNOTSUPP;
+	}
+	rc = refused(f, r, "kprobe", drop(load(BPF_PROG_TYPE_KPROBE, 0, 0, nothing, COUNT(nothing))));
+	if (!rc)
+		rc = perf_allowed(f, r, "kprobe");
+	if (rc)
+		return rc;
+	attr.type = (uint32_t)strtoul(text, NULL, 10);
+	rc = drop(perf_open(&attr));
+	if (rc && rc != -ENOENT) /* a kernel without its own tests: nothing to try it with */
+		ks__machine_perf(f->ks, "kprobe", rc, r->reason, sizeof(r->reason));
+	return rc == -ENOENT ? 0 : rc;
+}
+
+static const struct {
+	const char *name;
+	uint64_t bit; /* ks_feature that switches it off */
+	int (*try)(struct ks__features *f, struct ks__feature *r);
+} table[KS__FEATURES] = {
+	[KS__FEATURE_BPF] = { "bpf", 0, try_bpf },
+	[KS__FEATURE_BTF] = { "btf", 0, try_btf },
+	[KS__FEATURE_MMAP] = { "mmap", 0, try_mmap },
+	[KS__FEATURE_MEMCG] = { "memory_cgroups", 0, try_memcg },
+	[KS__FEATURE_RINGBUF] = { "ringbuf", KS_FEATURE_RINGBUF, try_ringbuf },
+	[KS__FEATURE_TASK_STORAGE] = { "task_storage", KS_FEATURE_TASK_STORAGE, try_task_storage },
+	[KS__FEATURE_ATOMIC_FETCH] = { "atomic_fetch", KS_FEATURE_ATOMIC_FETCH, try_atomic_fetch },
+	[KS__FEATURE_RDONLY_CAST] = { "rdonly_cast", KS_FEATURE_RDONLY_CAST, try_rdonly_cast },
+	[KS__FEATURE_OWN_GUARD] = { "own_guard", KS_FEATURE_OWN_GUARD, try_own_guard },
+	[KS__FEATURE_PERF_MISSES] = { "perf_misses", 0, try_perf_misses },
+	[KS__FEATURE_TP_BTF] = { "tp_btf", KS_FEATURE_BTF_TRACING, try_tp_btf },
+	[KS__FEATURE_FENTRY] = { "fentry", KS_FEATURE_BTF_TRACING, try_fentry },
+	[KS__FEATURE_RAW_TP] = { "raw_tp", 0, try_raw_tp },
+	[KS__FEATURE_TRACEPOINT] = { "tracepoint", 0, try_tracepoint },
+	[KS__FEATURE_KPROBE] = { "kprobe", 0, try_kprobe },
+};
+
+int ks__feature(struct ks__features *f, enum ks__feature_id id)
+{
+	struct ks__feature *r = &f->by_id[id];
+
+	if (r->tried)
+		return r->error;
+	r->tried = 1;
+	if (table[id].bit & f->ks->opts.features_off) {
+		r->error = -EOPNOTSUPP;
+		snprintf(r->reason, sizeof(r->reason), "%s: switched off by features_off",
+			 table[id].name);
+		return r->error;
+	}
+	r->error = table[id].try(f, r);
+	if (!r->error)
+		r->reason[0] = '\0';
+	return r->error;
+}
+
+void ks__features_init(struct ks__features *f, const struct ks *ks)
+{
+	memset(f, 0, sizeof(*f));
+	f->ks = ks;
+	ks__types_init(&f->types, ks);
+	ks__types_expect(&f->types, KS__BTF_EVENT, TRIAL_EVENT);
+	ks__types_expect(&f->types, KS__BTF_FUNC, TRIAL_FUNC);
+	ks__types_expect(&f->types, KS__BTF_FUNC, "bpf_rdonly_cast");
+	ks__types_expect(&f->types, KS__BTF_FUNC, "bpf_prog_inc_misses_counter");
+	ks__types_expect(&f->types, KS__BTF_FUNC, "bpf_iter_task_new");
+}
+
+void ks__features_doc(struct ks__features *f, struct ks__doc *doc)
+{
+	ks__doc_array(doc, "features");
+	for (unsigned i = 0; i < KS__FEATURES; i++) {
+		int error = ks__feature(f, i);
+
+		ks__doc_object(doc, NULL);
+		ks__doc_str(doc, "name", table[i].name);
+		ks__doc_bool(doc, "works", !error);
+		ks__doc_str(doc, "reason", error ? f->by_id[i].reason : NULL);
+		ks__doc_close(doc);
+	}
+	ks__doc_close(doc);
+}

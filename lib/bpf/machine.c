@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <linux/capability.h>
+
+#include "../data/doc.h"
+#include "machine.h"
+
+#define USER_NS_FIRST 0xeffffffdu /* inode of the first user namespace, fixed by the kernel */
+#define NOT_KNOWN -100
+
+int ks__machine_text(int dir_fd, const char *path, char *buf, size_t size)
+{
+	int fd = openat(dir_fd, path, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return -errno;
+	n = read(fd, buf, size - 1);
+	if (n < 0)
+		n = -errno;
+	close(fd);
+	if (n < 0)
+		return (int)n;
+	buf[n] = '\0';
+	return (int)n;
+}
+
+static int read_int(int dir_fd, const char *path, int otherwise)
+{
+	char text[32];
+
+	return ks__machine_text(dir_fd, path, text, sizeof(text)) > 0 ? atoi(text) : otherwise;
+}
+
+static uint64_t effective_caps(void)
+{
+	struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct data[2] = { { 0 }, { 0 } };
+
+	if (syscall(SYS_capget, &head, data))
+		return 0;
+	return (uint64_t)data[1].effective << 32 | data[0].effective;
+}
+
+static int seccomp_mode(int proc_fd)
+{
+	char text[4096];
+	const char *line;
+
+	if (ks__machine_text(proc_fd, "self/status", text, sizeof(text)) <= 0)
+		return -1;
+	line = strstr(text, "\nSeccomp:");
+	return line ? atoi(line + 9) : -1;
+}
+
+/* "none [integrity] confidentiality": the one in force is in brackets. */
+static void lockdown(int sys_fd, char *buf, size_t size)
+{
+	char text[128];
+	const char *from, *to;
+
+	buf[0] = '\0';
+	if (ks__machine_text(sys_fd, "kernel/security/lockdown", text, sizeof(text)) <= 0)
+		return;
+	from = strchr(text, '[');
+	to = from ? strchr(from, ']') : NULL;
+	if (to)
+		snprintf(buf, size, "%.*s", (int)(to - from - 1), from + 1);
+}
+
+void ks__machine_read(const struct ks *ks, struct ks__machine *ret)
+{
+	struct stat st;
+
+	ret->caps = effective_caps();
+	ret->has_cap_bpf = read_int(ks->proc_fd, "sys/kernel/cap_last_cap", CAP_BPF) >= CAP_BPF;
+	ret->first_userns = fstatat(ks->proc_fd, "self/ns/user", &st, 0) || st.st_ino == USER_NS_FIRST;
+	ret->seccomp = seccomp_mode(ks->proc_fd);
+	ret->perf_paranoid = read_int(ks->proc_fd, "sys/kernel/perf_event_paranoid", NOT_KNOWN);
+	lockdown(ks->sys_fd, ret->lockdown, sizeof(ret->lockdown));
+}
+
+/* ---- words ---------------------------------------------------------------------------------------- */
+
+static int has(const struct ks__machine *m, int cap)
+{
+	return (m->caps & (1ull << cap | 1ull << CAP_SYS_ADMIN)) != 0;
+}
+
+/* Capabilities first: without them nothing else matters. 1 if that was it. */
+static int say_caps(const struct ks__machine *m, int bpf, const char *what, char *buf, size_t size)
+{
+	int no_bpf = bpf && !has(m, CAP_BPF), no_perf = !has(m, CAP_PERFMON);
+
+	if (!no_bpf && !no_perf)
+		return 0;
+	if (!m->has_cap_bpf)
+		snprintf(buf, size, "%s: needs CAP_SYS_ADMIN (before Linux 5.8 there is no CAP_BPF): "
+			 "run as root, or setcap cap_sys_admin+ep PROGRAM", what);
+	else
+		snprintf(buf, size, "%s: needs %s%s%s: setcap cap_bpf,cap_perfmon+ep PROGRAM, or run "
+			 "as root", what, no_bpf ? "CAP_BPF" : "", no_bpf && no_perf ? " and " : "",
+			 no_perf ? "CAP_PERFMON" : "");
+	return 1;
+}
+
+static void say_refused(const struct ks__machine *m, const char *call, const char *what, int error,
+			char *buf, size_t size)
+{
+	if (!m->first_userns)
+		snprintf(buf, size, "%s: capabilities of a user namespace do not count: run it in the "
+			 "first user namespace (a container: without userns remapping)", what);
+	else if (!strcmp(m->lockdown, "confidentiality"))
+		snprintf(buf, size, "%s: kernel lockdown (confidentiality) forbids it: boot with "
+			 "lockdown=integrity or none", what);
+	else if (m->seccomp > 0)
+		snprintf(buf, size, "%s: a seccomp filter refuses %s although the capabilities are "
+			 "there: allow it in the filter (a container: its seccomp profile)", what, call);
+	else
+		snprintf(buf, size, "%s: %s was refused (%s) although the capabilities are there: see "
+			 "the security module (LSM) of this machine", what, call, ks_error_name(error));
+}
+
+void ks__machine_bpf(const struct ks *ks, const char *what, int error, char *buf, size_t size)
+{
+	struct ks__machine m;
+
+	ks__machine_read(ks, &m);
+	if (error == -ENOSYS && m.seccomp <= 0)
+		snprintf(buf, size, "%s: this kernel has no bpf() (CONFIG_BPF_SYSCALL)", what);
+	else if (error != -EPERM && error != -EACCES && error != -ENOSYS)
+		snprintf(buf, size, "%s: this kernel does not have it (%s)", what, ks_error_name(error));
+	else if (error == -ENOSYS || !say_caps(&m, 1, what, buf, size))
+		say_refused(&m, "bpf()", what, error, buf, size);
+}
+
+void ks__machine_perf(const struct ks *ks, const char *what, int error, char *buf, size_t size)
+{
+	struct ks__machine m;
+
+	ks__machine_read(ks, &m);
+	if (error == -ENOSYS && m.seccomp <= 0)
+		snprintf(buf, size, "%s: this kernel has no perf_event_open() (CONFIG_PERF_EVENTS)", what);
+	else if (error != -EPERM && error != -EACCES && error != -ENOSYS)
+		snprintf(buf, size, "%s: perf_event_open() failed (%s)", what, ks_error_name(error));
+	else if (error == -ENOSYS || !say_caps(&m, 0, what, buf, size))
+		say_refused(&m, "perf_event_open()", what, error, buf, size);
+	else if (m.perf_paranoid > -1)
+		snprintf(buf + strlen(buf), size - strlen(buf), " (kernel.perf_event_paranoid is %d)",
+			 m.perf_paranoid);
+}
+
+void ks__machine_doc(const struct ks *ks, struct ks__doc *doc)
+{
+	struct ks__machine m;
+
+	ks__machine_read(ks, &m);
+	ks__doc_bool(doc, "first_user_namespace", m.first_userns);
+	if (m.seccomp >= 0)
+		ks__doc_str(doc, "seccomp", m.seccomp ? "on" : "off");
+}

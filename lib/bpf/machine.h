@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * machine.h - what this machine allows this process, and words for a refusal with its remedy
+ *
+ * Asked only after a refusal and for ks_check(): it opens a few small files.
+ */
+#ifndef KS_MACHINE_H
+#define KS_MACHINE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../ks.h"
+
+struct ks__doc;
+
+struct ks__machine {
+	uint64_t caps;           /* effective, 1 << CAP_... */
+	int has_cap_bpf;         /* this kernel knows CAP_BPF and CAP_PERFMON (5.8) */
+	int first_userns;        /* capabilities of another user namespace do not count for BPF */
+	int seccomp;             /* 0: off, 1: strict, 2: filter, -1: not known */
+	int perf_paranoid;       /* kernel.perf_event_paranoid, -100: not known */
+	char lockdown[32];       /* "none", "integrity", "confidentiality", "" if not known */
+};
+
+void ks__machine_read(const struct ks *ks, struct ks__machine *ret);
+
+/* Bytes read, NUL-ended; or -errno. dir_fd: of struct ks. */
+int ks__machine_text(int dir_fd, const char *path, char *buf, size_t size);
+
+/* "WHAT: why bpf() said error; what to do" */
+void ks__machine_bpf(const struct ks *ks, const char *what, int error, char *buf, size_t size);
+/* The same for perf_event_open(). */
+void ks__machine_perf(const struct ks *ks, const char *what, int error, char *buf, size_t size);
+
+/* Members for ks_check(), beside those that need no reading between the lines. */
+void ks__machine_doc(const struct ks *ks, struct ks__doc *doc);
+
+#endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * types.h - the type information of a handle: the running kernel's, which typed programs (tp_btf,
+ * fentry) attach by, and what programs are loaded against, which opts.btf_path may replace
+ *
+ * Read once, at the first question: all names must have been announced before.
+ */
+#ifndef KS_TYPES_H
+#define KS_TYPES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../ks.h"
+#include "btf.h"
+
+#define KS__NAMES_MAX 64
+
+struct ks__types {
+	const struct ks *ks;
+	int scanned;
+	int own_error, core_error;
+	char own_why[192], core_why[192];
+	size_t n;
+	struct ks__btf_ask own[KS__NAMES_MAX], core[KS__NAMES_MAX];
+};
+
+void ks__types_init(struct ks__types *t, const struct ks *ks);
+
+/* 0, or -ENOSPC: too many names, too long a name, or too late. */
+int ks__types_expect(struct ks__types *t, enum ks__btf_kind kind, const char *name);
+
+/* Type id in the running kernel's BTF; 0: it is not there, or there is no BTF. */
+uint32_t ks__types_id(struct ks__types *t, enum ks__btf_kind kind, const char *name);
+/* Arguments of a tracepoint, by what programs are loaded against; -1: not known. */
+int ks__types_args(struct ks__types *t, const char *event);
+
+/* 0, or -errno and a sentence: the running kernel's; what programs are loaded against. */
+int ks__types_own(struct ks__types *t, char *why, size_t size);
+int ks__types_core(struct ks__types *t, char *why, size_t size);
+
+#endif
