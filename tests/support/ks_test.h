@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* ks_test.h - conveniences on top of GLib's GTest, for every test program */
+#ifndef KS_TEST_H
+#define KS_TEST_H
+
+#include <glib.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <kernelsight/kernelsight.h>
+
+/* Instead of g_test_init(). --require-root: a test that skips for want of root fails instead. */
+static inline void ks_test_init(int *argc, char ***argv)
+{
+	int i, n = 0;
+
+	for (i = 0; i < *argc; i++) {
+		if (i > 0 && !strcmp((*argv)[i], "--require-root"))
+			g_setenv("KS_REQUIRE_ROOT", "1", TRUE);
+		else
+			(*argv)[n++] = (*argv)[i];
+	}
+	*argc = n;
+	(*argv)[n] = NULL;
+	g_test_init(argc, argv, NULL);
+}
+
+/* Why something cannot be tested here; an error if root was promised. */
+static inline void ks_test_skip_root(const char *reason)
+{
+	if (g_strcmp0(g_getenv("KS_REQUIRE_ROOT"), "1") == 0)
+		g_error("%s, and root is required", reason);
+	g_test_skip(reason);
+}
+
+/* First thing in a test that needs root: if (!ks_test_root()) return; */
+static inline int ks_test_root(void)
+{
+	if (geteuid() == 0)
+		return 1;
+	ks_test_skip_root("not root");
+	return 0;
+}
+
+/* A return code, by name when it is not the one that was wanted. */
+#define ks_assert_rc(call, want)                                                                   \
+	do {                                                                                       \
+		int ks_rc_ = (call), ks_want_ = (want);                                            \
+		if (ks_rc_ != ks_want_)                                                            \
+			g_error("%s:%d: %s gives %d (%s), not %d (%s)", __FILE__, __LINE__, #call, \
+				ks_rc_, ks_rc_ < 0 ? ks_error_name(ks_rc_) : "-", ks_want_,        \
+				ks_want_ < 0 ? ks_error_name(ks_want_) : "-");                     \
+	} while (0)
+
+/* The same for a function of a handle, with the sentence of the failure. */
+#define ks_assert_ok(ks, call)                                                                     \
+	do {                                                                                       \
+		int ks_rc_ = (call);                                                               \
+		char ks_why_[400] = "";                                                            \
+		if (ks_rc_ < 0) {                                                                  \
+			ks_last_error(ks, ks_why_, sizeof(ks_why_));                               \
+			g_error("%s:%d: %s gives %d (%s): %s", __FILE__, __LINE__, #call, ks_rc_,  \
+				ks_error_name(ks_rc_), ks_why_);                                   \
+		}                                                                                  \
+	} while (0)
+
+#endif
