@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "cli.h"
+
+static void reset_signals(void)
+{
+	sigset_t none;
+	int i;
+
+	for (i = 1; i < NSIG; i++)
+		signal(i, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static void run_child(int go, int error, char **argv)
+{
+	char byte;
+	int code;
+
+	reset_signals();
+	/* No byte: the parent gave up, or is dead. */
+	if (read(go, &byte, 1) != 1)
+		_exit(EXIT_FAILED);
+	execvp(argv[0], argv);
+	code = errno;
+	if (write(error, &code, sizeof(code)) < 0)
+		_exit(EXIT_FAILED);
+	_exit(127);
+}
+
+int child_fork(struct child *child, char **argv)
+{
+	int go[2] = { -1, -1 }, error[2] = { -1, -1 };
+
+	if (pipe2(go, O_CLOEXEC) || pipe2(error, O_CLOEXEC))
+		goto failed;
+	child->pid = fork();
+	if (child->pid < 0)
+		goto failed;
+	if (!child->pid) {
+		close(go[1]);
+		close(error[0]);
+		run_child(go[0], error[1], argv);
+	}
+	close(go[0]);
+	close(error[1]);
+	child->go = go[1];
+	child->error = error[0];
+	return 0;
+failed:
+	child->pid = 0;
+	return fail(EXIT_FAILED, "cannot start '%s': %s", argv[0], strerror(errno));
+}
+
+int child_release(struct child *child, char **argv)
+{
+	int code = 0;
+	ssize_t n;
+
+	if (!child->pid)
+		return 0;
+	/* One that was killed while it waited has ended as any other. */
+	n = write(child->go, "", 1);
+	/* Ends with nothing when exec closes the other end. */
+	while (n == 1 && read(child->error, &code, sizeof(code)) < 0 && errno == EINTR)
+		;
+	close(child->go);
+	close(child->error);
+	child->go = child->error = -1;
+	if (!code)
+		return 0;
+	waitpid(child->pid, NULL, 0);
+	child->pid = 0;
+	return fail(code == ENOENT ? 127 : 126, "cannot run '%s': %s", argv[0], strerror(code));
+}
+
+int child_ended(struct child *child)
+{
+	int status;
+
+	if (!child->pid || waitpid(child->pid, &status, WNOHANG) != child->pid)
+		return 0;
+	child->pid = 0;
+	child->status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+	return 1;
+}
+
+void child_abandon(struct child *child)
+{
+	if (!child->pid || child->go < 0)
+		return;
+	close(child->go);
+	close(child->error);
+	child->go = child->error = -1;
+	waitpid(child->pid, NULL, 0);
+	child->pid = 0;
+}

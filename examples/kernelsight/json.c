@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* json.c - the lines that docs/cli-json.md defines */
+#include <stddef.h>
+#include <string.h>
+
+#include <json-c/json.h>
+
+#include "cli.h"
+
+#define TEXT_MAX (4 * KS_RECORD_MAX)
+
+/* Keys are constants, and each is added once: json-c need neither copy nor look for them. */
+#define KEY_FLAGS (JSON_C_OBJECT_ADD_KEY_IS_NEW | JSON_C_OBJECT_ADD_CONSTANT_KEY)
+
+static void add(struct json_object *object, const char *key, struct json_object *value)
+{
+	json_object_object_add_ex(object, key, value, KEY_FLAGS);
+}
+
+static void add_u64(struct json_object *object, const char *key, uint64_t value)
+{
+	add(object, key, json_object_new_uint64(value));
+}
+
+/* JSON is UTF-8, names in the kernel are bytes: one that does not belong becomes \xNN. */
+static struct json_object *new_text(const char *text, size_t size)
+{
+	char buf[TEXT_MAX];
+	size_t i, n, at = 0;
+
+	for (i = 0; i < size && text[i] && at + 5 < sizeof(buf); i += n) {
+		n = value_utf8(text + i, size - i);
+		if (n) {
+			memcpy(buf + at, text + i, n);
+			at += n;
+			continue;
+		}
+		n = 1;
+		at += (size_t)snprintf(buf + at, sizeof(buf) - at, "\\x%02x",
+				       (unsigned char)text[i]);
+	}
+	return json_object_new_string_len(buf, (int)at);
+}
+
+/* NULL or "": null */
+static void add_text(struct json_object *object, const char *key, const char *text)
+{
+	add(object, key, text && *text ? new_text(text, strlen(text)) : NULL);
+}
+
+static struct json_object *new_line(const char *type, uint64_t time_ns)
+{
+	struct json_object *line = json_object_new_object();
+
+	add(line, "v", json_object_new_int(1));
+	add(line, "type", json_object_new_string(type));
+	add_u64(line, "t_ns", time_ns);
+	return line;
+}
+
+static void end_line(struct json_object *line)
+{
+	size_t length;
+	const char *text = json_object_to_json_string_length(
+		line, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &length);
+
+	fwrite(text, 1, length, stdout);
+	putchar('\n');
+	json_object_put(line);
+}
+
+/* ---- events --------------------------------------------------------------------------------- */
+
+static struct json_object *new_number(const struct ks_field_desc *field, uint64_t value)
+{
+	return field->is_signed ? json_object_new_int64((int64_t)value) :
+				  json_object_new_uint64(value);
+}
+
+static struct json_object *new_bit_names(uint32_t id, uint32_t index, uint64_t value)
+{
+	struct json_object *names = json_object_new_array();
+	const char *name;
+	unsigned bit;
+
+	for (bit = 0; bit < 64; bit++) {
+		name = value >> bit & 1 ? ks_describe_value(id, index, bit) : NULL;
+		if (name)
+			json_object_array_add(names, json_object_new_string(name));
+	}
+	return names;
+}
+
+/* Beside the number, its name: programs compare the one, people read the other. */
+static void add_names(struct json_object *fields, uint32_t id, uint32_t index,
+		      const struct ks_field_desc *field, uint64_t value)
+{
+	char key[80];
+	const char *name;
+
+	snprintf(key, sizeof(key), "%s_name", field->name);
+	if (field->kind == KS_KIND_FLAGS)
+		json_object_object_add(fields, key, new_bit_names(id, index, value));
+	if (field->kind != KS_KIND_CODE)
+		return;
+	name = ks_describe_value(id, index, value);
+	json_object_object_add(fields, key, name ? json_object_new_string(name) : NULL);
+}
+
+static struct json_object *new_array(const struct ks_field_desc *field, const void *record,
+				     size_t size, uint32_t id, uint32_t index)
+{
+	struct json_object *array = json_object_new_object();
+	char name[64];
+	unsigned i;
+
+	for (i = 0; i < field->count; i++)
+		json_object_object_add(array, element_name(name, sizeof(name), id, index, i),
+				       new_number(field, value_get(field, record, size, i)));
+	return array;
+}
+
+static void add_field(struct json_object *fields, const struct ks_event *event, uint32_t index,
+		      const struct ks_field_desc *field, uint64_t valid)
+{
+	uint64_t value;
+
+	if (!value_known(field, valid) || field->offset + field->bytes > event->size) {
+		add(fields, field->name, NULL);
+	} else if (field->kind == KS_KIND_TEXT) {
+		add(fields, field->name,
+		    new_text((const char *)event + field->offset, field->bytes));
+	} else if (field->count > 1) {
+		add(fields, field->name, new_array(field, event, event->size, event->id, index));
+	} else {
+		value = value_get(field, event, event->size, 0);
+		add(fields, field->name, new_number(field, value));
+		add_names(fields, event->id, index, field, value);
+	}
+}
+
+static void add_head(struct json_object *line, const struct ks_event *event)
+{
+	add_u64(line, "id", event->id);
+	add(line, "cpu", event->cpu == KS_NO_CPU ? NULL : json_object_new_int(event->cpu));
+	add_u64(line, "flags", event->flags);
+	add_u64(line, "generation", event->generation);
+	add_u64(line, "weight", event->weight);
+	add_u64(line, "lost", event->lost);
+	add(line, "pid", json_object_new_int(event->pid));
+	add(line, "tid", json_object_new_int(event->tid));
+	add_u64(line, "cgroup", event->cgroup);
+	add_u64(line, "tag", event->tag);
+	add(line, "comm", new_text(event->comm, sizeof(event->comm)));
+}
+
+void json_event(const struct ks_event *event)
+{
+	struct json_object *line, *fields;
+	struct ks_struct_desc desc;
+	struct ks_field_desc field;
+	const char *probe = probe_name(event->id >> 8);
+	uint64_t valid = 0;
+	uint32_t i;
+
+	if (struct_describe(event->id, &desc))
+		return;
+	memcpy(&valid, event + 1, sizeof(valid));
+	line = new_line("event", event->time_ns);
+	add(line, "probe", json_object_new_string(probe));
+	add(line, "event", json_object_new_string(event_name(&desc, probe)));
+	add_head(line, event);
+	fields = json_object_new_object();
+	for (i = 0; !field_describe(event->id, i, &field); i++)
+		add_field(fields, event, i, &field, valid);
+	add(line, "fields", fields);
+	end_line(line);
+}
+
+/* ---- statistics ----------------------------------------------------------------------------- */
+
+static struct json_object *new_hist(const struct ks_stats *stats, const struct ks_hist *hist)
+{
+	struct json_object *object = json_object_new_object();
+	struct json_object *buckets = json_object_new_array(), *pair;
+	unsigned i;
+
+	add_u64(object, "count", hist->count);
+	add_u64(object, "sum", hist->sum);
+	add_u64(object, "zeros", hist->zeros);
+	for (i = 0; i < hist->n; i++) {
+		if (!stats->buckets[hist->at + i])
+			continue;
+		pair = json_object_new_array_ext(2);
+		json_object_array_add(pair,
+				      json_object_new_double(ks_hist_bound(hist->lowest + (int)i)));
+		json_object_array_add(pair, json_object_new_uint64(stats->buckets[hist->at + i]));
+		json_object_array_add(buckets, pair);
+	}
+	add(object, "buckets", buckets);
+	return object;
+}
+
+static struct json_object *new_stat(const struct ks_stats *stats, const void *row, uint32_t index,
+				    const struct ks_field_desc *field)
+{
+	if (field->kind == KS_KIND_HIST)
+		return new_hist(stats, (const void *)((const char *)row + field->offset));
+	if (field->count > 1)
+		return new_array(field, row, stats->row_size, stats->id, index);
+	return new_number(field, value_get(field, row, stats->row_size, 0));
+}
+
+/* "fields" and "unavailable". last: offset after which a row has no members of its own. */
+static void add_row(struct json_object *line, struct ks *ks, const struct ks_stats *stats,
+		    const void *row, int (*skip)(const struct ks_field_desc *field))
+{
+	struct json_object *fields = json_object_new_object();
+	struct json_object *unavailable = json_object_new_object();
+	const struct ks_row *head = row;
+	struct ks_field_desc field;
+	char why[REASON_MAX];
+	uint32_t i;
+
+	for (i = 0; !field_describe(stats->id, i, &field); i++) {
+		if (skip && skip(&field))
+			continue;
+		if (value_known(&field, head->valid)) {
+			add(fields, field.name, new_stat(stats, row, i, &field));
+			continue;
+		}
+		if (!field_missing(ks, stats->id, &field, why, sizeof(why)) || !*why)
+			snprintf(why, sizeof(why), "not known on this kernel");
+		add(unavailable, field.name, new_text(why, strlen(why)));
+	}
+	add(line, "fields", fields);
+	add(line, "unavailable", unavailable);
+}
+
+static struct json_object *new_stats(const char *probe, const char *variant,
+				     const struct ks_stats *stats)
+{
+	struct json_object *line = new_line("stats", stats->time_ns);
+
+	add_u64(line, "since_ns", stats->since_ns);
+	add(line, "probe", json_object_new_string(probe));
+	add(line, "source", json_object_new_string(source_name(stats->source)));
+	add_text(line, "variant", variant);
+	add(line, "by", json_object_new_string("total"));
+	add(line, "key", NULL);
+	return line;
+}
+
+void json_stats(struct ks *ks, const struct probe *probe, const struct ks_stats *stats)
+{
+	struct json_object *line;
+	const void *row;
+	size_t i;
+
+	for (i = 0; (row = ks_stats_row(stats, i)); i++) {
+		line = new_stats(probe->desc.name, probe->info.variant_name, stats);
+		add_row(line, ks, stats, row, NULL);
+		end_line(line);
+	}
+}
+
+void json_own(struct ks *ks, const struct ks_stats *stats)
+{
+	struct json_object *line = new_stats(probe_name(KS_PROBE_SELF), NULL, stats);
+
+	add_row(line, ks, stats, ks_stats_row(stats, 0), NULL);
+	end_line(line);
+}
+
+/* Members that are counted for the library as a whole: their 0 in a probe's row says nothing. */
+static int only_in_total(const struct ks_field_desc *field)
+{
+	return field->offset == offsetof(struct ks_stats_self, user_ns) ||
+	       field->offset == offsetof(struct ks_stats_self, wakeups) ||
+	       field->offset == offsetof(struct ks_stats_self, map_bytes) ||
+	       field->offset == offsetof(struct ks_stats_self, user_bytes) ||
+	       field->offset == offsetof(struct ks_stats_self, descriptors);
+}
+
+void json_ledger(struct ks *ks, uint32_t probe, const struct ks_stats *stats,
+		 const struct ks_stats_self *row)
+{
+	struct json_object *line = new_line("ledger", stats->time_ns);
+	int ret = ks_ledger_check(ks, probe);
+	char why[REASON_MAX] = "";
+
+	if (ret)
+		ks_last_error(ks, why, sizeof(why));
+	add_u64(line, "since_ns", stats->since_ns);
+	add(line, "probe", json_object_new_string(probe_name(probe)));
+	add(line, "balanced", json_object_new_boolean(!ret));
+	add_text(line, "reason", why);
+	add_row(line, ks, stats, row, only_in_total);
+	end_line(line);
+}
+
+/* ---- probes --------------------------------------------------------------------------------- */
+
+static struct json_object *new_variants(struct ks *ks, uint32_t probe)
+{
+	struct json_object *variants = json_object_new_array(), *object;
+	struct ks_variant_info info;
+	uint32_t i;
+
+	for (i = 0; !variant_query(ks, probe, i, &info); i++) {
+		object = json_object_new_object();
+		add_text(object, "name", info.name);
+		add(object, "source", json_object_new_string(source_name(info.source)));
+		add(object, "usable", json_object_new_boolean(!info.error));
+		add_text(object, "error", info.error ? ks_error_name(info.error) : NULL);
+		add_text(object, "reason", info.error ? info.reason : NULL);
+		json_object_array_add(variants, object);
+	}
+	return variants;
+}
+
+static struct json_object *new_settings(uint32_t probe)
+{
+	struct json_object *settings = json_object_new_object(), *object;
+	struct ks_param_desc desc;
+	uint32_t i;
+
+	for (i = 0; !param_describe(probe, i, &desc); i++) {
+		object = json_object_new_object();
+		add_u64(object, "default", desc.default_value);
+		add_u64(object, "lowest", desc.lowest);
+		add_u64(object, "highest", desc.highest);
+		add(object, "help", json_object_new_string(desc.help));
+		add(settings, desc.name, object);
+	}
+	return settings;
+}
+
+static struct json_object *new_unavailable(struct ks *ks, const struct probe *probe)
+{
+	struct json_object *unavailable = json_object_new_object();
+	uint32_t first = probe->desc.probe << 8, id, i;
+	struct ks_field_desc field;
+	char why[REASON_MAX];
+
+	for (id = first; id <= first + probe->desc.n_events; id++)
+		for (i = 0; !field_describe(id, i, &field); i++)
+			if (field_missing(ks, id, &field, why, sizeof(why)))
+				json_object_object_add(unavailable, field.name,
+						       new_text(why, strlen(why)));
+	return unavailable;
+}
+
+void json_probe(struct ks *ks, const struct probe *probe)
+{
+	const struct ks_probe_info *info = &probe->info;
+	struct json_object *line = new_line("probe", session_now());
+
+	add(line, "probe", json_object_new_string(probe->desc.name));
+	add(line, "summary", json_object_new_string(probe->desc.summary));
+	add(line, "state", json_object_new_string(state_name(info->state)));
+	add(line, "source",
+	    json_object_new_string(source_name(probe->error ? KS_SOURCE_NONE : info->source)));
+	add_text(line, "variant", probe->error ? NULL : info->variant_name);
+	add_text(line, "reason", probe->error ? probe->why : info->reason);
+	add(line, "variants", new_variants(ks, probe->desc.probe));
+	add(line, "unavailable", new_unavailable(ks, probe));
+	add(line, "settings", new_settings(probe->desc.probe));
+	end_line(line);
+}
+
+/* ---- other commands ------------------------------------------------------------------------- */
+
+void json_selftest(const struct probe *probe, int seen)
+{
+	struct json_object *line = new_line("selftest", session_now());
+
+	add(line, "probe", json_object_new_string(probe->desc.name));
+	add_text(line, "variant", probe->info.variant_name);
+	add(line, "seen", json_object_new_int(seen > 0 ? seen : 0));
+	add_text(line, "error", seen < 0 ? ks_error_name(seen) : NULL);
+	add_text(line, "reason", seen < 0 ? probe->why : NULL);
+	end_line(line);
+}
+
+void json_document(const char *type, const char *key, const char *text, int exit_status)
+{
+	struct json_object *line = new_line(type, session_now());
+
+	if (exit_status >= 0)
+		add(line, "exit", json_object_new_int(exit_status));
+	add(line, key, json_tokener_parse(text));
+	end_line(line);
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* list.c - the commands list and check: what is possible here */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+int list_run(struct options *opt)
+{
+	struct ks *ks;
+	unsigned i;
+	int status = look_open(&ks, opt);
+
+	for (i = 0; !status && i < opt->n_probes; i++) {
+		if (opt->json)
+			json_probe(ks, &opt->probes[i]);
+		else
+			text_probe(ks, &opt->probes[i]);
+	}
+	if (!status)
+		ks_close(ks);
+	return status;
+}
+
+/* Runs on kernel programs and lacks no field, be it of its statistics or of an event. */
+static int has_all(struct ks *ks, const struct probe *probe)
+{
+	uint32_t first = probe->desc.probe << 8, id, i;
+	struct ks_field_desc field;
+
+	if (probe->error || probe->info.source != KS_SOURCE_BPF)
+		return 0;
+	for (id = first; id <= first + probe->desc.n_events; id++)
+		for (i = 0; !field_describe(id, i, &field); i++)
+			if (field.valid &&
+			    !ks_query_valid(ks, probe->desc.probe, field.valid, NULL, 0))
+				return 0;
+	return 1;
+}
+
+static int verdict(struct ks *ks, const struct options *opt)
+{
+	int all = 1, any = 0;
+	unsigned i;
+
+	for (i = 0; i < opt->n_probes; i++) {
+		all &= has_all(ks, &opt->probes[i]);
+		any |= !opt->probes[i].error;
+	}
+	return !any ? EXIT_NOTHING : all ? EXIT_OK : EXIT_FAILED;
+}
+
+/* The text of ks_check() or ks_explain(), to be freed; NULL: failed. */
+static char *document(struct ks *ks, int (*write)(struct ks *, uint32_t, char *, size_t),
+		      uint32_t format)
+{
+	int length = write(ks, format, NULL, 0);
+	char *text = length < 0 ? NULL : malloc((size_t)length + 1);
+
+	if (!text)
+		return NULL;
+	/* It may be longer now than it was; then its end is cut, and a third call is no better. */
+	write(ks, format, text, (size_t)length + 1);
+	return text;
+}
+
+static void say_verdict(int status)
+{
+	switch (status) {
+	case EXIT_OK:
+		puts("=> every probe runs on its kernel programs, with all fields");
+		return;
+	case EXIT_FAILED:
+		puts("=> some probe is unavailable, reads files or lacks fields; see above");
+		return;
+	}
+	puts("=> nothing works here, not even the fallbacks");
+}
+
+int check_run(struct options *opt)
+{
+	struct ks *ks;
+	char *text;
+	int status = look_open(&ks, opt);
+
+	if (status)
+		return status;
+	status = verdict(ks, opt);
+	text = document(ks, ks_check, opt->json ? KS_JSON : KS_TEXT);
+	if (!text) {
+		status = fail(EXIT_FAILED, "out of memory");
+	} else if (opt->json) {
+		json_document("check", "machine", text, status);
+	} else {
+		fputs(text, stdout);
+		say_verdict(status);
+	}
+	free(text);
+	ks_close(ks);
+	return status;
+}
+
+int explain_run(struct options *opt)
+{
+	struct ks *ks;
+	char *text;
+	int status = look_open(&ks, opt);
+
+	if (status)
+		return status;
+	text = document(ks, ks_explain, opt->json ? KS_JSON : KS_TEXT);
+	if (!text)
+		status = fail(EXIT_FAILED, "out of memory");
+	else if (opt->json)
+		json_document("explain", "handle", text, -1);
+	else
+		fputs(text, stdout);
+	free(text);
+	ks_close(ks);
+	return status;
+}

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+const struct command commands[] = {
+	{
+		.name = "list",
+		.arguments = "[--json]",
+		.summary = "the probes: what each can do here, and why not more",
+		.letters = "jh",
+		.examples =
+			"    kernelsight list             # each probe, its variant, what is unavailable\n"
+			"    kernelsight list --json      # one object a line\n",
+		.run = list_run,
+	},
+	{
+		.name = "check",
+		.arguments = "[--json]",
+		.summary =
+			"this machine: kernel, privileges, settings, and the remedy for what fails",
+		.letters = "jh",
+		.examples =
+			"    kernelsight check            # exit 0: all works; 1: with less; 3: nothing\n",
+		.run = check_run,
+	},
+	{
+		.name = "watch",
+		.arguments = "PROBE... [OPTION]... [-- COMMAND [ARGUMENT]...]",
+		.summary = "events, one a line",
+		.letters = "sxovjdh",
+		.examples =
+			"    kernelsight watch proc                       # the whole system, until Ctrl-C\n"
+			"    kernelsight watch proc -- make               # make and all that it starts\n"
+			"    kernelsight watch proc --scope comm:sh -d 10 # shells, for 10 seconds\n"
+			"    kernelsight watch fadvise -o fadvise.slow_ns=0 --json\n",
+		.needs_probe = 1,
+		.run = watch_run,
+	},
+	{
+		.name = "stat",
+		.arguments = "PROBE... [OPTION]... [-- COMMAND [ARGUMENT]...]",
+		.summary = "statistics, at the end or at each interval",
+		.letters = "sxovjdih",
+		.examples =
+			"    kernelsight stat proc -- make                # what a build did\n"
+			"    kernelsight stat proc fadvise -i 1           # every second, until Ctrl-C\n"
+			"    kernelsight stat fadvise --scope pid:812 -d 60\n",
+		.needs_probe = 1,
+		.run = stat_run,
+	},
+	{
+		.name = "selftest",
+		.arguments = "[PROBE]... [OPTION]...",
+		.summary = "provoke events and see them counted",
+		.letters = "vjh",
+		.examples = "    kernelsight selftest         # exit 0: every probe sees\n"
+			    "    kernelsight selftest proc --variant raw_tp\n",
+		.run = selftest_run,
+	},
+	{
+		.name = "explain",
+		.arguments = "[PROBE]... [OPTION]...",
+		.summary = "what the probes put into the kernel: programs, maps, bytes",
+		.letters = "vjh",
+		.examples = "    kernelsight explain proc\n",
+		.run = explain_run,
+	},
+	{ .name = NULL },
+};
+
+int fail(int status, const char *format, ...)
+{
+	char text[1024], line[2048];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(text, sizeof(text), format, ap);
+	va_end(ap);
+	fprintf(stderr, "kernelsight: %s\n", value_escaped(line, sizeof(line), text, strlen(text)));
+	return status;
+}
+
+static const char *next_command(void *state)
+{
+	const struct command **at = state;
+
+	return (*at)++->name;
+}
+
+static const struct command *find_command(const char *name)
+{
+	const struct command *at = commands;
+	const char *near;
+
+	for (; at->name; at++)
+		if (!strcmp(at->name, name))
+			return at;
+	at = commands;
+	near = help_nearest(name, next_command, &at);
+	if (near)
+		fail(EXIT_USAGE, "no command '%s', did you mean '%s'? (try 'kernelsight --help')",
+		     name, near);
+	else
+		fail(EXIT_USAGE, "no command '%s' (try 'kernelsight --help')", name);
+	return NULL;
+}
+
+static int print_version(void)
+{
+	uint32_t version = ks_version();
+
+	printf("kernelsight %u.%u.%u\n", version >> 16, version >> 8 & 255, version & 255);
+	return EXIT_OK;
+}
+
+static int run_command(const struct command *command, int argc, char **argv)
+{
+	struct options *opt = calloc(1, sizeof(*opt));
+	int status;
+
+	if (!opt)
+		return fail(EXIT_FAILED, "out of memory");
+	status = options_parse(command, argc, argv, opt);
+	if (status < 0)
+		status = EXIT_OK;
+	else if (!status)
+		status = command->run(opt);
+	options_free(opt);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	const struct command *command;
+
+	if (argc < 2) {
+		help_all(stderr);
+		return EXIT_USAGE;
+	}
+	if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V"))
+		return print_version();
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
+		help_all(stdout);
+		return EXIT_OK;
+	}
+	command = find_command(argv[1]);
+	return command ? run_command(command, argc - 1, argv + 1) : EXIT_USAGE;
+}

@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cli.h"
+
+/* For the signal handler, which is given nothing of ours. */
+static struct ks *volatile to_wake;
+static volatile sig_atomic_t signals, last_signal, from_terminal;
+
+static void on_signal(int number, siginfo_t *info, void *context)
+{
+	(void)context;
+	if (number != SIGCHLD) {
+		signals = signals + 1;
+		last_signal = number;
+		/* Then the command, in the same group of processes, was sent it as well. */
+		from_terminal = info->si_code == SI_KERNEL;
+	}
+	if (to_wake)
+		ks_wakeup(to_wake);
+}
+
+static void catch_signals(void)
+{
+	struct sigaction action = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO };
+
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGCHLD, &action, NULL);
+	/* A closed output ends the watching, not a command that is being watched. */
+	signal(SIGPIPE, SIG_IGN);
+}
+
+uint64_t session_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* ---- opening -------------------------------------------------------------------------------- */
+
+static int open_handle(struct ks **ret_ks)
+{
+	int ret = ks_open(NULL, ret_ks);
+
+	return ret ? fail(EXIT_FAILED, "cannot open the library: %s", ks_strerror(ret)) : 0;
+}
+
+static int set_scope(struct session *session)
+{
+	struct ks_scope scope = session->opt->scope;
+	char why[REASON_MAX];
+	int ret;
+
+	if (session->opt->command && !session->opt->has_scope) {
+		scope.kind = KS_SCOPE_TREE;
+		scope.pids = &session->child.pid;
+		scope.n_pids = 1;
+	}
+	ret = ks_set_scope(session->ks, &scope);
+	if (!ret)
+		return 0;
+	ks_last_error(session->ks, why, sizeof(why));
+	return fail(ret == -KS_EUNAVAIL ? EXIT_FAILED : EXIT_USAGE, "%s",
+		    *why ? why : ks_strerror(ret));
+}
+
+/* Is there such a variant, whether or not it works here? */
+static int check_variant(struct ks *ks, const struct probe *probe, const char *name)
+{
+	struct ks_variant_info variant;
+	char names[256] = "";
+	size_t length;
+	uint32_t i;
+
+	for (i = 0; !variant_query(ks, probe->desc.probe, i, &variant); i++) {
+		if (!strcmp(variant.name, name))
+			return 0;
+		length = strlen(names);
+		snprintf(names + length, sizeof(names) - length, "%s%s", i ? ", " : "",
+			 variant.name);
+	}
+	return fail(EXIT_USAGE, "%s has no variant '%s', only %s (try 'kernelsight list')",
+		    probe->desc.name, name, names);
+}
+
+static int prepare(struct ks *ks, struct options *opt)
+{
+	uint32_t probes[PROBES_MAX];
+	unsigned i;
+	int ret = 0;
+
+	for (i = 0; i < opt->n_probes; i++) {
+		probes[i] = opt->probes[i].desc.probe;
+		if (opt->variant && !ret)
+			ret = check_variant(ks, &opt->probes[i], opt->variant);
+	}
+	/* A forced variant is loaded when it is enabled; others need not be. */
+	if (ret || opt->variant)
+		return ret;
+	ret = ks_prepare(ks, probes, opt->n_probes);
+	return ret < 0 ? fail(EXIT_FAILED, "cannot load: %s", ks_strerror(ret)) : 0;
+}
+
+/* Without the probe's name at its beginning: it is printed where the name stands already. */
+static void keep_sentence(struct ks *ks, struct probe *probe)
+{
+	size_t length = strlen(probe->desc.name);
+	char *why = probe->why;
+
+	if (!ks_last_error(ks, why, sizeof(probe->why)))
+		snprintf(why, sizeof(probe->why), "%s", ks_strerror(probe->error));
+	if (!strncmp(why, probe->desc.name, length) && !strncmp(why + length, ": ", 2))
+		memmove(why, why + length + 2, strlen(why + length + 2) + 1);
+}
+
+static int enable(struct ks *ks, struct options *opt, struct probe *probe, uint32_t flags)
+{
+	struct ks_enable_opts enable_opts = {
+		.size = sizeof(enable_opts),
+		.flags = flags,
+		.n_params = probe->n_params,
+		.params = probe->params,
+		.variant = opt->variant,
+	};
+	int ret = ks_enable_probe(ks, probe->desc.probe, &enable_opts);
+
+	probe->error = ret < 0 ? ret : 0;
+	if (ret < 0)
+		keep_sentence(ks, probe);
+	probe->info = (struct ks_probe_info){ .size = sizeof(probe->info) };
+	ks_query_probe(ks, probe->desc.probe, &probe->info);
+	return probe->error;
+}
+
+int look_open(struct ks **ret_ks, struct options *opt)
+{
+	struct ks_probe_desc desc;
+	struct ks *ks;
+	unsigned i;
+	int status;
+
+	for (i = 0; !opt->n_probes || i; i++) {
+		if (probe_describe(i, &desc))
+			break;
+		if (desc.probe != KS_PROBE_SELF)
+			options_add(opt, &desc);
+	}
+	status = open_handle(&ks);
+	if (status)
+		return status;
+	status = prepare(ks, opt);
+	if (status) {
+		ks_close(ks);
+		return status;
+	}
+	for (i = 0; i < opt->n_probes; i++)
+		enable(ks, opt, &opt->probes[i], 0);
+	*ret_ks = ks;
+	return 0;
+}
+
+/* One line says what is not the kernel's own word; the first reason is the one for all. */
+static void say_fallbacks(const struct options *opt)
+{
+	char names[256] = "";
+	const char *why = NULL, *what;
+	size_t length;
+	unsigned i;
+
+	for (i = 0; i < opt->n_probes; i++) {
+		const struct probe *probe = &opt->probes[i];
+
+		if (!probe->error && (probe->info.source != KS_SOURCE_FILES || opt->variant))
+			continue;
+		what = probe->error ? "unavailable" : "read from files";
+		length = strlen(names);
+		snprintf(names + length, sizeof(names) - length, "%s%s %s", length ? ", " : "",
+			 probe->desc.name, what);
+		if (!why)
+			why = probe->error ? probe->why : probe->info.reason;
+	}
+	if (why)
+		fail(0, "%s: %s", names, why);
+}
+
+static int enable_all(struct session *session, uint32_t flags)
+{
+	struct options *opt = session->opt;
+	unsigned i, on = 0;
+
+	for (i = 0; i < opt->n_probes; i++) {
+		int error = enable(session->ks, opt, &opt->probes[i], flags);
+
+		if (error == -EINVAL)
+			return fail(EXIT_USAGE, "%s", opt->probes[i].why);
+		on += !error;
+	}
+	if (!on)
+		return fail(EXIT_FAILED, "%s: %s", opt->probes[0].desc.name, opt->probes[0].why);
+	say_fallbacks(opt);
+	return 0;
+}
+
+static int open_readers(struct session *session, uint32_t flags)
+{
+	struct ks_reader_opts opts = { .size = sizeof(opts), .by = KS_BY_TOTAL, .flags = flags };
+	struct options *opt = session->opt;
+	unsigned i;
+	int ret = 0;
+
+	for (i = 0; i < opt->n_probes && !ret; i++)
+		if (!opt->probes[i].error)
+			ret = ks_reader_new(session->ks, opt->probes[i].desc.probe, &opts,
+					    &opt->probes[i].reader);
+	if (!ret)
+		ret = ks_reader_new(session->ks, KS_PROBE_SELF, &opts, &session->own);
+	opts.by = KS_BY_PROBE;
+	if (!ret)
+		ret = ks_reader_new(session->ks, KS_PROBE_SELF, &opts, &session->ledger);
+	return ret ? fail(EXIT_FAILED, "cannot read statistics: %s", ks_strerror(ret)) : 0;
+}
+
+static void free_session(struct session *session)
+{
+	unsigned i;
+
+	child_abandon(&session->child);
+	for (i = 0; i < session->opt->n_probes; i++)
+		ks_reader_free(session->opt->probes[i].reader);
+	ks_reader_free(session->ledger);
+	ks_reader_free(session->own);
+	to_wake = NULL;
+	ks_close(session->ks);
+}
+
+int session_open(struct session *session, struct options *opt, uint32_t enable_flags,
+		 uint32_t reader_flags)
+{
+	int status = 0;
+
+	*session = (struct session){ .opt = opt, .broken = -1 };
+	session->child = (struct child){ .go = -1, .error = -1 };
+	catch_signals();
+	/* Before the handle exists: the command's process inherits nothing of it. */
+	if (opt->command)
+		status = child_fork(&session->child, opt->command);
+	if (!status)
+		status = open_handle(&session->ks);
+	if (!status)
+		status = set_scope(session);
+	if (!status)
+		status = prepare(session->ks, opt);
+	if (!status)
+		status = enable_all(session, enable_flags);
+	if (!status)
+		status = open_readers(session, reader_flags);
+	to_wake = session->ks;
+	if (!status && opt->command)
+		status = child_release(&session->child, opt->command);
+	if (status)
+		free_session(session);
+	return status;
+}
+
+/* ---- running -------------------------------------------------------------------------------- */
+
+/* The first signal is left to the command, so that its last events are seen; a second one is not. */
+static int heed_signals(struct session *session)
+{
+	int now = signals;
+
+	if (now == session->signals)
+		return 0;
+	if (session->child.pid && !from_terminal)
+		kill(session->child.pid, last_signal);
+	session->signals = now;
+	return !session->child.pid || now > 1;
+}
+
+static int milliseconds_until(uint64_t until_ns)
+{
+	uint64_t now = session_now(), left;
+
+	if (!until_ns)
+		return -1;
+	if (now >= until_ns)
+		return 0;
+	left = (until_ns - now + 999999) / 1000000;
+	return left > INT_MAX ? INT_MAX : (int)left;
+}
+
+/* From here on nothing is printed: the command may still have to be waited for. */
+static void give_up_output(struct session *session)
+{
+	struct pollfd out = { .fd = STDOUT_FILENO };
+	/* `watch ... | head` is no failure */
+	int closed = poll(&out, 1, 0) == 1 && out.revents & (POLLERR | POLLHUP);
+
+	session->broken = closed ? EXIT_OK : fail(EXIT_FAILED, "cannot write the output");
+	if (!freopen("/dev/null", "w", stdout))
+		session->broken = EXIT_FAILED;
+}
+
+/* Returns 1 if somebody reads what is printed. */
+static int flush_output(struct session *session)
+{
+	if (session->broken < 0 && (fflush(stdout) || ferror(stdout)))
+		give_up_output(session);
+	return session->broken < 0;
+}
+
+/* Returns 1 when the time has come, 0 when it is over, -1: go on. */
+static int look_around(struct session *session, uint64_t until_ns)
+{
+	if (heed_signals(session) || child_ended(&session->child))
+		return 0;
+	return until_ns && session_now() >= until_ns ? 1 : -1;
+}
+
+static int poll_events(struct session *session, int timeout_ms, ks_event_fn fn, void *user)
+{
+	int ret = ks_poll(session->ks, timeout_ms, 0, fn, user);
+
+	if (ret >= 0 || ret == -EINTR)
+		return 0;
+	return fail(EXIT_FAILED, "cannot read events: %s", ks_strerror(ret));
+}
+
+int session_wait(struct session *session, uint64_t until_ns, ks_event_fn fn, void *user)
+{
+	int ret;
+
+	while (flush_output(session)) {
+		ret = look_around(session, until_ns);
+		if (ret >= 0)
+			return ret;
+		if (poll_events(session, milliseconds_until(until_ns), fn, user))
+			return 0;
+	}
+	return 0;
+}
+
+const struct ks_stats_self *ledger_row(const struct ks_stats *stats, uint32_t probe)
+{
+	const struct ks_stats_self *row;
+	size_t i;
+
+	for (i = 0; (row = ks_stats_row(stats, i)); i++)
+		if (row->row.key == probe)
+			return row;
+	return NULL;
+}
+
+void session_stop(struct session *session, ks_event_fn fn, void *user)
+{
+	unsigned i;
+	int ret;
+
+	for (i = 0; i < session->opt->n_probes; i++)
+		ks_disable_probe(session->ks, session->opt->probes[i].desc.probe);
+	do
+		ret = ks_poll(session->ks, 0, 0, fn, user);
+	while (ret > 0 || ret == -EINTR);
+}
+
+static int drop(const struct ks_event *event, void *user)
+{
+	(void)event;
+	(void)user;
+	return 0;
+}
+
+int session_close(struct session *session, int status)
+{
+	if (!flush_output(session))
+		status = session->broken;
+	/* Left behind by -d or a closed output; a second signal gives it up. */
+	while (session->child.pid && session->signals < 2 && look_around(session, 0) < 0)
+		if (poll_events(session, -1, drop, NULL))
+			break;
+	if (session->child.pid)
+		status = 128 + last_signal;
+	else if (session->opt->command)
+		status = session->child.status;
+	free_session(session);
+	return status;
+}

@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* table.c - statistics and ledger, for people: 80 columns, and a screen of 24 lines for a probe */
+#include <inttypes.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "cli.h"
+
+#define BARS 10 /* lines of a histogram */
+#define BAR_WIDTH 32
+
+/* ---- histograms ----------------------------------------------------------------------------- */
+
+static int floor_div(int a, int b)
+{
+	return a >= 0 ? a / b : -((-a + b - 1) / b);
+}
+
+struct bars {
+	const struct ks_stats *stats;
+	const struct ks_hist *hist;
+	unsigned unit;
+	int width; /* buckets a bar stands for: a power of two, so that bounds stay round */
+	int first, last;
+};
+
+static uint64_t bar_count(const struct bars *bars, int bar)
+{
+	const uint64_t *buckets = bars->stats->buckets + bars->hist->at;
+	uint64_t count = 0;
+	int i;
+
+	for (i = bar * bars->width; i < (bar + 1) * bars->width; i++)
+		if (i >= bars->hist->lowest && i < bars->hist->lowest + bars->hist->n)
+			count += buckets[i - bars->hist->lowest];
+	return count;
+}
+
+static void print_bar(const char *range, uint64_t count, uint64_t most)
+{
+	char number[32], bar[BAR_WIDTH + 1];
+	size_t length = (size_t)((double)count / (double)most * BAR_WIDTH);
+
+	if (count && !length)
+		length = 1;
+	memset(bar, '*', length);
+	bar[length] = 0;
+	printf("  %-24s : %10s |%-*s|\n", range, value_grouped(number, sizeof(number), count),
+	       BAR_WIDTH, bar);
+}
+
+static void print_bars(const struct bars *bars)
+{
+	char low[32], high[32], range[80];
+	uint64_t most = bars->hist->zeros;
+	int bar;
+
+	for (bar = bars->first; bar <= bars->last; bar++)
+		if (bar_count(bars, bar) > most)
+			most = bar_count(bars, bar);
+	if (bars->hist->zeros)
+		print_bar("                 0", bars->hist->zeros, most);
+	for (bar = bars->first; bars->hist->n && bar <= bars->last; bar++) {
+		double from = ks_hist_bound(bar * bars->width - 1);
+		double to = ks_hist_bound((bar + 1) * bars->width - 1);
+
+		value_human(low, sizeof(low), from, bars->unit, " ");
+		value_human(high, sizeof(high), to, bars->unit, " ");
+		snprintf(range, sizeof(range), "%10s -> %s", low, high);
+		print_bar(range, bar_count(bars, bar), most);
+	}
+}
+
+static void print_hist(const struct ks_stats *stats, const struct ks_field_desc *field,
+		       const struct ks_hist *hist)
+{
+	struct bars bars = { stats, hist, field->unit, 1, 0, -1 };
+	char name[64], count[32], mean[32], p50[32], p99[32];
+
+	printf("  %-18s %14s values", value_name(name, sizeof(name), field),
+	       value_grouped(count, sizeof(count), hist->count));
+	if (!hist->count) {
+		putchar('\n');
+		return;
+	}
+	printf(", mean %s", value_human(mean, sizeof(mean), (double)hist->sum / (double)hist->count,
+					field->unit, " "));
+	if (hist->n)
+		printf(", p50 %s, p99 %s",
+		       value_human(p50, sizeof(p50), ks_hist_quantile(stats, hist, 0.5),
+				   field->unit, " "),
+		       value_human(p99, sizeof(p99), ks_hist_quantile(stats, hist, 0.99),
+				   field->unit, " "));
+	putchar('\n');
+	do {
+		bars.first = floor_div(hist->lowest, bars.width);
+		bars.last = floor_div(hist->lowest + hist->n - 1, bars.width);
+	} while (bars.last - bars.first >= BARS && (bars.width *= 2));
+	print_bars(&bars);
+}
+
+/* ---- counters ------------------------------------------------------------------------------- */
+
+static const char *counter_text(char *buf, size_t size, const struct ks_field_desc *field,
+				uint64_t value)
+{
+	if (field->unit == KS_UNIT_NS || field->unit == KS_UNIT_BYTES)
+		return value_human(buf, size, (double)value, field->unit, " ");
+	return value_grouped(buf, size, value);
+}
+
+/* Arrays over the same index stand side by side, as columns. */
+static uint32_t print_arrays(const struct ks_stats *stats, const char *row, uint32_t index)
+{
+	struct ks_field_desc columns[4], field;
+	uint32_t n = 0, i, c;
+	uint64_t value[4], any;
+	char name[64], buf[32];
+
+	while (n < 4 && !field_describe(stats->id, index + n, &field) && field.count > 1 &&
+	       (!n || (field.label && columns[0].label && !strcmp(field.label, columns[0].label) &&
+		       field.count == columns[0].count)))
+		columns[n++] = field;
+	printf("  %-18s", columns[0].label ? columns[0].label : "");
+	for (c = 0; c < n; c++)
+		printf(" %14s", value_name(name, sizeof(name), &columns[c]));
+	putchar('\n');
+	for (i = 0; i < columns[0].count; i++) {
+		for (c = 0, any = 0; c < n; c++) {
+			value[c] = value_get(&columns[c], row, stats->row_size, i);
+			any |= value[c];
+		}
+		if (!any)
+			continue;
+		printf("    %-16s", element_name(name, sizeof(name), stats->id, index, i));
+		for (c = 0; c < n; c++)
+			printf(" %14s", counter_text(buf, sizeof(buf), &columns[c], value[c]));
+		putchar('\n');
+	}
+	return n;
+}
+
+static void print_row(const struct ks_stats *stats, const char *row)
+{
+	const struct ks_row *head = (const void *)row;
+	struct ks_field_desc field;
+	char name[64], buf[32];
+	uint32_t i, step;
+	int column = 0;
+
+	for (i = 0; !field_describe(stats->id, i, &field); i += step) {
+		step = 1;
+		if (!value_known(&field, head->valid))
+			continue;
+		if (column && (field.count > 1 || field.kind == KS_KIND_HIST)) {
+			putchar('\n');
+			column = 0;
+		}
+		if (field.count > 1) {
+			step = print_arrays(stats, row, i);
+		} else if (field.kind == KS_KIND_HIST) {
+			print_hist(stats, &field, (const void *)(row + field.offset));
+		} else {
+			printf("  %-18s %14s%s", value_name(name, sizeof(name), &field),
+			       counter_text(buf, sizeof(buf), &field,
+					    value_get(&field, row, stats->row_size, 0)),
+			       column ? "\n" : "   ");
+			column = !column;
+		}
+	}
+	if (column)
+		putchar('\n');
+}
+
+void table_stats(struct ks *ks, const struct probe *probe, const struct ks_stats *stats)
+{
+	char clock[32], span[32];
+	const char *row;
+	size_t i;
+
+	value_clock(clock, sizeof(clock), ks, stats->time_ns);
+	value_human(span, sizeof(span), (double)(stats->time_ns - stats->since_ns), KS_UNIT_NS,
+		    " ");
+	printf("%s by %s%s, %s until %.8s\n", probe->desc.name, probe->info.variant_name,
+	       stats->source == KS_SOURCE_FILES ? " (reads files)" : "", span, clock);
+	for (i = 0; (row = ks_stats_row(stats, i)); i++)
+		print_row(stats, row);
+	text_unavailable(ks, probe, 0);
+}
+
+/* ---- ledger --------------------------------------------------------------------------------- */
+
+/* "fired 12 = filtered 10 + submitted 2": of the sum's members those that are not 0. */
+static void add_sum(char *line, size_t size, const struct ks_stats_self *row, size_t total,
+		    size_t first, size_t last)
+{
+	struct ks_field_desc field;
+	const char *sign = " = ";
+	size_t at = 0;
+	uint64_t value;
+	char number[32];
+	uint32_t i;
+
+	for (i = 0; !field_describe(KS_STATS_SELF, i, &field); i++) {
+		if (field.offset != total && (field.offset < first || field.offset > last))
+			continue;
+		value = value_get(&field, row, sizeof(*row), 0);
+		if (!value && field.offset != total)
+			continue;
+		at += (size_t)snprintf(line + at, size - at, "%s%s %s",
+				       field.offset == total ? "" : sign, field.name,
+				       value_grouped(number, sizeof(number), value));
+		if (field.offset != total)
+			sign = " + ";
+	}
+}
+
+void table_ledger(struct ks *ks, uint32_t probe, const struct ks_stats_self *row)
+{
+	char line[512], why[REASON_MAX];
+	int ret = ks_ledger_check(ks, probe);
+
+	add_sum(line, sizeof(line) - 32, row, offsetof(struct ks_stats_self, fired),
+		offsetof(struct ks_stats_self, filtered),
+		offsetof(struct ks_stats_self, malformed));
+	if (!ret)
+		strcat(line, "; balanced");
+	printf("  ledger       ");
+	text_wrapped(stdout, 15, 15, line);
+	if (row->submitted) {
+		add_sum(line, sizeof(line), row, offsetof(struct ks_stats_self, submitted),
+			offsetof(struct ks_stats_self, delivered),
+			offsetof(struct ks_stats_self, in_flight));
+		printf("               ");
+		text_wrapped(stdout, 15, 15, line);
+	}
+	if (row->row.valid & KS_HAS_SELF_MISSED && row->missed)
+		printf("               missed %" PRIu64 ", which never reached a program\n",
+		       row->missed);
+	if (ret) {
+		ks_last_error(ks, why, sizeof(why));
+		printf("  NOT BALANCED ");
+		text_wrapped(stdout, 15, 15, why);
+	}
+	if (row->row.valid & KS_HAS_SELF_COST && row->fired)
+		printf("  cost         %" PRIu64 " ns a run in the kernel\n",
+		       row->kernel_ns / row->fired);
+}
+
+void table_own(const struct ks_stats *own)
+{
+	const struct ks_stats_self *row = ks_stats_row(own, 0);
+	double span = (double)(own->time_ns - own->since_ns);
+	char kernel[32], user[32], memory[32];
+
+	printf("own cost       kernel %s, user %s (loading included)",
+	       value_human(kernel, sizeof(kernel), (double)row->kernel_ns, KS_UNIT_NS, " "),
+	       value_human(user, sizeof(user), (double)row->user_ns, KS_UNIT_NS, " "));
+	if (span > 0)
+		printf(", %.2f %% of a CPU",
+		       100 * ((double)row->kernel_ns + (double)row->user_ns) / span);
+	printf(", %s\n",
+	       value_human(memory, sizeof(memory), (double)row->map_bytes, KS_UNIT_BYTES, " "));
+}
+
+void text_books(struct ks *ks, uint32_t probe, const struct ks_stats_self *row)
+{
+	uint64_t lost = row->lost_ring + row->lost_locked + row->discarded;
+	char shown[32], gone[32], held[32];
+	int balanced = !ks_ledger_check(ks, probe);
+
+	fprintf(stderr, "%s: %s records, %s lost, %s over the rate limit; ledger %s\n",
+		probe_name(probe), value_grouped(shown, sizeof(shown), row->delivered),
+		value_grouped(gone, sizeof(gone), lost),
+		value_grouped(held, sizeof(held), row->throttled),
+		balanced ? "balanced" : "NOT BALANCED");
+}

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* text.c - events and reasons, for people */
+#include <inttypes.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli.h"
+
+#define WIDTH 80
+
+void text_wrapped(FILE *out, unsigned indent, unsigned column, const char *text)
+{
+	char safe[2 * REASON_MAX];
+	const char *word = value_escaped(safe, sizeof(safe), text, strlen(text));
+	size_t length;
+
+	for (; *word; word += length + strspn(word + length, " ")) {
+		length = strcspn(word, " ");
+		if (column > indent && column + 1 + length > WIDTH) {
+			fprintf(out, "\n%*s", (int)indent, "");
+			column = indent;
+		} else if (column > indent) {
+			fputc(' ', out);
+			column++;
+		}
+		fprintf(out, "%.*s", (int)length, word);
+		column += (unsigned)length;
+	}
+	fputc('\n', out);
+}
+
+/* ---- events --------------------------------------------------------------------------------- */
+
+static void print_flags(uint32_t id, uint32_t index, uint64_t value)
+{
+	const char *name, *between = "";
+	unsigned bit;
+
+	for (bit = 0; bit < 64; bit++) {
+		if (!(value >> bit & 1))
+			continue;
+		name = ks_describe_value(id, index, bit);
+		if (name)
+			printf("%s%s", between, name);
+		else
+			printf("%s%u", between, bit);
+		between = "|";
+	}
+	if (!value)
+		putchar('0');
+}
+
+static void print_string(const char *text, size_t size)
+{
+	char buf[4 * KS_RECORD_MAX];
+
+	value_escaped(buf, sizeof(buf), text, size);
+	printf(strpbrk(buf, " \"") || !*buf ? "\"%s\"" : "%s", buf);
+}
+
+static void print_number(const struct ks_field_desc *field, uint64_t value)
+{
+	char buf[32];
+
+	if (field->unit == KS_UNIT_NS || field->unit == KS_UNIT_BYTES)
+		fputs(value_human(buf, sizeof(buf),
+				  field->is_signed ? (double)(int64_t)value : (double)value,
+				  field->unit, ""),
+		      stdout);
+	else if (field->is_signed)
+		printf("%" PRId64, (int64_t)value);
+	else
+		printf("%" PRIu64, value);
+}
+
+static void print_element(struct ks *ks, const struct ks_event *event, uint32_t index,
+			  const struct ks_field_desc *field, unsigned i)
+{
+	uint64_t value = value_get(field, event, event->size, i);
+	const char *name = NULL;
+	char buf[32];
+
+	switch (field->kind) {
+	case KS_KIND_TIME:
+		fputs(value_clock(buf, sizeof(buf), ks, value), stdout);
+		return;
+	case KS_KIND_FLAGS:
+		print_flags(event->id, index, value);
+		return;
+	case KS_KIND_CODE:
+		name = ks_describe_value(event->id, index, value);
+		break;
+	}
+	if (name)
+		fputs(name, stdout);
+	else
+		print_number(field, value);
+}
+
+static void print_field(struct ks *ks, const struct ks_event *event, uint32_t index,
+			const struct ks_field_desc *field, uint64_t valid)
+{
+	char name[64];
+	unsigned i;
+
+	printf(" %s=", value_name(name, sizeof(name), field));
+	if (!value_known(field, valid) || field->offset + field->bytes > event->size)
+		putchar('?');
+	else if (field->kind == KS_KIND_TEXT)
+		print_string((const char *)event + field->offset, field->bytes);
+	else
+		for (i = 0; i < field->count; i++) {
+			if (i)
+				putchar(',');
+			print_element(ks, event, index, field, i);
+		}
+}
+
+/* Where a hole is matters more than any record around it. */
+static void print_lost(const char *clock, const struct ks_event_lost *lost)
+{
+	const char *reason = NULL;
+	struct ks_field_desc field;
+	char count[32];
+	int colour = isatty(STDOUT_FILENO);
+	uint32_t i;
+
+	for (i = 0; !field_describe(KS_EVENT_LOST, i, &field); i++)
+		if (field.offset == offsetof(struct ks_event_lost, reason))
+			reason = ks_describe_value(KS_EVENT_LOST, i, lost->reason);
+	printf("%s%s *** %s records of %s lost", colour ? "\033[1;31m" : "", clock,
+	       value_grouped(count, sizeof(count), lost->lost),
+	       lost->probe == UINT32_MAX ? "several probes" : probe_name(lost->probe));
+	if (lost->ev.cpu != KS_NO_CPU)
+		printf(" on CPU %u", lost->ev.cpu);
+	printf(": %s ***%s\n", reason ? reason : "reason unknown", colour ? "\033[0m" : "");
+}
+
+static void print_head(const char *clock, const struct ks_event *event,
+		       const struct ks_struct_desc *desc)
+{
+	const char *probe = probe_name(event->id >> 8);
+	char comm[80], kind[64];
+
+	value_escaped(comm, sizeof(comm), event->comm, sizeof(event->comm));
+	snprintf(kind, sizeof(kind), "%s.%s", probe, event_name(desc, probe));
+	printf("%s %-12s %7d/%-7d %-15s", clock, kind, event->pid, event->tid, comm);
+	if (event->weight > 1)
+		printf(" x%u", event->weight);
+	if (event->flags & KS_FLAG_FALLBACK)
+		printf(" [from files]");
+	if (event->flags & KS_FLAG_SELFTEST)
+		printf(" [self-test]");
+	if (event->flags & KS_FLAG_CUT)
+		printf(" [cut]");
+}
+
+void text_event(struct ks *ks, const struct ks_event *event)
+{
+	struct ks_struct_desc desc;
+	struct ks_field_desc field;
+	uint64_t valid = 0;
+	char clock[32];
+	uint32_t i;
+
+	value_clock(clock, sizeof(clock), ks, event->time_ns);
+	if (event->id == KS_EVENT_LOST) {
+		print_lost(clock, (const struct ks_event_lost *)(const void *)event);
+		return;
+	}
+	if (struct_describe(event->id, &desc))
+		return;
+	memcpy(&valid, event + 1, sizeof(valid));
+	print_head(clock, event, &desc);
+	for (i = 0; !field_describe(event->id, i, &field); i++)
+		print_field(ks, event, i, &field, valid);
+	putchar('\n');
+}
+
+/* ---- what a probe can do here --------------------------------------------------------------- */
+
+/* Fields that are missing for the same reason share a line. */
+struct missing {
+	char names[256], why[REASON_MAX];
+};
+
+static void print_missing(struct missing *missing)
+{
+	char text[sizeof(missing->names) + REASON_MAX + 4];
+
+	if (!*missing->names)
+		return;
+	snprintf(text, sizeof(text), "%s: %s", missing->names, missing->why);
+	printf("  unavailable  ");
+	text_wrapped(stdout, 15, 15, text);
+	*missing->names = 0;
+}
+
+static void add_missing(struct missing *missing, const char *name, const char *why)
+{
+	size_t length = strlen(missing->names);
+
+	if (strcmp(missing->why, why)) {
+		print_missing(missing);
+		snprintf(missing->why, sizeof(missing->why), "%s", why);
+		length = 0;
+	}
+	snprintf(missing->names + length, sizeof(missing->names) - length, "%s%s",
+		 length ? ", " : "", name);
+}
+
+void text_unavailable(struct ks *ks, const struct probe *probe, int all_structs)
+{
+	struct missing missing = { .names = "" };
+	uint32_t n = all_structs ? probe->desc.n_events + 1 : 1, first = probe->desc.probe << 8;
+	struct ks_field_desc field;
+	char why[REASON_MAX];
+	uint32_t id, i;
+
+	for (id = first; id < first + n; id++)
+		for (i = 0; !field_describe(id, i, &field); i++)
+			if (field_missing(ks, id, &field, why, sizeof(why)) &&
+			    !field_seen(first, id, field.name))
+				add_missing(&missing, field.name, why);
+	print_missing(&missing);
+}
+
+void text_probe(struct ks *ks, const struct probe *probe)
+{
+	const struct ks_probe_info *info = &probe->info;
+	struct ks_variant_info variant;
+	uint32_t i;
+
+	printf("%-10s %s\n", probe->desc.name, probe->desc.summary);
+	printf("  %-12s %s", probe->error ? state_name(KS_STATE_FAILED) : "works by",
+	       probe->error ? "" : info->variant_name);
+	if (!probe->error && info->source == KS_SOURCE_FILES)
+		printf(" (reads files)");
+	putchar('\n');
+	if (probe->error) {
+		printf("  reason       ");
+		text_wrapped(stdout, 15, 15, probe->why);
+		return;
+	}
+	for (i = 0; !variant_query(ks, probe->desc.probe, i, &variant); i++) {
+		if (i == info->variant)
+			continue;
+		printf("  %-12s %s", variant.error ? "skipped" : "also", variant.name);
+		if (variant.error)
+			printf(": ");
+		text_wrapped(stdout, 15, 17 + (unsigned)strlen(variant.name),
+			     variant.error ? variant.reason : "");
+	}
+	text_unavailable(ks, probe, 1);
+}

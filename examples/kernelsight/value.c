@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <inttypes.h>
+#include <string.h>
+#include <time.h>
+
+#include "cli.h"
+
+uint64_t value_get(const struct ks_field_desc *field, const void *record, size_t size, unsigned i)
+{
+	size_t at = field->offset + (size_t)i * field->bytes;
+	uint64_t value = 0;
+	unsigned unused = 64 - 8 * field->bytes;
+
+	if (field->bytes > 8 || at + field->bytes > size)
+		return 0;
+	memcpy(&value, (const char *)record + at, field->bytes);
+	if (field->is_signed && unused)
+		value = (uint64_t)((int64_t)(value << unused) >> unused);
+	return value;
+}
+
+int value_known(const struct ks_field_desc *field, uint64_t valid)
+{
+	return (valid & field->valid) == field->valid;
+}
+
+static const char *scaled(char *buf, size_t size, double value, const char *const *units,
+			  double step, const char *gap)
+{
+	unsigned i = 0;
+
+	/* 999.96 would be printed as 1000.0 */
+	for (; units[i + 1] && value >= step - step / 20000; i++)
+		value /= step;
+	if (i)
+		snprintf(buf, size, "%.1f%s%s", value, gap, units[i]);
+	else
+		snprintf(buf, size, "%.0f%s%s", value, gap, units[i]);
+	return buf;
+}
+
+const char *value_human(char *buf, size_t size, double value, unsigned unit, const char *gap)
+{
+	static const char *const times[] = { "ns", "us", "ms", "s", NULL };
+	static const char *const sizes[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB", NULL };
+
+	switch (unit) {
+	case KS_UNIT_NS:
+		return scaled(buf, size, value, times, 1000, gap);
+	case KS_UNIT_BYTES:
+		return scaled(buf, size, value, sizes, 1024, gap);
+	}
+	snprintf(buf, size, "%.0f", value);
+	return buf;
+}
+
+const char *value_name(char *buf, size_t size, const struct ks_field_desc *field)
+{
+	size_t length = strlen(field->name);
+
+	if (field->unit == KS_UNIT_NS && length > 3 && !strcmp(field->name + length - 3, "_ns"))
+		length -= 3;
+	snprintf(buf, size, "%.*s", (int)length, field->name);
+	return buf;
+}
+
+const char *value_grouped(char *buf, size_t size, uint64_t value)
+{
+	char digits[24];
+	int n = snprintf(digits, sizeof(digits), "%" PRIu64, value), i;
+	size_t at = 0;
+
+	for (i = 0; i < n && at + 2 < size; i++) {
+		if (i && (n - i) % 3 == 0)
+			buf[at++] = ',';
+		buf[at++] = digits[i];
+	}
+	buf[at] = 0;
+	return buf;
+}
+
+size_t value_utf8(const char *text, size_t size)
+{
+	const unsigned char *s = (const unsigned char *)text;
+	/* What the second byte of E0, ED, F0 and F4 may be: no overlong forms, no surrogates. */
+	unsigned low = 0x80, high = 0xbf;
+	size_t n, i;
+
+	if (s[0] < 0x80)
+		return 1;
+	n = s[0] >= 0xc2 && s[0] <= 0xdf ? 2 :
+	    (s[0] & 0xf0) == 0xe0        ? 3 :
+	    s[0] >= 0xf0 && s[0] <= 0xf4 ? 4 :
+					   0;
+	if (!n || n > size)
+		return 0;
+	if (s[0] == 0xe0)
+		low = 0xa0;
+	else if (s[0] == 0xed)
+		high = 0x9f;
+	else if (s[0] == 0xf0)
+		low = 0x90;
+	else if (s[0] == 0xf4)
+		high = 0x8f;
+	for (i = 1; i < n; i++, low = 0x80, high = 0xbf)
+		if (s[i] < low || s[i] > high)
+			return 0;
+	return n;
+}
+
+/* Does it move the cursor or colour the terminal? C0, DEL and C1. */
+static int is_control(const char *text, size_t n)
+{
+	const unsigned char *s = (const unsigned char *)text;
+
+	return n == 1 ? s[0] < 0x20 || s[0] == 0x7f : n == 2 && s[0] == 0xc2 && s[1] < 0xa0;
+}
+
+const char *value_escaped(char *buf, size_t size, const char *text, size_t text_size)
+{
+	size_t i, n, at = 0;
+
+	for (i = 0; i < text_size && text[i] && at + 5 < size; i += n) {
+		n = value_utf8(text + i, text_size - i);
+		if (n && !is_control(text + i, n)) {
+			memcpy(buf + at, text + i, n);
+			at += n;
+			continue;
+		}
+		n = 1;
+		if (text[i] == '\n')
+			at += (size_t)snprintf(buf + at, size - at, "\\n");
+		else
+			at += (size_t)snprintf(buf + at, size - at, "\\x%02x",
+					       (unsigned char)text[i]);
+	}
+	buf[at] = 0;
+	return buf;
+}
+
+const char *value_clock(char *buf, size_t size, struct ks *ks, uint64_t time_ns)
+{
+	uint64_t mono = 0;
+	int64_t wall = 0;
+	struct tm tm;
+	time_t seconds;
+	char day[16];
+
+	ks_read_clock(ks, &mono, &wall);
+	wall += (int64_t)(time_ns - mono);
+	seconds = (time_t)(wall / 1000000000);
+	localtime_r(&seconds, &tm);
+	strftime(day, sizeof(day), "%H:%M:%S", &tm);
+	snprintf(buf, size, "%s.%06d", day, (int)(wall % 1000000000 / 1000));
+	return buf;
+}
