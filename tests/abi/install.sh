@@ -1,9 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
 # Shows that what is installed can be used: a host compiles against it with pkg-config, links the
-# shared library, links the archive with `pkg-config --static`, and runs, in C and in C++.
+# shared library, links the archive with `pkg-config --static`, and runs, in C and in C++; and that
+# the host in README.md compiles.
 set -euo pipefail
-build=$1
+source=$1 build=$2
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 count=0 failed=0
@@ -37,6 +38,7 @@ int main(void)
 }
 C
 cp "$dir/host.c" "$dir/host.cc"
+sed -n '/^```c$/,/^```$/{/^```/!p}' "$source/README.md" >"$dir/readme.c"
 
 DESTDIR=$dir/root meson install -C "$build" --no-rebuild --quiet >"$dir/install.log" 2>&1 ||
 	{ sed 's/^/# /' "$dir/install.log"; echo "Bail out! meson install failed"; exit 1; }
@@ -55,6 +57,8 @@ check install/soname test -L "$libdir/libkernelsight.so.0" -a -L "$libdir/libker
 # shellcheck disable=SC2046
 {
 	check install/shared/c cc "$dir/host.c" -o "$dir/shared" $(config --cflags --libs)
+	check install/readme cc -std=c99 -pedantic -Wall -Wextra -Werror "$dir/readme.c" \
+		-o "$dir/readme" $(config --cflags --libs)
 	check install/shared/c++ c++ "$dir/host.cc" -o "$dir/shared++" $(config --cflags --libs)
 	check install/archive cc "$dir/host.c" -o "$dir/archive" $(config --cflags) \
 		"$libdir/libkernelsight.a" $(config --static --libs | sed 's/-lkernelsight//')
