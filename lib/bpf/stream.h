@@ -64,6 +64,8 @@ void ks__stream_publish(struct ks__stream *stream);
 void ks__stream_in_flight(struct ks__stream *stream, uint64_t counts[KS_BPF_PROBES]);
 /* Records handed over, by probe; any thread. */
 uint64_t ks__stream_delivered(const struct ks__stream *stream, uint32_t probe);
+/* Records that made no sense and were skipped, all of them under probe 0; any thread. */
+uint64_t ks__stream_discarded(const struct ks__stream *stream, uint32_t probe);
 
 /* Kernel memory (rings, perf buffers) and user memory in bytes, and descriptors. */
 void ks__stream_size(const struct ks__stream *stream, uint64_t *ret_kernel, uint64_t *ret_user,

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * perfbuf.c - perf buffers as lanes of a stream, where the kernel has no ring buffers
+ *
+ * One buffer a CPU; each record wakes. When a buffer is full, bpf_perf_event_output() returns
+ * -ENOSPC and the program counts the loss, which its next record tells; the kernel counts the same
+ * loss once more in a PERF_RECORD_LOST, so these are skipped (6.18: both counts agree exactly).
+ */
+#include <errno.h>
+#include <linux/perf_event.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+
+#include "ring.h"
+
+/* ---- open ------------------------------------------------------------------------------------- */
+
+static int create(unsigned cpu)
+{
+	struct perf_event_attr attr = {
+		.type = PERF_TYPE_SOFTWARE,
+		.size = sizeof(attr),
+		.config = PERF_COUNT_SW_BPF_OUTPUT,
+		.sample_type = PERF_SAMPLE_RAW,
+		.sample_period = 1,
+		.wakeup_events = 1,
+	};
+	int fd = (int)syscall(SYS_perf_event_open, &attr, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+static int attach(const struct ks__stream_opts *opts, unsigned cpu, int fd)
+{
+	union bpf_attr attr = {
+		.map_fd = (uint32_t)opts->perf_map_fd,
+		.key = (uintptr_t)&cpu,
+		.value = (uintptr_t)&fd,
+	};
+
+	if (ks__bpf(BPF_MAP_UPDATE_ELEM, &attr) || ioctl(fd, PERF_EVENT_IOC_ENABLE, 0))
+		return -errno;
+	return 0;
+}
+
+static const char *remedy(int rc)
+{
+	switch (rc) {
+	case -EPERM:
+		return "needs CAP_PERFMON, and kernel.perf_event_mlock_kb or CAP_IPC_LOCK for its size";
+	case -EACCES:
+		return "needs CAP_PERFMON or a lower kernel.perf_event_paranoid";
+	case -ENOMEM:
+		return "ask for less in ks_open_opts.ring_bytes";
+	case -EMFILE:
+	case -ENFILE:
+		return "raise RLIMIT_NOFILE";
+	default:
+		return "perf_event_open is refused here";
+	}
+}
+
+static int open_buffer(const struct ks__stream_opts *opts, unsigned cpu, size_t bytes,
+		       struct ks__lane *lane, char *why, size_t size)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	struct perf_event_mmap_page *meta;
+	int rc = create(cpu);
+
+	if (rc == -ENODEV) /* offline; a program that runs there later counts its records as lost */
+		return 0;
+	if (rc < 0)
+		goto out;
+	lane->fd = rc;
+	meta = mmap(NULL, page + bytes, PROT_READ | PROT_WRITE, MAP_SHARED, lane->fd, 0);
+	if (meta == MAP_FAILED) {
+		rc = -errno;
+		goto out;
+	}
+	lane->map[0] = meta;
+	lane->map_bytes[0] = page + bytes;
+	lane->consumed = (uint64_t *)&meta->data_tail;
+	lane->produced = (const uint64_t *)&meta->data_head;
+	lane->data = (const uint8_t *)meta + page;
+	lane->mask = bytes - 1;
+	rc = attach(opts, cpu, lane->fd);
+	if (!rc)
+		return 0;
+out:
+	snprintf(why, size, "perf buffer of %zu bytes on CPU %u: error %d; %s", bytes, cpu, -rc,
+		 remedy(rc));
+	return rc;
+}
+
+/* ---- read ------------------------------------------------------------------------------------- */
+
+static void copy(const struct ks__lane *lane, uint64_t pos, void *to, size_t n)
+{
+	uint64_t at = pos & lane->mask, room = lane->mask + 1 - at;
+	size_t head = n < room ? n : room;
+
+	memcpy(to, lane->data + at, head);
+	memcpy((char *)to + head, lane->data, n - head);
+}
+
+/* 0: no header of the kernel's. */
+static int header(const struct ks__lane *lane, uint64_t pos, uint64_t produced,
+		  struct perf_event_header *ret)
+{
+	copy(lane, pos, ret, sizeof(*ret));
+	return ret->size >= sizeof(*ret) && ret->size % 8 == 0 && ret->size <= produced - pos;
+}
+
+/* The start of a sample, into `record`; returns how many bytes of it are there. */
+static uint64_t sample(const struct ks__lane *lane, uint64_t pos,
+		       const struct perf_event_header *head, void *record, size_t most)
+{
+	uint64_t at = pos + sizeof(*head) + sizeof(uint32_t), there;
+	uint32_t raw;
+
+	if (head->size < sizeof(*head) + sizeof(raw))
+		return 0;
+	copy(lane, pos + sizeof(*head), &raw, sizeof(raw));
+	there = head->size - sizeof(*head) - sizeof(raw);
+	if (raw < there)
+		there = raw;
+	if (there > most)
+		there = most;
+	copy(lane, at, record, there);
+	return there;
+}
+
+static void drain(struct ks__stream *s, struct ks__lane *lane, struct ks__pass *pass)
+{
+	uint64_t produced = ks__lane_produced(lane);
+
+	while (lane->pos != produced && ks__pass_goes_on(pass)) {
+		struct perf_event_header head;
+		uint64_t next, bytes;
+
+		pass->looks--;
+		if (!header(lane, lane->pos, produced, &head)) {
+			ks__lane_step(lane, produced);
+			ks__count(&s->discarded);
+			break;
+		}
+		next = lane->pos + head.size;
+		if (head.type != PERF_RECORD_SAMPLE) {
+			ks__lane_step(lane, next);
+			continue;
+		}
+		bytes = sample(lane, lane->pos, &head, s->record, sizeof(s->record));
+		if (!ks__stream_hand(s, lane, pass, (const struct ks_event *)s->record, bytes, next))
+			break;
+	}
+	__atomic_store_n(lane->consumed, lane->pos, __ATOMIC_RELEASE);
+}
+
+static void in_flight(const struct ks__stream *s, const struct ks__lane *lane,
+		      uint64_t counts[KS_BPF_PROBES])
+{
+	uint64_t produced = ks__lane_produced(lane), pos = lane->pos, bytes;
+	struct perf_event_header head;
+	struct ks_event ev;
+
+	for (; pos < produced && header(lane, pos, produced, &head); pos += head.size) {
+		if (head.type != PERF_RECORD_SAMPLE)
+			continue;
+		memset(&ev, 0, sizeof(ev));
+		bytes = sample(lane, pos, &head, &ev, sizeof(ev));
+		if (bytes == sizeof(ev))
+			bytes = head.size - sizeof(head) - sizeof(uint32_t);
+		counts[ks__record_sound(s, &ev, bytes) ? ev.id >> 8 : 0]++;
+	}
+	if (pos < produced)
+		counts[0]++;
+}
+
+const struct ks__transport ks__perfbufs = {
+	.open = open_buffer,
+	.drain = drain,
+	.in_flight = in_flight,
+	.pages = 1,
+};

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * ring.c - BPF ring buffers as lanes of a stream
+ *
+ * libbpf's ring_buffer publishes the end of each record and so asks for a wake-up with each: it
+ * cannot hold. Layout: a page with our position, a page with the kernel's, the data twice. A record
+ * is a header of 8 bytes, whose first word is its length and two bits, and the record itself.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "ring.h"
+
+#define STATE_BITS (BPF_RINGBUF_BUSY_BIT | BPF_RINGBUF_DISCARD_BIT)
+
+/* ---- open ------------------------------------------------------------------------------------- */
+
+static int create(size_t bytes)
+{
+	union bpf_attr attr = {
+		.map_type = BPF_MAP_TYPE_RINGBUF,
+		.max_entries = (uint32_t)bytes,
+		.map_name = "ks_ring",
+	};
+	int fd = ks__bpf(BPF_MAP_CREATE, &attr); /* close-on-exec, as all that bpf() returns */
+
+	return fd < 0 ? -errno : fd;
+}
+
+static const char *remedy(int rc)
+{
+	switch (rc) {
+	case -EPERM:
+		return "needs CAP_BPF; before 5.11 RLIMIT_MEMLOCK counts, see KS_OPEN_RAISE_MEMLOCK";
+	case -ENOMEM:
+	case -E2BIG:
+		return "ask for less in ks_open_opts.ring_bytes";
+	case -EINVAL:
+		return "no ring buffers before 5.8";
+	case -EMFILE:
+	case -ENFILE:
+		return "raise RLIMIT_NOFILE";
+	default:
+		return "ring buffers are refused here";
+	}
+}
+
+static int open_ring(const struct ks__stream_opts *opts, unsigned index, size_t bytes,
+		     struct ks__lane *lane, char *why, size_t size)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	int rc = create(bytes);
+
+	(void)opts;
+	if (rc < 0)
+		goto out;
+	lane->fd = rc;
+	lane->map[0] = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, lane->fd, 0);
+	if (lane->map[0] == MAP_FAILED) {
+		lane->map[0] = NULL;
+		rc = -errno;
+		goto out;
+	}
+	lane->map_bytes[0] = page;
+	lane->map[1] = mmap(NULL, page + 2 * bytes, PROT_READ, MAP_SHARED, lane->fd, (off_t)page);
+	if (lane->map[1] == MAP_FAILED) {
+		lane->map[1] = NULL;
+		rc = -errno;
+		goto out;
+	}
+	lane->map_bytes[1] = page + 2 * bytes;
+	lane->consumed = lane->map[0];
+	lane->produced = lane->map[1];
+	lane->data = (const uint8_t *)lane->map[1] + page;
+	lane->mask = bytes - 1;
+	return 0;
+out:
+	snprintf(why, size, "ring %u of %zu bytes: error %d; %s", index, bytes, -rc, remedy(rc));
+	return rc;
+}
+
+/* ---- read ------------------------------------------------------------------------------------- */
+
+/* Pairs with the exchange by which the kernel commits. */
+static inline uint32_t header(const struct ks__lane *lane, uint64_t pos)
+{
+	return __atomic_load_n((const uint32_t *)(lane->data + (pos & lane->mask)), __ATOMIC_ACQUIRE);
+}
+
+static inline const struct ks_event *record(const struct ks__lane *lane, uint64_t pos)
+{
+	return (const struct ks_event *)(lane->data + (pos & lane->mask) + BPF_RINGBUF_HDR_SZ);
+}
+
+static inline uint64_t after(uint64_t pos, uint32_t head)
+{
+	return pos + (((uint64_t)(head & ~STATE_BITS) + BPF_RINGBUF_HDR_SZ + 7) & ~7ull);
+}
+
+/* Up to about a quarter of the ring. 1: go on. */
+static int drain_some(struct ks__stream *s, struct ks__lane *lane, struct ks__pass *pass,
+		      uint64_t produced)
+{
+	uint64_t quarter = lane->pos + (lane->mask + 1) / 4;
+	uint64_t end = quarter < produced ? quarter : produced;
+
+	while (lane->pos < end && ks__pass_goes_on(pass)) {
+		uint32_t head = header(lane, lane->pos);
+		uint64_t next = after(lane->pos, head);
+
+		if (head & BPF_RINGBUF_BUSY_BIT)
+			return 0;
+		pass->looks--;
+		if (__builtin_expect(next > produced, 0)) { /* no header of the kernel's */
+			ks__lane_step(lane, produced);
+			ks__count(&s->discarded);
+			return 0;
+		}
+		if (head & BPF_RINGBUF_DISCARD_BIT)
+			ks__lane_step(lane, next);
+		else if (!ks__stream_hand(s, lane, pass, record(lane, lane->pos),
+					  head & ~STATE_BITS, next))
+			return 0;
+	}
+	return lane->pos != produced && ks__pass_goes_on(pass);
+}
+
+/*
+ * One store of our position a drain; a full ring is given back by quarters, so that producers need
+ * not wait for the whole of it. It is always the start of the last record: the ring stays held.
+ */
+static void drain(struct ks__stream *s, struct ks__lane *lane, struct ks__pass *pass)
+{
+	uint64_t produced = ks__lane_produced(lane), begin = lane->pos, looks = pass->looks;
+	int more;
+
+	if (begin == produced || header(lane, begin) & BPF_RINGBUF_BUSY_BIT)
+		return;
+	if (!lane->held)
+		s->budget_ns -= KS__WAKEUP_NS; /* its commit has woken us */
+	lane->held = 1;
+	do {
+		more = drain_some(s, lane, pass, produced);
+		if (lane->pos != begin)
+			__atomic_store_n(lane->consumed, lane->last, __ATOMIC_RELEASE);
+	} while (more);
+	lane->looked += (unsigned)(looks - pass->looks);
+}
+
+/*
+ * The kernel exchanges the header and then reads our position; we publish the position and then
+ * read the header. With a full fence between, one of the two sees the other: it wakes, or we see
+ * its record. A busy head is safe: its own commit wakes. Left out, wake-ups are lost within seconds.
+ */
+int ks__ring_arm(struct ks__lane *lane)
+{
+	__atomic_store_n(lane->consumed, lane->pos, __ATOMIC_SEQ_CST);
+	__sync_synchronize();
+	return lane->pos != ks__lane_produced(lane) &&
+	       !(header(lane, lane->pos) & BPF_RINGBUF_BUSY_BIT);
+}
+
+static void in_flight(const struct ks__stream *s, const struct ks__lane *lane,
+		      uint64_t counts[KS_BPF_PROBES])
+{
+	uint64_t produced = ks__lane_produced(lane), next;
+
+	for (uint64_t pos = lane->pos; pos < produced; pos = next) {
+		uint32_t head = header(lane, pos);
+		const struct ks_event *ev = record(lane, pos);
+
+		next = after(pos, head);
+		if (next > produced || !(head & STATE_BITS))
+			counts[ks__record_sound(s, ev, head & ~STATE_BITS) ? ev->id >> 8 : 0]++;
+	}
+}
+
+const struct ks__transport ks__rings = {
+	.open = open_ring,
+	.drain = drain,
+	.in_flight = in_flight,
+	.pages = 3, /* positions, and one for the map itself */
+};

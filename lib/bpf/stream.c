@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* stream.c - turns, losses and wake-ups of a stream, whatever carries its records */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include <kernelsight/kernelsight.h>
+
+#include "ring.h"
+
+#define FEW 4         /* records between two rests that make a trickle */
+#define MORE_LOOKS 64 /* headers that a drain may look at beyond the records it may put */
+
+static uint64_t monotonic(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* ---- open and close --------------------------------------------------------------------------- */
+
+static uint64_t outcome(const struct ks__stream *s, uint32_t cpu, unsigned probe, unsigned which)
+{
+	return __atomic_load_n(&s->cpus[cpu].probe[probe].outcome[which], __ATOMIC_RELAXED);
+}
+
+static uint64_t losses(const struct ks__stream *s, uint32_t cpu, unsigned probe)
+{
+	return outcome(s, cpu, probe, KS_LOST_RING_FULL) +
+	       outcome(s, cpu, probe, KS_LOST_RING_LOCKED);
+}
+
+/* What was counted before this stream is not told. */
+static void begin_cpu(struct ks__stream *s, uint32_t cpu, uint64_t now)
+{
+	struct ks__told *told = &s->told[cpu];
+
+	told->lost = __atomic_load_n(&s->cpus[cpu].lost, __ATOMIC_ACQUIRE);
+	told->time_ns = told->throttle_ns = now;
+	for (unsigned p = 0; p < KS_BPF_PROBES; p++) {
+		told->throttled[p] = outcome(s, cpu, p, KS_THROTTLED);
+		told->lost_by[p] = losses(s, cpu, p);
+	}
+}
+
+struct ks__stream *ks__stream_new(const struct ks__stream_opts *opts,
+				  const struct ks__transport *via, unsigned n_lanes)
+{
+	struct ks__stream *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	s->via = via;
+	s->cpus = opts->cpus;
+	s->n_cpus = opts->n_cpus;
+	s->n_lanes = n_lanes;
+	s->batch_ms = opts->batch_ms;
+	s->epoll_fd = opts->epoll_fd;
+	s->now = monotonic;
+	s->budget_ns = KS__WAKEUP_BURST;
+	s->budgeted_ns = s->now();
+	s->lanes = calloc(n_lanes, sizeof(*s->lanes));
+	s->told = calloc(s->n_cpus, sizeof(*s->told));
+	if (!s->lanes || !s->told) {
+		ks__stream_close(s, 0);
+		return NULL;
+	}
+	for (unsigned i = 0; i < n_lanes; i++) {
+		s->lanes[i].fd = -1;
+		s->lanes[i].produced = &s->lanes[i].pos;
+	}
+	for (uint32_t cpu = 0; cpu < s->n_cpus; cpu++)
+		begin_cpu(s, cpu, s->budgeted_ns);
+	return s;
+}
+
+/* A power of two, at least a page; never more in all than asked unless the page forces it. */
+static size_t share(uint64_t bytes, unsigned among)
+{
+	size_t size = (size_t)sysconf(_SC_PAGESIZE);
+
+	while (size * 2 <= bytes / among && size < 1u << 31)
+		size *= 2;
+	return size;
+}
+
+static int watch(struct ks__stream *s, const struct ks__lane *lane, char *why, size_t size)
+{
+	struct epoll_event e = { .events = EPOLLIN | EPOLLET, .data = { .fd = lane->fd } };
+	int rc;
+
+	if (lane->fd < 0 || !epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, lane->fd, &e))
+		return 0;
+	rc = -errno;
+	snprintf(why, size, "a ring cannot be watched: epoll_ctl says %d%s", -rc,
+		 rc == -ENOSPC ? "; raise fs.epoll.max_user_watches" : "");
+	return rc;
+}
+
+int ks__stream_open(const struct ks__stream_opts *opts, struct ks__stream **ret, char *why,
+		    size_t size)
+{
+	int perf = opts->perf_map_fd >= 0;
+	unsigned rings = opts->n_cpus < KS_BPF_RINGS ? opts->n_cpus : KS_BPF_RINGS;
+	long online = sysconf(_SC_NPROCESSORS_ONLN);
+	unsigned among = perf && online > 0 ? (unsigned)online : rings;
+	struct ks__stream *s;
+	int rc = 0;
+
+	s = ks__stream_new(opts, perf ? &ks__perfbufs : &ks__rings, perf ? opts->n_cpus : rings);
+	if (!s) {
+		snprintf(why, size, "no memory for %u CPUs", opts->n_cpus);
+		return -ENOMEM;
+	}
+	for (unsigned i = 0; i < s->n_lanes && !rc; i++) {
+		rc = s->via->open(opts, i, share(opts->ring_bytes, among), &s->lanes[i], why, size);
+		if (!rc)
+			rc = watch(s, &s->lanes[i], why, size);
+	}
+	if (rc) {
+		ks__stream_close(s, 1);
+		return rc;
+	}
+	*ret = s;
+	return 0;
+}
+
+void ks__stream_close(struct ks__stream *s, int epoll)
+{
+	if (!s)
+		return;
+	for (unsigned i = 0; s->lanes && i < s->n_lanes; i++) {
+		struct ks__lane *lane = &s->lanes[i];
+
+		/* closing alone leaves it in the set while a forked child has a copy */
+		if (epoll && lane->fd >= 0)
+			epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, lane->fd, NULL);
+		for (unsigned m = 0; m < 2; m++)
+			if (lane->map[m])
+				munmap(lane->map[m], lane->map_bytes[m]);
+		if (lane->fd >= 0)
+			close(lane->fd);
+	}
+	free(s->lanes);
+	free(s->told);
+	free(s);
+}
+
+unsigned ks__stream_rings(const struct ks__stream *s)
+{
+	return s->via == &ks__rings ? s->n_lanes : 0;
+}
+
+int ks__stream_ring_fd(const struct ks__stream *s, unsigned ring)
+{
+	return ring < ks__stream_rings(s) ? s->lanes[ring].fd : -1;
+}
+
+/* ---- losses ----------------------------------------------------------------------------------- */
+
+/*
+ * The only probe that has lost records since the counts were settled, or UINT32_MAX. The ledger
+ * is ahead of what the ring tells, so it is settled when one probe alone can be meant, or when all
+ * that it counts has been told.
+ */
+static uint32_t blame(const struct ks__stream *s, uint32_t cpu, uint32_t rise)
+{
+	struct ks__told *told = &s->told[cpu];
+	uint64_t by[KS_BPF_PROBES], sum = 0;
+	uint32_t which = UINT32_MAX;
+	unsigned n = 0;
+
+	told->unsettled += rise;
+	for (unsigned p = 0; p < KS_BPF_PROBES; p++) {
+		by[p] = losses(s, cpu, p);
+		sum += by[p] - told->lost_by[p];
+		if (by[p] != told->lost_by[p])
+			which = n++ ? UINT32_MAX : p;
+	}
+	if (n == 1 && sum >= told->unsettled)
+		told->lost_by[which] += told->unsettled;
+	else if (sum == told->unsettled)
+		memcpy(told->lost_by, by, sizeof(by));
+	else
+		return which;
+	told->unsettled = 0;
+	return which;
+}
+
+static void tell(struct ks__pass *pass, const struct ks__told *told, uint32_t cpu,
+		 uint8_t generation, struct ks_event_lost *lost)
+{
+	lost->ev = (struct ks_event){
+		.size = sizeof(*lost),
+		.id = KS_EVENT_LOST,
+		.cpu = (uint16_t)cpu,
+		.generation = generation,
+		.weight = 1,
+		.lost = told->lost,
+		.time_ns = lost->to_ns,
+	};
+	pass->room--;
+	if (pass->sink->put(pass->sink, &lost->ev))
+		pass->stop = 1;
+}
+
+int ks__stream_hole(struct ks__stream *s, struct ks__pass *pass, uint32_t cpu, uint32_t lost,
+		    uint8_t generation, uint64_t time_ns)
+{
+	struct ks__told *told = &s->told[cpu];
+	uint32_t rise = lost - told->lost;
+	struct ks_event_lost ev = {
+		.lost = rise,
+		/* what an interrupt wrote into a task's program has the later time and came first */
+		.from_ns = told->time_ns < time_ns ? told->time_ns : time_ns,
+		.to_ns = time_ns,
+		.reason = KS_LOST_RING,
+		.probe = blame(s, cpu, rise),
+	};
+
+	told->lost = lost;
+	tell(pass, told, cpu, generation, &ev);
+	return ks__pass_goes_on(pass);
+}
+
+/* Counts have no place in the ring: between the last look and now is all that can be said. */
+static void tell_throttled(struct ks__stream *s, struct ks__pass *pass, uint32_t cpu)
+{
+	struct ks__told *told = &s->told[cpu];
+	uint64_t now = told->time_ns;
+
+	for (unsigned p = 0; p < KS_BPF_PROBES; p++) {
+		uint64_t count = outcome(s, cpu, p, KS_THROTTLED);
+		struct ks_event_lost ev = {
+			.lost = count - told->throttled[p],
+			.from_ns = told->throttle_ns,
+			.reason = KS_LOST_THROTTLED,
+			.probe = p,
+		};
+
+		if (!ev.lost)
+			continue;
+		if (!ks__pass_goes_on(pass))
+			return;
+		now = ev.to_ns = s->now();
+		told->throttled[p] = count;
+		tell(pass, told, cpu, told->generation, &ev);
+	}
+	if (now > told->throttle_ns)
+		told->throttle_ns = now;
+}
+
+/* ---- drain ------------------------------------------------------------------------------------ */
+
+static int empty(const struct ks__lane *lane)
+{
+	return ks__lane_produced(lane) == lane->pos;
+}
+
+static void drain_lane(struct ks__stream *s, unsigned i, struct ks__pass *pass)
+{
+	if (empty(&s->lanes[i]))
+		return;
+	for (uint32_t cpu = i; cpu < s->n_cpus; cpu += s->n_lanes)
+		tell_throttled(s, pass, cpu);
+	if (ks__pass_goes_on(pass))
+		s->via->drain(s, &s->lanes[i], pass);
+}
+
+/*
+ * No record follows the last hole. The count is read before the ring is found empty: whatever was
+ * submitted before the hole has been handed over.
+ */
+static void tell_rest(struct ks__stream *s, unsigned i, struct ks__pass *pass)
+{
+	for (uint32_t cpu = i; cpu < s->n_cpus && ks__pass_goes_on(pass); cpu += s->n_lanes) {
+		struct ks__told *told = &s->told[cpu];
+		uint32_t lost = __atomic_load_n(&s->cpus[cpu].lost, __ATOMIC_ACQUIRE);
+
+		if (!empty(&s->lanes[i]))
+			return;
+		if ((int32_t)(lost - told->lost) > 0)
+			ks__stream_hole(s, pass, cpu, lost, told->generation, s->now());
+		tell_throttled(s, pass, cpu);
+	}
+}
+
+int ks__stream_drain(struct ks__stream *s, struct ks__sink *sink, unsigned max)
+{
+	struct ks__pass pass = { .sink = sink, .room = max, .looks = (uint64_t)max + MORE_LOOKS };
+	unsigned first = s->next, n = s->n_lanes;
+
+	for (unsigned i = 0; i < n && ks__pass_goes_on(&pass); i++) {
+		unsigned at = first + i < n ? first + i : first + i - n;
+
+		s->next = at + 1 < n ? at + 1 : 0;
+		drain_lane(s, at, &pass);
+	}
+	for (unsigned i = 0; i < n && ks__pass_goes_on(&pass); i++)
+		tell_rest(s, i, &pass);
+	return (int)(max - pass.room);
+}
+
+/* ---- rest ------------------------------------------------------------------------------------- */
+
+static void refill(struct ks__stream *s, uint64_t now)
+{
+	s->budget_ns += (int64_t)(now - s->budgeted_ns);
+	s->budgeted_ns = now;
+	if (s->budget_ns > KS__WAKEUP_BURST)
+		s->budget_ns = KS__WAKEUP_BURST;
+	if (s->budget_ns < -KS__WAKEUP_BURST)
+		s->budget_ns = -KS__WAKEUP_BURST;
+}
+
+static int may_arm(const struct ks__stream *s, const struct ks__lane *lane)
+{
+	return s->batch_ms == KS_IMMEDIATE ||
+	       (lane->looked <= FEW && s->budget_ns >= KS__WAKEUP_NS);
+}
+
+int ks__stream_rest(struct ks__stream *s, uint64_t *ret_deadline_ns)
+{
+	uint64_t now = s->now();
+	int held = 0, slipped = 0;
+
+	refill(s, now);
+	for (unsigned i = 0; i < s->n_lanes; i++) {
+		struct ks__lane *lane = &s->lanes[i];
+
+		if (lane->held && may_arm(s, lane)) {
+			/* one that slips in costs as much as a wake-up: else we might spin */
+			lane->held = ks__ring_arm(lane);
+			slipped |= lane->held;
+			s->budget_ns -= lane->held * KS__WAKEUP_NS;
+		}
+		held |= lane->held;
+		lane->looked = 0;
+	}
+	if (slipped)
+		return 1;
+	if (!held)
+		s->deadline_ns = 0;
+	else if (s->deadline_ns <= now) /* one that is still to come stays: no timer to set */
+		s->deadline_ns = now + s->batch_ms * 1000000ull;
+	*ret_deadline_ns = s->deadline_ns;
+	return 0;
+}
+
+void ks__stream_publish(struct ks__stream *s)
+{
+	for (unsigned i = 0; i < s->n_lanes; i++)
+		if (s->lanes[i].consumed)
+			__atomic_store_n(s->lanes[i].consumed, s->lanes[i].pos, __ATOMIC_RELEASE);
+}
+
+/* ---- figures ---------------------------------------------------------------------------------- */
+
+void ks__stream_in_flight(struct ks__stream *s, uint64_t counts[KS_BPF_PROBES])
+{
+	memset(counts, 0, KS_BPF_PROBES * sizeof(*counts));
+	for (unsigned i = 0; i < s->n_lanes; i++)
+		s->via->in_flight(s, &s->lanes[i], counts);
+}
+
+uint64_t ks__stream_delivered(const struct ks__stream *s, uint32_t probe)
+{
+	return probe < KS_BPF_PROBES ?
+		       atomic_load_explicit(&s->delivered[probe], memory_order_relaxed) : 0;
+}
+
+uint64_t ks__stream_discarded(const struct ks__stream *s, uint32_t probe)
+{
+	return probe ? 0 : atomic_load_explicit(&s->discarded, memory_order_relaxed);
+}
+
+void ks__stream_size(const struct ks__stream *s, uint64_t *ret_kernel, uint64_t *ret_user,
+		     uint32_t *ret_descriptors)
+{
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), kernel = 0;
+	uint32_t descriptors = 0;
+
+	for (unsigned i = 0; i < s->n_lanes; i++) {
+		if (s->lanes[i].fd < 0)
+			continue;
+		kernel += s->lanes[i].mask + 1 + s->via->pages * page;
+		descriptors++;
+	}
+	*ret_kernel = kernel;
+	*ret_user = sizeof(*s) + s->n_lanes * sizeof(*s->lanes) + s->n_cpus * sizeof(*s->told);
+	*ret_descriptors = descriptors;
+}
