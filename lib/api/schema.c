@@ -276,10 +276,11 @@ const struct ks_event *ks_next_event(const void *buf, size_t size, const struct 
 {
 	const char *begin = buf;
 	size_t at = ev ? (size_t)((const char *)ev - begin) + ev->size : 0;
-	const struct ks_event *next = (const void *)(begin + at);
+	const struct ks_event *next;
 
 	if (at > size || size - at < sizeof(*next))
 		return NULL;
+	next = (const void *)(begin + at);
 	/* The batch may come from a file or another host: a size that leads astray ends it. */
 	if (next->size < sizeof(*next) || next->size % 8 || next->size > size - at)
 		return NULL;

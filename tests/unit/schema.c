@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Shows that everything can be walked without knowing it: probes, structs, fields, values and
+ * settings, into structs of any size; and that batches and rows are walked within their bounds.
+ */
+#include <errno.h>
+
+#include <kernelsight/schema.h>
+
+#include "api/schema.h"
+#include "support/ks_test.h"
+
+/* ---- every probe of this build ------------------------------------------------------------------ */
+
+static struct ks_probe_desc probe_at(uint32_t index)
+{
+	struct ks_probe_desc probe = { .size = sizeof(probe) };
+
+	ks_assert_rc(ks_describe_probe(index, &probe), 0);
+	g_assert_cmpuint(probe.size, ==, sizeof(probe));
+	return probe;
+}
+
+static uint32_t n_probes(void)
+{
+	struct ks_probe_desc probe = { .size = sizeof(probe) };
+	uint32_t n = 0;
+
+	while (ks_describe_probe(n, &probe) == 0)
+		n++;
+	ks_assert_rc(ks_describe_probe(n, &probe), -ENOENT);
+	ks_assert_rc(ks_describe_probe(UINT32_MAX, &probe), -ENOENT);
+	return n;
+}
+
+static void check_field(uint32_t id, uint32_t index, const struct ks_struct_desc *in)
+{
+	struct ks_field_desc field = { .size = sizeof(field) };
+
+	ks_assert_rc(ks_describe_field(id, index, &field), 0);
+	g_assert_cmpuint(field.offset, >=, (id & 0xff) ? 72 : 64);
+	g_assert_cmpuint(field.offset + field.bytes * field.count, <=, in->bytes);
+	g_assert_cmpuint(field.kind, >=, KS_KIND_COUNTER);
+	g_assert_cmpuint(field.kind, <=, KS_KIND_TIME);
+	g_assert_cmpuint(field.unit, <=, KS_UNIT_PAGES);
+	g_assert_nonnull(field.name);
+	g_assert_nonnull(field.help);
+	g_assert_null(ks_describe_value(id, index, UINT64_MAX));
+	if (field.kind == KS_KIND_FLAGS || field.label)
+		g_assert_nonnull(ks_describe_value(id, index, 0));
+}
+
+static void check_struct(uint32_t id)
+{
+	struct ks_struct_desc desc = { .size = sizeof(desc) };
+	struct ks_field_desc field = { .size = sizeof(field) };
+	uint32_t i;
+
+	ks_assert_rc(ks_describe_struct(id, &desc), 0);
+	g_assert_cmpuint(desc.id, ==, id);
+	g_assert_cmpuint(desc.bytes % 8, ==, 0);
+	g_assert_cmpuint(desc.bytes, <=, KS_RECORD_MAX);
+	g_assert_nonnull(desc.name);
+	g_assert_nonnull(desc.help);
+	for (i = 0; i < desc.n_fields; i++)
+		check_field(id, i, &desc);
+	ks_assert_rc(ks_describe_field(id, desc.n_fields, &field), -ENOENT);
+	g_assert_null(ks_describe_value(id, desc.n_fields, 0));
+}
+
+static void check_params(const struct ks_probe_desc *probe)
+{
+	struct ks_param_desc param = { .size = sizeof(param) };
+	uint32_t i;
+
+	for (i = 0; i < probe->n_params; i++) {
+		ks_assert_rc(ks_describe_param(probe->probe, i, &param), 0);
+		g_assert_cmpuint(param.size, ==, sizeof(param));
+		g_assert_nonnull(param.name);
+		g_assert_nonnull(param.help);
+		g_assert_cmpuint(param.lowest, <=, param.default_value);
+		g_assert_cmpuint(param.default_value, <=, param.highest);
+	}
+	ks_assert_rc(ks_describe_param(probe->probe, probe->n_params, &param), -ENOENT);
+}
+
+static void test_probe(const void *index)
+{
+	struct ks_probe_desc probe = probe_at(GPOINTER_TO_UINT(index));
+	struct ks_struct_desc desc = { .size = sizeof(desc) };
+	uint32_t i;
+
+	g_assert_cmpint(ks_probe_id(probe.name), ==, (int)probe.probe);
+	if (probe.by)
+		check_struct(probe.probe << 8);
+	for (i = 1; i <= probe.n_events; i++)
+		check_struct(probe.probe << 8 | i);
+	ks_assert_rc(ks_describe_struct(probe.probe << 8 | i, &desc), -ENOENT);
+	check_params(&probe);
+}
+
+static void test_self(void)
+{
+	struct ks_probe_desc probe = probe_at(0);
+
+	g_assert_cmpuint(probe.probe, ==, KS_PROBE_SELF);
+	g_assert_cmpuint(probe.by, ==, KS_BY_TOTAL | KS_BY_PROBE);
+	g_assert_cmpuint(probe.n_params, ==, 0);
+	g_assert_cmpuint(probe.n_events, ==, 2);
+}
+
+static void test_no_such_thing(void)
+{
+	struct ks_struct_desc desc = { .size = sizeof(desc) };
+	struct ks_field_desc field = { .size = sizeof(field) };
+	struct ks_param_desc param = { .size = sizeof(param) };
+
+	ks_assert_rc(ks_describe_struct(0xffff00, &desc), -ENOENT);
+	ks_assert_rc(ks_describe_struct(UINT32_MAX, &desc), -ENOENT);
+	ks_assert_rc(ks_describe_field(UINT32_MAX, 0, &field), -ENOENT);
+	ks_assert_rc(ks_describe_param(UINT32_MAX, 0, &param), -ENOENT);
+	g_assert_null(ks_describe_value(UINT32_MAX, 0, 0));
+	ks_assert_rc(ks_probe_id("no such probe"), -ENOENT);
+	ks_assert_rc(ks_probe_id(""), -ENOENT);
+	ks_assert_rc(ks_probe_id(NULL), -ENOENT);
+}
+
+/* Callers of older and of newer releases: what is written ends at the smaller of the two sizes. */
+static void test_sizes(void)
+{
+	struct {
+		struct ks_probe_desc probe;
+		char newer[16];
+	} big = { .probe.size = sizeof(big) };
+	struct ks_probe_desc probe = { .size = offsetof(struct ks_probe_desc, by), .by = 4711 };
+
+	ks_assert_rc(ks_describe_probe(0, &probe), 0);
+	g_assert_cmpuint(probe.size, ==, offsetof(struct ks_probe_desc, by));
+	g_assert_cmpuint(probe.by, ==, 4711);
+	memset(big.newer, 'x', sizeof(big.newer));
+	ks_assert_rc(ks_describe_probe(0, &big.probe), 0);
+	g_assert_cmpuint(big.probe.size, ==, sizeof(big.probe));
+	g_assert_nonnull(big.probe.summary);
+	g_assert_cmpint(big.newer[0], ==, 'x');
+
+	probe.size = 0;
+	ks_assert_rc(ks_describe_probe(0, &probe), -EINVAL);
+}
+
+/* ---- settings ----------------------------------------------------------------------------------- */
+
+static const struct ks__variant some_variants[] = { { .name = "tp_btf" }, { 0 } };
+static const struct ks__fallback some_fallback = { .name = "files" };
+static const struct ks__param own_params[] = {
+	{ .name = "slow_ns", .id = KS__PARAM_OWN, .kind = KS_KIND_VALUE, .unit = KS_UNIT_NS,
+	  .lowest = 1, .highest = 9, .default_value = 5, .help = "slower than this" },
+	{ .name = "which", .id = KS__PARAM_OWN + 1, .kind = KS_KIND_FLAGS, .highest = 3, .help = "of" },
+	{ 0 },
+};
+
+static struct ks__probe fake(const struct ks__fallback *fallback, const struct ks__param *params)
+{
+	return (struct ks__probe){
+		.id = 9,
+		.name = "fake",
+		.variants = some_variants,
+		.fallback = fallback,
+		.params = params,
+		.defaults = { .sample_every = 10, .max_per_sec = 20, .burst = 30, .identity = 1,
+			      .interval_ms = 40 },
+	};
+}
+
+static void check_param(const struct ks__probe *probe, uint32_t index, const char *name,
+			uint32_t id, uint64_t lowest, uint64_t highest, uint64_t value)
+{
+	struct ks_param_desc param;
+
+	ks_assert_rc(ks__schema_param(probe, index, &param), 0);
+	g_assert_cmpuint(param.size, ==, sizeof(param));
+	g_assert_cmpstr(param.name, ==, name);
+	g_assert_cmpuint(param.id, ==, id);
+	g_assert_cmpuint(param.lowest, ==, lowest);
+	g_assert_cmpuint(param.highest, ==, highest);
+	g_assert_cmpuint(param.default_value, ==, value);
+}
+
+static void check_common(const struct ks__probe *probe)
+{
+	check_param(probe, 0, "sample_every", KS_PARAM_SAMPLE_EVERY, 0, 1u << 31, 10);
+	check_param(probe, 1, "max_per_sec", KS_PARAM_MAX_PER_SEC, 0, 1000000000, 20);
+	check_param(probe, 2, "burst", KS_PARAM_BURST, 1, 10000000, 30);
+	check_param(probe, 3, "identity", KS_PARAM_IDENTITY, 0, 3, 1);
+}
+
+static void test_params(void)
+{
+	struct ks__probe probe = fake(&some_fallback, own_params);
+	struct ks_param_desc param;
+
+	check_common(&probe);
+	check_param(&probe, 4, "interval_ms", KS_PARAM_INTERVAL_MS, 10, 3600000, 40);
+	check_param(&probe, 5, "slow_ns", KS__PARAM_OWN, 1, 9, 5);
+	check_param(&probe, 6, "which", KS__PARAM_OWN + 1, 0, 3, 0);
+	ks_assert_rc(ks__schema_param(&probe, 7, &param), -ENOENT);
+	ks_assert_rc(ks__schema_param(&probe, UINT32_MAX, &param), -ENOENT);
+	ks_assert_rc(ks__schema_param(&probe, 6, &param), 0);
+	g_assert_cmpuint(param.kind, ==, KS_KIND_FLAGS);
+}
+
+static void test_params_without_fallback(void)
+{
+	struct ks__probe probe = fake(NULL, own_params);
+
+	check_common(&probe);
+	check_param(&probe, 4, "slow_ns", KS__PARAM_OWN, 1, 9, 5);
+}
+
+static void test_params_none_of_its_own(void)
+{
+	struct ks__probe probe = fake(NULL, NULL);
+	struct ks_param_desc param;
+
+	check_common(&probe);
+	ks_assert_rc(ks__schema_param(&probe, 4, &param), -ENOENT);
+	probe.variants = NULL;
+	ks_assert_rc(ks__schema_param(&probe, 0, &param), -ENOENT);
+}
+
+/* ---- memory, version ------------------------------------------------------------------------------ */
+
+static void test_next_event(void)
+{
+	struct ks_event batch[6] = { 0 };
+	const struct ks_event *first, *second;
+
+	batch[0].size = 2 * sizeof(batch[0]);
+	batch[2].size = 3 * sizeof(batch[0]);
+	g_assert_null(ks_next_event(NULL, 0, NULL));
+	g_assert_null(ks_next_event(batch, 0, NULL));
+	first = ks_next_event(batch, 5 * sizeof(batch[0]), NULL);
+	g_assert_true(first == batch);
+	second = ks_next_event(batch, 5 * sizeof(batch[0]), first);
+	g_assert_true(second == batch + 2);
+	g_assert_null(ks_next_event(batch, 5 * sizeof(batch[0]), second));
+
+	/* cut short, of no size, shorter than a head, not a multiple of 8 */
+	g_assert_null(ks_next_event(batch, 5 * sizeof(batch[0]) - 8, first));
+	g_assert_null(ks_next_event(batch, 2 * sizeof(batch[0]) + 63, first));
+	g_assert_null(ks_next_event(batch, sizeof(batch), second));
+	batch[5].size = 56;
+	g_assert_null(ks_next_event(batch, sizeof(batch), second));
+	batch[0].size = 76;
+	g_assert_null(ks_next_event(batch, sizeof(batch), NULL));
+}
+
+static void test_stats_row(void)
+{
+	const char rows[3][80] = { "a", "b", "c" };
+	struct ks_stats stats = { .rows = rows, .n_rows = 3, .row_size = sizeof(rows[0]) };
+
+	g_assert_true(ks_stats_row(&stats, 0) == rows[0]);
+	g_assert_true(ks_stats_row(&stats, 2) == rows[2]);
+	g_assert_null(ks_stats_row(&stats, 3));
+	g_assert_null(ks_stats_row(&stats, SIZE_MAX));
+}
+
+static void test_version(void)
+{
+	g_assert_cmpuint(ks_version(), ==, KS_VERSION);
+	g_assert_cmpuint(KS_VERSION, ==,
+			 KS_VERSION_MAJOR << 16 | KS_VERSION_MINOR << 8 | KS_VERSION_PATCH);
+}
+
+int main(int argc, char **argv)
+{
+	uint32_t i;
+
+	ks_test_init(&argc, &argv);
+	for (i = 0; i < n_probes(); i++) {
+		char *path = g_strdup_printf("/schema/walk/%s", probe_at(i).name);
+
+		g_test_add_data_func(path, GUINT_TO_POINTER(i), test_probe);
+		g_free(path);
+	}
+	g_test_add_func("/schema/self", test_self);
+	g_test_add_func("/schema/no-such-thing", test_no_such_thing);
+	g_test_add_func("/schema/sizes", test_sizes);
+	g_test_add_func("/schema/params/all", test_params);
+	g_test_add_func("/schema/params/without-fallback", test_params_without_fallback);
+	g_test_add_func("/schema/params/none-of-its-own", test_params_none_of_its_own);
+	g_test_add_func("/schema/next-event", test_next_event);
+	g_test_add_func("/schema/stats-row", test_stats_row);
+	g_test_add_func("/schema/version", test_version);
+	return g_test_run();
+}
