@@ -27,8 +27,8 @@ void ks__order_free(struct ks__order *order);
 int ks__order_put(struct ks__order *order, const struct ks_event *ev);
 
 /*
- * The earliest record, if its time is at or before the watermark (UINT64_MAX: any), else NULL. Valid
- * until the next call. Equal times come out in the order in which they were put in.
+ * The earliest record, if its time is at or before the watermark (UINT64_MAX: any), else NULL.
+ * Valid until the next call. Equal times come out in the order in which they were put in.
  */
 const struct ks_event *ks__order_take(struct ks__order *order, uint64_t watermark_ns);
 

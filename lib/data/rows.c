@@ -152,8 +152,8 @@ static int add_row(struct ks__table *table, const struct ks__rows *now, const st
 		int rc = 0;
 
 		if (field_words(field) && !(field->valid & ~valid))
-			rc = add_field(table, field, now->raw + word, base ? base->raw + word : NULL,
-				       row);
+			rc = add_field(table, field, now->raw + word,
+				       base ? base->raw + word : NULL, row);
 		if (rc < 0)
 			return rc;
 		word += field_words(field);
@@ -165,7 +165,8 @@ int ks__table_add(struct ks__table *table, const struct ks__rows *now, const str
 		  uint16_t by, uint64_t valid)
 {
 	const size_t size = now->desc->bytes, n_buckets = table->n_buckets;
-	char *rows = reserve(table->rows, &table->rows_size, (table->n_rows + now->n_rows) * size, 1);
+	char *rows =
+		reserve(table->rows, &table->rows_size, (table->n_rows + now->n_rows) * size, 1);
 	size_t i;
 	int rc;
 

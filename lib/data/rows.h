@@ -17,7 +17,7 @@
 
 struct ks__rows {
 	const struct ks__struct *desc;
-	size_t words;  /* of one raw block */
+	size_t words; /* of one raw block */
 	size_t n_rows;
 	uint64_t *raw; /* n_rows blocks */
 };

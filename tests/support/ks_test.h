@@ -54,15 +54,15 @@ static inline int ks_test_root(void)
 	} while (0)
 
 /* The same for a function of a handle, with the sentence of the failure. */
-#define ks_assert_ok(ks, call)                                                                     \
-	do {                                                                                       \
-		int ks_rc_ = (call);                                                               \
-		char ks_why_[400] = "";                                                            \
-		if (ks_rc_ < 0) {                                                                  \
-			ks_last_error(ks, ks_why_, sizeof(ks_why_));                               \
-			g_error("%s:%d: %s gives %d (%s): %s", __FILE__, __LINE__, #call, ks_rc_,  \
-				ks_error_name(ks_rc_), ks_why_);                                   \
-		}                                                                                  \
+#define ks_assert_ok(ks, call)                                                                    \
+	do {                                                                                      \
+		int ks_rc_ = (call);                                                              \
+		char ks_why_[400] = "";                                                           \
+		if (ks_rc_ < 0) {                                                                 \
+			ks_last_error(ks, ks_why_, sizeof(ks_why_));                              \
+			g_error("%s:%d: %s gives %d (%s): %s", __FILE__, __LINE__, #call, ks_rc_, \
+				ks_error_name(ks_rc_), ks_why_);                                  \
+		}                                                                                 \
 	} while (0)
 
 #endif

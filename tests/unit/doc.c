@@ -128,13 +128,22 @@ static void test_escapes(void)
 
 static void test_utf8(void)
 {
-	static const char *const good[] = { "\xc3\xa4", "\xe2\x82\xac", "\xed\x9f\xbf", "\xee\x80\x80",
-					    "\xf0\x9f\x98\x80", "\xf4\x8f\xbf\xbf" };
+	static const char good[][5] = { "\xc3\xa4",     "\xe2\x82\xac",     "\xed\x9f\xbf",
+					"\xee\x80\x80", "\xf0\x9f\x98\x80", "\xf4\x8f\xbf\xbf" };
 	/* too long a form, surrogates, above U+10FFFF, cut short, a lone tail */
-	static const char *const bad[] = { "\xc0\x80", "\xc1\xbf", "\xe0\x80\x80", "\xe0\x9f\xbf",
-					   "\xed\xa0\x80", "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80",
-					   "\xf5\x80\x80\x80", "\xe2\x82", "\xf0\x9f\x98", "\xc3",
-					   "\x80", "\xff" };
+	static const char bad[][5] = { "\xc0\x80",
+				       "\xc1\xbf",
+				       "\xe0\x80\x80",
+				       "\xe0\x9f\xbf",
+				       "\xed\xa0\x80",
+				       "\xf0\x8f\xbf\xbf",
+				       "\xf4\x90\x80\x80",
+				       "\xf5\x80\x80\x80",
+				       "\xe2\x82",
+				       "\xf0\x9f\x98",
+				       "\xc3",
+				       "\x80",
+				       "\xff" };
 	char json[64], text[64];
 	size_t i, j;
 

@@ -67,8 +67,9 @@ static void test_too_few(void)
 
 	book.delivered = 89;
 	ks_assert_rc(ks__ledger_check("proc", &book, 0, why, sizeof(why)), -KS_EBALANCE);
-	g_assert_cmpstr(why, ==, "proc: submitted (100) is not delivered (89) + discarded (4) + "
-				 "in_flight (6): 1 record too few");
+	g_assert_cmpstr(why, ==,
+			"proc: submitted (100) is not delivered (89) + discarded (4) + "
+			"in_flight (6): 1 record too few");
 	book.in_flight = 0;
 	ks_assert_rc(ks__ledger_check("proc", &book, 6, why, sizeof(why)), -KS_EBALANCE);
 	g_assert_true(g_str_has_suffix(why, ": 7 records too few"));
@@ -82,8 +83,9 @@ static void test_too_many(void)
 
 	book.discarded = 14;
 	ks_assert_rc(ks__ledger_check("fadvise", &book, 9, why, sizeof(why)), -KS_EBALANCE);
-	g_assert_cmpstr(why, ==, "fadvise: submitted (100) is not delivered (90) + discarded (14) + "
-				 "in_flight (6): 10 records too many");
+	g_assert_cmpstr(why, ==,
+			"fadvise: submitted (100) is not delivered (90) + discarded (14) + "
+			"in_flight (6): 10 records too many");
 	ks_assert_rc(ks__ledger_check("fadvise", &book, 10, why, sizeof(why)), 0);
 }
 

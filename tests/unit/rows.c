@@ -22,8 +22,12 @@ enum { HAS_KIND = 1, HAS_WAIT = 2 };
 
 static const struct ks__field fields[] = {
 	{ KS__AT(struct sample, calls), .count = 1, .kind = KS_KIND_COUNTER },
-	{ .name = "by_kind", .offset = offsetof(struct sample, by_kind), .bytes = 8, .count = 3,
-	  .kind = KS_KIND_COUNTER, .valid = HAS_KIND },
+	{ .name = "by_kind",
+	  .offset = offsetof(struct sample, by_kind),
+	  .bytes = 8,
+	  .count = 3,
+	  .kind = KS_KIND_COUNTER,
+	  .valid = HAS_KIND },
 	{ KS__AT(struct sample, open), .count = 1, .kind = KS_KIND_GAUGE },
 	{ KS__AT(struct sample, wait_ns), .count = 1, .kind = KS_KIND_HIST, .valid = HAS_WAIT },
 	{ KS__AT(struct sample, last), .count = 1, .kind = KS_KIND_COUNTER },
@@ -273,7 +277,8 @@ static void test_no_memory(void)
 		before = table;
 		fail_in = i < 4 ? (int)i : 0;
 		if (i < 4)
-			ks_assert_rc(ks__table_add(&table, &many, NULL, KS_BY_CPU, HAS_WAIT), -ENOMEM);
+			ks_assert_rc(ks__table_add(&table, &many, NULL, KS_BY_CPU, HAS_WAIT),
+				     -ENOMEM);
 		g_assert_cmpuint(table.n_rows, ==, before.n_rows);
 		g_assert_cmpuint(table.n_buckets, ==, before.n_buckets);
 		g_assert_cmpuint(row_at(&table, 0)->calls, ==, 42);

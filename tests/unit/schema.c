@@ -152,9 +152,19 @@ static void test_sizes(void)
 static const struct ks__variant some_variants[] = { { .name = "tp_btf" }, { 0 } };
 static const struct ks__fallback some_fallback = { .name = "files" };
 static const struct ks__param own_params[] = {
-	{ .name = "slow_ns", .id = KS__PARAM_OWN, .kind = KS_KIND_VALUE, .unit = KS_UNIT_NS,
-	  .lowest = 1, .highest = 9, .default_value = 5, .help = "slower than this" },
-	{ .name = "which", .id = KS__PARAM_OWN + 1, .kind = KS_KIND_FLAGS, .highest = 3, .help = "of" },
+	{ .name = "slow_ns",
+	  .id = KS__PARAM_OWN,
+	  .kind = KS_KIND_VALUE,
+	  .unit = KS_UNIT_NS,
+	  .lowest = 1,
+	  .highest = 9,
+	  .default_value = 5,
+	  .help = "slower than this" },
+	{ .name = "which",
+	  .id = KS__PARAM_OWN + 1,
+	  .kind = KS_KIND_FLAGS,
+	  .highest = 3,
+	  .help = "of" },
 	{ 0 },
 };
 
@@ -166,7 +176,10 @@ static struct ks__probe fake(const struct ks__fallback *fallback, const struct k
 		.variants = some_variants,
 		.fallback = fallback,
 		.params = params,
-		.defaults = { .sample_every = 10, .max_per_sec = 20, .burst = 30, .identity = 1,
+		.defaults = { .sample_every = 10,
+			      .max_per_sec = 20,
+			      .burst = 30,
+			      .identity = 1,
 			      .interval_ms = 40 },
 	};
 }
