@@ -4,12 +4,10 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <sched.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mount.h>
-#include <unistd.h>
 
 #include "counters.h"
+#include "ks_test.h"
 
 #define TRACEFS "/sys/kernel/tracing"
 
@@ -33,16 +31,6 @@ static const struct {
 
 /* ---- the machine ---------------------------------------------------------------------------- */
 
-int kt_root(void)
-{
-	if (geteuid() == 0)
-		return 1;
-	if (getenv("KS_REQUIRE_ROOT"))
-		g_error("needs root");
-	g_test_skip("needs root");
-	return 0;
-}
-
 /* tracefs is mounted where nobody else sees it, so that the machine stays as it was. */
 static void prepare(void)
 {
@@ -56,7 +44,7 @@ static void prepare(void)
 		g_test_message("the kernel does not count program runs");
 }
 
-/* What is there on this kernel must not be skipped. Text patching (fentry, kprobe) may be refused. */
+/* What this kernel has must not be skipped. Text patching (fentry, kprobe) may be refused. */
 static int must_work(const char *variant)
 {
 	if (!strcmp(variant, "tp_btf"))
@@ -77,10 +65,11 @@ static struct ks *open_for(const struct kt_case *c)
 	return ks;
 }
 
-/* Why this variant cannot work here, "" if it can. By a handle of its own: tests get a fresh one. */
+/* Why this variant cannot work here, "" if it can. Tests get a fresh handle, not this one. */
 static char *tried(const struct kt_case *c)
 {
-	struct ks_enable_opts opts = { .size = sizeof(opts), .flags = KS_ENABLE_NO_FALLBACK,
+	struct ks_enable_opts opts = { .size = sizeof(opts),
+				       .flags = KS_ENABLE_NO_FALLBACK,
 				       .variant = c->variant };
 	struct ks *ks = open_for(c);
 	char why[400] = "";
@@ -121,11 +110,12 @@ static int works(const struct kt_case *c)
 static void run_case(gconstpointer data)
 {
 	const struct kt_case *c = data;
-	struct kt t = { .probe = c->probe, .variant = c->variant, .features_off = c->off,
-			.over = c->over };
+	struct kt t = {
+		.probe = c->probe, .variant = c->variant, .features_off = c->off, .over = c->over
+	};
 	unsigned descriptors = counters_descriptors();
 
-	if (!kt_root() || !works(c))
+	if (!ks_test_root() || !works(c))
 		return;
 	g_assert_cmpuint(counters_descriptors(), ==, descriptors);
 	t.ks = open_for(c);
@@ -186,9 +176,7 @@ void kt_add(uint32_t probe, const char *name, unsigned over, kt_fn fn)
 
 int kt_main(int argc, char **argv, void (*add)(void))
 {
-	g_test_init(&argc, &argv, NULL);
-	if (argc > 1 && !strcmp(argv[1], "--require-root"))
-		g_setenv("KS_REQUIRE_ROOT", "1", 1);
+	ks_test_init(&argc, &argv);
 	prepare();
 	add();
 	return g_test_run();
@@ -198,16 +186,12 @@ int kt_main(int argc, char **argv, void (*add)(void))
 
 void kt_enable(struct kt *t, const struct ks_param *params, uint32_t n)
 {
-	struct ks_enable_opts opts = { .size = sizeof(opts), .n_params = n, .params = params,
-				       .variant = t->variant };
+	struct ks_enable_opts opts = {
+		.size = sizeof(opts), .n_params = n, .params = params, .variant = t->variant
+	};
 	struct ks_probe_info info = { .size = sizeof(info) };
-	int err = ks_enable_probe(t->ks, t->probe, &opts);
-	char why[400] = "";
 
-	if (err < 0)
-		ks_last_error(t->ks, why, sizeof(why));
-	g_assert_cmpstr(why, ==, "");
-	g_assert_cmpint(err, >=, 0);
+	ks_assert_ok(t->ks, ks_enable_probe(t->ks, t->probe, &opts));
 	g_assert_cmpint(ks_query_probe(t->ks, t->probe, &info), ==, 0);
 	g_assert_cmpstr(info.variant_name, ==, t->variant);
 	g_assert_cmpuint(info.state, ==, KS_STATE_ON);
@@ -216,21 +200,21 @@ void kt_enable(struct kt *t, const struct ks_param *params, uint32_t n)
 
 void kt_disable(struct kt *t)
 {
-	g_assert_cmpint(ks_disable_probe(t->ks, t->probe), ==, 0);
+	ks_assert_ok(t->ks, ks_disable_probe(t->ks, t->probe));
 }
 
 void kt_set(struct kt *t, uint32_t id, uint64_t value)
 {
 	struct ks_param param = { .id = id, .value = value };
 
-	g_assert_cmpint(ks_configure_probe(t->ks, t->probe, &param, 1), >, 0);
+	ks_assert_ok(t->ks, ks_configure_probe(t->ks, t->probe, &param, 1));
 }
 
 void kt_watch(struct kt *t, uint32_t kind, pid_t pid)
 {
 	struct ks_scope scope = { .size = sizeof(scope), .kind = kind, .n_pids = 1, .pids = &pid };
 
-	g_assert_cmpint(ks_set_scope(t->ks, &scope), ==, 0);
+	ks_assert_ok(t->ks, ks_set_scope(t->ks, &scope));
 }
 
 static int collect(const struct ks_event *ev, void *user)
@@ -276,9 +260,7 @@ void kt_settle(struct kt *t)
 	struct ks_struct_desc desc = { .size = sizeof(desc) };
 	struct ks_stats_self book;
 	uint64_t runs, missed;
-	char why[400] = "";
 	char *prefix;
-	int err;
 
 	kt_disable(t);
 	kt_drain(t);
@@ -286,11 +268,7 @@ void kt_settle(struct kt *t)
 	prefix = g_strconcat(desc.name, "_", NULL);
 	g_assert_cmpuint(counters_programs(prefix, &runs, &missed), >, 0);
 	g_free(prefix);
-	err = ks_ledger_check(t->ks, t->probe);
-	if (err)
-		ks_last_error(t->ks, why, sizeof(why));
-	g_assert_cmpstr(why, ==, "");
-	g_assert_cmpint(err, ==, 0);
+	ks_assert_ok(t->ks, ks_ledger_check(t->ks, t->probe));
 	kt_ledger(t, &book);
 	g_assert_cmpuint(book.submitted, ==, book.delivered + book.discarded);
 	g_assert_cmpuint(book.in_flight, ==, 0);
@@ -319,7 +297,8 @@ size_t kt_count(const struct kt *t, uint16_t id)
 	return n;
 }
 
-static void read_row(struct kt *t, uint32_t probe, uint32_t by, uint64_t key, void *row, size_t size)
+static void read_row(struct kt *t, uint32_t probe, uint32_t by, uint64_t key, void *row,
+		     size_t size)
 {
 	struct ks_reader_opts opts = { .size = sizeof(opts), .by = by };
 	struct ks_stats stats = { .size = sizeof(stats) };

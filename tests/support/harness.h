@@ -46,8 +46,6 @@ typedef void (*kt_fn)(struct kt *t);
 void kt_add(uint32_t probe, const char *name, unsigned over, kt_fn fn);
 /* Starts GTest, prepares the machine, has `add` call kt_add() and runs what was asked for. */
 int kt_main(int argc, char **argv, void (*add)(void));
-/* For cases that the harness does not make: 1 as root, else skips the case. */
-int kt_root(void);
 
 /* Enables the probe by the variant of this case. */
 void kt_enable(struct kt *t, const struct ks_param *params, uint32_t n);

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "proc_checks.h"
+
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+void proc_watch(struct kt *t, struct work *w, work_fn fn)
+{
+	work_start(w, fn);
+	kt_watch(t, KS_SCOPE_TREE, w->pid);
+	kt_enable(t, NULL, 0);
+	work_run(w);
+	kt_settle(t);
+	g_assert_cmpuint(t->lost[KS_LOST_RING] + t->lost[KS_LOST_THROTTLED], ==, 0);
+}
+
+void proc_totals(struct kt *t, uint64_t processes, uint64_t threads, uint64_t execs,
+		 uint64_t process_exits, uint64_t thread_exits)
+{
+	struct ks_stats_proc row;
+	struct ks_stats_self book;
+
+	kt_total(t, &row, sizeof(row));
+	g_assert_cmpuint(row.processes, ==, processes);
+	g_assert_cmpuint(row.threads, ==, threads);
+	g_assert_cmpuint(row.execs, ==, execs);
+	g_assert_cmpuint(row.process_exits, ==, process_exits);
+	g_assert_cmpuint(row.thread_exits, ==, thread_exits);
+	g_assert_cmpuint(row.lifetime_ns.count, ==, process_exits);
+	g_assert_cmpuint(kt_count(t, KS_EVENT_PROC_FORK), ==, processes + threads);
+	g_assert_cmpuint(kt_count(t, KS_EVENT_PROC_EXEC), ==, execs);
+	g_assert_cmpuint(kt_count(t, KS_EVENT_PROC_EXIT), ==, process_exits + thread_exits);
+	kt_ledger(t, &book);
+	g_assert_cmpuint(book.submitted, ==, t->n);
+	g_assert_cmpuint(kt_field(&row, KS_STATS_PROC, "processes", 0), ==, processes);
+}
+
+const struct ks_event_proc_exit *proc_end_of(const struct kt *t, int32_t tid)
+{
+	const struct ks_event_proc_exit *ev, *found = NULL;
+	size_t at = 0;
+
+	while ((ev = kt_next(t, KS_EVENT_PROC_EXIT, &at))) {
+		if (ev->ev.tid != tid)
+			continue;
+		g_assert_null(found);
+		found = ev;
+	}
+	g_assert_nonnull(found);
+	return found;
+}
+
+void proc_ended_as(const struct ks_event_proc_exit *ev, int status)
+{
+	g_assert_true(ev->valid & KS_HAS_PROC_STATUS);
+	g_assert_cmpint(ev->status, ==, WIFEXITED(status) ? WEXITSTATUS(status) : 0);
+	g_assert_cmpint(ev->signal, ==, WIFSIGNALED(status) ? WTERMSIG(status) : 0);
+	g_assert_cmpint(ev->core_dumped, ==, WIFSIGNALED(status) && WCOREDUMP(status) ? 1 : 0);
+	g_assert_cmpint(kt_field(ev, KS_EVENT_PROC_EXIT, "status", 0), ==, ev->status);
+	g_assert_cmpint(kt_field(ev, KS_EVENT_PROC_EXIT, "signal", 0), ==, ev->signal);
+}
+
+void *proc_note_tid(void *arg)
+{
+	*(int32_t *)arg = (int32_t)syscall(SYS_gettid);
+	return NULL;
+}
+
+void proc_remove_dir(const char *dir)
+{
+	GDir *d = g_dir_open(dir, 0, NULL);
+	const char *name;
+
+	while (d && (name = g_dir_read_name(d))) {
+		char *path = g_build_filename(dir, name, NULL);
+
+		unlink(path);
+		g_free(path);
+	}
+	if (d)
+		g_dir_close(d);
+	rmdir(dir);
+}

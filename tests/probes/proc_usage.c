@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Shows that the record of a process's end tells what it has used, as wait4() and /proc tell it:
+ * CPU time, peak memory, faults, block I/O; and who it was: parent, session, start.
+ *
+ * Bounds: CPU time one tick of 10 ms per thread, as the last tick of a thread is not yet counted
+ * when it ends; peak memory RSS_SLACK, as the kernel counts pages per CPU in batches; faults those
+ * of the way out.
+ */
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "proc_checks.h"
+
+#define TICK_NS 10000000
+#define RSS_SLACK (1u << 20)
+#define EXIT_FAULTS 16
+
+struct usage_page {
+	uint64_t read_bytes, write_bytes; /* of /proc/self/io just before the end */
+	int32_t pid, tid;
+	uint64_t thread_ns;                /* CPU time of the thread just before its end */
+	uint64_t start_ticks, child_ticks; /* of /proc/PID/stat */
+	int32_t child, grandchild;
+};
+
+static uint64_t in_ns(struct timeval t)
+{
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_usec * 1000;
+}
+
+static uint64_t cpu_now(clockid_t clock)
+{
+	struct timespec t;
+
+	clock_gettime(clock, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+static uint64_t apart(uint64_t a, uint64_t b)
+{
+	return a > b ? a - b : b - a;
+}
+
+/* ---- CPU time -------------------------------------------------------------------------------- */
+
+#define USER_NS 200000000
+#define SYSTEM_NS 100000000
+
+static void burn_user(uint64_t ns)
+{
+	uint64_t until = cpu_now(CLOCK_THREAD_CPUTIME_ID) + ns;
+	volatile unsigned i;
+
+	while (cpu_now(CLOCK_THREAD_CPUTIME_ID) < until)
+		for (i = 0; i < 100000; i++)
+			;
+}
+
+static void burn_system(uint64_t ns)
+{
+	uint64_t until = cpu_now(CLOCK_THREAD_CPUTIME_ID) + ns;
+	int fd = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+	char *buf = malloc(1 << 20);
+
+	while (buf && cpu_now(CLOCK_THREAD_CPUTIME_ID) < until)
+		if (read(fd, buf, 1 << 20) <= 0)
+			break;
+	free(buf);
+	close(fd);
+}
+
+static int busy(void *page)
+{
+	(void)page;
+	burn_user(USER_NS);
+	burn_system(SYSTEM_NS);
+	return 0;
+}
+
+static void same_cpu(const struct ks_event_proc_exit *end, const struct work *w, unsigned threads)
+{
+	uint64_t user = in_ns(w->usage.ru_utime), system = in_ns(w->usage.ru_stime);
+
+	g_assert_true(end->valid & KS_HAS_PROC_CPU);
+	g_assert_cmpuint(apart(end->user_ns, user), <=, threads * TICK_NS);
+	g_assert_cmpuint(apart(end->system_ns, system), <=, threads * TICK_NS);
+	g_assert_cmpuint(apart(end->user_ns + end->system_ns, user + system), <=,
+			 threads * TICK_NS);
+}
+
+static void cpu(struct kt *t)
+{
+	const struct ks_event_proc_exit *end;
+	struct work w;
+
+	proc_watch(t, &w, busy);
+	end = proc_end_of(t, w.pid);
+	same_cpu(end, &w, 1);
+	/* which tick falls where is chance: half of what was burnt must be there in any case */
+	g_assert_cmpuint(end->user_ns, >, USER_NS / 2);
+	g_assert_cmpuint(end->system_ns, >, SYSTEM_NS / 2);
+	work_free(&w);
+}
+
+static void *busy_thread(void *arg)
+{
+	struct usage_page *page = arg;
+
+	proc_note_tid(&page->tid);
+	burn_user(USER_NS / 2);
+	page->thread_ns = cpu_now(CLOCK_THREAD_CPUTIME_ID);
+	return NULL;
+}
+
+static int busy_threads(void *page)
+{
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, busy_thread, page))
+		return 1;
+	burn_user(USER_NS / 4);
+	pthread_join(thread, NULL);
+	return 0;
+}
+
+/* A process has used what its threads have, also those that are gone; a thread what it has. */
+static void cpu_of_threads(struct kt *t)
+{
+	const struct ks_event_proc_exit *end;
+	const struct usage_page *page;
+	struct work w;
+
+	proc_watch(t, &w, busy_threads);
+	page = w.page;
+	same_cpu(proc_end_of(t, w.pid), &w, 2);
+	end = proc_end_of(t, page->tid);
+	g_assert_cmpuint(end->thread, ==, 1);
+	g_assert_cmpuint(apart(end->user_ns + end->system_ns, page->thread_ns), <=, TICK_NS);
+	work_free(&w);
+}
+
+/* ---- memory ---------------------------------------------------------------------------------- */
+
+#define TOUCHED (64u << 20)
+
+static char *touch(void)
+{
+	char *map = mmap(NULL, TOUCHED, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	size_t i;
+
+	if (map == MAP_FAILED)
+		_exit(1);
+	madvise(map, TOUCHED, MADV_NOHUGEPAGE);
+	for (i = 0; i < TOUCHED; i += 4096)
+		map[i] = 1;
+	return map;
+}
+
+static int touch_and_keep(void *page)
+{
+	(void)page;
+	touch();
+	return 0;
+}
+
+static int touch_and_free(void *page)
+{
+	(void)page;
+	return munmap(touch(), TOUCHED);
+}
+
+static void peak_of(struct kt *t, work_fn fn)
+{
+	const struct ks_event_proc_exit *end;
+	struct work w;
+
+	kt_forget(t);
+	proc_watch(t, &w, fn);
+	g_assert_cmpint(w.status, ==, 0);
+	end = proc_end_of(t, w.pid);
+	g_assert_true(end->valid & KS_HAS_PROC_MEMORY);
+	g_assert_cmpuint(end->peak_rss, >=, TOUCHED);
+	g_assert_cmpuint(apart(end->peak_rss, (uint64_t)w.usage.ru_maxrss * 1024), <=, RSS_SLACK);
+	g_assert_cmpuint(end->minor_faults, >=, TOUCHED / 4096);
+	g_assert_cmpuint(end->minor_faults, <=, w.usage.ru_minflt);
+	g_assert_cmpuint(end->minor_faults + EXIT_FAULTS, >=, w.usage.ru_minflt);
+	g_assert_cmpuint(end->major_faults, ==, w.usage.ru_majflt);
+	work_free(&w);
+}
+
+static void memory(struct kt *t)
+{
+	peak_of(t, touch_and_keep);
+	peak_of(t, touch_and_free);
+}
+
+/* ---- block I/O ------------------------------------------------------------------------------- */
+
+#define WRITTEN (1u << 20)
+
+/* Past the page cache: as much as was asked for reaches the disk, at once. */
+static void *write_and_read(void *arg)
+{
+	int fd = work_file(), ok = fd >= 0;
+	void *buf = NULL;
+
+	(void)arg;
+	ok = ok && posix_memalign(&buf, 4096, WRITTEN) == 0;
+	ok = ok && fcntl(fd, F_SETFL, O_DIRECT) == 0;
+	if (ok)
+		memset(buf, 'k', WRITTEN);
+	ok = ok && pwrite(fd, buf, WRITTEN, 0) == WRITTEN;
+	ok = ok && pread(fd, buf, WRITTEN, 0) == WRITTEN && pread(fd, buf, WRITTEN, 0) == WRITTEN;
+	free(buf);
+	if (fd >= 0)
+		close(fd);
+	return ok ? arg : NULL;
+}
+
+static uint64_t io_of_self(const char *name)
+{
+	char *text = NULL, *at;
+	uint64_t value = 0;
+
+	if (!g_file_get_contents("/proc/self/io", &text, NULL, NULL))
+		_exit(77);
+	at = strstr(text, name);
+	if (at)
+		value = strtoull(at + strlen(name), NULL, 10);
+	g_free(text);
+	return value;
+}
+
+static int io_work(void *arg)
+{
+	struct usage_page *page = arg;
+	pthread_t thread;
+	void *ok;
+
+	if (!write_and_read(arg))
+		return 77;
+	if (pthread_create(&thread, NULL, write_and_read, arg) || pthread_join(thread, &ok) || !ok)
+		return 1;
+	page->read_bytes = io_of_self("\nread_bytes: ");
+	page->write_bytes = io_of_self("\nwrite_bytes: ");
+	return 0;
+}
+
+static void block_io(struct kt *t)
+{
+	const struct ks_event_proc_exit *end;
+	const struct usage_page *page;
+	struct work w;
+
+	proc_watch(t, &w, io_work);
+	page = w.page;
+	if (w.status == 77 << 8) {
+		g_test_skip("no disk below the folder for temporary files, or no /proc/PID/io");
+		return;
+	}
+	g_assert_cmpint(w.status, ==, 0);
+	end = proc_end_of(t, w.pid);
+	g_assert_true(end->valid & KS_HAS_PROC_IO);
+	g_assert_cmpuint(end->read_bytes, ==, page->read_bytes);
+	g_assert_cmpuint(end->write_bytes, ==, page->write_bytes);
+	g_assert_cmpuint(end->read_bytes, >=, 4 * WRITTEN);
+	g_assert_cmpuint(end->write_bytes, >=, 2 * WRITTEN);
+	work_free(&w);
+}
+
+/* ---- who it was ------------------------------------------------------------------------------ */
+
+static uint64_t start_ticks(pid_t pid)
+{
+	char path[64], *text = NULL, *at;
+	uint64_t ticks = 0;
+	int field;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	if (!g_file_get_contents(path, &text, NULL, NULL))
+		return 0;
+	at = strrchr(text, ')'); /* the end of field 2 */
+	for (field = 2; at && field < 22; field++)
+		at = strchr(at + 1, ' ');
+	if (at)
+		ticks = strtoull(at, NULL, 10);
+	g_free(text);
+	return ticks;
+}
+
+/* A child in a session of its own, and its child. */
+static int session_work(void *arg)
+{
+	struct usage_page *page = arg;
+	int status;
+
+	page->start_ticks = start_ticks(getpid());
+	page->child = fork();
+	if (page->child == 0) {
+		page->child_ticks = start_ticks(getpid());
+		if (setsid() < 0)
+			_exit(1);
+		page->grandchild = fork();
+		if (page->grandchild == 0)
+			_exit(0);
+		_exit(waitpid(page->grandchild, &status, 0) != page->grandchild);
+	}
+	return waitpid(page->child, &status, 0) != page->child || status;
+}
+
+/* The kernel counts ticks since boot, sleep included; records are on the monotonic clock. */
+static void started_at(uint64_t start_ns, uint64_t ticks)
+{
+	uint64_t asleep = cpu_now(CLOCK_BOOTTIME) - cpu_now(CLOCK_MONOTONIC);
+	uint64_t tick_ns = 1000000000 / (uint64_t)sysconf(_SC_CLK_TCK);
+
+	g_assert_cmpuint(apart((start_ns + asleep) / tick_ns, ticks), <=, 1);
+}
+
+static void who(struct kt *t)
+{
+	const struct ks_event_proc_exit *end;
+	const struct usage_page *page;
+	struct work w;
+
+	proc_watch(t, &w, session_work);
+	page = w.page;
+	g_assert_cmpint(w.status, ==, 0);
+	end = proc_end_of(t, w.pid);
+	g_assert_cmpint(end->ppid, ==, getpid());
+	g_assert_cmpint(end->session, ==, getsid(0));
+	started_at(end->start_ns, page->start_ticks);
+	end = proc_end_of(t, page->child);
+	g_assert_cmpint(end->ppid, ==, w.pid);
+	g_assert_cmpint(end->session, ==, page->child);
+	started_at(end->start_ns, page->child_ticks);
+	end = proc_end_of(t, page->grandchild);
+	g_assert_cmpint(end->ppid, ==, page->child);
+	g_assert_cmpint(end->session, ==, page->child);
+	work_free(&w);
+}
+
+static void add(void)
+{
+	kt_add(KS_PROBE_PROC, "cpu", KT_PERF, cpu);
+	kt_add(KS_PROBE_PROC, "cpu-of-threads", 0, cpu_of_threads);
+	kt_add(KS_PROBE_PROC, "memory", 0, memory);
+	kt_add(KS_PROBE_PROC, "block-io", 0, block_io);
+	kt_add(KS_PROBE_PROC, "who", 0, who);
+}
+
+int main(int argc, char **argv)
+{
+	return kt_main(argc, argv, add);
+}
