@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include <inttypes.h>
 #include <string.h>
 
 #include "cli.h"
@@ -9,12 +8,12 @@ static const struct {
 	const char *name, *argument, *help;
 } texts[] = {
 	{ 's', "scope", "WHOM",
-	  "self, pid:N[,N], comm:NAME or system; without it the command\n"
-	  "and all that it starts, or without a command the system" },
+	  "self, pid:N[,N], comm:NAME or system; default: the command and all that it "
+	  "starts, without a command the system" },
 	{ 'x', "exclude-comm", "NAME", "leave out threads of this name" },
 	{ 'o', NULL, "PROBE.SETTING=VALUE",
-	  "set a probe's setting; numbers may end in\n"
-	  "us, ms, s (times) or K, M, G (sizes)" },
+	  "set a probe's setting; a number may end in us, ms or s if it is a time, in "
+	  "K, M or G if it is a size" },
 	{ 'v', "variant", "NAME", "attach this way or not at all, see 'kernelsight list'" },
 	{ 'j', "json", NULL, "one JSON object a line" },
 	{ 'd', NULL, "SECONDS", "end after so long" },
@@ -38,15 +37,10 @@ void help_all(FILE *out)
 	fprintf(out, "\n'kernelsight COMMAND --help' tells the options and settings.\n");
 }
 
-/* Continuation lines of a help text stand below its first. */
-static void print_option(const char *left, const char *help)
+static void print_entry(const char *name, const char *help)
 {
-	const char *end;
-
-	for (; help; help = end ? end + 1 : NULL, left = "") {
-		end = strchr(help, '\n');
-		printf("    %-22s %.*s\n", left, end ? (int)(end - help) : (int)strlen(help), help);
-	}
+	printf("    %-22s ", name);
+	text_wrapped(stdout, 27, 27, help);
 }
 
 static void print_options(const char *letters)
@@ -61,33 +55,41 @@ static void print_options(const char *letters)
 		snprintf(left, sizeof(left), "%s%s%s%s", texts[i].name ? "--" : "-",
 			 texts[i].name ? texts[i].name : (char[]){ texts[i].letter, 0 },
 			 texts[i].argument ? " " : "", texts[i].argument ? texts[i].argument : "");
-		print_option(left, texts[i].help);
+		print_entry(left, texts[i].help);
 	}
 }
 
-static void print_setting(const struct ks_param_desc *param)
-{
-	char value[32], left[96];
-
-	value_human(value, sizeof(value), (double)param->default_value, param->unit, "");
-	snprintf(left, sizeof(left), "%s (%s)", param->name, value);
-	printf("      %-24s %s\n", left, param->help);
-}
-
-/* Those that every probe has, from one of them; then each probe's own. */
+/* Those with ids below 32 are every probe's; what they are is said once, their defaults for each. */
 static void print_settings(void)
 {
 	struct ks_probe_desc probe;
 	struct ks_param_desc param;
-	uint32_t i, j;
+	char name[96], value[32], defaults[256];
+	size_t length;
+	uint32_t i, j, explained = 0;
 
-	printf("\nSETTINGS, in brackets the default\n");
+	printf("\nSETTINGS\n");
 	for (i = 0; !probe_describe(i, &probe); i++) {
 		if (probe.probe == KS_PROBE_SELF)
 			continue;
-		printf("    %s\n", probe.name);
-		for (j = 0; !param_describe(probe.probe, j, &param); j++)
-			print_setting(&param);
+		for (j = 0; !explained && !param_describe(probe.probe, j, &param); j++)
+			if (param.id < 32)
+				print_entry(param.name, param.help);
+		explained = 1;
+		for (j = 0, length = 0; !param_describe(probe.probe, j, &param); j++) {
+			value_human(value, sizeof(value), (double)param.default_value, param.unit,
+				    "");
+			if (length < sizeof(defaults))
+				length += (size_t)snprintf(defaults + length,
+							   sizeof(defaults) - length, " %s=%s",
+							   param.name, value);
+			snprintf(name, sizeof(name), "%s.%s", probe.name, param.name);
+			if (param.id >= 32)
+				print_entry(name, param.help);
+		}
+		snprintf(name, sizeof(name), "defaults of %s", probe.name);
+		if (length)
+			print_entry(name, defaults + 1);
 	}
 }
 
@@ -101,28 +103,28 @@ void help_command(const struct command *command)
 	printf("\nEXAMPLES\n%s", command->examples);
 }
 
-/* Edits (insert, delete, replace, swap neighbours) from a to b; long words count as far. */
+static unsigned least(unsigned a, unsigned b)
+{
+	return a < b ? a : b;
+}
+
+/* Edits from a to b: insert, delete, replace, swap neighbours. Words of a book's length are far. */
 static unsigned distance(const char *a, const char *b)
 {
-	unsigned d[33][33], i, j, n = (unsigned)strlen(a), m = (unsigned)strlen(b), best;
+	unsigned d[33][33], i, j, n = (unsigned)strlen(a), m = (unsigned)strlen(b);
 
 	if (n > 32 || m > 32)
 		return 99;
 	for (i = 0; i <= n; i++)
-		for (j = 0; j <= m; j++) {
-			if (!i || !j) {
-				d[i][j] = i + j;
-				continue;
-			}
-			best = d[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
-			if (best > d[i - 1][j] + 1)
-				best = d[i - 1][j] + 1;
-			if (best > d[i][j - 1] + 1)
-				best = d[i][j - 1] + 1;
-			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
-			    best > d[i - 2][j - 2] + 1)
-				best = d[i - 2][j - 2] + 1;
-			d[i][j] = best;
+		d[i][0] = i;
+	for (j = 0; j <= m; j++)
+		d[0][j] = j;
+	for (i = 1; i <= n; i++)
+		for (j = 1; j <= m; j++) {
+			d[i][j] = least(d[i - 1][j], d[i][j - 1]) + 1;
+			d[i][j] = least(d[i][j], d[i - 1][j - 1] + (a[i - 1] != b[j - 1]));
+			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+				d[i][j] = least(d[i][j], d[i - 2][j - 2] + 1);
 		}
 	return d[n][m];
 }

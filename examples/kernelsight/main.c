@@ -5,25 +5,23 @@
 
 #include "cli.h"
 
+/* Examples are a command and what it is for, at column 50. */
 const struct command commands[] = {
 	{
 		.name = "list",
-		.arguments = "[--json]",
+		.arguments = "[PROBE]... [--json]",
 		.summary = "the probes: what each can do here, and why not more",
 		.letters = "jh",
-		.examples =
-			"    kernelsight list             # each probe, its variant, what is unavailable\n"
-			"    kernelsight list --json      # one object a line\n",
+		.examples = "    kernelsight list                              # all probes\n",
 		.run = list_run,
 	},
 	{
 		.name = "check",
 		.arguments = "[--json]",
-		.summary =
-			"this machine: kernel, privileges, settings, and the remedy for what fails",
+		.summary = "this machine: what works, what does not, and the remedy",
 		.letters = "jh",
 		.examples =
-			"    kernelsight check            # exit 0: all works; 1: with less; 3: nothing\n",
+			"    kernelsight check                             # exit 0 if all works\n",
 		.run = check_run,
 	},
 	{
@@ -32,9 +30,9 @@ const struct command commands[] = {
 		.summary = "events, one a line",
 		.letters = "sxovjdh",
 		.examples =
-			"    kernelsight watch proc                       # the whole system, until Ctrl-C\n"
-			"    kernelsight watch proc -- make               # make and all that it starts\n"
-			"    kernelsight watch proc --scope comm:sh -d 10 # shells, for 10 seconds\n"
+			"    kernelsight watch proc                        # until Ctrl-C\n"
+			"    kernelsight watch proc -- make                # make and its children\n"
+			"    kernelsight watch proc --scope comm:sh -d 10  # shells, 10 seconds\n"
 			"    kernelsight watch fadvise -o fadvise.slow_ns=0 --json\n",
 		.needs_probe = 1,
 		.run = watch_run,
@@ -42,12 +40,11 @@ const struct command commands[] = {
 	{
 		.name = "stat",
 		.arguments = "PROBE... [OPTION]... [-- COMMAND [ARGUMENT]...]",
-		.summary = "statistics, at the end or at each interval",
+		.summary = "statistics, at the end or in each interval",
 		.letters = "sxovjdih",
-		.examples =
-			"    kernelsight stat proc -- make                # what a build did\n"
-			"    kernelsight stat proc fadvise -i 1           # every second, until Ctrl-C\n"
-			"    kernelsight stat fadvise --scope pid:812 -d 60\n",
+		.examples = "    kernelsight stat proc -- make                 # what a build did\n"
+			    "    kernelsight stat proc fadvise -i 1            # every second\n"
+			    "    kernelsight stat fadvise --scope pid:812 -d 60\n",
 		.needs_probe = 1,
 		.run = stat_run,
 	},
@@ -56,8 +53,7 @@ const struct command commands[] = {
 		.arguments = "[PROBE]... [OPTION]...",
 		.summary = "provoke events and see them counted",
 		.letters = "vjh",
-		.examples = "    kernelsight selftest         # exit 0: every probe sees\n"
-			    "    kernelsight selftest proc --variant raw_tp\n",
+		.examples = "    kernelsight selftest proc --variant raw_tp    # exit 0 if seen\n",
 		.run = selftest_run,
 	},
 	{
@@ -65,7 +61,7 @@ const struct command commands[] = {
 		.arguments = "[PROBE]... [OPTION]...",
 		.summary = "what the probes put into the kernel: programs, maps, bytes",
 		.letters = "vjh",
-		.examples = "    kernelsight explain proc\n",
+		.examples = "    kernelsight explain proc                      # as text\n",
 		.run = explain_run,
 	},
 	{ .name = NULL },

@@ -6,8 +6,9 @@
 
 #include "cli.h"
 
-#define BARS 10 /* lines of a histogram */
+#define BARS 12 /* lines of a histogram */
 #define BAR_WIDTH 32
+#define COLUMNS 4 /* arrays side by side */
 
 /* ---- histograms ----------------------------------------------------------------------------- */
 
@@ -112,12 +113,12 @@ static const char *counter_text(char *buf, size_t size, const struct ks_field_de
 /* Arrays over the same index stand side by side, as columns. */
 static uint32_t print_arrays(const struct ks_stats *stats, const char *row, uint32_t index)
 {
-	struct ks_field_desc columns[4], field;
+	struct ks_field_desc columns[COLUMNS], field;
 	uint32_t n = 0, i, c;
-	uint64_t value[4], any;
+	uint64_t value[COLUMNS], any;
 	char name[64], buf[32];
 
-	while (n < 4 && !field_describe(stats->id, index + n, &field) && field.count > 1 &&
+	while (n < COLUMNS && !field_describe(stats->id, index + n, &field) && field.count > 1 &&
 	       (!n || (field.label && columns[0].label && !strcmp(field.label, columns[0].label) &&
 		       field.count == columns[0].count)))
 		columns[n++] = field;
@@ -140,33 +141,42 @@ static uint32_t print_arrays(const struct ks_stats *stats, const char *row, uint
 	return n;
 }
 
+/* Two counters share a line. Returns the column of the next one. */
+static int print_counter(const struct ks_stats *stats, const char *row,
+			 const struct ks_field_desc *field, int column)
+{
+	uint64_t value = value_get(field, row, stats->row_size, 0);
+	char name[64], buf[32];
+
+	printf("%s  %-18s %14s", column ? "   " : "", value_name(name, sizeof(name), field),
+	       counter_text(buf, sizeof(buf), field, value));
+	if (column)
+		putchar('\n');
+	return !column;
+}
+
 static void print_row(const struct ks_stats *stats, const char *row)
 {
 	const struct ks_row *head = (const void *)row;
 	struct ks_field_desc field;
-	char name[64], buf[32];
+	int column = 0, plain;
 	uint32_t i, step;
-	int column = 0;
 
 	for (i = 0; !field_describe(stats->id, i, &field); i += step) {
 		step = 1;
 		if (!value_known(&field, head->valid))
 			continue;
-		if (column && (field.count > 1 || field.kind == KS_KIND_HIST)) {
+		plain = field.count == 1 && field.kind != KS_KIND_HIST;
+		if (column && !plain) {
 			putchar('\n');
 			column = 0;
 		}
-		if (field.count > 1) {
+		if (plain)
+			column = print_counter(stats, row, &field, column);
+		else if (field.count > 1)
 			step = print_arrays(stats, row, i);
-		} else if (field.kind == KS_KIND_HIST) {
+		else
 			print_hist(stats, &field, (const void *)(row + field.offset));
-		} else {
-			printf("  %-18s %14s%s", value_name(name, sizeof(name), &field),
-			       counter_text(buf, sizeof(buf), &field,
-					    value_get(&field, row, stats->row_size, 0)),
-			       column ? "\n" : "   ");
-			column = !column;
-		}
 	}
 	if (column)
 		putchar('\n');
@@ -256,7 +266,7 @@ void table_own(const struct ks_stats *own)
 	printf("own cost       kernel %s, user %s (loading included)",
 	       value_human(kernel, sizeof(kernel), (double)row->kernel_ns, KS_UNIT_NS, " "),
 	       value_human(user, sizeof(user), (double)row->user_ns, KS_UNIT_NS, " "));
-	if (span > 0)
+	if (own->since_ns)
 		printf(", %.2f %% of a CPU",
 		       100 * ((double)row->kernel_ns + (double)row->user_ns) / span);
 	printf(", %s\n",

@@ -225,6 +225,18 @@ void text_unavailable(struct ks *ks, const struct probe *probe, int all_structs)
 	print_missing(&missing);
 }
 
+static void print_variant(const struct ks_variant_info *variant)
+{
+	char text[sizeof(variant->name) + sizeof(variant->reason) + 4];
+
+	if (variant->error)
+		snprintf(text, sizeof(text), "%s: %s", variant->name, variant->reason);
+	else
+		snprintf(text, sizeof(text), "%s", variant->name);
+	printf("  %-12s ", variant->error ? "skipped" : "also");
+	text_wrapped(stdout, 15, 15, text);
+}
+
 void text_probe(struct ks *ks, const struct probe *probe)
 {
 	const struct ks_probe_info *info = &probe->info;
@@ -242,14 +254,8 @@ void text_probe(struct ks *ks, const struct probe *probe)
 		text_wrapped(stdout, 15, 15, probe->why);
 		return;
 	}
-	for (i = 0; !variant_query(ks, probe->desc.probe, i, &variant); i++) {
-		if (i == info->variant)
-			continue;
-		printf("  %-12s %s", variant.error ? "skipped" : "also", variant.name);
-		if (variant.error)
-			printf(": ");
-		text_wrapped(stdout, 15, 17 + (unsigned)strlen(variant.name),
-			     variant.error ? variant.reason : "");
-	}
+	for (i = 0; !variant_query(ks, probe->desc.probe, i, &variant); i++)
+		if (i != info->variant)
+			print_variant(&variant);
 	text_unavailable(ks, probe, 1);
 }
