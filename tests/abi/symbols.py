@@ -14,8 +14,9 @@ import tap
 NODE = re.compile(r'^KERNELSIGHT_(\d+\.\d+) \{(.*?)^\}', re.S | re.M)
 BLOCK = re.compile(r'^/\*.*?\*/', re.S | re.M)
 API = re.compile(r'^KS_API [^;]*?\b(ks_\w+)\([^;]*;', re.S | re.M)
-# Sections that a handle could share with another one. Relocated constants are not among them.
-MUTABLE = re.compile(r'\.(data|bss|tdata|tbss)(\.(?!rel\.ro)\S*)?$')
+# Sections that two handles would share. Not among them: relocated constants, and the pointer to the
+# compiler's own unwinder.
+MUTABLE = re.compile(r'\.(data|bss|tdata|tbss)(\.(?!rel\.ro|rel\.local\.DW\.ref\.)\S*)?$')
 
 
 def run(*command):
