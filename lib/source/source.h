@@ -133,4 +133,6 @@ struct ks__source {
 /* The sources of this build, best first, NULL-ended. */
 extern const struct ks__source_ops *const ks__sources[];
 
+extern const struct ks__source_ops ks__source_files; /* files.c; any build has it */
+
 #endif

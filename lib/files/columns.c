@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* columns.c - files whose numbers are known by their place */
+#include "columns.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "text.h"
+
+int ks__columns_numbers(const char *text, size_t length, uint64_t *ret_values, size_t n)
+{
+	const char *end = text + length;
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		int rc = ks__text_number(&text, end, &ret_values[i]);
+
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+/*
+ * "12 (comm) S 1 …": comm is as the process named itself, brackets and newlines included, and the
+ * numbers behind it hold no bracket: it ends at the last one.
+ */
+int ks__columns_stat(const char *text, size_t length, struct ks__stat *ret)
+{
+	const char *end = text + length, *at = text, *comm, *close;
+	struct ks__stat stat = { 0 };
+	uint64_t pid;
+	size_t n;
+	int rc = ks__text_number(&at, end, &pid);
+
+	if (rc)
+		return rc;
+	close = memrchr(at, ')', (size_t)(end - at));
+	if (!close || close - at < 2 || at[1] != '(' || end - close < 4 || close[1] != ' ')
+		return -EINVAL;
+	comm = at + 2;
+	if (pid > INT32_MAX)
+		return -ERANGE;
+	rc = ks__columns_numbers(close + 3, (size_t)(end - close - 3), stat.column + KS__STAT_PPID,
+				 KS__STAT_COLUMNS - KS__STAT_PPID);
+	if (rc)
+		return rc;
+
+	n = (size_t)(close - comm);
+	memcpy(stat.comm, comm, n < sizeof(stat.comm) ? n : sizeof(stat.comm) - 1);
+	stat.pid = (int32_t)pid;
+	stat.state = close[2];
+	*ret = stat;
+	return 0;
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * columns.h - files whose numbers are known by their place
+ *
+ * Pure: any bytes may be in the buffer, none outside it is read, nothing is allocated.
+ */
+#ifndef KS_COLUMNS_H
+#define KS_COLUMNS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * n numbers of one line. 0, -EINVAL (fewer, or something else), -ERANGE; then the ones before it are
+ * set.
+ */
+int ks__columns_numbers(const char *text, size_t length, uint64_t *ret_values, size_t n);
+
+/* Columns of /proc/PID/stat, by the numbers that proc(5) gives them */
+enum ks__stat_column {
+	KS__STAT_PPID = 4,
+	KS__STAT_SESSION = 6,
+	KS__STAT_FLAGS = 9,     /* PF_... */
+	KS__STAT_THREADS = 20,
+	KS__STAT_START = 22,    /* clock ticks of CLOCK_BOOTTIME */
+	KS__STAT_CODE = 26,     /* addresses: 0, or 1, to whom may not trace it */
+	KS__STAT_STACK = 28,
+	KS__STAT_COLUMNS = 29,
+};
+
+struct ks__stat {
+	int32_t pid;
+	char state;
+	char comm[16]; /* of a kernel worker the file has more, and it is cut */
+	uint64_t column[KS__STAT_COLUMNS]; /* from KS__STAT_PPID on; negative ones in two's complement */
+};
+
+/* 0; -EINVAL (cut off, or another file), -ERANGE. */
+int ks__columns_stat(const char *text, size_t length, struct ks__stat *ret);
+
+#endif

@@ -1,0 +1,501 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* procscan.c - processes, by the differences of two walks over /proc */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../data/rows.h"
+#include "../ks.h"
+#include "columns.h"
+#include "kv.h"
+#include "scan.h"
+#include "text.h"
+
+#define LIST_BYTES 32768
+#define STAT_BYTES 2048
+#define STATUS_BYTES 4096
+
+/* Kernel ABI since 2.6, though no header for user space names them */
+#define PF_FORKNOEXEC 0x00000040
+#define PF_KTHREAD 0x00200000
+
+enum tree { TREE_UNKNOWN, TREE_OUT, TREE_IN };
+
+struct process {
+	uint64_t ticks;       /* start time as the file has it: who it is, with pid */
+	uint64_t start_ns;
+	uint64_t code, stack; /* where exec put the program; stack 0: not to be known */
+	int32_t pid, ppid, session;
+	uint32_t flags;
+	char comm[16];
+	uint8_t tree;
+	uint8_t dead;
+};
+
+/* In ascending order of pid. */
+struct table {
+	struct process *at;
+	size_t n, room;
+};
+
+struct procscan {
+	struct table now, old;
+	uint32_t probe, scope_turn;
+	int begun;
+	int forks, execs, exits; /* words of the statistics */
+	uint64_t tick_ns;
+	int64_t ahead_ns; /* CLOCK_BOOTTIME of CLOCK_MONOTONIC: the time asleep */
+	char list[LIST_BYTES] __attribute__((aligned(8)));
+};
+
+static int procscan_open(const struct ks__probe *probe, void **ret_state)
+{
+	struct procscan *scan = calloc(1, sizeof(*scan));
+	long hz = sysconf(_SC_CLK_TCK);
+
+	if (!scan)
+		return -ENOMEM;
+	scan->probe = probe->id;
+	scan->forks = ks__rows_word(probe->stats, "processes");
+	scan->execs = ks__rows_word(probe->stats, "execs");
+	scan->exits = ks__rows_word(probe->stats, "process_exits");
+	scan->tick_ns = 1000000000u / (uint64_t)(hz > 0 ? hz : 100);
+	*ret_state = scan;
+	return 0;
+}
+
+static void procscan_close(void *state)
+{
+	struct procscan *scan = state;
+
+	if (!scan)
+		return;
+	free(scan->now.at);
+	free(scan->old.at);
+	free(scan);
+}
+
+static size_t procscan_bytes(const void *state)
+{
+	const struct procscan *scan = state;
+
+	return sizeof(*scan) + (scan->now.room + scan->old.room) * sizeof(struct process);
+}
+
+/* ---- tables ------------------------------------------------------------------------------------- */
+
+static int by_pid(const void *a, const void *b)
+{
+	const struct process *p = a, *q = b;
+
+	return (p->pid > q->pid) - (p->pid < q->pid);
+}
+
+/* procfs lists them in this order already. */
+static void sort(struct table *table)
+{
+	size_t i = 1;
+
+	while (i < table->n && table->at[i - 1].pid < table->at[i].pid)
+		i++;
+	if (i < table->n)
+		qsort(table->at, table->n, sizeof(*table->at), by_pid);
+}
+
+static struct process *find(const struct table *table, int32_t pid)
+{
+	struct process key = { .pid = pid };
+
+	return table->n ? bsearch(&key, table->at, table->n, sizeof(key), by_pid) : NULL;
+}
+
+/* Room for one more; doubles, so that in the long run nothing is allocated. */
+static struct process *append(struct table *table)
+{
+	size_t room = table->room ? 2 * table->room : 256;
+	struct process *grown;
+
+	if (table->n == table->room) {
+		grown = reallocarray(table->at, room, sizeof(*grown));
+		if (!grown)
+			return NULL;
+		table->at = grown;
+		table->room = room;
+	}
+	return &table->at[table->n++];
+}
+
+/* ---- reading ------------------------------------------------------------------------------------ */
+
+static int64_t ahead_ns(void)
+{
+	struct timespec boot, mono;
+
+	clock_gettime(CLOCK_MONOTONIC, &mono);
+	clock_gettime(CLOCK_BOOTTIME, &boot);
+	return (boot.tv_sec - mono.tv_sec) * (int64_t)1000000000 + boot.tv_nsec - mono.tv_nsec;
+}
+
+static uint64_t start_ns(const struct procscan *scan, uint64_t ticks)
+{
+	int64_t since_boot;
+
+	if (__builtin_mul_overflow(ticks, scan->tick_ns, &since_boot) || since_boot < scan->ahead_ns)
+		return 0;
+	return (uint64_t)(since_boot - scan->ahead_ns);
+}
+
+static int read_stat(int proc_fd, int32_t pid, struct ks__stat *ret)
+{
+	char path[32], text[STAT_BYTES];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "%d/stat", pid);
+	n = ks__text_read(proc_fd, path, text, sizeof(text));
+	return n < 0 ? (int)n : ks__columns_stat(text, (size_t)n, ret);
+}
+
+static struct process describe(const struct procscan *scan, int32_t pid, const struct ks__stat *stat)
+{
+	const uint64_t *column = stat->column;
+	struct process p = {
+		.pid = pid,
+		.ppid = (int32_t)column[KS__STAT_PPID],
+		.session = (int32_t)column[KS__STAT_SESSION],
+		.flags = (uint32_t)column[KS__STAT_FLAGS],
+		.ticks = column[KS__STAT_START],
+		.start_ns = start_ns(scan, column[KS__STAT_START]),
+		.code = column[KS__STAT_CODE],
+		.stack = column[KS__STAT_STACK],
+		/* a leader that ended before its threads is a zombie, too */
+		.dead = (stat->state == 'Z' || stat->state == 'X') && column[KS__STAT_THREADS] <= 1,
+	};
+
+	memcpy(p.comm, stat->comm, sizeof(p.comm));
+	return p;
+}
+
+/*
+ * Into the table. Only a process that is not there is gone: of one that cannot be read now, for want
+ * of permission or of descriptors, stays what is known.
+ */
+static int see(struct procscan *scan, struct ks__look *look, int32_t pid)
+{
+	const struct process *known = find(&scan->old, pid);
+	struct process *p;
+	struct ks__stat stat;
+	int rc = read_stat(look->proc_fd, pid, &stat);
+
+	if (rc == -ENOENT || rc == -ESRCH)
+		return 0;
+	if (rc == -EINVAL || rc == -ERANGE)
+		look->tally->outcome[KS_MALFORMED]++;
+	if (rc && !known)
+		return 0;
+	p = append(&scan->now);
+	if (!p)
+		return -ENOMEM;
+	*p = rc ? *known : describe(scan, pid, &stat);
+	if (known && known->ticks == p->ticks) {
+		p->start_ns = known->start_ns; /* the machine may have slept since */
+		p->tree = known->tree;
+	}
+	return 0;
+}
+
+/* The pid that a name is, or 0. */
+static int32_t name_to_pid(const char *name)
+{
+	int64_t pid = 0;
+
+	for (; *name >= '0' && *name <= '9' && pid <= INT32_MAX; name++)
+		pid = pid * 10 + (*name - '0');
+	return *name || pid > INT32_MAX ? 0 : (int32_t)pid;
+}
+
+static int walk(struct procscan *scan, struct ks__look *look)
+{
+	int fd = openat(look->proc_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = 0;
+	ssize_t n = 0, at;
+
+	if (fd < 0)
+		return -errno;
+	scan->now.n = 0;
+	scan->ahead_ns = ahead_ns();
+	while (!rc && (n = getdents64(fd, scan->list, sizeof(scan->list))) > 0) {
+		const struct dirent64 *entry;
+
+		for (at = 0; !rc && at < n; at += entry->d_reclen) {
+			int32_t pid;
+
+			entry = (const void *)(scan->list + at);
+			pid = name_to_pid(entry->d_name);
+			if (pid)
+				rc = see(scan, look, pid);
+		}
+	}
+	if (n < 0)
+		rc = -errno;
+	close(fd);
+	sort(&scan->now);
+	return rc;
+}
+
+/* ---- the tree ----------------------------------------------------------------------------------- */
+
+/* Of this walk, or of the last one if it is gone. */
+static struct process *find_either(struct procscan *scan, int32_t pid)
+{
+	struct process *p = find(&scan->now, pid);
+
+	return p ? p : find(&scan->old, pid);
+}
+
+/* Up to the first ancestor whose place is known, and down again: each process is asked once. */
+static void place(struct procscan *scan, struct process *from)
+{
+	size_t steps = scan->now.n + scan->old.n; /* files may lie: a circle ends */
+	struct process *p = from;
+	enum tree tree;
+
+	while (p && p->tree == TREE_UNKNOWN && steps--)
+		p = find_either(scan, p->ppid);
+	tree = p && p->tree == TREE_IN ? TREE_IN : TREE_OUT;
+	for (p = from; p && p->tree == TREE_UNKNOWN; p = find_either(scan, p->ppid))
+		p->tree = (uint8_t)tree;
+}
+
+/* A new scope: its roots are those of the table, and nobody who gets their numbers later. */
+static void plant(struct procscan *scan, struct table *table, const struct ks__look *look)
+{
+	size_t i;
+
+	for (i = 0; i < table->n; i++)
+		table->at[i].tree = TREE_UNKNOWN;
+	for (i = 0; i < look->scope->n_pids; i++) {
+		struct process *root = find(table, look->scope->pids[i]);
+
+		if (root)
+			root->tree = TREE_IN;
+	}
+	scan->scope_turn = look->scope_turn;
+}
+
+static void grow(struct procscan *scan, struct table *table)
+{
+	size_t i;
+
+	for (i = 0; i < table->n; i++)
+		if (table->at[i].tree == TREE_UNKNOWN)
+			place(scan, &table->at[i]);
+}
+
+/* ---- records ------------------------------------------------------------------------------------ */
+
+static void put_fork(struct ks__look *look, uint32_t weight, const struct process *child,
+		     const char *comm)
+{
+	struct ks_event_proc_fork e = {
+		.valid = KS_HAS_PROC_START,
+		.start_ns = child->start_ns,
+		.child_pid = child->pid,
+		.child_tid = child->pid,
+	};
+
+	ks__look_head(look, sizeof(e), KS_EVENT_PROC_FORK, child->ppid, comm, &e.ev);
+	ks__look_put(look, &e.ev, weight);
+}
+
+/* (uid_t)-1, which nobody is, if it cannot be read. */
+static uint32_t read_uid(int proc_fd, int32_t pid)
+{
+	char path[32], text[STATUS_BYTES];
+	uint64_t uid;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "%d/status", pid);
+	n = ks__text_read(proc_fd, path, text, sizeof(text));
+	if (n < 0 || ks__kv_number(text, (size_t)n, "Uid", 0, &uid) || uid > UINT32_MAX)
+		return UINT32_MAX;
+	return (uint32_t)uid;
+}
+
+static void read_path(int proc_fd, struct ks_event_proc_exec *e)
+{
+	char link[32];
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "%d/exe", e->ev.pid);
+	n = readlinkat(proc_fd, link, e->path, sizeof(e->path));
+	if (n < 0)
+		return;
+	e->valid |= KS_HAS_PROC_PATH;
+	if ((size_t)n == sizeof(e->path)) {
+		e->path[n - 1] = '\0';
+		e->ev.flags |= KS_FLAG_CUT;
+	}
+}
+
+static void put_exec(struct ks__look *look, uint32_t weight, const struct process *p)
+{
+	struct ks_event_proc_exec e = {
+		.valid = KS_HAS_PROC_START | KS_HAS_PROC_PARENT,
+		.start_ns = p->start_ns,
+		.ppid = p->ppid,
+		.session = p->session,
+		.old_tid = p->pid,
+	};
+
+	ks__look_head(look, sizeof(e), KS_EVENT_PROC_EXEC, p->pid, p->comm, &e.ev);
+	e.uid = read_uid(look->proc_fd, p->pid);
+	read_path(look->proc_fd, &e);
+	ks__look_put(look, &e.ev, weight);
+}
+
+static void put_exit(struct ks__look *look, uint32_t weight, const struct process *p)
+{
+	struct ks_event_proc_exit e = {
+		.valid = KS_HAS_PROC_START | KS_HAS_PROC_PARENT,
+		.start_ns = p->start_ns,
+		.ppid = p->ppid,
+		.session = p->session,
+	};
+
+	ks__look_head(look, sizeof(e), KS_EVENT_PROC_EXIT, p->pid, p->comm, &e.ev);
+	ks__look_put(look, &e.ev, weight);
+}
+
+/* ---- what has happened -------------------------------------------------------------------------- */
+
+static uint32_t count(const struct procscan *scan, struct ks__look *look, const struct process *p,
+		      int word)
+{
+	int in = ks__look_in_scope(look, p->pid, p->tree == TREE_IN, p->comm);
+
+	return ks__look_count(look, scan->probe, in, word);
+}
+
+static void exited(struct procscan *scan, struct ks__look *look, const struct process *p)
+{
+	uint32_t weight = count(scan, look, p, scan->exits);
+
+	if (weight)
+		put_exit(look, weight, p);
+}
+
+static void executed(struct procscan *scan, struct ks__look *look, const struct process *p)
+{
+	uint32_t weight = count(scan, look, p, scan->execs);
+
+	if (weight)
+		put_exec(look, weight, p);
+}
+
+/* The parent is judged, who may be out of sight: 0 is the kernel, or another namespace. */
+static void forked(struct procscan *scan, struct ks__look *look, const struct process *child)
+{
+	const struct process nobody = { .pid = child->ppid };
+	const struct process *parent = find_either(scan, child->ppid);
+	uint32_t weight = count(scan, look, parent ? parent : &nobody, scan->forks);
+
+	if (weight)
+		put_fork(look, weight, child, parent ? parent->comm : nobody.comm);
+}
+
+static int has_executed(const struct process *old, const struct process *now)
+{
+	if (now->flags & PF_KTHREAD) /* workers are renamed all the time */
+		return 0;
+	if (old->flags & ~now->flags & PF_FORKNOEXEC)
+		return 1;
+	if (old->stack && now->stack)
+		return old->stack != now->stack || old->code != now->code;
+	return strcmp(old->comm, now->comm) != 0;
+}
+
+static void appeared(struct procscan *scan, struct ks__look *look, const struct process *p)
+{
+	forked(scan, look, p);
+	if (!(p->flags & (PF_FORKNOEXEC | PF_KTHREAD)))
+		executed(scan, look, p);
+	if (p->dead)
+		exited(scan, look, p);
+}
+
+static void vanished(struct procscan *scan, struct ks__look *look, const struct process *p)
+{
+	if (!p->dead)
+		exited(scan, look, p);
+}
+
+static void changed(struct procscan *scan, struct ks__look *look, const struct process *old,
+		    const struct process *now)
+{
+	if (has_executed(old, now))
+		executed(scan, look, now);
+	if (now->dead && !old->dead)
+		exited(scan, look, now);
+}
+
+/* Both tables side by side. A pid that two had in turn: the exit of the first comes first. */
+static void compare(struct procscan *scan, struct ks__look *look)
+{
+	const struct process *old = scan->old.at, *old_end = old + scan->old.n;
+	const struct process *now = scan->now.at, *now_end = now + scan->now.n;
+
+	while (old < old_end || now < now_end) {
+		if (now == now_end || (old < old_end && old->pid < now->pid)) {
+			vanished(scan, look, old++);
+		} else if (old == old_end || now->pid < old->pid) {
+			appeared(scan, look, now++);
+		} else if (old->ticks != now->ticks) {
+			vanished(scan, look, old++);
+			appeared(scan, look, now++);
+		} else {
+			changed(scan, look, old++, now++);
+		}
+	}
+}
+
+static int procscan_look(void *state, struct ks__look *look)
+{
+	struct procscan *scan = state;
+	struct table swap;
+	int rc;
+
+	/* before anything is added: what is new is in the tree by its parents alone */
+	if (scan->begun && scan->scope_turn != look->scope_turn) {
+		plant(scan, &scan->old, look);
+		scan->now.n = 0;
+		grow(scan, &scan->old);
+	}
+	rc = walk(scan, look);
+	if (rc)
+		return rc;
+	if (!scan->begun)
+		plant(scan, &scan->now, look);
+	grow(scan, &scan->now);
+	look->now_ns = ks__now();
+	if (scan->begun)
+		compare(scan, look);
+	scan->begun = 1;
+	swap = scan->old;
+	scan->old = scan->now;
+	scan->now = swap;
+	return 0;
+}
+
+static const char *const files[] = { "PID/stat", "PID/status", "PID/exe", NULL };
+
+const struct ks__scan ks__scan_proc = {
+	.files = files,
+	.open = procscan_open,
+	.close = procscan_close,
+	.look = procscan_look,
+	.bytes = procscan_bytes,
+};

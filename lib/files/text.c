@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* text.c - small text files of the kernel, and the numbers in them */
+#include "text.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+ssize_t ks__text_read(int dir_fd, const char *path, char *buf, size_t size)
+{
+	int fd = openat(dir_fd, path, O_RDONLY | O_CLOEXEC);
+	size_t length = 0;
+	ssize_t n = 0;
+
+	if (fd < 0)
+		return -errno;
+	/* seq_file gives a page at a time */
+	while (length < size) {
+		n = read(fd, buf + length, size - length);
+		if (n > 0)
+			length += (size_t)n;
+		else if (n == 0 || errno != EINTR)
+			break;
+	}
+	if (n < 0)
+		n = -errno;
+	close(fd);
+	return n < 0 ? n : (ssize_t)length;
+}
+
+static int is_blank(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
+int ks__text_number(const char **at, const char *end, uint64_t *ret_value)
+{
+	const char *c = *at, *digits;
+	uint64_t value = 0;
+	int negative;
+
+	while (c < end && is_blank(*c))
+		c++;
+	negative = c < end && *c == '-';
+	digits = c += negative;
+	for (; c < end && *c >= '0' && *c <= '9'; c++) {
+		if (__builtin_mul_overflow(value, 10, &value) ||
+		    __builtin_add_overflow(value, (uint64_t)(*c - '0'), &value))
+			return -ERANGE;
+	}
+	if (c == digits || c == end || !(is_blank(*c) || *c == '\n'))
+		return -EINVAL;
+	if (negative && value > (uint64_t)INT64_MAX + 1)
+		return -ERANGE;
+	*ret_value = negative ? 0 - value : value;
+	*at = c;
+	return 0;
+}

@@ -1,0 +1,515 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * files.c - the source without kernel programs: probes by what /proc says
+ *
+ * A probe is looked at when its statistics are read, when its scope changes, when it is switched off
+ * and, if it makes records, by the consumer each interval. Records that a reader's look has found
+ * wait in a queue for the consumer's next one.
+ *
+ * `lock` guards everything here: consumer and readers do not take the handle's. It is not held while
+ * a record is handed over, since the host's callback may read statistics.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../data/doc.h"
+#include "../data/rows.h"
+#include "../files/queue.h"
+#include "../files/scan.h"
+#include "../files/text.h"
+#include "../ks.h"
+
+_Static_assert(KS_OUTCOMES == KS__OUTCOMES, "a tally and a book have the same outcomes");
+
+/* A probe that was enabled here at some time. */
+struct served {
+	const struct ks__scan *scan; /* NULL: off */
+	void *state;
+	uint64_t looked_ns;
+	struct ks__settings set;
+	struct ks__tally tally;
+};
+
+struct files {
+	struct ks__source source;
+	pthread_mutex_t lock;
+	int32_t self;
+	uint32_t scope_turn;
+	struct ks__scope scope;
+	struct ks__queue queue;
+	struct served served[KS__PROBES_MAX];
+};
+
+static struct files *files_of(struct ks__source *s)
+{
+	return (struct files *)s;
+}
+
+static const struct ks__probe *probe_of(const struct files *files, uint32_t probe)
+{
+	return files->source.ks->slots[probe].probe;
+}
+
+/* ---- open and close ------------------------------------------------------------------------------ */
+
+/* Below another proc_path this process may have another number. */
+static int32_t own_pid(int proc_fd)
+{
+	char link[16] = "";
+	int32_t pid = 0;
+
+	if (readlinkat(proc_fd, "self", link, sizeof(link) - 1) > 0)
+		pid = atoi(link);
+	return pid > 0 ? pid : getpid();
+}
+
+static int files_open(struct ks *ks, struct ks__source **ret_source)
+{
+	struct files *files = calloc(1, sizeof(*files));
+	unsigned i;
+
+	if (!files)
+		return -ENOMEM;
+	files->source = (struct ks__source){ &ks__source_files, ks };
+	files->self = own_pid(ks->proc_fd);
+	files->scope.kind = KS_SCOPE_SELF;
+	for (i = 0; i < KS__PROBES_MAX; i++)
+		files->served[i].tally.random = ks__now() | 1;
+	pthread_mutex_init(&files->lock, NULL);
+	*ret_source = &files->source;
+	return 0;
+}
+
+static void stop(struct served *served)
+{
+	if (served->scan)
+		served->scan->close(served->state);
+	served->scan = NULL;
+	served->state = NULL;
+}
+
+/* Only memory is held. The lock may be somebody's in the parent, and is left alone. */
+static void files_close_forked(struct ks__source *s)
+{
+	struct files *files = files_of(s);
+	unsigned i;
+
+	for (i = 0; i < KS__PROBES_MAX; i++) {
+		stop(&files->served[i]);
+		free(files->served[i].tally.block);
+	}
+	ks__queue_free(&files->queue);
+	free(files->scope.pids);
+	free(files);
+}
+
+static void files_close(struct ks__source *s)
+{
+	pthread_mutex_destroy(&files_of(s)->lock);
+	files_close_forked(s);
+}
+
+/* ---- looking ------------------------------------------------------------------------------------- */
+
+static int look(struct files *files, struct served *served)
+{
+	struct ks__look look = {
+		.proc_fd = files->source.ks->proc_fd,
+		.self = files->self,
+		.scope_turn = files->scope_turn,
+		.scope = &files->scope,
+		.set = &served->set,
+		.tally = &served->tally,
+		.queue = &files->queue,
+	};
+	int rc = served->scan->look(served->state, &look);
+
+	/* after a failure as well: it is not tried again at once */
+	served->looked_ns = ks__now();
+	return rc;
+}
+
+/* What a failed look has missed the next one finds. */
+static void try_look(struct files *files, struct served *served)
+{
+	int rc = look(files, served);
+
+	if (rc)
+		ks__log(files->source.ks, KS_LOG_WARNING, "%s cannot be looked at now: %s",
+			files->source.ks->opts.proc_path, ks_strerror(rc));
+}
+
+static int makes_records(const struct served *served)
+{
+	return served->scan && !(served->set.flags & KS_ENABLE_NO_EVENTS) &&
+	       served->set.sample_every;
+}
+
+/* When the consumer has to look again, or UINT64_MAX. */
+static uint64_t due_ns(const struct served *served)
+{
+	return makes_records(served) ? served->looked_ns + served->set.interval_ms * 1000000u :
+				       UINT64_MAX;
+}
+
+/* ---- what can be had ------------------------------------------------------------------------------ */
+
+/* 0, or why not, with a sentence. */
+static int usable(const struct files *files, uint32_t probe, char *why, size_t size)
+{
+	const struct ks *ks = files->source.ks;
+	const struct ks__fallback *fallback = probe_of(files, probe)->fallback;
+	char byte;
+	ssize_t n;
+
+	if (!fallback) {
+		snprintf(why, size, "%s", probe_of(files, probe)->no_fallback);
+		return -KS_EUNAVAIL;
+	}
+	n = ks__text_read(ks->proc_fd, fallback->needs, &byte, 1);
+	if (n > 0)
+		return 0;
+	snprintf(why, size, "%s/%s cannot be read (%s): mount procfs there, or name it in proc_path",
+		 ks->opts.proc_path, fallback->needs, n < 0 ? ks_strerror((int)n) : "it is empty");
+	return n < 0 ? (int)n : -ENOENT;
+}
+
+static int files_note(struct ks__source *s, uint32_t probe, uint32_t index, struct ks__note *ret)
+{
+	struct ks__note note = { .tried = 1 };
+
+	if (index || !probe_of(files_of(s), probe)->fallback)
+		return -ENOENT;
+	note.error = usable(files_of(s), probe, note.reason, sizeof(note.reason));
+	*ret = note;
+	return 0;
+}
+
+static uint32_t fallback_index(const struct ks__probe *probe)
+{
+	uint32_t n = 0;
+
+	while (probe->variants && probe->variants[n].name)
+		n++;
+	return n;
+}
+
+static int files_expect(struct ks__source *s, uint32_t probe, uint32_t *ret_variant,
+			uint64_t *ret_valid)
+{
+	const struct ks__probe *p = probe_of(files_of(s), probe);
+	char why[256];
+
+	if (usable(files_of(s), probe, why, sizeof(why)))
+		return -KS_EUNAVAIL;
+	*ret_variant = fallback_index(p);
+	*ret_valid = p->valid & ~p->fallback->lacks;
+	return 0;
+}
+
+static int files_why(struct ks__source *s, uint32_t probe, uint64_t bit, char *buf, size_t size)
+{
+	const struct ks__fallback *fallback = probe_of(files_of(s), probe)->fallback;
+
+	if (!fallback || !(fallback->lacks & bit))
+		return 0;
+	snprintf(buf, size, "%s: %s", fallback->name, fallback->lacks_why);
+	return 1;
+}
+
+/* ---- on and off ------------------------------------------------------------------------------------ */
+
+static int files_prepare(struct ks__source *s, uint32_t mask, const char *variant)
+{
+	(void)s, (void)mask, (void)variant;
+	return 0;
+}
+
+/* Memory that stays until the handle is closed. */
+static int reserve(struct files *files, const struct ks__probe *probe, struct served *served)
+{
+	if (!served->tally.block)
+		served->tally.block = calloc(ks__rows_words(probe->stats),
+					     sizeof(*served->tally.block));
+	if (!served->tally.block)
+		return -ENOMEM;
+	return files->queue.bytes ? 0 :
+				    ks__queue_init(&files->queue, files->source.ks->opts.ring_bytes);
+}
+
+/* Begins with what is there now. */
+static int start(struct files *files, const struct ks__probe *probe, struct served *served)
+{
+	int rc = reserve(files, probe, served);
+
+	if (!rc)
+		rc = probe->fallback->scan->open(probe, &served->state);
+	if (rc)
+		return rc;
+	served->scan = probe->fallback->scan;
+	rc = look(files, served);
+	if (rc)
+		stop(served);
+	return rc;
+}
+
+static int files_enable(struct ks__source *s, uint32_t probe, const char *variant,
+			uint32_t *ret_variant, uint64_t *ret_valid)
+{
+	struct files *files = files_of(s);
+	const struct ks__probe *p = probe_of(files, probe);
+	uint64_t valid;
+	uint32_t index;
+	int rc;
+
+	if (variant && (!p->fallback || strcmp(variant, p->fallback->name)))
+		return -KS_EUNAVAIL;
+	if (files_expect(s, probe, &index, &valid))
+		return -KS_EUNAVAIL;
+	pthread_mutex_lock(&files->lock);
+	rc = files->served[probe].scan ? 0 : start(files, p, &files->served[probe]);
+	pthread_mutex_unlock(&files->lock);
+	if (rc)
+		return ks__fail(s->ks, rc, "%s: %s cannot be walked: %s", p->name,
+				s->ks->opts.proc_path, ks_strerror(rc));
+	*ret_variant = index;
+	*ret_valid = valid;
+	return 0;
+}
+
+/* With a last look, so that nothing of the time before is missing. */
+static void files_disable(struct ks__source *s, uint32_t probe)
+{
+	struct files *files = files_of(s);
+	struct served *served = &files->served[probe];
+
+	pthread_mutex_lock(&files->lock);
+	if (served->scan)
+		try_look(files, served);
+	stop(served);
+	pthread_mutex_unlock(&files->lock);
+}
+
+static int files_apply(struct ks__source *s, uint32_t probe, const struct ks__settings *set)
+{
+	struct files *files = files_of(s);
+
+	pthread_mutex_lock(&files->lock);
+	files->served[probe].set = *set;
+	pthread_mutex_unlock(&files->lock);
+	return 0;
+}
+
+static int by_number(const void *a, const void *b)
+{
+	const int32_t *p = a, *q = b;
+
+	return (*p > *q) - (*p < *q);
+}
+
+/* A look divides what was before from what comes after. */
+static int files_set_scope(struct ks__source *s, const struct ks__scope *scope)
+{
+	struct files *files = files_of(s);
+	struct ks__scope next = *scope;
+	unsigned i;
+
+	next.pids = NULL;
+	if (scope->n_pids) {
+		next.pids = malloc(scope->n_pids * sizeof(*next.pids));
+		if (!next.pids)
+			return ks__fail(s->ks, -ENOMEM, "no memory for %u pids", scope->n_pids);
+		memcpy(next.pids, scope->pids, scope->n_pids * sizeof(*next.pids));
+		qsort(next.pids, next.n_pids, sizeof(*next.pids), by_number);
+	}
+	pthread_mutex_lock(&files->lock);
+	for (i = 0; i < KS__PROBES_MAX; i++)
+		if (files->served[i].scan)
+			try_look(files, &files->served[i]);
+	free(files->scope.pids);
+	files->scope = next;
+	files->scope_turn++;
+	pthread_mutex_unlock(&files->lock);
+	return 0;
+}
+
+/* ---- consumer ------------------------------------------------------------------------------------- */
+
+static void look_if_due(struct files *files)
+{
+	uint64_t now = ks__now();
+	unsigned i;
+
+	for (i = 0; i < KS__PROBES_MAX; i++)
+		if (due_ns(&files->served[i]) <= now)
+			try_look(files, &files->served[i]);
+}
+
+/* It counts as delivered before the host has it: its callback may unwind. */
+static int take(struct files *files, struct ks_event *ret)
+{
+	unsigned probe;
+
+	if (!ks__queue_take(&files->queue, ks__now(), ret))
+		return 0;
+	probe = ret->id >> 8;
+	if (probe != KS_PROBE_SELF) {
+		files->served[probe].tally.queued--;
+		files->served[probe].tally.delivered++;
+	}
+	return 1;
+}
+
+static int files_drain(struct ks__source *s, struct ks__sink *sink, unsigned max)
+{
+	union {
+		struct ks_event ev;
+		char bytes[KS__QUEUE_RECORD_MAX];
+	} record;
+	struct files *files = files_of(s);
+	unsigned n = 0;
+	int got, rc = 0;
+
+	pthread_mutex_lock(&files->lock);
+	look_if_due(files);
+	pthread_mutex_unlock(&files->lock);
+	while (n < max && !rc) {
+		pthread_mutex_lock(&files->lock);
+		got = take(files, &record.ev);
+		pthread_mutex_unlock(&files->lock);
+		if (!got)
+			break;
+		n++;
+		rc = sink->put(sink, &record.ev);
+	}
+	return (int)n;
+}
+
+static int files_rest(struct ks__source *s, uint64_t *ret_deadline_ns)
+{
+	struct files *files = files_of(s);
+	uint64_t first = UINT64_MAX;
+	int ready;
+	unsigned i;
+
+	pthread_mutex_lock(&files->lock);
+	ready = ks__queue_ready(&files->queue);
+	for (i = 0; i < KS__PROBES_MAX; i++) {
+		uint64_t due = due_ns(&files->served[i]);
+
+		first = due < first ? due : first;
+	}
+	pthread_mutex_unlock(&files->lock);
+	if (ready)
+		return 1;
+	*ret_deadline_ns = first == UINT64_MAX ? 0 : first;
+	return 0;
+}
+
+/* ---- readers --------------------------------------------------------------------------------------- */
+
+static int files_read(struct ks__source *s, uint32_t probe, struct ks__rows *rows, int per_cpu)
+{
+	struct files *files = files_of(s);
+	struct served *served = &files->served[probe];
+	int rc = 0;
+
+	(void)per_cpu; /* no CPU has seen it: all is in the first row */
+	pthread_mutex_lock(&files->lock);
+	if (served->scan)
+		rc = look(files, served);
+	if (!rc && served->tally.block)
+		ks__rows_add(rows, 0, served->tally.block);
+	pthread_mutex_unlock(&files->lock);
+	if (rc)
+		return ks__fail(s->ks, rc, "%s cannot be looked at now: %s", s->ks->opts.proc_path,
+				ks_strerror(rc));
+	return 0;
+}
+
+static int files_book(struct ks__source *s, uint32_t probe, int idle, struct ks__book *ret)
+{
+	struct files *files = files_of(s);
+	const struct ks__tally *tally = &files->served[probe].tally;
+	struct ks__book book = { 0 }; /* missed: who came and went between two looks, nobody knows */
+
+	pthread_mutex_lock(&files->lock);
+	memcpy(book.outcome, tally->outcome, sizeof(book.outcome));
+	book.delivered = tally->delivered;
+	book.in_flight = idle ? tally->queued : 0;
+	pthread_mutex_unlock(&files->lock);
+	*ret = book;
+	return 0;
+}
+
+/* ---- for people -------------------------------------------------------------------------------------- */
+
+static void files_explain(struct ks__source *s, uint32_t probe, struct ks__doc *doc)
+{
+	struct files *files = files_of(s);
+	const struct ks__scan *scan = files->served[probe].scan;
+	unsigned i;
+
+	if (!scan)
+		return;
+	ks__doc_array(doc, "files");
+	for (i = 0; scan->files[i]; i++)
+		ks__doc_str(doc, NULL, scan->files[i]);
+	ks__doc_close(doc);
+	ks__doc_u64(doc, "interval_ms", files->served[probe].set.interval_ms);
+}
+
+static void files_check(struct ks__source *s, struct ks__doc *doc)
+{
+	char byte;
+	ssize_t n = ks__text_read(s->ks->proc_fd, "self/stat", &byte, 1);
+
+	ks__doc_object(doc, "files");
+	ks__doc_bool(doc, "procfs", n > 0);
+	ks__doc_str(doc, "reason", n < 0 ? ks_strerror((int)n) : NULL);
+	ks__doc_close(doc);
+}
+
+static void files_size(struct ks__source *s, uint64_t *ret_kernel, uint64_t *ret_user,
+		       uint32_t *ret_descriptors)
+{
+	struct files *files = files_of(s);
+	uint64_t bytes = sizeof(*files);
+	unsigned i;
+
+	pthread_mutex_lock(&files->lock);
+	bytes += files->queue.size;
+	for (i = 0; i < KS__PROBES_MAX; i++)
+		if (files->served[i].scan)
+			bytes += files->served[i].scan->bytes(files->served[i].state);
+	pthread_mutex_unlock(&files->lock);
+	*ret_kernel = 0;
+	*ret_user = bytes;
+	*ret_descriptors = 0;
+}
+
+/* No admit: looks are too seldom to see the child of a self-test. */
+const struct ks__source_ops ks__source_files = {
+	.kind = KS_SOURCE_FILES,
+	.open = files_open,
+	.close = files_close,
+	.close_forked = files_close_forked,
+	.prepare = files_prepare,
+	.enable = files_enable,
+	.disable = files_disable,
+	.apply = files_apply,
+	.set_scope = files_set_scope,
+	.note = files_note,
+	.expect = files_expect,
+	.why = files_why,
+	.drain = files_drain,
+	.rest = files_rest,
+	.read = files_read,
+	.book = files_book,
+	.explain = files_explain,
+	.check = files_check,
+	.size = files_size,
+};
