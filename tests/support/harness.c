@@ -58,7 +58,9 @@ static int must_work(const char *variant)
 
 static struct ks *open_for(const struct kt_case *c)
 {
-	struct ks_open_opts opts = { .size = sizeof(opts), .features_off = c->off };
+	struct ks_open_opts opts = { .size = sizeof(opts),
+				     .flags = c->over & KT_ORDERED ? KS_OPEN_ORDERED : 0,
+				     .features_off = c->off };
 	struct ks *ks;
 
 	g_assert_cmpint(ks_open(&opts, &ks), ==, 0);
@@ -165,8 +167,6 @@ void kt_add(uint32_t probe, const char *name, unsigned over, kt_fn fn)
 		if (best == UINT32_MAX && must_work(info.name))
 			best = i;
 		if ((over & KT_BEST) && i != best)
-			continue;
-		if ((over & KT_OWN_PID) && !strcmp(info.name, "tracepoint"))
 			continue;
 		g_strlcpy(c.variant, info.name, sizeof(c.variant));
 		add_variant(&c, about.name, name, i == best);

@@ -25,7 +25,7 @@ enum kt_over {
 	KT_FEATURES = 1 << 1, /* without each optional feature, by the best variant */
 	KT_BEST = 1 << 2,     /* by the best variant alone */
 	KT_UNEVEN = 1 << 3,   /* a run makes several outcomes: `fired` is not the number of runs */
-	KT_OWN_PID = 1 << 4,  /* not by variants that know the ids of the first pid namespace only */
+	KT_ORDERED = 1 << 4,  /* with KS_OPEN_ORDERED */
 };
 
 /* A case that runs. */

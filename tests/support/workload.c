@@ -185,6 +185,12 @@ int fad_table(void *arg)
 	return 0;
 }
 
+int fad_named(void *page)
+{
+	prctl(PR_SET_NAME, FAD_NAME);
+	return fad_table(page);
+}
+
 int fad_many(void *arg)
 {
 	struct fad_page *page = arg;

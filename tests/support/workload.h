@@ -76,6 +76,9 @@ struct fad_call *fad_make(struct fad_page *page, int fd, uint64_t offset, uint64
 #define FAD_N 10
 #define FAD_CALLS 87
 int fad_table(void *page);
+/* The same by a process that calls itself FAD_NAME. */
+#define FAD_NAME "table-work"
+int fad_named(void *page);
 
 /* 10,000 quick calls that succeed, by SEQUENTIAL; nothing is noted down but n. */
 #define FAD_MANY 10000

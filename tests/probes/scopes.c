@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Shows that a scope lets through what is in it and nothing else: by process, by tree, by name;
+ * that it can be replaced while probes run; and that a host in namespaces of its own sees its own
+ * numbers, through /proc and /sys wherever they are.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "support/harness.h"
+#include "support/ks_test.h"
+
+#define SLOW_NS 32 /* id of the setting slow_ns */
+
+static const struct ks_param every_call[] = { { .id = SLOW_NS, .value = 0 } };
+
+static void set_scope(struct kt *t, uint32_t kind, const int32_t *pids, uint32_t n,
+		      const char *comm, const char *exclude)
+{
+	struct ks_scope scope = { .size = sizeof(scope),
+				  .kind = kind,
+				  .n_pids = n,
+				  .pids = pids,
+				  .comm = comm,
+				  .exclude_comm = exclude };
+
+	ks_assert_ok(t->ks, ks_set_scope(t->ks, &scope));
+}
+
+static size_t records_of(const struct kt *t, pid_t pid)
+{
+	const struct ks_event *ev;
+	size_t at = 0, n = 0;
+
+	while ((ev = kt_next(t, KS_EVENT_FADVISE_CALL, &at)))
+		n += ev->pid == pid;
+	return n;
+}
+
+static uint64_t all_calls(struct kt *t)
+{
+	struct ks_stats_fadvise row;
+	uint64_t n = 0;
+	int i;
+
+	kt_total(t, &row, sizeof(row));
+	for (i = 0; i < 7; i++)
+		n += row.calls[i];
+	return n;
+}
+
+/* ---- whom ------------------------------------------------------------------------------------ */
+
+#define OWN 5
+
+static void call_own(unsigned n)
+{
+	while (n--)
+		syscall(SYS_fadvise64, -1, 0, 0, POSIX_FADV_NORMAL);
+}
+
+/* The default. */
+static void self(struct kt *t)
+{
+	struct work w;
+
+	work_start(&w, fad_table);
+	kt_enable(t, every_call, 1);
+	call_own(OWN);
+	work_run(&w);
+	kt_settle(t);
+	g_assert_cmpuint(t->n, ==, OWN);
+	g_assert_cmpuint(records_of(t, getpid()), ==, OWN);
+	g_assert_cmpuint(all_calls(t), ==, OWN);
+	work_free(&w);
+}
+
+static void pids(struct kt *t)
+{
+	struct work w[3];
+	int32_t two[2];
+	int i;
+
+	for (i = 0; i < 3; i++)
+		work_start(&w[i], fad_table);
+	two[0] = w[0].pid;
+	two[1] = w[2].pid;
+	set_scope(t, KS_SCOPE_PIDS, two, 2, NULL, NULL);
+	kt_enable(t, every_call, 1);
+	call_own(OWN);
+	for (i = 0; i < 3; i++)
+		work_run(&w[i]);
+	kt_settle(t);
+	g_assert_cmpuint(records_of(t, w[0].pid), ==, FAD_CALLS);
+	g_assert_cmpuint(records_of(t, w[2].pid), ==, FAD_CALLS);
+	g_assert_cmpuint(t->n, ==, 2 * FAD_CALLS);
+	g_assert_cmpuint(all_calls(t), ==, 2 * FAD_CALLS);
+	for (i = 0; i < 3; i++)
+		work_free(&w[i]);
+}
+
+/* Others may call too: only what these have done is exact. */
+static void everybody(struct kt *t)
+{
+	struct work w;
+
+	work_start(&w, fad_table);
+	set_scope(t, KS_SCOPE_SYSTEM, NULL, 0, NULL, NULL);
+	kt_enable(t, every_call, 1);
+	call_own(OWN);
+	work_run(&w);
+	kt_settle(t);
+	g_assert_cmpuint(records_of(t, w.pid), ==, FAD_CALLS);
+	g_assert_cmpuint(records_of(t, getpid()), ==, OWN);
+	g_assert_cmpuint(all_calls(t), >=, FAD_CALLS + OWN);
+	work_free(&w);
+}
+
+/* A grandchild of the root, and one whose parent has gone before it calls. */
+static int tree_work(void *page)
+{
+	int pipe_fd[2], status, bad = 0;
+	char c;
+
+	if (pipe(pipe_fd))
+		return 1;
+	if (fork() == 0) {
+		if (fork() == 0) { /* calls when its parent has ended */
+			close(pipe_fd[1]);
+			bad = read(pipe_fd[0], &c, 1) != 0;
+			_exit(bad || fad_table(page));
+		}
+		_exit(0);
+	}
+	bad |= wait(&status) < 0 || status;
+	close(pipe_fd[1]);
+	bad |= wait(&status) < 0 || status;
+	return bad;
+}
+
+static int tree_root(void *page)
+{
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	return tree_work(page);
+}
+
+static void tree(struct kt *t)
+{
+	struct work w, other;
+
+	work_start(&w, tree_root);
+	work_start(&other, fad_table);
+	set_scope(t, KS_SCOPE_TREE, &w.pid, 1, NULL, NULL);
+	kt_enable(t, every_call, 1);
+	call_own(OWN);
+	work_run(&w);
+	work_run(&other);
+	g_assert_cmpint(w.status, ==, 0);
+	kt_settle(t);
+	g_assert_cmpuint(t->n, ==, FAD_CALLS);
+	g_assert_cmpuint(records_of(t, other.pid), ==, 0);
+	g_assert_cmpuint(all_calls(t), ==, FAD_CALLS);
+	work_free(&w);
+	work_free(&other);
+}
+
+/* By name, in and out. */
+static void names(struct kt *t)
+{
+	struct work named, plain;
+	int32_t two[2];
+
+	work_start(&named, fad_named);
+	work_start(&plain, fad_table);
+	two[0] = named.pid;
+	two[1] = plain.pid;
+	set_scope(t, KS_SCOPE_SYSTEM, NULL, 0, FAD_NAME, NULL);
+	kt_enable(t, every_call, 1);
+	work_run(&named);
+	work_run(&plain);
+	kt_drain(t);
+	g_assert_cmpuint(t->n, ==, FAD_CALLS);
+	g_assert_cmpuint(records_of(t, named.pid), ==, FAD_CALLS);
+	work_free(&named);
+	work_free(&plain);
+
+	work_start(&named, fad_named);
+	work_start(&plain, fad_table);
+	two[0] = named.pid;
+	two[1] = plain.pid;
+	set_scope(t, KS_SCOPE_PIDS, two, 2, NULL, FAD_NAME);
+	work_run(&named);
+	work_run(&plain);
+	kt_settle(t);
+	g_assert_cmpuint(t->n, ==, 2 * FAD_CALLS);
+	g_assert_cmpuint(records_of(t, plain.pid), ==, FAD_CALLS);
+	work_free(&named);
+	work_free(&plain);
+}
+
+/* What was counted stays; from the moment of the call on it is the new one's. */
+static void replaced(struct kt *t)
+{
+	struct work w[3];
+	int i;
+
+	for (i = 0; i < 3; i++)
+		work_start(&w[i], fad_table);
+	kt_watch(t, KS_SCOPE_PIDS, w[0].pid);
+	kt_enable(t, every_call, 1);
+	work_run(&w[0]);
+	work_run(&w[2]);
+	kt_watch(t, KS_SCOPE_PIDS, w[1].pid);
+	work_run(&w[1]);
+	kt_settle(t);
+	g_assert_cmpuint(records_of(t, w[0].pid), ==, FAD_CALLS);
+	g_assert_cmpuint(records_of(t, w[1].pid), ==, FAD_CALLS);
+	g_assert_cmpuint(t->n, ==, 2 * FAD_CALLS);
+	g_assert_cmpuint(all_calls(t), ==, 2 * FAD_CALLS);
+	for (i = 0; i < 3; i++)
+		work_free(&w[i]);
+}
+
+/* The old scope stays when a new one is refused. */
+static void refused(struct kt *t)
+{
+	struct ks_scope scope = { .size = sizeof(scope), .kind = KS_SCOPE_PIDS, .n_pids = 1 };
+	struct work gone, w;
+	char why[400];
+
+	work_start(&gone, fad_table);
+	work_start(&w, fad_table);
+	kt_watch(t, KS_SCOPE_PIDS, w.pid);
+	kt_enable(t, every_call, 1);
+	work_run(&gone);
+	scope.pids = &gone.pid;
+	g_assert_cmpint(ks_set_scope(t->ks, &scope), ==, -ESRCH);
+	g_assert_cmpint(ks_last_error(t->ks, why, sizeof(why)), >, 0);
+	scope.kind = KS_SCOPE_TREE;
+	g_assert_cmpint(ks_set_scope(t->ks, &scope), ==, -ESRCH);
+	scope.kind = 77;
+	g_assert_cmpint(ks_set_scope(t->ks, &scope), ==, -EINVAL);
+	scope.kind = KS_SCOPE_PIDS;
+	scope.n_pids = 4097;
+	g_assert_cmpint(ks_set_scope(t->ks, &scope), ==, -EINVAL);
+	scope = (struct ks_scope){ .size = sizeof(scope), .comm = "sixteen bytes ok" };
+	g_assert_cmpint(ks_set_scope(t->ks, &scope), ==, -ENAMETOOLONG);
+	/* this process has children */
+	scope = (struct ks_scope){ .size = sizeof(scope), .kind = KS_SCOPE_TREE };
+	g_assert_cmpint(ks_set_scope(t->ks, &scope), ==, -KS_EUNAVAIL);
+	work_run(&w);
+	kt_settle(t);
+	g_assert_cmpuint(records_of(t, w.pid), ==, FAD_CALLS);
+	g_assert_cmpuint(t->n, ==, FAD_CALLS);
+	work_free(&gone);
+	work_free(&w);
+}
+
+/* ---- namespaces ------------------------------------------------------------------------------ */
+
+/* Runs fn in a child, whose failed assertions fail this test. */
+static void in_child(struct kt *t, void (*fn)(struct kt *))
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0) {
+		fn(t);
+		_exit(0);
+	}
+	g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+	g_assert_cmpint(status, ==, 0);
+}
+
+static void must(int ok)
+{
+	if (!ok)
+		g_error("%s", strerror(errno));
+}
+
+static struct kt fresh(const struct kt *like, const struct ks_open_opts *opts)
+{
+	struct kt t = { .probe = like->probe, .variant = like->variant, .over = like->over };
+
+	ks_assert_rc(ks_open(opts, &t.ks), 0);
+	return t;
+}
+
+/* A handle inside: a variant that knows the first namespace only must say so, others must work. */
+static int usable_inside(struct kt *t)
+{
+	struct ks_enable_opts opts = { .size = sizeof(opts), .variant = t->variant };
+	char why[400] = "";
+	int err = ks_enable_probe(t->ks, t->probe, &opts);
+
+	if (err >= 0 || strcmp(t->variant, "tracepoint")) {
+		ks_assert_ok(t->ks, err);
+		return 1;
+	}
+	g_assert_cmpint(err, ==, -KS_EUNAVAIL);
+	ks_last_error(t->ks, why, sizeof(why));
+	g_assert_nonnull(strstr(why, "namespace"));
+	return 0;
+}
+
+static void own_fork(struct kt *t)
+{
+	const struct ks_event_proc_fork *ev;
+	const struct ks_event_proc_exit *end;
+	size_t at = 0;
+	int status;
+	pid_t pid;
+
+	set_scope(t, KS_SCOPE_SYSTEM, NULL, 0, NULL, NULL);
+	pid = fork();
+	if (pid == 0)
+		_exit(9);
+	must(waitpid(pid, &status, 0) == pid);
+	kt_settle(t);
+	g_assert_cmpuint(t->n, ==, 2);
+	ev = kt_next(t, KS_EVENT_PROC_FORK, &at);
+	g_assert_cmpint(ev->ev.pid, ==, 1);
+	g_assert_cmpint(ev->ev.tid, ==, 1);
+	g_assert_cmpint(ev->child_pid, ==, pid);
+	g_assert_cmpint(ev->child_tid, ==, pid);
+	at = 0;
+	end = kt_next(t, KS_EVENT_PROC_EXIT, &at);
+	g_assert_cmpint(end->ev.pid, ==, pid);
+	g_assert_cmpint(end->ppid, ==, 1);
+	g_assert_cmpint(end->session, ==, 1);
+	g_assert_cmpint(end->status, ==, 9);
+}
+
+static void own_advice(struct kt *t)
+{
+	kt_set(t, SLOW_NS, 0);
+	call_own(OWN);
+	kt_settle(t);
+	g_assert_cmpuint(t->n, ==, OWN);
+	g_assert_cmpuint(records_of(t, 1), ==, OWN);
+}
+
+/* As a container does: process 1 of a namespace, with a /proc of its own. */
+static void as_first(struct kt *outer)
+{
+	struct kt t;
+
+	must(unshare(CLONE_NEWNS) == 0 && mount("proc", "/proc", "proc", 0, NULL) == 0);
+	must(setsid() == 1);
+	t = fresh(outer, NULL);
+	if (usable_inside(&t)) {
+		if (t.probe == KS_PROBE_PROC)
+			own_fork(&t);
+		else
+			own_advice(&t);
+	}
+	ks_close(t.ks);
+}
+
+static void namespaced(struct kt *t)
+{
+	must(unshare(CLONE_NEWPID) == 0);
+	in_child(t, as_first);
+}
+
+static void pid_namespace(struct kt *t)
+{
+	in_child(t, namespaced);
+	kt_enable(t, NULL, 0); /* outside nothing has changed */
+}
+
+/* /proc and /sys elsewhere, and nothing where they usually are. */
+static void elsewhere(struct kt *outer)
+{
+	char *dir = g_dir_make_tmp("ks-root-XXXXXX", NULL);
+	char *proc = g_build_filename(dir, "proc", NULL), *sys = g_build_filename(dir, "sys", NULL);
+	struct ks_open_opts opts = { .size = sizeof(opts), .proc_path = proc, .sys_path = sys };
+	struct kt t;
+
+	must(unshare(CLONE_NEWNS) == 0 && mount("none", dir, "tmpfs", 0, NULL) == 0);
+	must(mkdir(proc, 0700) == 0 && mkdir(sys, 0700) == 0);
+	must(mount("/proc", proc, NULL, MS_BIND, NULL) == 0);
+	must(mount("/sys", sys, NULL, MS_BIND | MS_REC, NULL) == 0);
+	must(mount("none", "/sys", "tmpfs", 0, NULL) == 0);
+	must(mount("none", "/proc", "tmpfs", 0, NULL) == 0);
+	t = fresh(outer, &opts);
+	kt_enable(&t, every_call, 1);
+	call_own(OWN);
+	kt_disable(&t);
+	kt_drain(&t);
+	g_assert_cmpuint(t.n, ==, OWN);
+	g_assert_cmpuint(records_of(&t, getpid()), ==, OWN);
+	ks_close(t.ks);
+	umount2(dir, MNT_DETACH);
+	rmdir(dir);
+}
+
+static void other_paths(struct kt *t)
+{
+	in_child(t, elsewhere);
+	kt_enable(t, NULL, 0);
+}
+
+static void add(void)
+{
+	kt_add(KS_PROBE_FADVISE, "self", 0, self);
+	kt_add(KS_PROBE_FADVISE, "pids", 0, pids);
+	kt_add(KS_PROBE_FADVISE, "system", 0, everybody);
+	kt_add(KS_PROBE_FADVISE, "tree", 0, tree);
+	kt_add(KS_PROBE_FADVISE, "names", 0, names);
+	kt_add(KS_PROBE_FADVISE, "replaced", KT_BEST, replaced);
+	kt_add(KS_PROBE_FADVISE, "refused", KT_BEST, refused);
+	kt_add(KS_PROBE_FADVISE, "pid-namespace", 0, pid_namespace);
+	kt_add(KS_PROBE_PROC, "pid-namespace", 0, pid_namespace);
+	kt_add(KS_PROBE_FADVISE, "other-paths", 0, other_paths);
+}
+
+int main(int argc, char **argv)
+{
+	return kt_main(argc, argv, add);
+}

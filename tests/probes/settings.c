@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Shows that settings take effect as a whole and are told by each record, that a limit on records
+ * loses none of the counts and says how many it held back, and that order by time holds.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "support/counters.h"
+#include "support/harness.h"
+#include "support/ks_test.h"
+
+#define SLOW_NS 32 /* id of the setting slow_ns */
+
+static void watch_two(struct kt *t, const struct work *a, const struct work *b)
+{
+	const int32_t pids[] = { a->pid, b->pid };
+	struct ks_scope scope = {
+		.size = sizeof(scope), .kind = KS_SCOPE_PIDS, .n_pids = 2, .pids = pids
+	};
+
+	ks_assert_ok(t->ks, ks_set_scope(t->ks, &scope));
+}
+
+/* ---- settings -------------------------------------------------------------------------------- */
+
+static uint32_t generation_now(struct kt *t)
+{
+	struct ks_probe_info info = { .size = sizeof(info) };
+
+	ks_assert_ok(t->ks, ks_query_probe(t->ks, t->probe, &info));
+	return info.generation;
+}
+
+/* Records of one process all carry this generation. */
+static void made_under(const struct kt *t, pid_t pid, size_t n, uint32_t generation)
+{
+	const struct ks_event *ev;
+	size_t at = 0, found = 0;
+
+	while ((ev = kt_next(t, KS_EVENT_FADVISE_CALL, &at))) {
+		if (ev->pid != pid)
+			continue;
+		g_assert_cmpuint(ev->generation, ==, generation);
+		found++;
+	}
+	g_assert_cmpuint(found, ==, n);
+}
+
+static void generation(struct kt *t)
+{
+	struct ks_param every[] = { { .id = SLOW_NS, .value = 0 } };
+	struct work a, b;
+	int first, second;
+
+	work_start(&a, fad_table);
+	work_start(&b, fad_table);
+	watch_two(t, &a, &b);
+	kt_enable(t, every, 1);
+	first = (int)generation_now(t);
+	g_assert_cmpint(first, >=, 1);
+	work_run(&a);
+	every[0].value = 1; /* ns: each call is slower */
+	second = ks_configure_probe(t->ks, t->probe, every, 1);
+	g_assert_cmpint(second, ==, first + 1);
+	g_assert_cmpuint(generation_now(t), ==, (uint32_t)second);
+	work_run(&b);
+	kt_settle(t);
+	made_under(t, a.pid, FAD_CALLS, (uint32_t)first);
+	made_under(t, b.pid, FAD_CALLS, (uint32_t)second);
+	work_free(&a);
+	work_free(&b);
+}
+
+static uint64_t value_of(struct kt *t, uint32_t id)
+{
+	uint64_t value = 0;
+
+	ks_assert_ok(t->ks, ks_query_param(t->ks, t->probe, id, &value));
+	return value;
+}
+
+static uint64_t default_of(uint32_t probe, uint32_t id, uint64_t *ret_highest)
+{
+	struct ks_param_desc desc = { .size = sizeof(desc) };
+	uint32_t i;
+
+	for (i = 0; ks_describe_param(probe, i, &desc) == 0; i++)
+		if (desc.id == id)
+			break;
+	g_assert_cmpuint(desc.id, ==, id);
+	*ret_highest = desc.highest;
+	return desc.default_value;
+}
+
+/* All of them or none. */
+static void all_or_none(struct kt *t)
+{
+	uint64_t highest, slow = default_of(t->probe, SLOW_NS, &highest);
+	struct ks_param bad[] = { { .id = KS_PARAM_BURST, .value = 77 },
+				  { .id = SLOW_NS, .value = 5 },
+				  { .id = 200, .value = 1 } };
+	uint64_t burst;
+	uint32_t was;
+
+	kt_enable(t, NULL, 0);
+	burst = value_of(t, KS_PARAM_BURST);
+	was = generation_now(t);
+	g_assert_cmpuint(value_of(t, SLOW_NS), ==, slow);
+	g_assert_cmpint(ks_configure_probe(t->ks, t->probe, bad, 3), ==, -EINVAL);
+	g_assert_cmpuint(value_of(t, SLOW_NS), ==, slow);
+	g_assert_cmpuint(value_of(t, KS_PARAM_BURST), ==, burst);
+	g_assert_cmpuint(generation_now(t), ==, was);
+	if (highest < UINT64_MAX) {
+		bad[1].value = highest + 1;
+		g_assert_cmpint(ks_configure_probe(t->ks, t->probe, bad, 2), ==, -EINVAL);
+		g_assert_cmpuint(value_of(t, KS_PARAM_BURST), ==, burst);
+	}
+	bad[1].value = 5;
+	ks_assert_ok(t->ks, ks_configure_probe(t->ks, t->probe, bad, 2));
+	g_assert_cmpuint(value_of(t, SLOW_NS), ==, 5);
+	g_assert_cmpuint(value_of(t, KS_PARAM_BURST), ==, 77);
+	ks_assert_ok(t->ks, ks_configure_probe(t->ks, t->probe, NULL, 0));
+	g_assert_cmpuint(value_of(t, SLOW_NS), ==, slow);
+	g_assert_cmpuint(value_of(t, KS_PARAM_BURST), ==, burst);
+}
+
+/* What a record tells of its thread is what was asked for. */
+static void identity_is(struct kt *t, uint64_t identity)
+{
+	struct ks_param params[] = { { .id = SLOW_NS, .value = 0 },
+				     { .id = KS_PARAM_IDENTITY, .value = identity } };
+	const char *comm = identity & KS_IDENTITY_COMM ? FAD_NAME : "";
+	uint64_t cgroup = identity & KS_IDENTITY_CGROUP ? counters_cgroup() : 0;
+	const struct ks_event *ev;
+	size_t at = 0;
+	struct work w;
+
+	kt_forget(t);
+	work_start(&w, fad_named);
+	kt_watch(t, KS_SCOPE_PIDS, w.pid);
+	kt_enable(t, params, 2);
+	work_run(&w);
+	kt_settle(t);
+	g_assert_cmpuint(kt_count(t, KS_EVENT_FADVISE_CALL), ==, FAD_CALLS);
+	while ((ev = kt_next(t, KS_EVENT_FADVISE_CALL, &at))) {
+		g_assert_cmpstr(ev->comm, ==, comm);
+		g_assert_cmpuint(ev->cgroup, ==, cgroup);
+		g_assert_cmpuint(ev->tag, ==, 0);
+	}
+	work_free(&w);
+}
+
+static void identity(struct kt *t)
+{
+	identity_is(t, 0);
+	identity_is(t, KS_IDENTITY_COMM);
+	identity_is(t, KS_IDENTITY_CGROUP);
+	identity_is(t, KS_IDENTITY_CGROUP | KS_IDENTITY_COMM);
+}
+
+/* Records without counters, and counters without records. */
+static void one_half(struct kt *t, uint32_t flag)
+{
+	struct ks_param every = { .id = SLOW_NS, .value = 0 };
+	struct ks_enable_opts opts = { .size = sizeof(opts),
+				       .flags = flag,
+				       .n_params = 1,
+				       .params = &every,
+				       .variant = t->variant };
+	struct ks_stats_fadvise before = { 0 }, row;
+	struct work w;
+
+	kt_forget(t);
+	if (flag == KS_ENABLE_NO_STATS)
+		kt_total(t, &before, sizeof(before));
+	work_start(&w, fad_table);
+	kt_watch(t, KS_SCOPE_PIDS, w.pid);
+	ks_assert_ok(t->ks, ks_enable_probe(t->ks, t->probe, &opts));
+	work_run(&w);
+	kt_settle(t);
+	kt_total(t, &row, sizeof(row));
+	g_assert_cmpuint(t->n, ==, flag == KS_ENABLE_NO_STATS ? FAD_CALLS : 0);
+	g_assert_cmpuint(row.calls[KS_ADVICE_NORMAL] - before.calls[KS_ADVICE_NORMAL], ==,
+			 flag == KS_ENABLE_NO_STATS ? 0 : FAD_N + 5);
+	work_free(&w);
+}
+
+static void halves(struct kt *t)
+{
+	one_half(t, KS_ENABLE_NO_EVENTS);
+	one_half(t, KS_ENABLE_NO_STATS);
+}
+
+/* ---- limits ---------------------------------------------------------------------------------- */
+
+/* Nothing is held back without a limit. */
+static void no_limit(struct kt *t)
+{
+	struct ks_param params[] = { { .id = SLOW_NS, .value = 0 },
+				     { .id = KS_PARAM_MAX_PER_SEC, .value = 0 } };
+	struct work w;
+
+	work_start(&w, fad_many);
+	kt_watch(t, KS_SCOPE_PIDS, w.pid);
+	kt_enable(t, params, 2);
+	work_run(&w);
+	kt_settle(t);
+	g_assert_cmpuint(t->n, ==, FAD_MANY);
+	g_assert_cmpuint(t->lost[KS_LOST_THROTTLED] + t->lost[KS_LOST_RING], ==, 0);
+	work_free(&w);
+}
+
+/* At least the burst comes through, and at most what the time allows; the rest is told. */
+static void within_limit(struct kt *t, const struct work *w, uint64_t per_sec, uint64_t burst,
+			 uint64_t all)
+{
+	uint64_t cpus = (uint64_t)sysconf(_SC_NPROCESSORS_CONF);
+	uint64_t ns = w->end_ns - w->begin_ns;
+	struct ks_stats_self book;
+
+	kt_ledger(t, &book);
+	g_assert_cmpuint(book.submitted + book.throttled, ==, all);
+	g_assert_cmpuint(book.submitted, ==, t->n);
+	g_assert_cmpuint(book.throttled, >, 0);
+	g_assert_cmpuint(t->lost[KS_LOST_THROTTLED], ==, book.throttled);
+	g_assert_cmpuint(t->lost[KS_LOST_RING], ==, 0);
+	/* without a bucket for all CPUs each has its part, and one CPU may have done it all */
+	if (t->features_off & KS_FEATURE_ATOMIC_FETCH)
+		burst /= cpus;
+	g_assert_cmpuint(t->n, >=, burst);
+	g_assert_cmpuint(t->n, <=, burst * cpus + cpus + ns * per_sec / 1000000000);
+}
+
+static void limit(struct kt *t)
+{
+	struct ks_param params[] = { { .id = SLOW_NS, .value = 0 },
+				     { .id = KS_PARAM_MAX_PER_SEC, .value = 1000 },
+				     { .id = KS_PARAM_BURST, .value = 100 } };
+	struct ks_stats_fadvise row;
+	struct work w;
+
+	work_start(&w, fad_many);
+	kt_watch(t, KS_SCOPE_PIDS, w.pid);
+	kt_enable(t, params, 3);
+	work_run(&w);
+	kt_settle(t);
+	within_limit(t, &w, 1000, 100, FAD_MANY);
+	kt_total(t, &row, sizeof(row));
+	g_assert_cmpuint(row.calls[KS_ADVICE_SEQUENTIAL], ==, FAD_MANY);
+	g_assert_cmpuint(row.ok[KS_ADVICE_SEQUENTIAL], ==, FAD_MANY);
+	work_free(&w);
+}
+
+static void limit_of_forks(struct kt *t)
+{
+	struct ks_param params[] = { { .id = KS_PARAM_MAX_PER_SEC, .value = 100 },
+				     { .id = KS_PARAM_BURST, .value = 50 } };
+	struct ks_stats_proc row;
+	struct work w;
+
+	work_start(&w, proc_forks);
+	kt_watch(t, KS_SCOPE_TREE, w.pid);
+	kt_enable(t, params, 2);
+	work_run(&w);
+	kt_settle(t);
+	within_limit(t, &w, 100, 50, 2 * PROC_FORKS + 1);
+	kt_total(t, &row, sizeof(row));
+	g_assert_cmpuint(row.processes, ==, PROC_FORKS);
+	g_assert_cmpuint(row.process_exits, ==, PROC_FORKS + 1);
+	work_free(&w);
+}
+
+/* ---- order ----------------------------------------------------------------------------------- */
+
+static int many_on(unsigned cpu, void *page)
+{
+	work_pin(cpu);
+	return fad_many(page);
+}
+
+static int many_on_first(void *page)
+{
+	return many_on(0, page);
+}
+
+static int many_on_second(void *page)
+{
+	return many_on(1, page);
+}
+
+/* Two CPUs at once: read one ring after the other, and put in order. */
+static void ordered(struct kt *t)
+{
+	struct ks_param params[] = { { .id = SLOW_NS, .value = 0 },
+				     { .id = KS_PARAM_MAX_PER_SEC, .value = 0 } };
+	unsigned seen[2] = { 0 };
+	uint64_t last = 0;
+	struct work a, b;
+	size_t i;
+
+	if (sysconf(_SC_NPROCESSORS_ONLN) < 2) {
+		g_test_skip("one CPU");
+		return;
+	}
+	work_start(&a, many_on_first);
+	work_start(&b, many_on_second);
+	watch_two(t, &a, &b);
+	kt_enable(t, params, 2);
+	work_go(&a);
+	work_go(&b);
+	kt_drain(t); /* while they work */
+	work_wait(&a);
+	kt_drain(t);
+	work_wait(&b);
+	kt_settle(t);
+	g_assert_cmpuint(t->n, ==, 2 * FAD_MANY);
+	for (i = 0; i < t->n; i++) {
+		if (t->records[i]->flags & KS_FLAG_LATE)
+			continue;
+		g_assert_cmpuint(t->records[i]->time_ns, >=, last);
+		last = t->records[i]->time_ns;
+		seen[t->records[i]->cpu == 1]++;
+	}
+	g_assert_cmpuint(seen[0] + seen[1], ==, t->n); /* nothing could come late here */
+	g_assert_cmpuint(seen[0], ==, FAD_MANY);
+	work_free(&a);
+	work_free(&b);
+}
+
+static void add(void)
+{
+	kt_add(KS_PROBE_FADVISE, "generation", KT_BEST, generation);
+	kt_add(KS_PROBE_FADVISE, "all-or-none", KT_BEST, all_or_none);
+	kt_add(KS_PROBE_FADVISE, "identity", KT_PERF, identity);
+	kt_add(KS_PROBE_FADVISE, "halves", KT_BEST, halves);
+	kt_add(KS_PROBE_FADVISE, "no-limit", KT_PERF, no_limit);
+	kt_add(KS_PROBE_FADVISE, "limit", KT_PERF | KT_FEATURES, limit);
+	kt_add(KS_PROBE_PROC, "limit", KT_PERF, limit_of_forks);
+	kt_add(KS_PROBE_FADVISE, "ordered", KT_BEST | KT_PERF | KT_ORDERED, ordered);
+}
+
+int main(int argc, char **argv)
+{
+	return kt_main(argc, argv, add);
+}
