@@ -26,6 +26,7 @@ struct ks__lane {
 	unsigned looked;          /* headers, since the last rest */
 	uint64_t pos;             /* next to read */
 	uint64_t last;            /* start of the one before */
+	uint64_t rested;          /* pos at the last rest */
 	uint64_t mask;            /* size - 1 */
 	const uint64_t *produced; /* the kernel's position */
 	uint64_t *consumed;       /* ours, as published; NULL: nothing ever comes */
@@ -73,7 +74,7 @@ struct ks__stream {
 	uint32_t batch_ms;
 	int epoll_fd;
 	int64_t budget_ns; /* of wake-ups: one costs 5 ms of it, each passing ms gives one */
-	uint64_t budgeted_ns, deadline_ns;
+	uint64_t rested_ns, deadline_ns;
 	uint64_t (*now)(void); /* CLOCK_MONOTONIC; tests have their own */
 	_Atomic uint64_t delivered[KS_BPF_PROBES];
 	_Atomic uint64_t discarded;

@@ -14,6 +14,7 @@
 
 #define FEW 4         /* records between two rests that make a trickle */
 #define MORE_LOOKS 64 /* headers that a drain may look at beyond the records it may put */
+#define PATIENCE_MIN_NS 1000000 /* a look costs 5 us: at most half a percent of a CPU */
 
 static uint64_t monotonic(void)
 {
@@ -64,7 +65,7 @@ struct ks__stream *ks__stream_new(const struct ks__stream_opts *opts,
 	s->epoll_fd = opts->epoll_fd;
 	s->now = monotonic;
 	s->budget_ns = KS__WAKEUP_BURST;
-	s->budgeted_ns = s->now();
+	s->rested_ns = s->now();
 	s->lanes = calloc(n_lanes, sizeof(*s->lanes));
 	s->told = calloc(s->n_cpus, sizeof(*s->told));
 	if (!s->lanes || !s->told) {
@@ -76,7 +77,7 @@ struct ks__stream *ks__stream_new(const struct ks__stream_opts *opts,
 		s->lanes[i].produced = &s->lanes[i].pos;
 	}
 	for (uint32_t cpu = 0; cpu < s->n_cpus; cpu++)
-		begin_cpu(s, cpu, s->budgeted_ns);
+		begin_cpu(s, cpu, s->rested_ns);
 	return s;
 }
 
@@ -309,10 +310,9 @@ int ks__stream_drain(struct ks__stream *s, struct ks__sink *sink, unsigned max)
 
 /* ---- rest ------------------------------------------------------------------------------------- */
 
-static void refill(struct ks__stream *s, uint64_t now)
+static void refill(struct ks__stream *s, uint64_t passed_ns)
 {
-	s->budget_ns += (int64_t)(now - s->budgeted_ns);
-	s->budgeted_ns = now;
+	s->budget_ns += (int64_t)passed_ns;
 	if (s->budget_ns > KS__WAKEUP_BURST)
 		s->budget_ns = KS__WAKEUP_BURST;
 	if (s->budget_ns < -KS__WAKEUP_BURST)
@@ -325,12 +325,26 @@ static int may_arm(const struct ks__stream *s, const struct ks__lane *lane)
 	       (lane->looked <= FEW && s->budget_ns >= KS__WAKEUP_NS);
 }
 
+/* How long a held lane may be left alone: not until it is full, if more comes as came until now. */
+static uint64_t patience(const struct ks__stream *s, const struct ks__lane *lane,
+			 uint64_t passed_ns)
+{
+	uint64_t batch = s->batch_ms * 1000000ull;
+	uint64_t quarters = (lane->pos - lane->rested) * 4 / (lane->mask + 1);
+	uint64_t wait = quarters ? passed_ns / quarters : batch;
+
+	if (wait < PATIENCE_MIN_NS)
+		wait = PATIENCE_MIN_NS;
+	return wait < batch ? wait : batch;
+}
+
 int ks__stream_rest(struct ks__stream *s, uint64_t *ret_deadline_ns)
 {
-	uint64_t now = s->now();
-	int held = 0, slipped = 0;
+	uint64_t now = s->now(), passed = now - s->rested_ns, wait = UINT64_MAX;
+	int slipped = 0;
 
-	refill(s, now);
+	s->rested_ns = now;
+	refill(s, passed);
 	for (unsigned i = 0; i < s->n_lanes; i++) {
 		struct ks__lane *lane = &s->lanes[i];
 
@@ -340,15 +354,17 @@ int ks__stream_rest(struct ks__stream *s, uint64_t *ret_deadline_ns)
 			slipped |= lane->held;
 			s->budget_ns -= lane->held * KS__WAKEUP_NS;
 		}
-		held |= lane->held;
+		if (lane->held && patience(s, lane, passed) < wait)
+			wait = patience(s, lane, passed);
 		lane->looked = 0;
+		lane->rested = lane->pos;
 	}
 	if (slipped)
 		return 1;
-	if (!held)
+	if (wait == UINT64_MAX)
 		s->deadline_ns = 0;
-	else if (s->deadline_ns <= now) /* one that is still to come stays: no timer to set */
-		s->deadline_ns = now + s->batch_ms * 1000000ull;
+	else if (s->deadline_ns <= now || s->deadline_ns > now + wait)
+		s->deadline_ns = now + wait; /* else it stays as it is: no timer to set */
 	*ret_deadline_ns = s->deadline_ns;
 	return 0;
 }
