@@ -9,8 +9,6 @@
 #include "../data/hist.h"
 #include "../ks.h"
 
-/* ---- probes ----------------------------------------------------------------------------------- */
-
 /* KS_PROBE_SELF is always on and has nothing to set. */
 static int is_switchable(const struct ks__probe *probe)
 {
@@ -72,8 +70,6 @@ int ks_probe_id(const char *name)
 
 	return probe ? probe->id : -ENOENT;
 }
-
-/* ---- structs and fields ------------------------------------------------------------------------- */
 
 static const struct ks__struct *find_struct(uint32_t id)
 {
@@ -156,8 +152,6 @@ const char *ks_describe_value(uint32_t id, uint32_t index, uint64_t value)
 	/* An empty name keeps the place of a number that has none. */
 	return *name && **name ? *name : NULL;
 }
-
-/* ---- settings ----------------------------------------------------------------------------------- */
 
 enum { SAMPLE_EVERY, MAX_PER_SEC, BURST, IDENTITY, INTERVAL_MS, N_COMMON };
 
@@ -269,8 +263,6 @@ int ks_describe_param(uint32_t id, uint32_t index, struct ks_param_desc *ret_par
 		return -ENOENT;
 	return ks__opts_out(ret_param, &desc, sizeof(desc));
 }
-
-/* ---- walks over memory, arithmetic, version ------------------------------------------------------- */
 
 const struct ks_event *ks_next_event(const void *buf, size_t size, const struct ks_event *ev)
 {

@@ -10,8 +10,6 @@
 #include "api/schema.h"
 #include "support/ks_test.h"
 
-/* ---- every probe of this build ------------------------------------------------------------------ */
-
 static struct ks_probe_desc probe_at(uint32_t index)
 {
 	struct ks_probe_desc probe = { .size = sizeof(probe) };
@@ -147,8 +145,6 @@ static void test_sizes(void)
 	ks_assert_rc(ks_describe_probe(0, &probe), -EINVAL);
 }
 
-/* ---- settings ----------------------------------------------------------------------------------- */
-
 static const struct ks__variant some_variants[] = { { .name = "tp_btf" }, { 0 } };
 static const struct ks__fallback some_fallback = { .name = "files" };
 static const struct ks__param own_params[] = {
@@ -239,8 +235,6 @@ static void test_params_none_of_its_own(void)
 	probe.variants = NULL;
 	ks_assert_rc(ks__schema_param(&probe, 0, &param), -ENOENT);
 }
-
-/* ---- memory, version ------------------------------------------------------------------------------ */
 
 static void test_next_event(void)
 {

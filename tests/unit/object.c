@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Shows that the embedded kernel programs are those that the probes' constants name, that each says
+ * in its section where it attaches and none is on unasked, and that both sides of each map agree.
+ * Opening an object needs no privilege.
+ */
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <sys/wait.h>
+
+#include "../../bpf/shared.h"
+#include "bpf/variant.h"
+#include "data/rows.h"
+#include "support/ks_test.h"
+
+extern const unsigned char ks__bpf_object[];
+extern const size_t ks__bpf_object_size;
+
+static struct bpf_object *object;
+
+static struct bpf_object *open_object(void)
+{
+	return bpf_object__open_mem(ks__bpf_object, ks__bpf_object_size, NULL);
+}
+
+/* Of how many variants of a probe a program is part. */
+static int uses(const struct ks__probe *probe, const char *program)
+{
+	const struct ks__variant *v;
+	int i, n = 0;
+
+	for (v = probe->variants; v && v->name; v++)
+		for (i = 0; i < KS__PROGS_MAX && v->progs[i]; i++)
+			n += !strcmp(v->progs[i], program);
+	return n;
+}
+
+/* Each has one owner: a probe, by its name, or the library (tree_..., ks_...), by none. */
+static void test_programs_are_used(void)
+{
+	const struct ks__probe *const *probe;
+	struct bpf_program *program;
+
+	bpf_object__for_each_program(program, object)
+	{
+		const char *name = bpf_program__name(program);
+		int owners = g_str_has_prefix(name, "tree_") || g_str_has_prefix(name, "ks_");
+
+		for (probe = ks__probes; *probe; probe++)
+			owners += uses(*probe, name) > 0;
+		if (owners != 1)
+			g_error("%s: %d owners", name, owners);
+	}
+}
+
+static void test_sections(void)
+{
+	struct bpf_program *program;
+	struct ks__hook hook;
+
+	bpf_object__for_each_program(program, object)
+	{
+		g_assert_false(bpf_program__autoload(program));
+		if (ks__hook_parse(bpf_program__section_name(program), &hook) != 0)
+			g_error("%s: no way to attach to %s", bpf_program__name(program),
+				bpf_program__section_name(program));
+	}
+}
+
+static void test_names_fit(void)
+{
+	struct bpf_program *program;
+	struct bpf_map *map;
+
+	bpf_object__for_each_program(program, object)
+	{
+		const char *name = bpf_program__name(program);
+
+		g_assert_true(bpf_object__find_program_by_name(object, name) == program);
+	}
+	/* The kernel cuts names of maps to 15 bytes; two that look alike would mislead. */
+	bpf_object__for_each_map(map, object) g_assert_cmpuint(strlen(bpf_map__name(map)), <, 32);
+}
+
+static const struct bpf_map *map_of(const char *name)
+{
+	const struct bpf_map *map = bpf_object__find_map_by_name(object, name);
+
+	if (!map)
+		g_error("no map %s", name);
+	return map;
+}
+
+static void check_map(const char *name, enum bpf_map_type type, uint32_t key, uint32_t value)
+{
+	const struct bpf_map *map = map_of(name);
+
+	g_assert_cmpint(bpf_map__type(map), ==, type);
+	g_assert_cmpuint(bpf_map__key_size(map), ==, key);
+	g_assert_cmpuint(bpf_map__value_size(map), ==, value);
+}
+
+static void test_shared_maps(void)
+{
+	check_map("ks_control", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct ks_bpf_control));
+	check_map("ks_cpus", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct ks_bpf_cpu));
+	check_map("ks_rings", BPF_MAP_TYPE_ARRAY_OF_MAPS, 4, 4);
+	check_map("ks_perf", BPF_MAP_TYPE_PERF_EVENT_ARRAY, 4, 4);
+	check_map("ks_pids", BPF_MAP_TYPE_HASH, 4, 8);
+	g_assert_cmpuint(bpf_map__map_flags(map_of("ks_control")) & BPF_F_MMAPABLE, !=, 0);
+	g_assert_cmpuint(bpf_map__map_flags(map_of("ks_cpus")) & BPF_F_MMAPABLE, !=, 0);
+}
+
+static void test_programs(const void *data)
+{
+	const struct ks__probe *probe = data;
+	char *prefix = g_strdup_printf("%s_", probe->name);
+	const struct ks__variant *v;
+	int i;
+
+	for (v = probe->variants; v->name; v++)
+		for (i = 0; i < KS__PROGS_MAX && v->progs[i]; i++) {
+			if (!bpf_object__find_program_by_name(object, v->progs[i]))
+				g_error("%s: no program %s", v->name, v->progs[i]);
+			g_assert_true(g_str_has_prefix(v->progs[i], prefix));
+		}
+	g_free(prefix);
+}
+
+static void test_stats(const void *data)
+{
+	const struct ks__probe *probe = data;
+	char *name = g_strdup_printf("%s_stats", probe->name);
+	size_t bytes = ks__rows_words(probe->stats) * sizeof(uint64_t);
+	const struct bpf_map *map;
+
+	g_assert_cmpstr(probe->maps[0], ==, name);
+	check_map(name, BPF_MAP_TYPE_ARRAY, 4, (uint32_t)((bytes + 63) / 64 * 64));
+	map = map_of(name);
+	g_assert_cmpuint(bpf_map__map_flags(map) & BPF_F_MMAPABLE, !=, 0);
+	g_free(name);
+}
+
+static void test_maps(const void *data)
+{
+	const struct ks__probe *probe = data;
+	struct bpf_map *map;
+	int i;
+
+	for (i = 0; probe->maps[i]; i++)
+		map_of(probe->maps[i]);
+	/* And no other map bears its name. */
+	bpf_object__for_each_map(map, object)
+	{
+		const char *name = bpf_map__name(map);
+		size_t length = strlen(probe->name);
+
+		if (strncmp(name, probe->name, length) || name[length] != '_')
+			continue;
+		g_assert_true(g_strv_contains(probe->maps, name));
+	}
+}
+
+static void test_unprivileged(void)
+{
+	int status;
+	pid_t child = fork();
+
+	g_assert_cmpint(child, >=, 0);
+	if (child == 0) {
+		if (geteuid() == 0 && (setgid(65534) || setuid(65534)))
+			_exit(2);
+		_exit(open_object() ? 0 : 1);
+	}
+	g_assert_cmpint(waitpid(child, &status, 0), ==, child);
+	g_assert_true(WIFEXITED(status));
+	g_assert_cmpint(WEXITSTATUS(status), ==, 0);
+}
+
+static void add(const char *what, const struct ks__probe *probe, GTestDataFunc test)
+{
+	char *path = g_strdup_printf("/object/%s/%s", probe->name, what);
+
+	g_test_add_data_func(path, probe, test);
+	g_free(path);
+}
+
+int main(int argc, char **argv)
+{
+	const struct ks__probe *const *probe;
+	int rc;
+
+	ks_test_init(&argc, &argv);
+	object = open_object();
+	g_assert_nonnull(object);
+	g_test_add_func("/object/unprivileged", test_unprivileged);
+	g_test_add_func("/object/programs-are-used", test_programs_are_used);
+	g_test_add_func("/object/sections", test_sections);
+	g_test_add_func("/object/names-fit", test_names_fit);
+	g_test_add_func("/object/shared-maps", test_shared_maps);
+	for (probe = ks__probes; *probe; probe++) {
+		if (!(*probe)->variants)
+			continue;
+		add("programs", *probe, test_programs);
+		add("stats", *probe, test_stats);
+		add("maps", *probe, test_maps);
+	}
+	rc = g_test_run();
+	bpf_object__close(object);
+	return rc;
+}
