@@ -293,6 +293,11 @@ enum ks_advice {
 	KS_ADVICE_OTHER = 6,
 };
 
+/* Settings of its own */
+enum ks_fadvise_param {
+	KS_FADVISE_PARAM_SLOW_NS = 32, /* a record for each call that takes so long; default 10 ms */
+};
+
 struct ks_event_fadvise_call {
 	struct ks_event ev;     /*   0 */
 	uint64_t valid;         /*  64 ks_has_fadvise */

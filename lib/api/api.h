@@ -46,11 +46,11 @@ static inline void ks__restore_errno(const int *saved)
 }
 
 /* First line of a public function: keeps errno, checks the argument, knows a forked child. */
-#define KS__ENTER(ks)                                                                              \
-	__attribute__((cleanup(ks__restore_errno))) int saved_errno = errno;                       \
-	if (!(ks))                                                                                 \
-		return -EINVAL;                                                                    \
-	if (ks__forked((ks)->core))                                                                \
+#define KS__ENTER(ks)                                                                \
+	__attribute__((cleanup(ks__restore_errno), unused)) int saved_errno = errno; \
+	if (!(ks))                                                                   \
+		return -EINVAL;                                                      \
+	if (ks__forked((ks)->core))                                                  \
 	return -KS_EFORKED
 
 #endif

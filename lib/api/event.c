@@ -200,7 +200,8 @@ static int drain(struct call *call, unsigned max)
 static void set_timer(struct ks *ks, uint64_t deadline_ns)
 {
 	struct itimerspec when = {
-		.it_value = { (time_t)(deadline_ns / 1000000000u), (long)(deadline_ns % 1000000000u) },
+		.it_value = { (time_t)(deadline_ns / 1000000000u),
+			      (long)(deadline_ns % 1000000000u) },
 	};
 
 	if (deadline_ns == ks->deadline_ns)
@@ -288,7 +289,8 @@ static int consume(struct call *call, int timeout_ms, unsigned max)
 			return call->rc;
 		if (n < 0)
 			return n;
-		if ((unsigned)n >= max || (n && call->size && call->size - call->used < KS_RECORD_MAX)) {
+		if ((unsigned)n >= max ||
+		    (n && call->size && call->size - call->used < KS_RECORD_MAX)) {
 			stay_readable(ks);
 			return n;
 		}
@@ -319,7 +321,8 @@ int ks_poll(struct ks *ks, int timeout_ms, int max_events, ks_event_fn fn, void 
 
 	if (!fn || max_events < 0 || timeout_ms < -1)
 		return ks__fail(ks, -EINVAL, "ks_poll: %s",
-				!fn ? "fn is NULL" : "max_events and timeout_ms (-1: for ever) are not negative");
+				!fn ? "fn is NULL" :
+				      "max_events and timeout_ms (-1: for ever) are not negative");
 	rc = enter(ks);
 	if (rc)
 		return rc;
@@ -339,7 +342,8 @@ int ks_read_events(struct ks *ks, void *buf, size_t size, int timeout_ms, size_t
 	int rc;
 
 	if (!buf || !ret_size || timeout_ms < -1 || size < KS_RECORD_MAX || (uintptr_t)buf % 8)
-		return ks__fail(ks, -EINVAL, "ks_read_events: %zu bytes at %p: want %d or more, aligned to 8",
+		return ks__fail(ks, -EINVAL,
+				"ks_read_events: %zu bytes at %p: want %d or more, aligned to 8",
 				size, buf, KS_RECORD_MAX);
 	rc = enter(ks);
 	if (rc)

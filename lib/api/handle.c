@@ -18,8 +18,8 @@
 
 #define COOKIE 0x6b73u
 #define ALL_FLAGS (KS_OPEN_ORDERED | KS_OPEN_RAISE_MEMLOCK | KS_OPEN_TRIM)
-#define ALL_FEATURES                                                                               \
-	(KS_FEATURE_RINGBUF | KS_FEATURE_BTF_TRACING | KS_FEATURE_TASK_STORAGE |                   \
+#define ALL_FEATURES                                                             \
+	(KS_FEATURE_RINGBUF | KS_FEATURE_BTF_TRACING | KS_FEATURE_TASK_STORAGE | \
 	 KS_FEATURE_ATOMIC_FETCH | KS_FEATURE_RDONLY_CAST | KS_FEATURE_OWN_GUARD)
 #define RING_BYTES (4u << 20)
 #define BATCH_MS 10
@@ -86,8 +86,8 @@ static struct ks__core *core_new(struct ks *ks)
 
 	if (!core)
 		return NULL;
-	core->cookie = mmap(NULL, (size_t)page, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	core->cookie = mmap(NULL, (size_t)page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			    -1, 0);
 	if (core->cookie == MAP_FAILED) {
 		free(core);
 		return NULL;
@@ -112,7 +112,8 @@ void ks__core_unref(struct ks__core *core)
 
 static int check_opts(const struct ks_open_opts *o)
 {
-	if (o->flags & ~(uint32_t)ALL_FLAGS || o->reserved || o->features_off & ~(uint64_t)ALL_FEATURES)
+	if (o->flags & ~(uint32_t)ALL_FLAGS || o->reserved ||
+	    o->features_off & ~(uint64_t)ALL_FEATURES)
 		return -EINVAL;
 	if (o->batch_ms != KS_IMMEDIATE && o->batch_ms > 60000)
 		return -EINVAL;
@@ -290,7 +291,8 @@ int ks_open(const struct ks_open_opts *opts, struct ks **ret_ks)
 	rc = take_opts(ks, opts);
 	if (!rc && !(ks->core = core_new(ks)))
 		rc = -ENOMEM;
-	if (!rc && ks->opts.flags & KS_OPEN_ORDERED && !(ks->order = ks__order_new(ks->opts.ring_bytes)))
+	if (!rc && ks->opts.flags & KS_OPEN_ORDERED &&
+	    !(ks->order = ks__order_new(ks->opts.ring_bytes)))
 		rc = -ENOMEM;
 	if (!rc)
 		rc = open_descriptors(ks);

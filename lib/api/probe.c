@@ -115,7 +115,8 @@ static int enable_off(struct ks *ks, struct ks__slot *slot, const struct ks_enab
 		struct ks__source *s = ks->sources[i];
 		int rc;
 
-		if (!ks__may_serve(s, probe) || (o->variant && !ks__has_variant(s, probe, o->variant)))
+		if (!ks__may_serve(s, probe) ||
+		    (o->variant && !ks__has_variant(s, probe, o->variant)))
 			continue;
 		known = 1;
 		if (s->ops->kind == KS_SOURCE_FILES && o->flags & KS_ENABLE_NO_FALLBACK)
@@ -135,7 +136,8 @@ static int enable_off(struct ks *ks, struct ks__slot *slot, const struct ks_enab
 		while (ks__variant_name(probe, n) && strcmp(ks__variant_name(probe, n), o->variant))
 			n++;
 		if (!ks__variant_name(probe, n))
-			return ks__fail(ks, -EINVAL, "%s has no variant '%s'", probe->name, o->variant);
+			return ks__fail(ks, -EINVAL, "%s has no variant '%s'", probe->name,
+					o->variant);
 	}
 	ks__say_unavailable(ks, probe, slot->reason, sizeof(slot->reason));
 	if (o->variant) {
@@ -171,7 +173,8 @@ static int enable_again(struct ks *ks, struct ks__slot *slot, const struct ks_en
 
 	if (o->variant && strcmp(o->variant, ks__variant_name(slot->probe, slot->variant)))
 		return ks__fail(ks, -EBUSY, "%s is on by %s: disable it before forcing %s",
-				slot->probe->name, ks__variant_name(slot->probe, slot->variant), o->variant);
+				slot->probe->name, ks__variant_name(slot->probe, slot->variant),
+				o->variant);
 	if (!o->n_params)
 		return 0;
 	rc = ks__take_params(ks, slot->probe, o->params, o->n_params, &set);

@@ -83,8 +83,8 @@ int ks__has_variant(const struct ks__source *s, const struct ks__probe *probe, c
 	return 0;
 }
 
-int ks__note_of(struct ks *ks, const struct ks__probe *probe, uint32_t index,
-		   struct ks__note *ret, uint16_t *ret_kind)
+int ks__note_of(struct ks *ks, const struct ks__probe *probe, uint32_t index, struct ks__note *ret,
+		uint16_t *ret_kind)
 {
 	uint32_t n = count_variants(probe);
 	uint16_t kind = index < n ? KS_SOURCE_BPF : KS_SOURCE_FILES;
@@ -109,7 +109,8 @@ static struct ks__source *expect(struct ks *ks, const struct ks__probe *probe,
 	for (unsigned i = 0; i < KS__SOURCES_MAX && ks->sources[i]; i++) {
 		struct ks__source *s = ks->sources[i];
 
-		if (!ks__may_serve(s, probe) || s->ops->expect(s, probe->id, ret_variant, ret_valid))
+		if (!ks__may_serve(s, probe) ||
+		    s->ops->expect(s, probe->id, ret_variant, ret_valid))
 			continue;
 		return s;
 	}
@@ -117,7 +118,6 @@ static struct ks__source *expect(struct ks *ks, const struct ks__probe *probe,
 	*ret_valid = 0;
 	return NULL;
 }
-
 
 void ks__say_unavailable(struct ks *ks, const struct ks__probe *probe, char *text, size_t size)
 {
@@ -258,7 +258,8 @@ static void say_why(struct ks *ks, struct ks__slot *slot, uint64_t missing, char
 		snprintf(why, size, "%s has no such bit", slot->probe->name);
 		return;
 	}
-	s = ks__is_on(slot) ? atomic_load(&slot->source) : expect(ks, slot->probe, &variant, &valid);
+	s = ks__is_on(slot) ? atomic_load(&slot->source) :
+			      expect(ks, slot->probe, &variant, &valid);
 	if (!s)
 		ks__say_unavailable(ks, slot->probe, why, size);
 	else

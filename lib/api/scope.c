@@ -13,13 +13,14 @@
 #define PIDS_MAX 4096
 #define COMM_MAX 15
 
-static int take_comm(struct ks *ks, const char *what, const char *comm, int *ret_has, char *ret_comm)
+static int take_comm(struct ks *ks, const char *what, const char *comm, int *ret_has,
+		     char *ret_comm)
 {
 	if (!comm)
 		return 0;
 	if (strlen(comm) > COMM_MAX)
-		return ks__fail(ks, -ENAMETOOLONG, "%s '%s': the kernel keeps %d bytes of a name", what,
-				comm, COMM_MAX);
+		return ks__fail(ks, -ENAMETOOLONG, "%s '%s': the kernel keeps %d bytes of a name",
+				what, comm, COMM_MAX);
 	*ret_has = 1;
 	snprintf(ret_comm, 16, "%s", comm);
 	return 0;
@@ -112,7 +113,8 @@ int ks_set_scope(struct ks *ks, const struct ks_scope *scope)
 	if (scope)
 		rc = ks__opts_in(&s, sizeof(s), scope);
 	if (rc)
-		return ks__fail(ks, rc, "ks_scope: size %zu, this library knows %zu", scope->size, sizeof(s));
+		return ks__fail(ks, rc, "ks_scope: size %zu, this library knows %zu", scope->size,
+				sizeof(s));
 	if (s.kind != KS_SCOPE_SELF && s.kind != KS_SCOPE_TREE && s.kind != KS_SCOPE_PIDS &&
 	    s.kind != KS_SCOPE_SYSTEM)
 		return ks__fail(ks, -EINVAL, "there is no scope of kind %u", s.kind);

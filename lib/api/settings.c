@@ -64,7 +64,8 @@ int ks__take_params(struct ks *ks, const struct ks__probe *probe, const struct k
 		if (p->value < d.lowest || p->value > d.highest)
 			return ks__fail(ks, -EINVAL, "%s.%s: %llu is not within %llu to %llu",
 					probe->name, d.name, (unsigned long long)p->value,
-					(unsigned long long)d.lowest, (unsigned long long)d.highest);
+					(unsigned long long)d.lowest,
+					(unsigned long long)d.highest);
 		*member(&next, p->id) = p->value;
 	}
 	*set = next;

@@ -12,9 +12,10 @@
 struct ks_reader {
 	struct ks__core *core;
 	uint32_t probe, by, flags;
-	uint64_t since_ns;        /* of the next delta */
+	uint64_t since_ns;         /* of the next delta */
 	struct ks__rows now, base; /* total and then one block a CPU; swapped by a delta read */
-	struct ks_stats_self *self; /* KS_PROBE_SELF: total and one a probe, as of the previous read */
+	struct ks_stats_self
+		*self; /* KS_PROBE_SELF: total and one a probe, as of the previous read */
 	struct ks__table table;
 };
 
@@ -31,7 +32,8 @@ void ks__book(struct ks *ks, uint32_t probe, int idle, struct ks__book *ret)
 	for (unsigned i = 0; i < KS__SOURCES_MAX && ks->sources[i]; i++) {
 		struct ks__book book = { 0 };
 
-		if (!(was_on & 1u << i) || ks->sources[i]->ops->book(ks->sources[i], probe, idle, &book))
+		if (!(was_on & 1u << i) ||
+		    ks->sources[i]->ops->book(ks->sources[i], probe, idle, &book))
 			continue;
 		ks__ledger_add(ret, &book);
 	}
@@ -224,8 +226,8 @@ static int build(struct ks_reader *r, uint64_t valid)
 		now = slice(&r->now, 1, rows), base = slice(&r->base, 1, rows);
 		rc = ks__table_add(&r->table, &now, delta ? &base : NULL, KS_BY_CPU, valid);
 		if (!rc && rows == n - 1) {
-			struct ks_row *last = (void *)(r->table.rows +
-						       (r->table.n_rows - 1) * r->table.row_size);
+			struct ks_row *last =
+				(void *)(r->table.rows + (r->table.n_rows - 1) * r->table.row_size);
 
 			last->key = KS_NO_CPU;
 		}
@@ -298,8 +300,8 @@ int ks_reader_new(struct ks *ks, uint32_t probe, const struct ks_reader_opts *op
 	if (opts)
 		rc = ks__opts_in(&o, sizeof(o), opts);
 	if (rc)
-		return ks__fail(ks, rc, "ks_reader_opts: size %zu, this library knows %zu", opts->size,
-				sizeof(o));
+		return ks__fail(ks, rc, "ks_reader_opts: size %zu, this library knows %zu",
+				opts->size, sizeof(o));
 	if (o.by & ~can || o.flags & ~(uint32_t)KS_READ_DELTA || o.reserved)
 		return ks__fail(ks, -EINVAL, "%s cannot be read by 0x%x with flags 0x%x",
 				slot->probe->name, o.by, o.flags);
@@ -343,7 +345,8 @@ int ks_read_stats(struct ks_reader *reader, struct ks_stats *ret_stats)
 	if (rc)
 		return rc;
 	s.time_ns = ks__now();
-	s.since_ns = reader->flags & KS_READ_DELTA ? reader->since_ns : atomic_load(&slot->since_ns);
+	s.since_ns = reader->flags & KS_READ_DELTA ? reader->since_ns :
+						     atomic_load(&slot->since_ns);
 	reader->since_ns = s.time_ns;
 	s.rows = reader->table.rows;
 	s.n_rows = reader->table.n_rows;

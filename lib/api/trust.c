@@ -19,7 +19,7 @@
 #include "../data/ledger.h"
 #include "../data/rows.h"
 #include "api.h"
-#include "rawcall.h"
+#include "../probes/rawcall.h"
 
 /* ---- ledger ------------------------------------------------------------------------------------ */
 
@@ -33,7 +33,8 @@ static int check_book(struct ks *ks, const struct ks__slot *slot, char *why, siz
 	if (idle)
 		ks__consumer_done(ks);
 	/* A program that is running may stand between its reserve and its count, nested once. */
-	return ks__ledger_check(slot->probe->name, &book, at_rest ? 0 : 4ull * ks->n_cpus, why, size);
+	return ks__ledger_check(slot->probe->name, &book, at_rest ? 0 : 4ull * ks->n_cpus, why,
+				size);
 }
 
 /* A program may still run when its detachment returns; after a grace period it does not. */
@@ -90,7 +91,8 @@ static int RAW_CODE child_main(void *arg)
 	for (int i = 0; __atomic_load_n(&c->go, __ATOMIC_ACQUIRE) == 1 && c->kinds[i].kind; i++) {
 		c->result[i] = 0;
 		if (c->kinds[i].run)
-			c->result[i] = c->kinds[i].run(c->dir_fd); /* one that execs does not return */
+			c->result[i] =
+				c->kinds[i].run(c->dir_fd); /* one that execs does not return */
 	}
 	raw6(SYS_exit_group, 0, 0, 0, 0, 0, 0);
 	return 0;
@@ -209,9 +211,10 @@ static int judge(struct ks *ks, struct ks__slot *slot, const struct child *c,
 	slot->changed_ns = ks__now();
 	atomic_store(&slot->state, n ? KS_STATE_SILENT : KS_STATE_ON);
 	if (n)
-		return ks__fail(ks, -KS_ESILENT,
-				"%s: provoked but not counted: %s; is kernel.ftrace_enabled 0, or the event off?",
-				slot->probe->name, blind);
+		return ks__fail(
+			ks, -KS_ESILENT,
+			"%s: provoked but not counted: %s; is kernel.ftrace_enabled 0, or the event off?",
+			slot->probe->name, blind);
 	return seen;
 }
 
@@ -223,7 +226,8 @@ static int selftest(struct ks *ks, struct ks__slot *slot, const struct ks_selfte
 	uint64_t before[KINDS_MAX];
 	int rc = 0;
 
-	if (!c.kinds || !s->ops->admit) /* files are looked at too seldom to see a short-lived child */
+	if (!c.kinds ||
+	    !s->ops->admit) /* files are looked at too seldom to see a short-lived child */
 		return 0;
 	for (int i = 0; c.kinds[i].kind && i < KINDS_MAX && !rc; i++) {
 		c.result[i] = -ECANCELED;
@@ -260,11 +264,13 @@ int ks_selftest(struct ks *ks, uint32_t probe, const struct ks_selftest_opts *op
 	if (!rc && (o.reserved || o.timeout_ms > 60000))
 		rc = -EINVAL;
 	if (rc)
-		return ks__fail(ks, rc, "ks_selftest_opts: size %zu, timeout_ms at most 60000", opts->size);
+		return ks__fail(ks, rc, "ks_selftest_opts: size %zu, timeout_ms at most 60000",
+				opts->size);
 	if (atomic_load(&ks->in_callback) == gettid())
 		return ks__fail(ks, -EBUSY, "ks_selftest: not inside an event callback");
 	pthread_mutex_lock(&ks->lock);
-	if (atomic_load(&slot->state) != KS_STATE_ON && atomic_load(&slot->state) != KS_STATE_SILENT)
+	if (atomic_load(&slot->state) != KS_STATE_ON &&
+	    atomic_load(&slot->state) != KS_STATE_SILENT)
 		rc = ks__fail(ks, -KS_EOFF, "%s is off: enable it first", slot->probe->name);
 	else
 		rc = selftest(ks, slot, &o);

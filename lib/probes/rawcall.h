@@ -8,6 +8,7 @@
 #ifndef KS_RAWCALL_H
 #define KS_RAWCALL_H
 
+#include <linux/sched.h>
 #include <sys/syscall.h>
 
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
@@ -19,8 +20,7 @@
 #endif
 
 #ifdef RAW_SANITIZED
-#define RAW_CODE                                                                                   \
-	__attribute__((no_sanitize("address", "thread", "undefined"), noinline))
+#define RAW_CODE __attribute__((no_sanitize("address", "thread", "undefined"), noinline))
 #else
 #define RAW_CODE
 #endif
@@ -28,7 +28,7 @@
 /* The kernel's answer: negative is -errno. */
 #if defined(__x86_64__)
 static inline __attribute__((always_inline)) long raw6(long nr, long a, long b, long c, long d,
-							long e, long f)
+						       long e, long f)
 {
 	register long r10 __asm__("r10") = d;
 	register long r8 __asm__("r8") = e;
@@ -43,7 +43,7 @@ static inline __attribute__((always_inline)) long raw6(long nr, long a, long b, 
 }
 #elif defined(__aarch64__)
 static inline __attribute__((always_inline)) long raw6(long nr, long a, long b, long c, long d,
-							long e, long f)
+						       long e, long f)
 {
 	register long x8 __asm__("x8") = nr;
 	register long x0 __asm__("x0") = a;
@@ -62,5 +62,49 @@ static inline __attribute__((always_inline)) long raw6(long nr, long a, long b, 
 #else
 #error "rawcall.h: bare system calls are written for x86_64 and arm64 only"
 #endif
+
+/*
+ * A child that ends at once; the caller waits for its end inside the call, as with vfork(). It runs
+ * on the caller's stack and so must not return from here. Its number, or -errno. No SIGCHLD.
+ */
+static inline __attribute__((always_inline)) long raw_vfork_exit(void)
+{
+	long pid;
+
+#if defined(__x86_64__)
+	register long r10 __asm__("r10") = 0;
+	register long r8 __asm__("r8") = 0;
+
+	__asm__ volatile("syscall\n\t"
+			 "test %%rax, %%rax\n\t"
+			 "jnz 1f\n\t"
+			 "mov %[exit], %%eax\n\t"
+			 "xor %%edi, %%edi\n\t"
+			 "syscall\n"
+			 "1:"
+			 : "=a"(pid)
+			 : "a"((long)SYS_clone), "D"((long)(CLONE_VM | CLONE_VFORK)), "S"(0L),
+			   "d"(0L), "r"(r10), "r"(r8), [exit] "i"(SYS_exit)
+			 : "rcx", "r11", "memory");
+#else
+	register long x8 __asm__("x8") = SYS_clone;
+	register long x0 __asm__("x0") = CLONE_VM | CLONE_VFORK;
+	register long x1 __asm__("x1") = 0;
+	register long x2 __asm__("x2") = 0;
+	register long x3 __asm__("x3") = 0;
+	register long x4 __asm__("x4") = 0;
+
+	__asm__ volatile("svc 0\n\t"
+			 "cbnz x0, 1f\n\t"
+			 "mov x8, %[exit]\n\t"
+			 "svc 0\n"
+			 "1:"
+			 : "+r"(x0), "+r"(x8)
+			 : "r"(x1), "r"(x2), "r"(x3), "r"(x4), [exit] "i"(SYS_exit)
+			 : "memory");
+	pid = x0;
+#endif
+	return pid;
+}
 
 #endif

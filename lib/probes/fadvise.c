@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* fadvise.c - posix_fadvise: calls, errors, pages really dropped */
+#include "probe.h"
+#include "rawcall.h"
+
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/memfd.h>
+
+static const char *const advice[] = { "normal",   "random",  "sequential", "willneed",
+				      "dontneed", "noreuse", "other",      NULL };
+static const char *const errors[] = { "EBADF", "EINVAL", "ESPIPE", "others", NULL };
+
+static const struct ks__field row_fields[] = {
+	{ .name = "calls",
+	  .offset = offsetof(struct ks_stats_fadvise, calls),
+	  .bytes = 8,
+	  .count = 7,
+	  .kind = KS_KIND_COUNTER,
+	  .unit = KS_UNIT_COUNT,
+	  .label = "advice",
+	  .values = advice,
+	  .help = "calls, finished" },
+	{ .name = "ok",
+	  .offset = offsetof(struct ks_stats_fadvise, ok),
+	  .bytes = 8,
+	  .count = 7,
+	  .kind = KS_KIND_COUNTER,
+	  .unit = KS_UNIT_COUNT,
+	  .valid = KS_HAS_FADVISE_RESULT,
+	  .label = "advice",
+	  .values = advice,
+	  .help = "calls that returned 0, which says nothing about pages" },
+	{ .name = "errors",
+	  .offset = offsetof(struct ks_stats_fadvise, errors),
+	  .bytes = 8,
+	  .count = 4,
+	  .kind = KS_KIND_COUNTER,
+	  .unit = KS_UNIT_COUNT,
+	  .valid = KS_HAS_FADVISE_RESULT,
+	  .label = "errno",
+	  .values = errors,
+	  .help = "calls that failed" },
+	{ KS__AT(struct ks_stats_fadvise, dropped_pages), .count = 1, .kind = KS_KIND_COUNTER,
+	  .unit = KS_UNIT_PAGES, .valid = KS_HAS_FADVISE_DROPPED,
+	  .help = "taken out of the page cache by DONTNEED" },
+	{ 0 },
+};
+
+static const struct ks__field call_fields[] = {
+	{ KS__AT(struct ks_event_fadvise_call, offset), .count = 1, .kind = KS_KIND_VALUE,
+	  .unit = KS_UNIT_BYTES, .help = "begin of the range" },
+	{ KS__AT(struct ks_event_fadvise_call, length), .count = 1, .kind = KS_KIND_VALUE,
+	  .unit = KS_UNIT_BYTES, .help = "of the range, 0: to the end of the file" },
+	{ KS__AT(struct ks_event_fadvise_call, duration_ns), .count = 1, .kind = KS_KIND_VALUE,
+	  .unit = KS_UNIT_NS, .help = "time in the call" },
+	{ KS__AT(struct ks_event_fadvise_call, dropped_pages), .count = 1, .kind = KS_KIND_VALUE,
+	  .unit = KS_UNIT_PAGES, .valid = KS_HAS_FADVISE_DROPPED,
+	  .help = "taken out of the page cache" },
+	{ KS__AT(struct ks_event_fadvise_call, inode), .count = 1, .kind = KS_KIND_ID,
+	  .valid = KS_HAS_FADVISE_FILE, .help = "of the file" },
+	{ KS__AT(struct ks_event_fadvise_call, device), .count = 1, .kind = KS_KIND_ID,
+	  .valid = KS_HAS_FADVISE_FILE, .help = "major << 20 | minor" },
+	{ KS__AT(struct ks_event_fadvise_call, advice), .count = 1, .kind = KS_KIND_CODE,
+	  .values = advice, .help = "as passed, also when there is no such advice" },
+	{ KS__AT(struct ks_event_fadvise_call, result), .count = 1, .kind = KS_KIND_VALUE,
+	  .is_signed = 1, .valid = KS_HAS_FADVISE_RESULT, .help = "0 or -errno" },
+	{ KS__AT(struct ks_event_fadvise_call, fd), .count = 1, .kind = KS_KIND_ID, .is_signed = 1,
+	  .help = "as passed" },
+	{ 0 },
+};
+
+static const struct ks__struct stats = {
+	.name = "fadvise",
+	.id = KS_STATS_FADVISE,
+	.bytes = sizeof(struct ks_stats_fadvise),
+	.fields = row_fields,
+	.help = "Advice about files, and what came of it.",
+};
+
+static const struct ks__struct events[] = {
+	{
+		.name = "fadvise_call",
+		.id = KS_EVENT_FADVISE_CALL,
+		.bytes = sizeof(struct ks_event_fadvise_call),
+		.fields = call_fields,
+		.help = "A call that took slow_ns or longer, or one of the sample of the others.",
+	},
+	{ 0 },
+};
+
+/*
+ * fentry first: it costs this system call and no other. A program on sys_enter, of whatever kind,
+ * puts every task of the machine on the slow path of system calls (57 ns each) and runs for each.
+ */
+static const struct ks__variant variants[] = {
+	{
+		.name = "fentry",
+		.progs = { "fadvise_enter_fentry", "fadvise_exit_fexit", "fadvise_drop_tp_btf" },
+	},
+	{
+		.name = "tp_btf",
+		.progs = { "fadvise_enter_tp_btf", "fadvise_exit_tp_btf", "fadvise_drop_tp_btf" },
+	},
+	{
+		.name = "raw_tp",
+		.progs = { "fadvise_enter_raw_tp", "fadvise_exit_raw_tp", "fadvise_drop_raw_tp" },
+	},
+	{
+		.name = "kprobe",
+		.progs = { "fadvise_enter_kprobe", "fadvise_exit_kretprobe",
+			   "fadvise_drop_tracepoint" },
+	},
+	{
+		.name = "tracepoint",
+		.progs = { "fadvise_enter_tracepoint", "fadvise_exit_tracepoint",
+			   "fadvise_drop_tracepoint" },
+	},
+	{ 0 },
+};
+
+static const char *const maps[] = { "fadvise_stats", "fadvise_open", "fadvise_open_hash", NULL };
+
+static const struct ks__param params[] = {
+	{
+		.name = "slow_ns",
+		.id = KS_FADVISE_PARAM_SLOW_NS,
+		.kind = KS_KIND_VALUE,
+		.unit = KS_UNIT_NS,
+		.highest = 3600000000000,
+		.default_value = 10000000,
+		.help = "a record for each call that takes so long; 0: for every call",
+	},
+	{ 0 },
+};
+
+/* Advice about a file in memory: counted as any other, nothing is read or dropped. */
+static int RAW_CODE provoke_call(int dir_fd)
+{
+	static const char name[] = "kernelsight";
+	long fd = raw6(SYS_memfd_create, (long)name, MFD_CLOEXEC, 0, 0, 0, 0), rc;
+
+	(void)dir_fd;
+	if (fd < 0)
+		return (int)fd;
+	rc = raw6(SYS_fadvise64, fd, 0, 0, POSIX_FADV_RANDOM, 0, 0);
+	raw6(SYS_close, fd, 0, 0, 0, 0, 0);
+	return (int)rc;
+}
+
+static const struct ks__provocation provocations[] = {
+	{ "call", "calls", provoke_call },
+	{ 0 },
+};
+
+extern const struct ks__probe ks__probe_fadvise;
+
+const struct ks__probe ks__probe_fadvise = {
+	.id = KS_PROBE_FADVISE,
+	.name = "fadvise",
+	.summary = "Advice about files: calls by kind, errors, pages really dropped.",
+	.caps = 1ull << CAP_BPF | 1ull << CAP_PERFMON,
+	.valid = KS_HAS_FADVISE_RESULT | KS_HAS_FADVISE_DROPPED | KS_HAS_FADVISE_FILE,
+	.variants = variants,
+	.maps = maps,
+	.stats = &stats,
+	.events = events,
+	.params = params,
+	.defaults = {
+		.max_per_sec = 5000,
+		.burst = 5000,
+		.identity = KS_IDENTITY_CGROUP | KS_IDENTITY_COMM,
+	},
+	.no_fallback = "no file of the kernel counts advice, so there is no fallback",
+	.provocations = provocations,
+};

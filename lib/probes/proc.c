@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* proc.c - processes and threads: fork, exec, exit */
+#include "../files/scan.h"
+#include "probe.h"
+#include "rawcall.h"
+
+#include <linux/capability.h>
+#include <linux/elf.h>
+#include <linux/memfd.h>
+#include <linux/wait.h>
+#include <fcntl.h>
+
+static const struct ks__field row_fields[] = {
+	{ KS__AT(struct ks_stats_proc, processes), .count = 1, .kind = KS_KIND_COUNTER,
+	  .unit = KS_UNIT_COUNT, .help = "processes made" },
+	{ KS__AT(struct ks_stats_proc, threads), .count = 1, .kind = KS_KIND_COUNTER,
+	  .unit = KS_UNIT_COUNT, .valid = KS_HAS_PROC_THREADS, .help = "threads made" },
+	{ KS__AT(struct ks_stats_proc, execs), .count = 1, .kind = KS_KIND_COUNTER,
+	  .unit = KS_UNIT_COUNT, .help = "programs started" },
+	{ KS__AT(struct ks_stats_proc, process_exits), .count = 1, .kind = KS_KIND_COUNTER,
+	  .unit = KS_UNIT_COUNT, .help = "processes that ended" },
+	{ KS__AT(struct ks_stats_proc, thread_exits), .count = 1, .kind = KS_KIND_COUNTER,
+	  .unit = KS_UNIT_COUNT, .valid = KS_HAS_PROC_THREADS,
+	  .help = "threads that ended before their process" },
+	{ KS__AT(struct ks_stats_proc, failed), .count = 1, .kind = KS_KIND_COUNTER,
+	  .unit = KS_UNIT_COUNT, .valid = KS_HAS_PROC_STATUS,
+	  .help = "processes that ended with a status other than 0" },
+	{ KS__AT(struct ks_stats_proc, killed), .count = 1, .kind = KS_KIND_COUNTER,
+	  .unit = KS_UNIT_COUNT, .valid = KS_HAS_PROC_STATUS,
+	  .help = "processes that a signal ended" },
+	{ KS__AT(struct ks_stats_proc, lifetime_ns), .count = 1, .kind = KS_KIND_HIST,
+	  .unit = KS_UNIT_NS, .valid = KS_HAS_PROC_LIFETIME,
+	  .help = "from fork to exit, of processes" },
+	{ 0 },
+};
+
+static const struct ks__field fork_fields[] = {
+	{ KS__AT(struct ks_event_proc_fork, start_ns), .count = 1, .kind = KS_KIND_TIME,
+	  .unit = KS_UNIT_NS, .valid = KS_HAS_PROC_START, .help = "start of the new one" },
+	{ KS__AT(struct ks_event_proc_fork, child_pid), .count = 1, .kind = KS_KIND_ID,
+	  .is_signed = 1, .help = "its process" },
+	{ KS__AT(struct ks_event_proc_fork, child_tid), .count = 1, .kind = KS_KIND_ID,
+	  .is_signed = 1, .help = "its thread" },
+	{ KS__AT(struct ks_event_proc_fork, thread), .count = 1, .kind = KS_KIND_VALUE,
+	  .help = "1: a thread, 0: a process" },
+	{ 0 },
+};
+
+static const struct ks__field exec_fields[] = {
+	{ KS__AT(struct ks_event_proc_exec, start_ns), .count = 1, .kind = KS_KIND_TIME,
+	  .unit = KS_UNIT_NS, .valid = KS_HAS_PROC_START, .help = "start of the process" },
+	{ KS__AT(struct ks_event_proc_exec, ppid), .count = 1, .kind = KS_KIND_ID, .is_signed = 1,
+	  .valid = KS_HAS_PROC_PARENT, .help = "its parent" },
+	{ KS__AT(struct ks_event_proc_exec, session), .count = 1, .kind = KS_KIND_ID,
+	  .is_signed = 1, .valid = KS_HAS_PROC_PARENT, .help = "its session" },
+	{ KS__AT(struct ks_event_proc_exec, old_tid), .count = 1, .kind = KS_KIND_ID,
+	  .is_signed = 1, .help = "the thread that called exec" },
+	{ KS__AT(struct ks_event_proc_exec, uid), .count = 1, .kind = KS_KIND_ID,
+	  .help = "real user" },
+	{ KS__AT(struct ks_event_proc_exec, path), .count = 1, .kind = KS_KIND_TEXT,
+	  .valid = KS_HAS_PROC_PATH, .help = "of the program, as it was called" },
+	{ 0 },
+};
+
+static const struct ks__field exit_fields[] = {
+	{ KS__AT(struct ks_event_proc_exit, start_ns), .count = 1, .kind = KS_KIND_TIME,
+	  .unit = KS_UNIT_NS, .valid = KS_HAS_PROC_START,
+	  .help = "start of the process or thread" },
+	{ KS__AT(struct ks_event_proc_exit, user_ns), .count = 1, .kind = KS_KIND_VALUE,
+	  .unit = KS_UNIT_NS, .valid = KS_HAS_PROC_CPU, .help = "CPU time in user mode" },
+	{ KS__AT(struct ks_event_proc_exit, system_ns), .count = 1, .kind = KS_KIND_VALUE,
+	  .unit = KS_UNIT_NS, .valid = KS_HAS_PROC_CPU, .help = "CPU time in the kernel" },
+	{ KS__AT(struct ks_event_proc_exit, ppid), .count = 1, .kind = KS_KIND_ID, .is_signed = 1,
+	  .valid = KS_HAS_PROC_PARENT, .help = "its parent" },
+	{ KS__AT(struct ks_event_proc_exit, session), .count = 1, .kind = KS_KIND_ID,
+	  .is_signed = 1, .valid = KS_HAS_PROC_PARENT, .help = "its session" },
+	{ KS__AT(struct ks_event_proc_exit, status), .count = 1, .kind = KS_KIND_VALUE,
+	  .is_signed = 1, .valid = KS_HAS_PROC_STATUS, .help = "argument of exit(), 0 to 255" },
+	{ KS__AT(struct ks_event_proc_exit, signal), .count = 1, .kind = KS_KIND_VALUE,
+	  .valid = KS_HAS_PROC_STATUS, .help = "that ended it, or 0" },
+	{ KS__AT(struct ks_event_proc_exit, core_dumped), .count = 1, .kind = KS_KIND_VALUE,
+	  .valid = KS_HAS_PROC_STATUS, .help = "1: a core was written" },
+	{ KS__AT(struct ks_event_proc_exit, thread), .count = 1, .kind = KS_KIND_VALUE,
+	  .help = "1: one of several threads, 0: the process" },
+	{ KS__AT(struct ks_event_proc_exit, peak_rss), .count = 1, .kind = KS_KIND_VALUE,
+	  .unit = KS_UNIT_BYTES, .valid = KS_HAS_PROC_MEMORY,
+	  .help = "most memory the process had at once" },
+	{ KS__AT(struct ks_event_proc_exit, minor_faults), .count = 1, .kind = KS_KIND_VALUE,
+	  .unit = KS_UNIT_COUNT, .valid = KS_HAS_PROC_MEMORY, .help = "page faults without I/O" },
+	{ KS__AT(struct ks_event_proc_exit, major_faults), .count = 1, .kind = KS_KIND_VALUE,
+	  .unit = KS_UNIT_COUNT, .valid = KS_HAS_PROC_MEMORY,
+	  .help = "page faults that read from a device" },
+	{ KS__AT(struct ks_event_proc_exit, read_bytes), .count = 1, .kind = KS_KIND_VALUE,
+	  .unit = KS_UNIT_BYTES, .valid = KS_HAS_PROC_IO, .help = "read from block devices" },
+	{ KS__AT(struct ks_event_proc_exit, write_bytes), .count = 1, .kind = KS_KIND_VALUE,
+	  .unit = KS_UNIT_BYTES, .valid = KS_HAS_PROC_IO, .help = "written to block devices" },
+	{ 0 },
+};
+
+#define ALL                                                                              \
+	(KS_HAS_PROC_PARENT | KS_HAS_PROC_START | KS_HAS_PROC_STATUS | KS_HAS_PROC_CPU | \
+	 KS_HAS_PROC_PATH | KS_HAS_PROC_THREADS | KS_HAS_PROC_MEMORY | KS_HAS_PROC_IO |  \
+	 KS_HAS_PROC_SHORT | KS_HAS_PROC_LIFETIME)
+
+static const struct ks__struct stats = {
+	.name = "proc",
+	.id = KS_STATS_PROC,
+	.bytes = sizeof(struct ks_stats_proc),
+	.fields = row_fields,
+	.help = "Processes and threads made and ended.",
+};
+
+static const struct ks__struct events[] = {
+	{
+		.name = "proc_fork",
+		.id = KS_EVENT_PROC_FORK,
+		.bytes = sizeof(struct ks_event_proc_fork),
+		.fields = fork_fields,
+		.help = "A process or a thread was made.",
+	},
+	{
+		.name = "proc_exec",
+		.id = KS_EVENT_PROC_EXEC,
+		.bytes = sizeof(struct ks_event_proc_exec),
+		.fields = exec_fields,
+		.help = "A process replaced its program.",
+	},
+	{
+		.name = "proc_exit",
+		.id = KS_EVENT_PROC_EXIT,
+		.bytes = sizeof(struct ks_event_proc_exit),
+		.fields = exit_fields,
+		.help = "A process or one of its threads ended.",
+	},
+	{ 0 },
+};
+
+static const struct ks__variant variants[] = {
+	{
+		.name = "tp_btf",
+		.progs = { "proc_fork_tp_btf", "proc_exec_tp_btf", "proc_exit_tp_btf" },
+	},
+	{
+		.name = "raw_tp",
+		.progs = { "proc_fork_raw_tp", "proc_exec_raw_tp", "proc_exit_raw_tp" },
+	},
+	{
+		/* task_newtask: it tells threads from processes, sched_process_fork's record does not */
+		.name = "tracepoint",
+		.progs = { "proc_fork_tracepoint", "proc_exec_tracepoint", "proc_exit_tracepoint" },
+		.first_pidns = 1,
+	},
+	{ 0 },
+};
+
+static const char *const maps[] = { "proc_stats", NULL };
+
+static const struct ks__fallback fallback = {
+	.name = "procfs",
+	.needs = "self/stat",
+	.lacks = KS_HAS_PROC_STATUS | KS_HAS_PROC_CPU | KS_HAS_PROC_THREADS | KS_HAS_PROC_MEMORY |
+		 KS_HAS_PROC_IO | KS_HAS_PROC_SHORT | KS_HAS_PROC_LIFETIME,
+	.lacks_why =
+		"a scan of /proc misses what begins and ends between two looks, and how it ended",
+	.scan = &ks__scan_proc,
+};
+
+/* ---- the self-test: in a child that shares the host's memory, see struct ks__provocation -------- */
+
+/* A grandchild that ends at once. It copies page tables unless it shares them, so it does. */
+static int RAW_CODE provoke_fork(int dir_fd)
+{
+	long pid;
+
+	(void)dir_fd;
+	pid = raw_vfork_exit();
+	if (pid < 0)
+		return (int)pid;
+	raw6(SYS_wait4, pid, 0, __WALL, 0, 0, 0);
+	return 0;
+}
+
+/* A program of one instruction or two: exit(0). In memory, so that no file is needed. */
+static const struct {
+	Elf64_Ehdr head;
+	Elf64_Phdr load;
+	uint32_t code[4];
+} program = {
+	.head = {
+		.e_ident = { 0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB, EV_CURRENT },
+		.e_type = ET_EXEC,
+#if defined(__x86_64__)
+		.e_machine = EM_X86_64,
+#else
+		.e_machine = EM_AARCH64,
+#endif
+		.e_version = EV_CURRENT,
+		.e_entry = 0x400000 + sizeof(Elf64_Ehdr) + sizeof(Elf64_Phdr),
+		.e_phoff = sizeof(Elf64_Ehdr),
+		.e_ehsize = sizeof(Elf64_Ehdr),
+		.e_phentsize = sizeof(Elf64_Phdr),
+		.e_phnum = 1,
+	},
+	.load = {
+		.p_type = PT_LOAD,
+		.p_flags = PF_R | PF_X,
+		.p_vaddr = 0x400000,
+		.p_filesz = sizeof(program),
+		.p_memsz = sizeof(program),
+		.p_align = 0x1000,
+	},
+#if defined(__x86_64__)
+	/* mov $60, %eax; xor %edi, %edi; syscall */
+	.code = { 0x00003cb8, 0x0fff3100, 0x00000005 },
+#else
+	/* mov x8, #93; mov x0, #0; svc #0 */
+	.code = { 0xd2800ba8, 0xd2800000, 0xd4000001 },
+#endif
+};
+
+static int RAW_CODE provoke_exec(int dir_fd)
+{
+	static const char name[] = "kernelsight", empty[] = "";
+	const char *const args[] = { name, 0 };
+	long fd = raw6(SYS_memfd_create, (long)name, MFD_CLOEXEC, 0, 0, 0, 0), rc;
+
+	(void)dir_fd;
+	if (fd < 0)
+		return (int)fd;
+	rc = raw6(SYS_write, fd, (long)&program, sizeof(program), 0, 0, 0);
+	if (rc == sizeof(program))
+		rc = raw6(SYS_execveat, fd, (long)empty, (long)args, (long)(args + 1),
+			  AT_EMPTY_PATH, 0);
+	raw6(SYS_close, fd, 0, 0, 0, 0, 0);
+	return rc < 0 ? (int)rc : -1;
+}
+
+static const struct ks__provocation provocations[] = {
+	{ "fork", "processes", provoke_fork },
+	{ "exec", "execs", provoke_exec },
+	{ "exit", "process_exits", NULL },
+	{ 0 },
+};
+
+extern const struct ks__probe ks__probe_proc;
+
+const struct ks__probe ks__probe_proc = {
+	.id = KS_PROBE_PROC,
+	.name = "proc",
+	.summary = "Processes and threads: fork, exec, exit, and what they have used.",
+	.caps = 1ull << CAP_BPF | 1ull << CAP_PERFMON,
+	.valid = ALL,
+	.variants = variants,
+	.maps = maps,
+	.stats = &stats,
+	.events = events,
+	.defaults = {
+		.sample_every = 1,
+		.max_per_sec = 5000,
+		.burst = 5000,
+		.identity = KS_IDENTITY_CGROUP | KS_IDENTITY_COMM,
+		.interval_ms = 1000,
+	},
+	.fallback = &fallback,
+	.provocations = provocations,
+};
