@@ -79,6 +79,7 @@ static void cpus(struct kt *t)
 		work_pin((unsigned)cpu);
 		call(100 + (unsigned)cpu);
 	}
+	work_unpin();
 	kt_settle(t);
 	reader = reader_of(t, KS_BY_CPU, 0);
 	stats = stats_of(reader);

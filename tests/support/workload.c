@@ -35,6 +35,14 @@ void work_pin(unsigned cpu)
 	sched_setaffinity(0, sizeof(set), &set);
 }
 
+void work_unpin(void)
+{
+	cpu_set_t set;
+
+	memset(&set, 0xff, sizeof(set));
+	sched_setaffinity(0, sizeof(set), &set);
+}
+
 int work_file(void)
 {
 	char *path = g_build_filename(g_get_tmp_dir(), "ks-work-XXXXXX", NULL);

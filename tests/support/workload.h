@@ -40,6 +40,7 @@ void work_free(struct work *w);
 
 uint64_t work_now(void); /* CLOCK_MONOTONIC, ns */
 void work_pin(unsigned cpu);
+void work_unpin(void);
 /* A descriptor of a new, unlinked file on the disk, or -1 where there is only memory. */
 int work_file(void);
 
