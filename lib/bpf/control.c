@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <linux/bpf.h>
+#include <linux/membarrier.h>
+
+#include <bpf/bpf.h>
+
+#include "../ks.h"
+#include "control.h"
+
+#define SECOND 1000000000u
+
+/* ---- grace periods ------------------------------------------------------------------------------- */
+
+/* Changing a map of maps waits for all programs that may still see the old one. */
+static int wait_by_map(void)
+{
+	int inner = bpf_map_create(BPF_MAP_TYPE_ARRAY, NULL, 4, 4, 1, NULL), outer = -1, rc = -1;
+	LIBBPF_OPTS(bpf_map_create_opts, opts, .inner_map_fd = (uint32_t)inner);
+	uint32_t key = 0;
+
+	if (inner >= 0)
+		outer = bpf_map_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, NULL, 4, 4, 1, &opts);
+	if (outer >= 0)
+		rc = bpf_map_update_elem(outer, &key, &inner, BPF_ANY);
+	if (outer >= 0)
+		close(outer);
+	if (inner >= 0)
+		close(inner);
+	return rc;
+}
+
+/*
+ * Until no run that began before `flip_ns` goes on. 6-14 ms, unless the flip is long past: no run
+ * takes a second. With nohz_full CPUs membarrier() says EINVAL; a seccomp filter may refuse it.
+ */
+static void wait_grace(uint64_t flip_ns)
+{
+	uint64_t end = flip_ns + SECOND, now = ks__now();
+	struct timespec t = { (time_t)(end / SECOND), (long)(end % SECOND) };
+
+	if (!flip_ns || now >= end)
+		return;
+	if (!syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) || !wait_by_map())
+		return;
+	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL) == EINTR)
+		;
+}
+
+static void flip(uint32_t *index, uint32_t to, uint64_t *flip_ns)
+{
+	__atomic_store_n(index, to, __ATOMIC_RELEASE);
+	*flip_ns = ks__now();
+}
+
+/* ---- settings ---------------------------------------------------------------------------------------- */
+
+static void put_settings(struct ks__control *c, uint32_t probe, const struct ks_bpf_settings *set)
+{
+	struct ks_bpf_control *map = c->map;
+	uint32_t next = !map->index[probe];
+
+	wait_grace(c->flip_ns[probe]);
+	map->settings[probe][next] = *set;
+	flip(&map->index[probe], next, &c->flip_ns[probe]);
+}
+
+void ks__control_apply(struct ks__control *c, uint32_t probe, const struct ks_bpf_settings *set)
+{
+	c->settings[probe] = *set;
+	if (c->map && c->live & 1u << probe)
+		put_settings(c, probe, set);
+}
+
+void ks__control_live(struct ks__control *c, uint32_t probe, int live)
+{
+	static const struct ks_bpf_settings inert;
+
+	if (!live == !(c->live & 1u << probe))
+		return;
+	c->live ^= 1u << probe;
+	if (c->map)
+		put_settings(c, probe, live ? &c->settings[probe] : &inert);
+}
+
+/* ---- scope ------------------------------------------------------------------------------------------- */
+
+void ks__control_scope(struct ks__control *c, const struct ks_bpf_scope *scope)
+{
+	struct ks_bpf_control *map = c->map;
+	uint32_t next;
+
+	c->scope = *scope;
+	if (!map)
+		return;
+	next = !map->scope_index;
+	wait_grace(c->scope_flip_ns);
+	map->scope[next] = *scope;
+	flip(&map->scope_index, next, &c->scope_flip_ns);
+}
+
+/* A single word: stored into the slot that is in use. */
+void ks__control_also(struct ks__control *c, uint32_t pid)
+{
+	c->scope.also = pid;
+	if (c->map)
+		__atomic_store_n(&c->map->scope[c->map->scope_index].also, pid, __ATOMIC_RELEASE);
+}
+
+/* ---- the map ------------------------------------------------------------------------------------------ */
+
+void ks__control_init(struct ks__control *c)
+{
+	memset(c, 0, sizeof(*c));
+}
+
+int ks__control_map(struct ks__control *c, int fd)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE), size = (sizeof(*c->map) + page - 1) & ~(page - 1);
+	void *map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	if (map == MAP_FAILED)
+		return -errno;
+	c->map = map;
+	c->map_size = size;
+	ks__control_scope(c, &c->scope);
+	for (uint32_t p = 0; p < KS_BPF_PROBES; p++)
+		if (c->live & 1u << p)
+			put_settings(c, p, &c->settings[p]);
+	return 0;
+}
+
+void ks__control_unmap(struct ks__control *c)
+{
+	if (c->map)
+		munmap(c->map, c->map_size);
+	c->map = NULL;
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * control.h - the words that programs obey: scope and settings, two slots and an index each
+ *
+ * A new value goes into the slot that is not in use; then the index is flipped: one store, one moment
+ * for all programs. A run that began before may still read the old slot, so before that is written
+ * again, a grace period must have passed since the flip.
+ *
+ * What is said before the maps exist is kept and takes effect when they are mapped.
+ */
+#ifndef KS_CONTROL_H
+#define KS_CONTROL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../../bpf/shared.h"
+
+struct ks__control {
+	struct ks_bpf_control *map; /* NULL: not mapped yet */
+	size_t map_size;
+	struct ks_bpf_scope scope;  /* as last said */
+	struct ks_bpf_settings settings[KS_BPF_PROBES];
+	uint32_t live; /* a bit each probe: its settings are in force, else it is inert */
+	uint64_t scope_flip_ns, flip_ns[KS_BPF_PROBES];
+};
+
+void ks__control_init(struct ks__control *c);
+/* Maps ks_control. 0 or -errno. */
+int ks__control_map(struct ks__control *c, int fd);
+void ks__control_unmap(struct ks__control *c);
+
+/* Settings of a probe: in force at once if it is live, else once it is. */
+void ks__control_apply(struct ks__control *c, uint32_t probe, const struct ks_bpf_settings *set);
+/* From here on the programs of the probe count; no longer. */
+void ks__control_live(struct ks__control *c, uint32_t probe, int live);
+void ks__control_scope(struct ks__control *c, const struct ks_bpf_scope *scope);
+/* One more process, beside the scope; 0: none. */
+void ks__control_also(struct ks__control *c, uint32_t pid);
+
+#endif

@@ -1,0 +1,460 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "machine.h"
+#include "unit.h"
+
+#define LOG_SIZE (64u << 10)
+#define UNTOUCHED 0x7f
+
+/* ---- libbpf's process-wide state --------------------------------------------------------------- */
+
+static int quiet(enum libbpf_print_level level, const char *format, va_list args)
+{
+	(void)level, (void)format, (void)args;
+	return 0;
+}
+
+/*
+ * The host may use the same libbpf (-Dlibbpf=shared): its print callback is put aside for the time
+ * of a load. Two handles that load at once do not take quiet() for the host's; what can go wrong is
+ * that messages of the later one's load are printed, or the host's of that moment are not.
+ */
+static libbpf_print_fn_t silence(void)
+{
+	libbpf_print_fn_t old = libbpf_set_print(quiet);
+
+	return old == quiet ? NULL : old;
+}
+
+static void unsilence(libbpf_print_fn_t old)
+{
+	if (old)
+		libbpf_set_print(old);
+}
+
+/*
+ * Before 5.11 memory of maps and programs counts against RLIMIT_MEMLOCK, and libbpf raises it
+ * unasked: told not to, once for the process. It is raised here if the host allowed it.
+ */
+static void memlock(struct ks__features *f)
+{
+	struct rlimit most = { RLIM_INFINITY, RLIM_INFINITY };
+
+	if (!ks__feature(f, KS__FEATURE_MEMCG))
+		return;
+	libbpf_set_memlock_rlim(0);
+	if (!(f->ks->opts.flags & KS_OPEN_RAISE_MEMLOCK) || !setrlimit(RLIMIT_MEMLOCK, &most))
+		return;
+	if (!getrlimit(RLIMIT_MEMLOCK, &most)) {
+		most.rlim_cur = most.rlim_max;
+		setrlimit(RLIMIT_MEMLOCK, &most);
+	}
+}
+
+/* ---- maps --------------------------------------------------------------------------------------- */
+
+void ks__maps_init(struct ks__maps *maps)
+{
+	memset(maps, 0, sizeof(*maps));
+	for (unsigned i = 0; i < KS__UNIT_MAPS; i++)
+		maps->map[i].fd = -1;
+}
+
+void ks__maps_close(struct ks__maps *maps)
+{
+	for (unsigned i = 0; i < KS__UNIT_MAPS; i++)
+		if (maps->map[i].fd >= 0)
+			close(maps->map[i].fd);
+	ks__maps_init(maps);
+}
+
+struct ks__map *ks__maps_find(struct ks__maps *maps, const char *name)
+{
+	for (unsigned i = 0; i < maps->n; i++)
+		if (maps->map[i].fd >= 0 && !strcmp(maps->map[i].name, name))
+			return &maps->map[i];
+	return NULL;
+}
+
+int ks__map_put_fd(int fd, uint32_t slot, int inner_fd)
+{
+	return bpf_map_update_elem(fd, &slot, &inner_fd, BPF_ANY) ? -errno : 0;
+}
+
+static int ends_with(const char *name, const char *end)
+{
+	size_t n = strlen(name), m = strlen(end);
+
+	return n >= m && !strcmp(name + n - m, end);
+}
+
+static int asked_for(const struct ks__unit *unit, const char *name)
+{
+	for (const char *const *const *list = unit->wanted; list && *list; list++)
+		for (const char *const *m = *list; *m; m++)
+			if (!strcmp(*m, name))
+				return 1;
+	return 0;
+}
+
+/* A probe may name two maps for one purpose: X, in task storage, and X_hash for kernels without. */
+static int needed(const struct ks__unit *unit, const struct bpf_map *map)
+{
+	const char *name = bpf_map__name(map);
+	int storage = unit->consts->task_storage;
+
+	if (bpf_map__is_internal(map))
+		return 1;
+	if (!asked_for(unit, name))
+		return 0;
+	if (!strcmp(name, "ks_rings"))
+		return unit->consts->ring;
+	if (!strcmp(name, "ks_perf"))
+		return !unit->consts->ring;
+	if (bpf_map__type(map) == BPF_MAP_TYPE_TASK_STORAGE)
+		return storage;
+	return !(storage && ends_with(name, "_hash"));
+}
+
+static int size_map(const struct ks__unit *unit, struct bpf_map *map)
+{
+	const char *name = bpf_map__name(map);
+
+	if (!strcmp(name, "ks_cpus") || !strcmp(name, "ks_perf") || ends_with(name, "_stats"))
+		return bpf_map__set_max_entries(map, unit->n_cpus);
+	if (!strcmp(name, "ks_pids"))
+		return bpf_map__set_max_entries(map, unit->n_pids);
+	return 0;
+}
+
+static int set_consts(const struct ks__unit *unit, struct bpf_map *map)
+{
+	if (!strstr(bpf_map__name(map), ".rodata.ks"))
+		return 0;
+	return bpf_map__set_initial_value(map, unit->consts, sizeof(*unit->consts));
+}
+
+static int prepare_maps(const struct ks__unit *unit, struct bpf_object *obj)
+{
+	struct bpf_map *map;
+	unsigned i = 0;
+	int rc = 0;
+
+	bpf_object__for_each_map(map, obj) {
+		int fd = i < KS__UNIT_MAPS ? unit->maps->map[i].fd : -1;
+
+		if (i++ == KS__UNIT_MAPS)
+			return -E2BIG;
+		if (fd >= 0)
+			rc = bpf_map__reuse_fd(map, fd);
+		else if (!needed(unit, map))
+			rc = bpf_map__set_autocreate(map, false);
+		else
+			rc = size_map(unit, map);
+		if (!rc && fd < 0)
+			rc = set_consts(unit, map);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+/* The kernel's own figure; 0 where /proc does not tell. */
+static uint64_t map_bytes(const struct ks *ks, int fd)
+{
+	char path[48], text[512];
+	const char *line;
+
+	snprintf(path, sizeof(path), "self/fdinfo/%d", fd);
+	if (ks__machine_text(ks->proc_fd, path, text, sizeof(text)) <= 0)
+		return 0;
+	line = strstr(text, "memlock:");
+	return line ? strtoull(line + 8, NULL, 10) : 0;
+}
+
+static int keep_map(const struct ks__unit *unit, const struct bpf_map *map, struct ks__map *kept)
+{
+	int fd = fcntl(bpf_map__fd(map), F_DUPFD_CLOEXEC, 3);
+
+	if (fd < 0)
+		return -errno;
+	kept->type = bpf_map__type(map);
+	kept->key_size = bpf_map__key_size(map);
+	kept->value_size = bpf_map__value_size(map);
+	kept->max_entries = bpf_map__max_entries(map);
+	kept->bytes = map_bytes(unit->features->ks, fd);
+	snprintf(kept->name, sizeof(kept->name), "%s", bpf_map__name(map));
+	kept->fd = fd;
+	return 0;
+}
+
+/* Those that the unit added; `new` marks them, to be given back on failure. */
+static int keep_maps(const struct ks__unit *unit, struct bpf_object *obj, uint32_t *new)
+{
+	struct bpf_map *map;
+	unsigned i = 0;
+
+	bpf_object__for_each_map(map, obj) {
+		struct ks__map *kept = &unit->maps->map[i];
+
+		if (bpf_map__fd(map) >= 0 && kept->fd < 0) {
+			int rc = keep_map(unit, map, kept);
+
+			if (rc)
+				return rc;
+			*new |= 1u << i;
+		}
+		i++;
+	}
+	unit->maps->n = i;
+	return 0;
+}
+
+static void drop_maps(const struct ks__unit *unit, uint32_t new)
+{
+	for (unsigned i = 0; i < KS__UNIT_MAPS; i++) {
+		if (!(new & 1u << i))
+			continue;
+		close(unit->maps->map[i].fd);
+		unit->maps->map[i].fd = -1;
+	}
+}
+
+/* ---- programs ------------------------------------------------------------------------------------- */
+
+void ks__program_close(struct ks__program *prog)
+{
+	if (prog->fd >= 0)
+		close(prog->fd);
+	prog->fd = -1;
+}
+
+int ks__program_run(int fd)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, opts);
+
+	if (bpf_prog_test_run_opts(fd, &opts))
+		return -errno;
+	return (int)opts.retval;
+}
+
+static struct ks__program *chosen(const struct ks__unit *unit, const struct bpf_program *prog)
+{
+	for (unsigned i = 0; i < unit->n_progs; i++)
+		if (!strcmp(unit->progs[i]->name, bpf_program__name(prog)))
+			return unit->progs[i];
+	return NULL;
+}
+
+/*
+ * A log buffer each, in memory that is used only when it is written. libbpf touches it only when its
+ * program is refused: the first byte tells which one it was, even if the kernel wrote no text.
+ */
+static int choose_programs(const struct ks__unit *unit, struct bpf_object *obj, char *logs)
+{
+	struct bpf_program *prog;
+	unsigned found = 0;
+	int rc = 0;
+
+	bpf_object__for_each_program(prog, obj) {
+		struct ks__program *p = chosen(unit, prog);
+
+		rc = bpf_program__set_autoload(prog, p != NULL);
+		if (!rc && p) {
+			logs[found * LOG_SIZE] = UNTOUCHED;
+			rc = bpf_program__set_log_buf(prog, logs + found * LOG_SIZE, LOG_SIZE);
+			found++;
+		}
+		if (rc)
+			return rc;
+	}
+	return found == unit->n_progs ? 0 : -ENOENT;
+}
+
+/* The verifier ends with what is wrong, and then its statistics. */
+static void last_words(const char *log, char *buf, size_t size)
+{
+	const char *line = log, *best = "", *end;
+
+	for (; *line; line = *end ? end + 1 : end) {
+		end = strchrnul(line, '\n');
+		if (end == line || !strncmp(line, "processed ", 10) || strstr(line, "stack depth") == line ||
+		    strstr(line, "verification time") == line)
+			continue;
+		best = line;
+	}
+	snprintf(buf, size, "%.*s", (int)(strchrnul(best, '\n') - best), best);
+}
+
+static void name_refused(const struct ks__unit *unit, struct bpf_object *obj, char *logs, int error)
+{
+	struct bpf_program *prog;
+	unsigned i = 0;
+
+	bpf_object__for_each_program(prog, obj) {
+		struct ks__program *p = chosen(unit, prog);
+		char *log = logs + i * LOG_SIZE, words[120];
+
+		if (!p)
+			continue;
+		i++;
+		if (log[0] == UNTOUCHED)
+			continue;
+		log[LOG_SIZE - 1] = '\0';
+		last_words(log, words, sizeof(words));
+		p->error = error;
+		if (words[0])
+			snprintf(p->reason, sizeof(p->reason), "%s: the verifier refused %s: %s",
+				 ks__hook_name(&p->hook), p->name, words);
+		else
+			snprintf(p->reason, sizeof(p->reason), "%s: the kernel refused %s (%s)",
+				 ks__hook_name(&p->hook), p->name, ks_error_name(error));
+	}
+}
+
+int ks__program_info(int fd, struct ks__program_info *ret)
+{
+	struct bpf_prog_info info;
+	uint32_t size = sizeof(info);
+
+	memset(&info, 0, sizeof(info));
+	if (bpf_obj_get_info_by_fd(fd, &info, &size))
+		return -errno;
+	ret->id = info.id;
+	ret->bytes = (uint64_t)info.xlated_prog_len + info.jited_prog_len;
+	ret->runs = info.run_cnt;
+	ret->run_ns = info.run_time_ns;
+	ret->missed = info.recursion_misses;
+	ret->missed_known = size >= offsetof(struct bpf_prog_info, recursion_misses) + 8;
+	return 0;
+}
+
+static int keep_programs(const struct ks__unit *unit, struct bpf_object *obj)
+{
+	for (unsigned i = 0; i < unit->n_progs; i++) {
+		struct ks__program *p = unit->progs[i];
+		struct bpf_program *prog = bpf_object__find_program_by_name(obj, p->name);
+
+		p->fd = fcntl(bpf_program__fd(prog), F_DUPFD_CLOEXEC, 3);
+		if (p->fd < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+/* ---- the unit ---------------------------------------------------------------------------------------- */
+
+/* Where libbpf shall look for the types of the kernel; NULL: where it does by itself. */
+static const char *types_path(const struct ks *ks, char *buf, size_t size)
+{
+	if (ks->opts.btf_path)
+		return ks->opts.btf_path;
+	if (!strcmp(ks->opts.sys_path, "/sys"))
+		return NULL;
+	snprintf(buf, size, "%s/kernel/btf/vmlinux", ks->opts.sys_path);
+	return buf;
+}
+
+static struct bpf_object *open_object(const char *types)
+{
+	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = "ks", .btf_custom_path = types);
+
+	return bpf_object__open_mem(ks__bpf_object, ks__bpf_object_size, &opts);
+}
+
+static void say(const struct ks__unit *unit, int error, char *why, size_t size)
+{
+	if (error == -EMFILE || error == -ENFILE)
+		snprintf(why, size, "no descriptor is free (RLIMIT_NOFILE)");
+	else if (error == -EPERM && ks__feature(unit->features, KS__FEATURE_MEMCG))
+		snprintf(why, size, "maps do not fit into RLIMIT_MEMLOCK, which this kernel counts them "
+			 "against: raise it (ulimit -l), or open with KS_OPEN_RAISE_MEMLOCK");
+	else if (error == -EPERM)
+		ks__machine_bpf(unit->features->ks, "loading", error, why, size);
+	else
+		snprintf(why, size, "loading failed (%s)", ks_error_name(error));
+}
+
+static int load(const struct ks__unit *unit, struct bpf_object *obj, char *logs)
+{
+	uint32_t new = 0;
+	int rc = prepare_maps(unit, obj);
+
+	if (!rc)
+		rc = choose_programs(unit, obj, logs);
+	if (rc)
+		return rc;
+	rc = bpf_object__load(obj);
+	if (rc) {
+		name_refused(unit, obj, logs, rc);
+		return rc;
+	}
+	rc = keep_maps(unit, obj, &new);
+	if (!rc)
+		rc = keep_programs(unit, obj);
+	if (rc) {
+		drop_maps(unit, new);
+		for (unsigned i = 0; i < unit->n_progs; i++)
+			ks__program_close(unit->progs[i]);
+	}
+	return rc;
+}
+
+int ks__unit_load(const struct ks__unit *unit, char *why, size_t size)
+{
+	size_t logs_size = unit->n_progs * LOG_SIZE;
+	struct bpf_object *obj = NULL;
+	libbpf_print_fn_t old;
+	char path[4096], *logs;
+	int rc = 0;
+
+	for (unsigned i = 0; i < unit->n_progs; i++)
+		unit->progs[i]->error = 0;
+	logs = mmap(NULL, logs_size, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (logs == MAP_FAILED)
+		return -ENOMEM;
+	memlock(unit->features);
+	old = silence();
+	obj = open_object(types_path(unit->features->ks, path, sizeof(path)));
+	if (!obj)
+		rc = -errno;
+	else
+		rc = load(unit, obj, logs);
+	bpf_object__close(obj);
+	unsilence(old);
+	munmap(logs, logs_size);
+	if (rc)
+		say(unit, rc, why, size);
+	return rc;
+}
+
+int ks__unit_hooks(struct ks__program *const *progs, unsigned n)
+{
+	libbpf_print_fn_t old = silence();
+	struct bpf_object *obj = open_object(NULL);
+	int rc = obj ? 0 : -errno;
+
+	for (unsigned i = 0; obj && i < n; i++) {
+		const struct bpf_program *prog = bpf_object__find_program_by_name(obj, progs[i]->name);
+
+		progs[i]->hook.kind = KS__HOOK_NONE;
+		if (prog && ks__hook_parse(bpf_program__section_name(prog), &progs[i]->hook))
+			progs[i]->hook.kind = KS__HOOK_NONE;
+	}
+	bpf_object__close(obj);
+	unsilence(old);
+	return rc;
+}

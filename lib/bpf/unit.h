@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * unit.h - load programs out of the embedded object; what stays are descriptors
+ *
+ * An object costs about 19 ms and a peak of 18 MiB, nearly all of it for the kernel's BTF; so all
+ * programs that are wanted at one time are loaded as one unit. Later units open the object again and
+ * take over the maps of the first. An object that failed to load cannot be loaded again.
+ */
+#ifndef KS_UNIT_H
+#define KS_UNIT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../../bpf/shared.h"
+#include "feature.h"
+#include "variant.h"
+
+/* The kernel programs, linked into one ELF object (embed.S). */
+extern const unsigned char ks__bpf_object[];
+extern const size_t ks__bpf_object_size;
+
+#define KS__UNIT_MAPS 32
+
+struct ks__map {
+	char name[32];
+	int fd; /* -1: not created */
+	uint32_t type, key_size, value_size, max_entries;
+	uint64_t bytes; /* kernel memory, as the kernel counts it */
+};
+
+/* In the order of the object: the kernel cuts names, positions are certain. */
+struct ks__maps {
+	unsigned n;
+	struct ks__map map[KS__UNIT_MAPS];
+};
+
+struct ks__program {
+	const char *name;
+	struct ks__hook hook;
+	int fd;    /* -1: not loaded */
+	int error; /* the kernel refused it: why */
+	char reason[200];
+};
+
+struct ks__unit {
+	struct ks__features *features;
+	const struct ks_bpf_const *consts;
+	struct ks__maps *maps;    /* in: taken over; out: and those that are new */
+	uint32_t n_cpus, n_pids;  /* entries of per-CPU arrays and of ks_pids */
+	const char *const *const *wanted; /* NULL-ended list of such lists of maps */
+	struct ks__program *const *progs;
+	unsigned n_progs;
+};
+
+/* Section of each program -> its hook; programs that the object lacks keep KS__HOOK_NONE. */
+int ks__unit_hooks(struct ks__program *const *progs, unsigned n);
+
+/*
+ * 0: all are loaded. Else nothing is, and maps are as before: -errno, and either some programs have
+ * their error set, or `why` says what failed beside them.
+ */
+int ks__unit_load(const struct ks__unit *unit, char *why, size_t size);
+
+struct ks__program_info {
+	uint32_t id;
+	uint64_t bytes;        /* instructions, as the kernel holds them */
+	uint64_t runs, run_ns; /* with kernel.bpf_stats_enabled */
+	uint64_t missed;       /* times it was not run */
+	int missed_known;      /* 0: this kernel does not say */
+};
+
+/* One system call. 0 or -errno. */
+int ks__program_info(int fd, struct ks__program_info *ret);
+
+/*
+ * Runs a raw_tp program that takes no arguments on the calling thread (Linux 5.10): what it returns,
+ * or -errno.
+ */
+int ks__program_run(int fd);
+
+void ks__program_close(struct ks__program *prog);
+void ks__maps_init(struct ks__maps *maps);
+void ks__maps_close(struct ks__maps *maps);
+/* Puts a map into a slot of a map of maps. 0 or -errno. */
+int ks__map_put_fd(int fd, uint32_t slot, int inner_fd);
+/* The map of that name if it was created, else NULL. */
+struct ks__map *ks__maps_find(struct ks__maps *maps, const char *name);
+
+#endif

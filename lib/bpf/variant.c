@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <linux/perf_event.h>
+
+#include <bpf/bpf.h>
+
+#include "machine.h"
+#include "variant.h"
+
+#define KPROBES "bus/event_source/devices/kprobe/"
+
+/* ---- is it possible here --------------------------------------------------------------------------- */
+
+static int has_event(const struct ks__hook *h, struct ks__features *f, char *why, size_t size)
+{
+	if (ks__types_id(&f->types, KS__BTF_EVENT, h->target))
+		return 0;
+	snprintf(why, size, "%s: event %s is not in this kernel's BTF", ks__hook_name(h), h->target);
+	return -ENOENT;
+}
+
+static int has_func(const struct ks__hook *h, struct ks__features *f, char *why, size_t size)
+{
+	if (ks__types_id(&f->types, KS__BTF_FUNC, h->target))
+		return 0;
+	snprintf(why, size, "%s: function %s is not in this kernel's BTF", ks__hook_name(h), h->target);
+	return -ENOENT;
+}
+
+static int has_format(const struct ks__hook *h, struct ks__features *f, char *why, size_t size)
+{
+	uint32_t id;
+	int rc = ks__feature_event_id(f->ks, h->target, &id);
+
+	if (rc)
+		snprintf(why, size, "%s: event %s is not in tracefs", ks__hook_name(h), h->target);
+	return rc;
+}
+
+/* BTF knows all events; where there is none, attaching tells. */
+static int has_raw(const struct ks__hook *h, struct ks__features *f, char *why, size_t size)
+{
+	if (ks__types_own(&f->types, why, size))
+		return 0;
+	return has_event(h, f, why, size);
+}
+
+/* Attaching tells: names of functions that are not in BTF stand in a list of 10 MB. */
+static int may_be(const struct ks__hook *h, struct ks__features *f, char *why, size_t size)
+{
+	(void)h, (void)f, (void)why, (void)size;
+	return 0;
+}
+
+/* ---- attach ----------------------------------------------------------------------------------------- */
+
+/* Typed programs know their target since they were loaded: NULL. All kernels take this call. */
+static int attach_typed(const struct ks__hook *h, const struct ks *ks, int prog_fd)
+{
+	int fd = bpf_raw_tracepoint_open(NULL, prog_fd);
+
+	(void)h, (void)ks;
+	return fd < 0 ? -errno : fd;
+}
+
+static int attach_raw_tp(const struct ks__hook *h, const struct ks *ks, int prog_fd)
+{
+	int fd = bpf_raw_tracepoint_open(h->target, prog_fd);
+
+	(void)ks;
+	return fd < 0 ? -errno : fd;
+}
+
+/* The event is opened on one CPU; the program runs on all. */
+static int attach_perf(struct perf_event_attr *attr, int prog_fd)
+{
+	int fd, rc = 0;
+
+	attr->size = sizeof(*attr);
+	fd = (int)syscall(SYS_perf_event_open, attr, -1, 0, -1, PERF_FLAG_FD_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (ioctl(fd, PERF_EVENT_IOC_SET_BPF, prog_fd) || ioctl(fd, PERF_EVENT_IOC_ENABLE, 0)) {
+		rc = -errno;
+		close(fd);
+	}
+	return rc ? rc : fd;
+}
+
+static int attach_tracepoint(const struct ks__hook *h, const struct ks *ks, int prog_fd)
+{
+	struct perf_event_attr attr = { .type = PERF_TYPE_TRACEPOINT };
+	uint32_t id;
+	int rc = ks__feature_event_id(ks, h->target, &id);
+
+	if (rc)
+		return rc;
+	attr.config = id;
+	return attach_perf(&attr, prog_fd);
+}
+
+static int read_number(const struct ks *ks, const char *path, const char *before, uint32_t *ret)
+{
+	char text[64];
+	size_t skip = strlen(before);
+	int n = ks__machine_text(ks->sys_fd, path, text, sizeof(text));
+
+	if (n < 0)
+		return n;
+	if (strncmp(text, before, skip) || text[skip] < '0' || text[skip] > '9')
+		return -EINVAL;
+	*ret = (uint32_t)strtoul(text + skip, NULL, 10);
+	return 0;
+}
+
+static int attach_kprobe(const struct ks__hook *h, const struct ks *ks, int prog_fd)
+{
+	struct perf_event_attr attr = { .config1 = (uint64_t)(uintptr_t)h->target };
+	uint32_t type;
+	int rc = read_number(ks, KPROBES "type", "", &type);
+
+	attr.type = type;
+	return rc ? rc : attach_perf(&attr, prog_fd);
+}
+
+static int attach_kretprobe(const struct ks__hook *h, const struct ks *ks, int prog_fd)
+{
+	struct perf_event_attr attr = { .config1 = (uint64_t)(uintptr_t)h->target };
+	uint32_t type, bit;
+	int rc = read_number(ks, KPROBES "type", "", &type);
+
+	if (!rc)
+		rc = read_number(ks, KPROBES "format/retprobe", "config:", &bit);
+	if (rc)
+		return rc;
+	attr.type = type;
+	attr.config = 1ull << (bit & 63);
+	return attach_perf(&attr, prog_fd);
+}
+
+/* ---- the table ---------------------------------------------------------------------------------------- */
+
+static const struct way {
+	const char *prefix;
+	enum ks__feature_id feature;
+	enum ks__btf_kind btf;
+	uint8_t named; /* BTF has the name of its target */
+	uint8_t perf;
+	int (*possible)(const struct ks__hook *h, struct ks__features *f, char *why, size_t size);
+	int (*attach)(const struct ks__hook *h, const struct ks *ks, int prog_fd);
+} ways[] = {
+	{ "tp_btf", KS__FEATURE_TP_BTF, KS__BTF_EVENT, 1, 0, has_event, attach_typed },
+	{ "fentry", KS__FEATURE_FENTRY, KS__BTF_FUNC, 1, 0, has_func, attach_typed },
+	{ "fexit", KS__FEATURE_FENTRY, KS__BTF_FUNC, 1, 0, has_func, attach_typed },
+	{ "raw_tp", KS__FEATURE_RAW_TP, KS__BTF_EVENT, 1, 0, has_raw, attach_raw_tp },
+	{ "tracepoint", KS__FEATURE_TRACEPOINT, 0, 0, 1, has_format, attach_tracepoint },
+	{ "kprobe", KS__FEATURE_KPROBE, 0, 0, 1, may_be, attach_kprobe },
+	{ "kretprobe", KS__FEATURE_KPROBE, 0, 0, 1, may_be, attach_kretprobe },
+};
+
+#define N_WAYS (sizeof(ways) / sizeof(ways[0]))
+
+static const struct way *way_of(const struct ks__hook *hook)
+{
+	return hook->kind < N_WAYS ? &ways[hook->kind] : NULL;
+}
+
+int ks__hook_parse(const char *section, struct ks__hook *ret)
+{
+	const char *slash;
+
+	if (*section == '?')
+		section++;
+	slash = strchr(section, '/');
+	if (!slash || !slash[1] || strlen(slash + 1) >= sizeof(ret->target))
+		return -EINVAL;
+	for (uint8_t i = 0; i < N_WAYS; i++) {
+		size_t n = strlen(ways[i].prefix);
+
+		if (n != (size_t)(slash - section) || strncmp(section, ways[i].prefix, n))
+			continue;
+		ret->kind = i;
+		snprintf(ret->target, sizeof(ret->target), "%s", slash + 1);
+		return 0;
+	}
+	return -EINVAL;
+}
+
+const char *ks__hook_name(const struct ks__hook *hook)
+{
+	const struct way *w = way_of(hook);
+
+	return w ? w->prefix : "?";
+}
+
+int ks__hook_expect(const struct ks__hook *hook, struct ks__types *types)
+{
+	const struct way *w = way_of(hook);
+
+	if (!w || !w->named)
+		return 0;
+	return ks__types_expect(types, w->btf, hook->target);
+}
+
+int ks__hook_possible(const struct ks__hook *hook, struct ks__features *f, char *why, size_t size)
+{
+	const struct way *w = way_of(hook);
+	int rc;
+
+	if (!w) {
+		snprintf(why, size, "its programs are not in this build");
+		return -EOPNOTSUPP;
+	}
+	rc = ks__feature(f, w->feature);
+	if (rc) {
+		snprintf(why, size, "%s", f->by_id[w->feature].reason);
+		return rc;
+	}
+	return w->possible(hook, f, why, size);
+}
+
+int ks__hook_attach(const struct ks__hook *hook, const struct ks *ks, int prog_fd, char *why,
+		    size_t size)
+{
+	const struct way *w = way_of(hook);
+	char what[96];
+	int fd;
+
+	if (!w)
+		return -EOPNOTSUPP;
+	fd = w->attach(hook, ks, prog_fd);
+	if (fd >= 0)
+		return fd;
+	snprintf(what, sizeof(what), "%s: %s", w->prefix, hook->target);
+	if (fd == -EMFILE || fd == -ENFILE)
+		snprintf(why, size, "%s: no descriptor is free (RLIMIT_NOFILE)", what);
+	else if (fd == -ENOENT)
+		snprintf(why, size, "%s is not in this kernel", what);
+	else if (w->perf)
+		ks__machine_perf(ks, what, fd, why, size);
+	else
+		ks__machine_bpf(ks, what, fd, why, size);
+	return fd;
+}
+
+int ks__hook_by_perf(const struct ks__hook *hook)
+{
+	const struct way *w = way_of(hook);
+
+	return w && w->perf;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * variant.h - where a program attaches, from its section name: is it possible here, and do it
+ *
+ * A new way to attach is one row of the table in variant.c.
+ */
+#ifndef KS_VARIANT_H
+#define KS_VARIANT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "feature.h"
+
+struct ks__hook {
+	uint8_t kind;    /* row of the table; KS__HOOK_NONE */
+	char target[63]; /* "sched_switch", "sched/sched_switch", "__x64_sys_fadvise64" */
+};
+
+#define KS__HOOK_NONE 0xff
+
+/* "tp_btf/sched_switch", with or without a leading "?". 0 or -EINVAL: no such way to attach. */
+int ks__hook_parse(const char *section, struct ks__hook *ret);
+/* "tp_btf" */
+const char *ks__hook_name(const struct ks__hook *hook);
+
+/* Announces what ks__hook_possible() will look for in BTF. 0 or -ENOSPC. */
+int ks__hook_expect(const struct ks__hook *hook, struct ks__types *types);
+/* Cheap: 0, or -errno and a sentence. */
+int ks__hook_possible(const struct ks__hook *hook, struct ks__features *f, char *why, size_t size);
+/* A descriptor that keeps the program attached until it is closed, or -errno and a sentence. */
+int ks__hook_attach(const struct ks__hook *hook, const struct ks *ks, int prog_fd, char *why,
+		    size_t size);
+/* 1: perf runs it: one program at a time on a CPU, others that fire meanwhile are missed. */
+int ks__hook_by_perf(const struct ks__hook *hook);
+
+#endif

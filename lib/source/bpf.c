@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* bpf.c - the source that runs kernel programs */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bpf.h"
+
+#define BURST_MAX (1u << 30) /* times a second: still less than 2^60 ns */
+
+/* ---- open and close ------------------------------------------------------------------------------- */
+
+static const struct ks__variant tree_variants[] = {
+	{ .name = "tp_btf", .progs = { "tree_fork_tp_btf", "tree_free_tp_btf" } },
+	{ .name = "raw_tp", .progs = { "tree_fork_raw_tp", "tree_free_raw_tp" } },
+	{ .name = "tracepoint", .progs = { "tree_fork_tracepoint", "tree_free_tracepoint" },
+	  .first_pidns = 1 },
+	{ .name = NULL },
+};
+
+static int bpf_open(struct ks *ks, struct ks__source **ret_source)
+{
+	struct ks__bpf *b = calloc(1, sizeof(*b));
+
+	if (!b)
+		return -ENOMEM;
+	b->base.ops = &ks__source_bpf;
+	b->base.ks = ks;
+	b->control.scope.self = (uint32_t)getpid();
+	ks__features_init(&b->features, ks);
+	ks__maps_init(&b->maps);
+	for (unsigned u = 0; u < KS__BPF_USERS; u++)
+		b->users[u].way = -1;
+	for (const struct ks__probe *const *p = ks__probes; *p; p++) {
+		struct ks__bpf_user *u = &b->users[(*p)->id];
+
+		u->name = (*p)->name;
+		u->variants = (*p)->variants;
+		u->maps = (*p)->maps;
+	}
+	b->users[KS__BPF_TREE].name = "tree";
+	b->users[KS__BPF_TREE].variants = tree_variants;
+	*ret_source = &b->base;
+	return 0;
+}
+
+/* Programs are made inert first: a forked child that still lives may hold their links. */
+static void bpf_close(struct ks__source *s)
+{
+	struct ks__bpf *b = ks__bpf_of(s);
+	struct ks__stream *stream = atomic_exchange(&b->stream, NULL);
+
+	for (uint32_t p = 0; p < KS__PROBES_MAX; p++)
+		ks__control_live(&b->control, p, 0);
+	if (stream) {
+		ks__stream_publish(stream);
+		ks__stream_close(stream, 1);
+	}
+	ks__bpf_unload(b);
+	free(b->pids);
+	free(b);
+}
+
+static void bpf_close_forked(struct ks__source *s)
+{
+	struct ks__bpf *b = ks__bpf_of(s);
+
+	ks__stream_close(atomic_exchange(&b->stream, NULL), 0);
+	ks__bpf_unload(b);
+	free(b->pids);
+	free(b);
+}
+
+/* ---- settings ---------------------------------------------------------------------------------------- */
+
+/* A limit of more than a billion a second is none: a record then costs less than the clock's tick. */
+static void convert(const struct ks__settings *in, struct ks_bpf_settings *out)
+{
+	memset(out, 0, sizeof(*out));
+	out->generation = in->generation;
+	if (!(in->flags & KS_ENABLE_NO_EVENTS))
+		out->flags |= KS_WANT_EVENTS;
+	if (!(in->flags & KS_ENABLE_NO_STATS))
+		out->flags |= KS_WANT_STATS;
+	if (in->identity & KS_IDENTITY_CGROUP)
+		out->flags |= KS_WANT_CGROUP;
+	if (in->identity & KS_IDENTITY_COMM)
+		out->flags |= KS_WANT_COMM;
+	out->sample_every = in->sample_every > UINT32_MAX ? UINT32_MAX : (uint32_t)in->sample_every;
+	if (in->max_per_sec) {
+		out->record_ns = 1000000000u / in->max_per_sec;
+		out->burst_ns = out->record_ns * (in->burst < BURST_MAX ? in->burst : BURST_MAX);
+		if (!in->burst)
+			out->burst_ns = out->record_ns;
+	}
+	memcpy(out->param, in->own, sizeof(out->param));
+}
+
+static int bpf_apply(struct ks__source *s, uint32_t probe, const struct ks__settings *set)
+{
+	struct ks_bpf_settings out;
+
+	convert(set, &out);
+	ks__control_apply(&ks__bpf_of(s)->control, probe, &out);
+	return 0;
+}
+
+static int bpf_admit(struct ks__source *s, int32_t pid)
+{
+	ks__control_also(&ks__bpf_of(s)->control, (uint32_t)pid);
+	return 0;
+}
+
+/* ---- prepare, enable, disable --------------------------------------------------------------------- */
+
+static int bpf_prepare(struct ks__source *s, uint32_t mask, const char *variant)
+{
+	struct ks__bpf *b = ks__bpf_of(s);
+
+	return b->tree_error ? 0 : ks__bpf_prepare(b, mask, variant);
+}
+
+static uint64_t valid_of(struct ks__bpf *b, uint32_t probe, int way)
+{
+	return b->base.ks->slots[probe].probe->valid & ~b->users[probe].variants[way].lacks;
+}
+
+/* All programs are attached before any of them counts: they begin at one moment. */
+static int bpf_enable(struct ks__source *s, uint32_t probe, const char *variant,
+		      uint32_t *ret_variant, uint64_t *ret_valid)
+{
+	struct ks__bpf *b = ks__bpf_of(s);
+	int rc = b->tree_error ? -KS_EUNAVAIL : ks__bpf_attach(b, probe, variant);
+
+	if (rc)
+		return rc;
+	ks__control_live(&b->control, probe, 1);
+	*ret_variant = (uint32_t)b->users[probe].way;
+	*ret_valid = valid_of(b, probe, b->users[probe].way);
+	return 0;
+}
+
+/* Closing is slow for classic tracepoints and kprobes: the kernel waits 72 ms for each. */
+static void bpf_disable(struct ks__source *s, uint32_t probe)
+{
+	struct ks__bpf *b = ks__bpf_of(s);
+
+	ks__control_live(&b->control, probe, 0);
+	ks__bpf_detach(b, probe);
+}
+
+/* ---- queries --------------------------------------------------------------------------------------- */
+
+static int bpf_note(struct ks__source *s, uint32_t probe, uint32_t index, struct ks__note *ret)
+{
+	struct ks__bpf *b = ks__bpf_of(s);
+	int rc = ks__bpf_setup(b);
+
+	if (rc)
+		return rc;
+	if (index >= b->users[probe].n_ways)
+		return -ENOENT;
+	*ret = b->users[probe].ways[index].note;
+	if (!ret->error && b->tree_error) {
+		ret->error = b->tree_error;
+		memcpy(ret->reason, b->tree_reason, sizeof(ret->reason));
+	}
+	return 0;
+}
+
+static int bpf_expect(struct ks__source *s, uint32_t probe, uint32_t *ret_variant,
+		      uint64_t *ret_valid)
+{
+	struct ks__bpf *b = ks__bpf_of(s);
+	int rc = ks__bpf_setup(b), way;
+
+	if (rc)
+		return rc;
+	way = b->tree_error ? -1 : ks__bpf_choose(b, probe, NULL);
+	if (way < 0)
+		return -KS_EUNAVAIL;
+	*ret_variant = (uint32_t)way;
+	*ret_valid = valid_of(b, probe, way);
+	return 0;
+}
+
+static int bpf_why(struct ks__source *s, uint32_t probe, uint64_t bit, char *buf, size_t size)
+{
+	struct ks__bpf *b = ks__bpf_of(s);
+	int way = b->users[probe].way, rc = ks__bpf_setup(b);
+	const struct ks__variant *v;
+
+	if (rc)
+		return rc;
+	if (way < 0)
+		way = ks__bpf_choose(b, probe, NULL);
+	if (way < 0 || valid_of(b, probe, way) & bit)
+		return 0;
+	v = &b->users[probe].variants[way];
+	snprintf(buf, size, "%s: %s", v->name, v->lacks & bit && v->lacks_why ? v->lacks_why :
+									    "it is not known there");
+	return 1;
+}
+
+/* ---- consumer and readers ----------------------------------------------------------------------------- */
+
+static int bpf_drain(struct ks__source *s, struct ks__sink *sink, unsigned max)
+{
+	struct ks__stream *stream = atomic_load_explicit(&ks__bpf_of(s)->stream, memory_order_acquire);
+
+	return stream ? ks__stream_drain(stream, sink, max) : 0;
+}
+
+static int bpf_rest(struct ks__source *s, uint64_t *ret_deadline_ns)
+{
+	struct ks__stream *stream = atomic_load_explicit(&ks__bpf_of(s)->stream, memory_order_acquire);
+
+	*ret_deadline_ns = 0;
+	return stream ? ks__stream_rest(stream, ret_deadline_ns) : 0;
+}
+
+static int bpf_read(struct ks__source *s, uint32_t probe, struct ks__rows *rows, int per_cpu)
+{
+	ks__table_read(&ks__bpf_of(s)->tables.stats[probe], rows, per_cpu);
+	return 0;
+}
+
+const struct ks__source_ops ks__source_bpf = {
+	.kind = KS_SOURCE_BPF,
+	.open = bpf_open,
+	.close = bpf_close,
+	.close_forked = bpf_close_forked,
+	.prepare = bpf_prepare,
+	.enable = bpf_enable,
+	.disable = bpf_disable,
+	.apply = bpf_apply,
+	.set_scope = ks__bpf_set_scope,
+	.admit = bpf_admit,
+	.note = bpf_note,
+	.expect = bpf_expect,
+	.why = bpf_why,
+	.drain = bpf_drain,
+	.rest = bpf_rest,
+	.read = bpf_read,
+	.book = ks__bpf_book,
+	.explain = ks__bpf_explain,
+	.check = ks__bpf_check,
+	.size = ks__bpf_size,
+};

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * bpf.h - the source that fills records and rows by kernel programs; private to bpf*.c
+ *
+ *	bpf.c         the table of functions, settings, attaching, consumer and readers
+ *	bpf_load.c    which variants are possible, and loading them
+ *	bpf_scope.c   whom to watch
+ *	bpf_report.c  what there is, for people
+ *
+ * The handle's lock is held but by the consumer, readers and ks_query functions of other threads:
+ * what those look at is published by one atomic store and stays until the handle is closed.
+ */
+#ifndef KS_SOURCE_BPF_H
+#define KS_SOURCE_BPF_H
+
+#include <stdatomic.h>
+
+#include "../bpf/control.h"
+#include "../bpf/feature.h"
+#include "../bpf/stream.h"
+#include "../bpf/tables.h"
+#include "../bpf/unit.h"
+#include "../bpf/variant.h"
+#include "../ks.h"
+#include "source.h"
+
+/* Beside the probes: the programs that enrol the children of a tree. */
+#define KS__BPF_TREE KS__PROBES_MAX
+#define KS__BPF_USERS (KS__PROBES_MAX + 1)
+
+/* One variant: what is known of it, and its programs. */
+struct ks__bpf_way {
+	struct ks__note note;
+	unsigned n;
+	struct ks__program progs[KS__PROGS_MAX];
+	int loaded;
+	atomic_int counted; /* was attached at some time: programs stay until the handle is closed */
+};
+
+/* A probe, or the tree: what attaches by one of several variants. */
+struct ks__bpf_user {
+	const char *name;
+	const struct ks__variant *variants;
+	const char *const *maps;
+	unsigned n_ways;
+	struct ks__bpf_way *ways;
+	int way; /* attached by this one, or -1 */
+	int links[KS__PROGS_MAX];
+	atomic_uint n_links;
+};
+
+struct ks__bpf {
+	struct ks__source base;
+	int ready;            /* hooks are known, the ground is tested */
+	int error;            /* nothing can be loaded here: why */
+	char reason[256];
+	int nested;           /* the caller is not in the first pid namespace */
+	int have_consts;
+	struct ks_bpf_const consts;
+	struct ks__features features;
+	struct ks__maps maps;
+	struct ks__control control;
+	struct ks__tables tables;
+	_Atomic(struct ks__stream *) stream;
+	struct ks__bpf_user users[KS__BPF_USERS];
+	_Atomic uint64_t map_bytes;
+	atomic_uint n_fds;
+
+	uint32_t n_pids; /* of the scope as last set; pids are put into the map once there is one */
+	int32_t *pids;
+	int tree_error;  /* the scope is a tree, and no program can enrol its children: why */
+	char tree_reason[256];
+};
+
+static inline struct ks__bpf *ks__bpf_of(struct ks__source *s)
+{
+	return (struct ks__bpf *)(void *)s;
+}
+
+extern const struct ks__source_ops ks__source_bpf;
+
+/* ---- bpf_load.c ------------------------------------------------------------------------------------ */
+
+/* Learns where programs attach and whether anything can be loaded. 0, -ENOMEM and the like. */
+int ks__bpf_setup(struct ks__bpf *b);
+/* Loads for each user of the mask (1 << number) the best way that works, or the named one. */
+int ks__bpf_prepare(struct ks__bpf *b, uint32_t mask, const char *variant);
+/* The best way not known to fail, or the named one if it is; -1: none. */
+int ks__bpf_choose(const struct ks__bpf *b, uint32_t user, const char *variant);
+/* Attach by the best way, or the named one, loading it if need be. 0, -KS_EUNAVAIL (notes), -errno. */
+int ks__bpf_attach(struct ks__bpf *b, uint32_t user, const char *variant);
+void ks__bpf_detach(struct ks__bpf *b, uint32_t user);
+/* Closes all descriptors and mappings. */
+void ks__bpf_unload(struct ks__bpf *b);
+
+/* ---- bpf_scope.c ----------------------------------------------------------------------------------- */
+
+int ks__bpf_set_scope(struct ks__source *s, const struct ks__scope *scope);
+/* Puts the pids of the scope into a map that is new. 0 or -errno. */
+int ks__bpf_fill_pids(struct ks__bpf *b);
+
+/* ---- bpf_report.c ---------------------------------------------------------------------------------- */
+
+int ks__bpf_book(struct ks__source *s, uint32_t probe, int idle, struct ks__book *ret);
+void ks__bpf_explain(struct ks__source *s, uint32_t probe, struct ks__doc *doc);
+void ks__bpf_check(struct ks__source *s, struct ks__doc *doc);
+void ks__bpf_size(struct ks__source *s, uint64_t *ret_kernel, uint64_t *ret_user,
+		  uint32_t *ret_descriptors);
+
+#endif

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* sources.c - which sources this build has */
+#include "config.h"
+#include "source.h"
+
+#if KS_HAVE_BPF
+extern const struct ks__source_ops ks__source_bpf;
+#endif
+
+const struct ks__source_ops *const ks__sources[] = {
+#if KS_HAVE_BPF
+	&ks__source_bpf,
+#endif
+	&ks__source_files,
+	NULL,
+};
