@@ -68,6 +68,20 @@ struct ks_bpf_settings {
 	uint64_t param[KS_BPF_PARAMS]; /* 32 ks_param ids from 32 up, in that order */
 };                                     /* 64 */
 
+/* Value of ks_buckets[probe]: when the limit will have recovered; one cache line each. */
+struct ks_bpf_bucket {
+	uint64_t full_ns;
+	uint64_t reserved[7];
+}; /* 64 */
+
+/* ks_scope_kind of kernelsight.h, which does not compile for the BPF target. */
+enum ks_bpf_scope_kind {
+	KS_BPF_SCOPE_SELF = 0,
+	KS_BPF_SCOPE_TREE = 1,
+	KS_BPF_SCOPE_PIDS = 2,
+	KS_BPF_SCOPE_SYSTEM = 4,
+};
+
 enum ks_bpf_scope_flag {
 	KS_SCOPE_HAS_COMM = 1 << 0,
 	KS_SCOPE_HAS_EXCLUDE = 1 << 1,
@@ -75,7 +89,7 @@ enum ks_bpf_scope_flag {
 
 /* All process ids of a scope, those in the map ks_pids too, are numbers of the caller's namespace. */
 struct ks_bpf_scope {
-	uint32_t kind;       /*  0 ks_scope_kind of kernelsight.h */
+	uint32_t kind;       /*  0 ks_bpf_scope_kind */
 	uint32_t self;       /*  4 the host */
 	uint32_t flags;      /*  8 ks_bpf_scope_flag */
 	uint32_t also;       /* 12 a child of ks_selftest(), always in scope; its records are flagged */

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* compat.bpf.h - one inline function for each way in which kernels differ */
+#ifndef KS_COMPAT_BPF_H
+#define KS_COMPAT_BPF_H
+
+#include "maps.bpf.h"
+
+/*
+ * core.bpf.c alone puts it into .ksyms: the linker of libbpf 1.1 cannot join two objects that both
+ * do ("failed to resolve size of underlying type").
+ */
+extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) KS_KSYM __weak;
+
+/*
+ * From 6.2 until the kernel's BTF came sorted, the verifier searches all of it for each pointer that
+ * is read through a trusted argument: 0.5 to 0.9 ms a hop and path. The cast makes it an untrusted
+ * one, for nothing at run time. Not for arguments of helpers, which want trust.
+ */
+static __always_inline struct task_struct *ks_untrusted(struct task_struct *task)
+{
+	if (ks_const.rdonly_cast)
+		return bpf_rdonly_cast(task, bpf_core_type_id_kernel(struct task_struct));
+	return task;
+}
+
+/*
+ * Pages of a folio. The argument of the page cache's tracepoints was a struct page before 5.18; the
+ * word of flags is the first member of both.
+ */
+static __always_inline uint64_t ks_folio_pages(const struct folio *folio)
+{
+	const struct folio___before_6_6 *middle = (const void *)folio;
+	const struct page___before_6_1 *tail;
+	kernel_long flags = 0;
+
+	bpf_probe_read_kernel(&flags, sizeof(flags), folio);
+	if (!(flags >> bpf_core_enum_value(enum pageflags, PG_head) & 1))
+		return 1;
+	if (bpf_core_field_exists(middle->_folio_order))
+		return 1ULL << (BPF_CORE_READ(middle, _folio_order) & 63);
+	if (bpf_core_field_exists(folio->_flags_1))
+		return 1ULL << (BPF_CORE_READ(folio, _flags_1) & 63);
+	tail = (const void *)folio + bpf_core_type_size(struct page);
+	return 1ULL << (BPF_CORE_READ(tail, compound_order) & 63);
+}
+
+/* Resident pages: the highest number noted, or that of now. The counters lag by a batch per CPU. */
+static __always_inline uint64_t ks_mm_peak(const struct mm_struct *mm)
+{
+	const struct mm_struct___before_6_2 *old = (const void *)mm;
+	uint64_t high = BPF_CORE_READ(mm, hiwater_rss);
+	int64_t file, anon, shmem, now;
+
+	if (bpf_core_field_exists(struct mm_rss_stat, count)) {
+		file = BPF_CORE_READ(old, rss_stat.count[0].counter);
+		anon = BPF_CORE_READ(old, rss_stat.count[1].counter);
+		shmem = BPF_CORE_READ(old, rss_stat.count[3].counter);
+	} else {
+		file = BPF_CORE_READ(mm, rss_stat[0].count);
+		anon = BPF_CORE_READ(mm, rss_stat[1].count);
+		shmem = BPF_CORE_READ(mm, rss_stat[3].count);
+	}
+	now = (file > 0 ? file : 0) + (anon > 0 ? anon : 0) + (shmem > 0 ? shmem : 0);
+	return (uint64_t)now > high ? (uint64_t)now : high;
+}
+
+/*
+ * A task of 32 bits on a 64-bit kernel: its system calls have other numbers. Flags of the running
+ * system call, in <asm/thread_info.h>.
+ */
+static __always_inline bool ks_is_compat(const struct task_struct *task)
+{
+#if defined(__TARGET_ARCH_x86)
+	return BPF_CORE_READ(task, thread_info.status) & 0x2; /* TS_COMPAT */
+#else
+	return BPF_CORE_READ(task, thread_info.flags) >> 22 & 1; /* TIF_32BIT */
+#endif
+}
+
+#endif

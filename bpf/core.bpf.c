@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* core.bpf.c - the maps and constants that all programs share */
+#define KS_MAP
+#define KS_KSYM __ksym
+
+#include "probe.bpf.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/*
+ * Run by the caller on itself (BPF_PROG_TEST_RUN), never attached: level of its pid namespace << 24
+ * | its own number there. Numbers are below 2^22, levels at most 32.
+ */
+SEC("?raw_tp")
+int ks_whoami(void *ctx)
+{
+	struct task_struct *task = ks_untrusted((void *)bpf_get_current_task());
+	uint32_t level = BPF_CORE_READ(task, thread_pid, level), nr = 0;
+
+	bpf_probe_read_kernel(&nr, sizeof(nr),
+			      (void *)BPF_CORE_READ(task, thread_pid) +
+				      bpf_core_field_offset(struct pid, numbers) +
+				      level * bpf_core_type_size(struct upid) +
+				      bpf_core_field_offset(struct upid, nr));
+	return level << 24 | nr;
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* hist.bpf.h - histograms with base 2^(1/4); the library's half is lib/data/hist.c */
+#ifndef KS_HIST_BPF_H
+#define KS_HIST_BPF_H
+
+/* floor(log2(v)) of v >= 1. BPF has no instruction that counts leading zeros. */
+static __always_inline uint32_t ks_log2(uint64_t v)
+{
+	uint32_t n = 0;
+
+#pragma unroll
+	for (uint32_t shift = 32; shift; shift >>= 1) {
+		if (v >> shift) {
+			v >>= shift;
+			n += shift;
+		}
+	}
+	return n;
+}
+
+/*
+ * The bucket of v >= 1 is the i with 2^(i/4) < v <= 2^((i+1)/4), -1 for v = 1. The bounds between
+ * powers of two are irrational: comparing with floor(2^63 * 2^(k/4)) is exact.
+ */
+static __always_inline int ks_hist_bucket(uint64_t v)
+{
+	uint32_t n = ks_log2(v);
+	uint64_t mantissa = v << (63 - n);
+
+	if (mantissa == 1ULL << 63)
+		return 4 * n - 1;
+	return 4 * n + (mantissa > 0x9837f0518db8a96fULL) + (mantissa > 0xb504f333f9de6484ULL) +
+	       (mantissa > 0xd744fccad69d6af4ULL);
+}
+
+static __always_inline void ks_hist_add(struct ks_bpf_hist *hist, uint64_t v)
+{
+	uint32_t slot;
+
+	if (v == 0) {
+		__sync_fetch_and_add(&hist->zeros, 1);
+		return;
+	}
+	slot = ks_hist_bucket(v) + 1;
+	if (slot >= KS_HIST_BUCKETS) /* cannot be; the verifier does not know */
+		return;
+	__sync_fetch_and_add(&hist->buckets[slot], 1);
+	__sync_fetch_and_add(&hist->sum, v);
+}
+
+#endif

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* fs.h - include/linux/fs.h, fdtable.h and binfmts.h; included by ktypes.h */
+
+struct super_block {
+	uint32_t s_dev; /* major << 20 | minor */
+};
+
+struct inode {
+	struct super_block *i_sb;
+	kernel_long i_ino;
+};
+
+struct file {
+	struct inode *f_inode;
+};
+
+struct fdtable {
+	uint32_t max_fds;
+	struct file **fd;
+};
+
+struct files_struct {
+	struct fdtable *fdt;
+};
+
+struct linux_binprm {
+	const char *filename;
+};

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* task.h - include/linux/sched.h, pid.h, cred.h; included by ktypes.h */
+
+struct pid_namespace;
+
+struct upid {
+	uint32_t nr;
+	struct pid_namespace *ns;
+};
+
+struct pid {
+	uint32_t level;
+	struct upid numbers[1];
+};
+
+struct cred {
+	struct {
+		uint32_t val;
+	} uid;
+};
+
+struct sched_entity {
+	uint64_t sum_exec_runtime;
+};
+
+struct thread_info {
+	kernel_long flags;
+	uint32_t status; /* x86 */
+};
+
+struct task_struct {
+	struct thread_info thread_info; /* first member, with CONFIG_THREAD_INFO_IN_TASK */
+	struct sched_entity se;
+	struct mm_struct *mm;
+	uint32_t exit_code;
+	uint32_t pid;
+	uint32_t tgid;
+	struct task_struct *real_parent;
+	struct task_struct *group_leader;
+	struct pid *thread_pid;
+	struct list_head thread_node;
+	uint64_t utime;
+	uint64_t stime;
+	uint64_t start_time; /* CLOCK_MONOTONIC */
+	kernel_long min_flt;
+	kernel_long maj_flt;
+	const struct cred *cred;
+	char comm[16];
+	struct files_struct *files;
+	struct signal_struct *signal;
+	struct task_io_accounting ioac;
+	struct css_set *cgroups;
+};

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* proc.bpf.c - processes and threads: fork, exec, exit */
+#include "probe.bpf.h"
+
+#include "proc.bpf.h"
+
+#define CLONE_THREAD 0x00010000
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1); /* possible CPUs */
+	__type(key, uint32_t);
+	__type(value, struct ks_bpf_stats_proc);
+} proc_stats SEC(".maps");
+
+/* ---- fork -------------------------------------------------------------------------------------- */
+
+/* What a hook tells of the new one. Numbers are those of the caller's namespace. */
+struct child {
+	uint32_t pid, tid;
+	uint64_t start_ns; /* 0: not known */
+	bool thread;
+};
+
+static __always_inline enum ks_bpf_outcome forked(struct ks_run *run, struct task_struct *parent,
+						  const struct child *child)
+{
+	struct ks_bpf_stats_proc *stats = ks_stats(run, &proc_stats);
+	struct ks_event_proc_fork *rec, room;
+
+	if (stats)
+		ks_add(child->thread ? &stats->threads : &stats->processes, 1);
+	rec = ks_reserve(run, parent, &room, KS_EVENT_PROC_FORK, sizeof(room));
+	if (!rec)
+		return run->outcome;
+	rec->valid = child->start_ns ? KS_HAS_PROC_START : 0;
+	rec->start_ns = child->start_ns;
+	rec->child_pid = child->pid;
+	rec->child_tid = child->tid;
+	rec->thread = child->thread;
+	return ks_submit(run, rec, sizeof(room));
+}
+
+static __always_inline int proc_fork(void *ctx, struct task_struct *parent,
+				     struct task_struct *task, const bool typed)
+{
+	struct child child = {};
+	struct ks_run run;
+
+	if (!ks_begin(&run, ctx, KS_PROBE_PROC, typed))
+		return 0;
+	if (!ks_admit(&run, parent))
+		return ks_end(&run, KS_FILTERED);
+	child.pid = ks_tgid(&run, task);
+	child.tid = ks_tid(&run, task);
+	child.start_ns = ks_read(&run, task, start_time);
+	child.thread = ks_read(&run, task, pid) != ks_read(&run, task, tgid);
+	return ks_end(&run, forked(&run, parent, &child));
+}
+
+SEC("?tp_btf/sched_process_fork")
+int proc_fork_tp_btf(uint64_t *ctx)
+{
+	return proc_fork(ctx, ks_untrusted((void *)ctx[0]), ks_untrusted((void *)ctx[1]), true);
+}
+
+SEC("?raw_tp/sched_process_fork")
+int proc_fork_raw_tp(uint64_t *ctx)
+{
+	return proc_fork(ctx, (void *)ctx[0], (void *)ctx[1], false);
+}
+
+/* The record of sched_process_fork does not tell a thread from a process. */
+SEC("?tracepoint/task/task_newtask")
+int proc_fork_tracepoint(struct trace_event_raw_task_newtask *ctx)
+{
+	struct task_struct *parent = (void *)bpf_get_current_task();
+	struct child child = { .tid = ctx->pid };
+	struct ks_run run;
+
+	if (!ks_begin(&run, ctx, KS_PROBE_PROC, false))
+		return 0;
+	if (!ks_admit(&run, parent))
+		return ks_end(&run, KS_FILTERED);
+	child.thread = ctx->clone_flags & CLONE_THREAD;
+	child.pid = child.thread ? run.pid : child.tid;
+	return ks_end(&run, forked(&run, parent, &child));
+}
+
+/* ---- exec -------------------------------------------------------------------------------------- */
+
+/*
+ * old_tid: in the first namespace. It belongs to nobody any more if another than the first thread
+ * called exec, so its number in a nested one cannot be found: 0 then.
+ */
+static __always_inline enum ks_bpf_outcome execed(struct ks_run *run, struct task_struct *task,
+						  uint32_t old_tid, const char *path)
+{
+	struct ks_bpf_stats_proc *stats;
+	struct ks_event_proc_exec *rec, room;
+
+	if (!ks_admit(run, task))
+		return KS_FILTERED;
+	stats = ks_stats(run, &proc_stats);
+	if (stats)
+		ks_add(&stats->execs, 1);
+	rec = ks_reserve(run, task, &room, KS_EVENT_PROC_EXEC, sizeof(room));
+	if (!rec)
+		return run->outcome;
+	rec->valid = KS_HAS_PROC_PARENT | KS_HAS_PROC_START;
+	rec->start_ns = ks_read(run, task, start_time);
+	rec->ppid = proc_parent(run, task);
+	rec->session = proc_session(task);
+	rec->uid = BPF_CORE_READ(task, cred, uid.val);
+	if (old_tid == ks_read(run, task, pid))
+		rec->old_tid = rec->ev.tid;
+	else if (!ks_const.pid_level)
+		rec->old_tid = old_tid;
+	proc_path(rec, path);
+	return ks_submit(run, rec, sizeof(room));
+}
+
+static __always_inline int proc_exec(void *ctx, struct task_struct *task, uint32_t old_tid,
+				     const char *path, const bool typed)
+{
+	struct ks_run run;
+
+	if (!ks_begin(&run, ctx, KS_PROBE_PROC, typed))
+		return 0;
+	return ks_end(&run, execed(&run, task, old_tid, path));
+}
+
+SEC("?tp_btf/sched_process_exec")
+int proc_exec_tp_btf(uint64_t *ctx)
+{
+	const struct linux_binprm *bprm = (void *)ctx[2];
+
+	return proc_exec(ctx, ks_untrusted((void *)ctx[0]), ctx[1], BPF_CORE_READ(bprm, filename),
+			 true);
+}
+
+SEC("?raw_tp/sched_process_exec")
+int proc_exec_raw_tp(uint64_t *ctx)
+{
+	const struct linux_binprm *bprm = (void *)ctx[2];
+
+	return proc_exec(ctx, (void *)ctx[0], ctx[1], BPF_CORE_READ(bprm, filename), false);
+}
+
+SEC("?tracepoint/sched/sched_process_exec")
+int proc_exec_tracepoint(struct trace_event_raw_sched_process_exec *ctx)
+{
+	return proc_exec(ctx, (void *)bpf_get_current_task(), ctx->old_pid,
+			 (void *)ctx + (ctx->__data_loc_filename & 0xffff), false);
+}
+
+/* ---- exit -------------------------------------------------------------------------------------- */
+
+/* Statistics of a process that ended. code: as wait() tells it. */
+static __always_inline void count_end(struct ks_run *run, struct ks_bpf_stats_proc *stats,
+				      uint32_t code, uint64_t start_ns)
+{
+	ks_add(&stats->process_exits, 1);
+	if (code & 0x7f)
+		ks_add(&stats->killed, 1);
+	else if (code >> 8 & 0xff)
+		ks_add(&stats->failed, 1);
+	ks_hist_add(&stats->lifetime_ns, ks_now(run) - start_ns);
+}
+
+static __always_inline enum ks_bpf_outcome exited(struct ks_run *run, struct task_struct *task,
+						  bool last)
+{
+	struct ks_event_proc_exit *rec, room;
+	struct ks_bpf_stats_proc *stats;
+	struct task_struct *subject = task;
+	uint32_t code;
+
+	if (!ks_admit(run, task))
+		return KS_FILTERED;
+	if (last)
+		subject = proc_leader(run, task);
+	code = last ? proc_wait_code(task) : ks_read(run, task, exit_code);
+	stats = ks_stats(run, &proc_stats);
+	if (stats && last)
+		count_end(run, stats, code, BPF_CORE_READ(subject, start_time));
+	else if (stats)
+		ks_add(&stats->thread_exits, 1);
+	rec = ks_reserve(run, task, &room, KS_EVENT_PROC_EXIT, sizeof(room));
+	if (!rec)
+		return run->outcome;
+	rec->valid = KS_HAS_PROC_PARENT | KS_HAS_PROC_START | KS_HAS_PROC_STATUS;
+	rec->start_ns = BPF_CORE_READ(subject, start_time);
+	rec->ppid = proc_parent(run, task);
+	rec->session = proc_session(task);
+	rec->status = code >> 8 & 0xff;
+	rec->signal = code & 0x7f;
+	rec->core_dumped = !!(code & 0x80);
+	rec->thread = !last;
+	proc_usage(rec, task, last);
+	return ks_submit(run, rec, sizeof(room));
+}
+
+/* dead: what the hook says about the whole process, -1: nothing. */
+static __always_inline int proc_exit(void *ctx, struct task_struct *task, int dead,
+				     const bool typed)
+{
+	struct ks_run run;
+
+	if (!ks_begin(&run, ctx, KS_PROBE_PROC, typed))
+		return 0;
+	return ks_end(&run, exited(&run, task, dead < 0 ? proc_is_last(task) : dead));
+}
+
+SEC("?tp_btf/sched_process_exit")
+int proc_exit_tp_btf(uint64_t *ctx)
+{
+	return proc_exit(ctx, ks_untrusted((void *)ctx[0]),
+			 ks_const.exit_has_group_dead ? ctx[1] & 1 : -1, true);
+}
+
+SEC("?raw_tp/sched_process_exit")
+int proc_exit_raw_tp(uint64_t *ctx)
+{
+	return proc_exit(ctx, (void *)ctx[0], ks_const.exit_has_group_dead ? ctx[1] & 1 : -1,
+			 false);
+}
+
+SEC("?tracepoint/sched/sched_process_exit")
+int proc_exit_tracepoint(struct trace_event_raw_sched_process_exit *ctx)
+{
+	return proc_exit(ctx, (void *)bpf_get_current_task(),
+			 bpf_core_field_exists(ctx->group_dead) ? ctx->group_dead & 1 : -1, false);
+}
