@@ -172,8 +172,10 @@ static void in_flight(const struct ks__stream *s, const struct ks__lane *lane,
 		const struct ks_event *ev = record(lane, pos);
 
 		next = after(pos, head);
-		if (next > produced || !(head & STATE_BITS))
-			counts[ks__record_sound(s, ev, head & ~STATE_BITS) ? ev->id >> 8 : 0]++;
+		if (next > produced)
+			counts[0]++;
+		else if (!(head & STATE_BITS))
+			counts[ks__record_sound(s, ev, head) ? ev->id >> 8 : 0]++;
 	}
 }
 

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Shows when a stream asks to be woken: at once for a trickle within its budget of 200 a second,
+ * by the time of the next look otherwise, sooner before a ring is full; and that a record which
+ * slips in is not slept over.
+ */
+#include "support/ks_test.h"
+#include "support/lane.h"
+
+#define STEP 80
+#define MS 1000000ull
+
+static uint64_t rest(struct lanes *l)
+{
+	uint64_t deadline = 1;
+
+	g_assert_cmpint(ks__stream_rest(l->s, &deadline), ==, 0);
+	return deadline;
+}
+
+static int armed(const struct lanes *l)
+{
+	return l->consumed[0] == l->s->lanes[0].pos;
+}
+
+static void trickle(struct lanes *l, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		ring_add(l, 1, 0, 0);
+	g_assert_cmpint(lanes_drain(l, 100), ==, n);
+	lanes_forget(l);
+}
+
+static void test_few(void)
+{
+	struct lanes *l = lanes_new(&ks__rings, 1, 1);
+
+	g_assert_cmpuint(rest(l), ==, 0);
+	trickle(l, 4);
+	g_assert_false(armed(l));
+	g_assert_cmpuint(rest(l), ==, 0);
+	g_assert_true(armed(l));
+	lanes_free(l);
+}
+
+static void test_many(void)
+{
+	struct lanes *l = lanes_new(&ks__rings, 1, 1);
+	uint64_t begin = lane_clock;
+
+	trickle(l, 5);
+	g_assert_cmpuint(rest(l), ==, begin + 10 * MS);
+	g_assert_cmpuint(l->consumed[0], ==, 4 * STEP); /* the start of the last: nothing wakes */
+	lane_clock += 3 * MS;
+	trickle(l, 5);
+	g_assert_cmpuint(rest(l), ==, begin + 10 * MS); /* no timer to set */
+	lane_clock += 7 * MS;
+	trickle(l, 5);
+	g_assert_cmpuint(rest(l), ==, begin + 20 * MS);
+	lane_clock += 10 * MS;
+	g_assert_cmpint(lanes_drain(l, 100), ==, 0); /* the traffic has ended */
+	g_assert_cmpuint(rest(l), ==, 0);
+	g_assert_true(armed(l));
+	lanes_free(l);
+}
+
+/* Several drains between two rests add up. */
+static void test_sum(void)
+{
+	struct lanes *l = lanes_new(&ks__rings, 1, 1);
+
+	trickle(l, 3);
+	trickle(l, 3);
+	g_assert_cmpuint(rest(l), !=, 0);
+	lanes_free(l);
+}
+
+static void test_budget(void)
+{
+	struct lanes *l = lanes_new(&ks__rings, 1, 1);
+
+	for (unsigned i = 0; i < 19; i++) {
+		trickle(l, 1);
+		g_assert_cmpuint(rest(l), ==, 0);
+	}
+	trickle(l, 1); /* the 20th at once */
+	g_assert_cmpuint(rest(l), ==, lane_clock + 10 * MS);
+	g_assert_false(armed(l));
+	lane_clock += 5 * MS - 1;
+	g_assert_cmpuint(rest(l), !=, 0);
+	lane_clock++;
+	g_assert_cmpuint(rest(l), ==, 0); /* one each 5 ms */
+	trickle(l, 1);
+	g_assert_cmpuint(rest(l), !=, 0);
+	lane_clock += 3600000 * MS; /* an hour saves up no more than 20 */
+	for (unsigned i = 0; i < 20; i++) {
+		g_assert_cmpuint(rest(l), ==, 0);
+		trickle(l, 1);
+	}
+	g_assert_cmpuint(rest(l), !=, 0);
+	lanes_free(l);
+}
+
+/* A lane that was held has woken nobody: only commits at an armed position cost. */
+static void test_held_is_free(void)
+{
+	struct lanes *l = lanes_new(&ks__rings, 1, 1);
+
+	trickle(l, 5);
+	for (unsigned i = 0; i < 100; i++) {
+		rest(l);
+		trickle(l, 5);
+	}
+	g_assert_cmpint(l->s->budget_ns, ==, 19 * KS__WAKEUP_NS);
+	lanes_free(l);
+}
+
+static void test_immediate(void)
+{
+	struct lanes *l = lanes_new(&ks__rings, 1, 1);
+
+	l->s->batch_ms = KS_IMMEDIATE;
+	for (unsigned i = 0; i < 1000; i++) {
+		trickle(l, 1 + i % 40);
+		g_assert_cmpuint(rest(l), ==, 0);
+		g_assert_true(armed(l));
+	}
+	lanes_free(l);
+}
+
+static void test_slip(void)
+{
+	struct lanes *l = lanes_new(&ks__rings, 1, 1);
+	uint64_t deadline = 42;
+
+	trickle(l, 1);
+	ring_add(l, 1, 0, 0);
+	g_assert_cmpint(ks__stream_rest(l->s, &deadline), ==, 1);
+	g_assert_cmpuint(deadline, ==, 42);
+	g_assert_cmpint(lanes_drain(l, 100), ==, 1);
+	g_assert_cmpuint(rest(l), ==, 0);
+	g_assert_true(armed(l));
+	lanes_free(l);
+}
+
+/* However fast records slip in, rest does not go on for ever. */
+static void test_no_spin(void)
+{
+	struct lanes *l = lanes_new(&ks__rings, 1, 1);
+	uint64_t deadline;
+	unsigned n = 0;
+
+	trickle(l, 1);
+	for (;; n++) {
+		ring_add(l, 1, 0, 0);
+		if (!ks__stream_rest(l->s, &deadline))
+			break;
+		lanes_drain(l, 100);
+		lanes_forget(l);
+	}
+	g_assert_cmpuint(n, ==, 19);
+	g_assert_cmpuint(deadline, ==, lane_clock + 10 * MS);
+	lanes_free(l);
+}
+
+/* A record that is being written wakes by its own commit. */
+static void test_busy(void)
+{
+	struct lanes *l = lanes_new(&ks__rings, 1, 1);
+	struct ks_event ev = lane_event(1, 0, 0);
+
+	trickle(l, 1);
+	ring_put(l, 0, &ev, 72, BPF_RINGBUF_BUSY_BIT);
+	g_assert_cmpuint(rest(l), ==, 0);
+	g_assert_true(armed(l));
+	lanes_free(l);
+}
+
+/* One lane's flood does not hold the other; its wake-ups do not end the other's wait. */
+static void test_lanes(void)
+{
+	struct lanes *l = lanes_new(&ks__rings, 2, 2);
+
+	for (unsigned i = 0; i < 10; i++)
+		ring_add(l, 1, 0, 0);
+	ring_add(l, 1, 1, 0);
+	lanes_drain(l, 100);
+	g_assert_cmpuint(rest(l), ==, lane_clock + 10 * MS);
+	g_assert_false(armed(l));
+	g_assert_cmpuint(l->consumed[1], ==, l->s->lanes[1].pos);
+	lanes_free(l);
+}
+
+/* 50 of 51 records that fit came within 10 ms: three quarters, so the next look is in a third. */
+static void test_patience(void)
+{
+	struct lanes *l = lanes_new(&ks__rings, 1, 1);
+
+	lane_clock += 10 * MS;
+	trickle(l, 50);
+	g_assert_cmpuint(rest(l), ==, lane_clock + 10 * MS / 3);
+	lane_clock += 10 * MS / 3;
+	trickle(l, 13); /* a quarter in as long: so it stays */
+	g_assert_cmpuint(rest(l), ==, lane_clock + 10 * MS / 3);
+	lane_clock += 10 * MS / 3;
+	trickle(l, 12);
+	g_assert_cmpuint(rest(l), ==, lane_clock + 10 * MS);
+	lane_clock += MS / 10;
+	trickle(l, 49);
+	g_assert_cmpuint(rest(l), ==, lane_clock + MS); /* not more often */
+	lanes_free(l);
+}
+
+static void test_publish(void)
+{
+	struct lanes *l = lanes_new(&ks__rings, 2, 2);
+
+	trickle(l, 10);
+	rest(l);
+	ks__stream_publish(l->s);
+	g_assert_true(armed(l));
+	lane_clock += 10 * MS;
+	ring_add(l, 1, 0, 0); /* committed before it was published, it might have woken nobody */
+	g_assert_cmpint(lanes_drain(l, 100), ==, 1);
+	g_assert_cmpuint(rest(l), ==, 0);
+	lanes_free(l);
+}
+
+int main(int argc, char **argv)
+{
+	ks_test_init(&argc, &argv);
+	g_test_add_func("/wakeup/few", test_few);
+	g_test_add_func("/wakeup/many", test_many);
+	g_test_add_func("/wakeup/sum", test_sum);
+	g_test_add_func("/wakeup/budget", test_budget);
+	g_test_add_func("/wakeup/held-is-free", test_held_is_free);
+	g_test_add_func("/wakeup/immediate", test_immediate);
+	g_test_add_func("/wakeup/slip", test_slip);
+	g_test_add_func("/wakeup/no-spin", test_no_spin);
+	g_test_add_func("/wakeup/busy", test_busy);
+	g_test_add_func("/wakeup/lanes", test_lanes);
+	g_test_add_func("/wakeup/patience", test_patience);
+	g_test_add_func("/wakeup/publish", test_publish);
+	return g_test_run();
+}
