@@ -12,12 +12,11 @@
 #include "support/counters.h"
 #include "support/harness.h"
 
-#define SLOW_NS 32 /* id of the setting slow_ns */
 #define PAGE 4096
 #define PAGES 64
 #define NO_DISK 77 /* exit status of a work */
 
-static const struct ks_param every_call[] = { { .id = SLOW_NS, .value = 0 } };
+static const struct ks_param every_call[] = { { .id = KS_FADVISE_PARAM_SLOW_NS, .value = 0 } };
 
 static void same_call(const struct ks_event_fadvise_call *ev, const struct fad_call *call)
 {
@@ -244,7 +243,7 @@ static int quick_and_slow(void *arg)
 
 static void slow(struct kt *t)
 {
-	struct ks_param params[] = { { .id = SLOW_NS, .value = THRESHOLD } };
+	struct ks_param params[] = { { .id = KS_FADVISE_PARAM_SLOW_NS, .value = THRESHOLD } };
 	const struct ks_event_fadvise_call *ev;
 	struct ks_stats_fadvise row;
 	struct ks_stats_self book;
@@ -285,7 +284,7 @@ static void slow(struct kt *t)
  */
 static void sampled(struct kt *t)
 {
-	struct ks_param params[] = { { .id = SLOW_NS, .value = 10000000 },
+	struct ks_param params[] = { { .id = KS_FADVISE_PARAM_SLOW_NS, .value = 10000000 },
 				     { .id = KS_PARAM_SAMPLE_EVERY, .value = 10 } };
 	const struct ks_event_fadvise_call *ev;
 	uint64_t stands_for = 0, quick = 0;

@@ -20,9 +20,7 @@
 #include "support/harness.h"
 #include "support/ks_test.h"
 
-#define SLOW_NS 32 /* id of the setting slow_ns */
-
-static const struct ks_param every_call[] = { { .id = SLOW_NS, .value = 0 } };
+static const struct ks_param every_call[] = { { .id = KS_FADVISE_PARAM_SLOW_NS, .value = 0 } };
 
 static void set_scope(struct kt *t, uint32_t kind, const int32_t *pids, uint32_t n,
 		      const char *comm, const char *exclude)
@@ -343,7 +341,7 @@ static void own_fork(struct kt *t)
 
 static void own_advice(struct kt *t)
 {
-	kt_set(t, SLOW_NS, 0);
+	kt_set(t, KS_FADVISE_PARAM_SLOW_NS, 0);
 	call_own(OWN);
 	kt_settle(t);
 	g_assert_cmpuint(t->n, ==, OWN);

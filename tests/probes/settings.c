@@ -13,8 +13,6 @@
 #include "support/harness.h"
 #include "support/ks_test.h"
 
-#define SLOW_NS 32 /* id of the setting slow_ns */
-
 static void watch_two(struct kt *t, const struct work *a, const struct work *b)
 {
 	const int32_t pids[] = { a->pid, b->pid };
@@ -52,7 +50,7 @@ static void made_under(const struct kt *t, pid_t pid, size_t n, uint32_t generat
 
 static void generation(struct kt *t)
 {
-	struct ks_param every[] = { { .id = SLOW_NS, .value = 0 } };
+	struct ks_param every[] = { { .id = KS_FADVISE_PARAM_SLOW_NS, .value = 0 } };
 	struct work a, b;
 	int first, second;
 
@@ -99,9 +97,9 @@ static uint64_t default_of(uint32_t probe, uint32_t id, uint64_t *ret_highest)
 /* All of them or none. */
 static void all_or_none(struct kt *t)
 {
-	uint64_t highest, slow = default_of(t->probe, SLOW_NS, &highest);
+	uint64_t highest, slow = default_of(t->probe, KS_FADVISE_PARAM_SLOW_NS, &highest);
 	struct ks_param bad[] = { { .id = KS_PARAM_BURST, .value = 77 },
-				  { .id = SLOW_NS, .value = 5 },
+				  { .id = KS_FADVISE_PARAM_SLOW_NS, .value = 5 },
 				  { .id = 200, .value = 1 } };
 	uint64_t burst;
 	uint32_t was;
@@ -109,9 +107,9 @@ static void all_or_none(struct kt *t)
 	kt_enable(t, NULL, 0);
 	burst = value_of(t, KS_PARAM_BURST);
 	was = generation_now(t);
-	g_assert_cmpuint(value_of(t, SLOW_NS), ==, slow);
+	g_assert_cmpuint(value_of(t, KS_FADVISE_PARAM_SLOW_NS), ==, slow);
 	g_assert_cmpint(ks_configure_probe(t->ks, t->probe, bad, 3), ==, -EINVAL);
-	g_assert_cmpuint(value_of(t, SLOW_NS), ==, slow);
+	g_assert_cmpuint(value_of(t, KS_FADVISE_PARAM_SLOW_NS), ==, slow);
 	g_assert_cmpuint(value_of(t, KS_PARAM_BURST), ==, burst);
 	g_assert_cmpuint(generation_now(t), ==, was);
 	if (highest < UINT64_MAX) {
@@ -121,17 +119,17 @@ static void all_or_none(struct kt *t)
 	}
 	bad[1].value = 5;
 	ks_assert_ok(t->ks, ks_configure_probe(t->ks, t->probe, bad, 2));
-	g_assert_cmpuint(value_of(t, SLOW_NS), ==, 5);
+	g_assert_cmpuint(value_of(t, KS_FADVISE_PARAM_SLOW_NS), ==, 5);
 	g_assert_cmpuint(value_of(t, KS_PARAM_BURST), ==, 77);
 	ks_assert_ok(t->ks, ks_configure_probe(t->ks, t->probe, NULL, 0));
-	g_assert_cmpuint(value_of(t, SLOW_NS), ==, slow);
+	g_assert_cmpuint(value_of(t, KS_FADVISE_PARAM_SLOW_NS), ==, slow);
 	g_assert_cmpuint(value_of(t, KS_PARAM_BURST), ==, burst);
 }
 
 /* What a record tells of its thread is what was asked for. */
 static void identity_is(struct kt *t, uint64_t identity)
 {
-	struct ks_param params[] = { { .id = SLOW_NS, .value = 0 },
+	struct ks_param params[] = { { .id = KS_FADVISE_PARAM_SLOW_NS, .value = 0 },
 				     { .id = KS_PARAM_IDENTITY, .value = identity } };
 	const char *comm = identity & KS_IDENTITY_COMM ? FAD_NAME : "";
 	uint64_t cgroup = identity & KS_IDENTITY_CGROUP ? counters_cgroup() : 0;
@@ -165,7 +163,7 @@ static void identity(struct kt *t)
 /* Records without counters, and counters without records. */
 static void one_half(struct kt *t, uint32_t flag)
 {
-	struct ks_param every = { .id = SLOW_NS, .value = 0 };
+	struct ks_param every = { .id = KS_FADVISE_PARAM_SLOW_NS, .value = 0 };
 	struct ks_enable_opts opts = { .size = sizeof(opts),
 				       .flags = flag,
 				       .n_params = 1,
@@ -200,7 +198,7 @@ static void halves(struct kt *t)
 /* Nothing is held back without a limit. */
 static void no_limit(struct kt *t)
 {
-	struct ks_param params[] = { { .id = SLOW_NS, .value = 0 },
+	struct ks_param params[] = { { .id = KS_FADVISE_PARAM_SLOW_NS, .value = 0 },
 				     { .id = KS_PARAM_MAX_PER_SEC, .value = 0 } };
 	struct work w;
 
@@ -237,7 +235,7 @@ static void within_limit(struct kt *t, const struct work *w, uint64_t per_sec, u
 
 static void limit(struct kt *t)
 {
-	struct ks_param params[] = { { .id = SLOW_NS, .value = 0 },
+	struct ks_param params[] = { { .id = KS_FADVISE_PARAM_SLOW_NS, .value = 0 },
 				     { .id = KS_PARAM_MAX_PER_SEC, .value = 1000 },
 				     { .id = KS_PARAM_BURST, .value = 100 } };
 	struct ks_stats_fadvise row;
@@ -295,7 +293,7 @@ static int many_on_second(void *page)
 /* Two CPUs at once: read one ring after the other, and put in order. */
 static void ordered(struct kt *t)
 {
-	struct ks_param params[] = { { .id = SLOW_NS, .value = 0 },
+	struct ks_param params[] = { { .id = KS_FADVISE_PARAM_SLOW_NS, .value = 0 },
 				     { .id = KS_PARAM_MAX_PER_SEC, .value = 0 } };
 	unsigned seen[2] = { 0 };
 	uint64_t last = 0;
