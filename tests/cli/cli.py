@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What the tests of the command line share: running it, its JSON held to the schema, TAP."""
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import unittest
+
+try:
+    import jsonschema
+except ImportError:
+    jsonschema = None
+
+PROGRAM = None
+SCHEMA = pathlib.Path(__file__).resolve().parents[2] / "docs" / "cli-json.schema.json"
+PYTHON = "/usr/bin/python3"
+SECONDS = 60
+
+# 4 processes that exec (sh, true, true, false), of which sh makes 3; sh and false fail.
+TREE = ["sh", "-c", "/bin/true; /bin/true; /bin/false; exit 3"]
+ADVICE = """
+import os
+fd = os.open('/proc/self/exe', os.O_RDONLY)
+for _ in range(20):
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_RANDOM)
+for advice in range(5):
+    os.posix_fadvise(fd, 4096, 8192, os.POSIX_FADV_NORMAL)
+try:
+    os.posix_fadvise(-1, 0, 0, os.POSIX_FADV_NORMAL)
+except OSError:
+    pass
+"""
+# Its thread takes this name, and then it makes two processes.
+ODD = b'a b\xff"\\\x1b\n'
+RENAMED = """
+import ctypes, os
+ctypes.CDLL(None).prctl(15, %r, 0, 0, 0)
+for i in range(2):
+    pid = os.fork()
+    if not pid:
+        os._exit(7)
+    os.waitpid(pid, 0)
+""" % ODD
+
+
+class Done:
+    """How a run ended."""
+
+    def __init__(self, status, out, err):
+        self.status, self.out, self.err = status, out, err
+
+    def lines(self):
+        return parse(self.out)
+
+    def one(self, **wanted):
+        """The only line with these members."""
+        found = select(self.lines(), **wanted)
+        assert len(found) == 1, f"{len(found)} lines with {wanted}: {self.out!r} {self.err!r}"
+        return found[0]
+
+
+def parse(out):
+    """Lines of JSON as objects, each checked against the schema."""
+    lines = [json.loads(line) for line in out.decode("utf-8").splitlines()]
+    for line in lines:
+        validate(line)
+    return lines
+
+
+def validate(line):
+    if jsonschema is None:
+        raise unittest.SkipTest("python3-jsonschema is not installed")
+    errors = list(jsonschema.Draft7Validator(json.loads(SCHEMA.read_text())).iter_errors(line))
+    assert not errors, f"{errors[0].message} at {list(errors[0].absolute_path)} of {line}"
+
+
+def select(lines, **wanted):
+    return [line for line in lines if all(line.get(k) == v for k, v in wanted.items())]
+
+
+def run(*args, **options):
+    p = subprocess.run([PROGRAM, *args], stdin=subprocess.DEVNULL, capture_output=True,
+                       timeout=SECONDS, check=False, **options)
+    return Done(p.returncode, p.stdout, p.stderr)
+
+
+def start(*args, **options):
+    options.setdefault("stdin", subprocess.DEVNULL)
+    return subprocess.Popen([PROGRAM, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                            **options)
+
+
+def finish(process):
+    out, err = process.communicate(timeout=SECONDS)
+    return Done(process.returncode, out, err)
+
+
+def need_root():
+    if os.geteuid() == 0:
+        return
+    if os.environ.get("KS_REQUIRE_ROOT") == "1":
+        raise AssertionError("this test needs root")
+    raise unittest.SkipTest("needs root")
+
+
+def probe(name):
+    """The line of `list --json` for one probe."""
+    return run("list", "--json").one(type="probe", probe=name)
+
+
+def need_programs(name):
+    """Skips unless the probe runs on kernel programs here."""
+    need_root()
+    line = probe(name)
+    if line["source"] != "bpf":
+        raise unittest.SkipTest(f"{name} does not run on kernel programs: {line['reason']}")
+    return line
+
+
+def variants(name):
+    """Variants on kernel programs: those that work here."""
+    return [v["name"] for v in need_programs(name)["variants"]
+            if v["usable"] and v["source"] == "bpf"]
+
+
+class Case(unittest.TestCase):
+    def assert_one_line(self, err, *words):
+        """stderr is one line of the program's own, with these words in it."""
+        text = err.decode()
+        self.assertEqual(text.count("\n"), 1, text)
+        self.assertTrue(text.startswith("kernelsight: "), text)
+        for word in words:
+            self.assertIn(word, text)
+
+    def assert_balanced(self, line):
+        f = line["fields"]
+        self.assertEqual((line["type"], line["balanced"]), ("ledger", True), line)
+        self.assertEqual(f["fired"], sum(f[name] for name in (
+            "filtered", "sampled_out", "throttled", "aggregated", "opened", "submitted",
+            "lost_ring", "lost_locked", "lost_map", "unmatched", "ambiguous", "malformed")))
+        self.assertEqual(f["submitted"], f["delivered"] + f["discarded"] + f["in_flight"])
+
+
+class Tap(unittest.TestResult):
+    def __init__(self):
+        super().__init__()
+        self.number = 0
+
+    def line(self, ok, test, more=""):
+        self.number += 1
+        name = f"{type(test).__name__}.{getattr(test, '_testMethodName', test)}"
+        print(f"{'ok' if ok else 'not ok'} {self.number} - {name}{more}", flush=True)
+
+    def addSuccess(self, test):
+        self.line(True, test)
+
+    def addSkip(self, test, reason):
+        self.line(True, test, f" # SKIP {reason}".replace("\n", " "))
+
+    def broken(self, test, error):
+        self.line(False, test)
+        for line in self._exc_info_to_string(error, test).splitlines():
+            print("#", line, flush=True)
+
+    def addFailure(self, test, err):
+        super().addFailure(test, err)
+        self.broken(test, err)
+
+    def addError(self, test, err):
+        super().addError(test, err)
+        self.broken(test, err)
+
+
+def main():
+    """PROGRAM [TEST...]: the tests of the calling file, as TAP."""
+    global PROGRAM
+    PROGRAM = os.path.abspath(sys.argv[1])
+    loader = unittest.TestLoader()
+    suite = unittest.TestSuite()
+    for test in loader.loadTestsFromModule(sys.modules["__main__"]):
+        for case in test:
+            if not sys.argv[2:] or any(word in case.id() for word in sys.argv[2:]):
+                suite.addTest(case)
+    print(f"1..{suite.countTestCases()}", flush=True)
+    result = Tap()
+    suite.run(result)
+    sys.exit(0 if result.wasSuccessful() else 1)

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Shows that watch prints every event of a command, by each variant that works here, with the values
+# that the kernel knows, and of the processes that --scope and --exclude-comm say.
+import os
+import subprocess
+
+import cli
+
+
+class Watch(cli.Case):
+    def test_tree_by_each_variant(self):
+        for name in cli.variants("proc"):
+            done = cli.run("watch", "proc", "--json", "--variant", name, "--", *cli.TREE)
+            self.assertEqual(done.status, 3)
+            events = [line["event"] for line in cli.select(done.lines(), type="event")]
+            self.assertEqual([events.count(kind) for kind in ("fork", "exec", "exit")], [3, 4, 4])
+            ledger = done.one(type="ledger", probe="proc")
+            self.assert_balanced(ledger)
+            self.assertEqual(ledger["fields"]["delivered"], 11)
+
+    def test_fields(self):
+        cli.need_programs("proc")
+        done = cli.run("watch", "proc", "--json", "--", *cli.TREE)
+        lines = done.lines()
+        first = cli.select(lines, event="exec")[0]
+        ends = cli.select(lines, event="exit")
+        self.assertTrue(first["fields"]["path"].endswith("/sh"), first)
+        self.assertEqual(first["comm"], "sh")
+        self.assertEqual(sorted(line["fields"]["status"] for line in ends), [0, 0, 1, 3])
+        self.assertEqual({line["fields"]["ppid"] for line in ends if line["pid"] != first["pid"]},
+                         {first["pid"]})
+        self.assertEqual(first["fields"]["uid"], os.geteuid())
+        self.assertEqual({line["weight"] for line in lines if line["type"] == "event"}, {1})
+
+    def test_text(self):
+        cli.need_programs("proc")
+        done = cli.run("watch", "proc", "--", *cli.TREE)
+        lines = done.out.decode().splitlines()
+        self.assertEqual(len(lines), 11, done.out)
+        for line in lines:
+            self.assertRegex(line, r"^\d\d:\d\d:\d\d\.\d{6} proc\.(fork|exec|exit) +\d+/\d+ +\S+")
+        self.assertRegex(lines[-1], r"proc\.exit .* sh .* status=3")
+        self.assertEqual(done.err.decode(),
+                         "proc: 11 records, 0 lost, 0 over the rate limit; ledger balanced\n")
+
+    def test_settings(self):
+        for name in cli.variants("fadvise"):
+            for setting, calls in (("0", 26), ("1000s", 0)):
+                done = cli.run("watch", "fadvise", "--json", "--variant", name, "-o",
+                               "fadvise.slow_ns=" + setting, "--", cli.PYTHON, "-c", cli.ADVICE)
+                events = cli.select(done.lines(), type="event", probe="fadvise")
+                self.assertEqual(len(events), calls, name)
+                self.assert_balanced(done.one(type="ledger"))
+
+    def test_codes_have_names(self):
+        cli.need_programs("fadvise")
+        done = cli.run("watch", "fadvise", "--json", "-o", "fadvise.slow_ns=0", "--", cli.PYTHON,
+                       "-c", cli.ADVICE)
+        fields = [line["fields"] for line in cli.select(done.lines(), type="event")]
+        self.assertEqual({(f["advice"], f["advice_name"]) for f in fields},
+                         {(0, "normal"), (1, "random")})
+        self.assertEqual(sum(f["offset"] == 4096 and f["length"] == 8192 for f in fields), 5)
+
+    def test_no_samples(self):
+        """Switched off, and each call is accounted for."""
+        cli.need_programs("fadvise")
+        done = cli.run("watch", "fadvise", "--json", "-o", "fadvise.slow_ns=0", "-o",
+                       "fadvise.sample_every=0", "--", cli.PYTHON, "-c", cli.ADVICE)
+        self.assertEqual(cli.select(done.lines(), type="event", probe="fadvise"), [])
+        self.assertEqual(done.one(type="ledger")["fields"]["sampled_out"], 26)
+
+    def test_variant_that_does_not_work(self):
+        broken = [v for v in cli.need_programs("fadvise")["variants"] if not v["usable"]]
+        if not broken:
+            self.skipTest("each variant works here")
+        done = cli.run("watch", "fadvise", "--variant", broken[0]["name"], "--", "true")
+        self.assertEqual((done.status, done.out), (1, b""))
+        self.assert_one_line(done.err, "fadvise: ")
+
+
+class Scope(cli.Case):
+    """The command is started when the probes are on: here it tells another process to begin."""
+
+    def other(self, program):
+        """A process that reads a byte, runs the program, writes a byte and reads to the end."""
+        go, done = os.pipe(), os.pipe()
+        code = (f"import os\nos.read({go[0]}, 1)\n{program}\nos.write({done[1]}, b'x')\n"
+                f"os.read({go[0]}, 1)")
+        child = subprocess.Popen([cli.PYTHON, "-c", code], pass_fds=(go[0], done[1]))
+        os.close(go[0])
+        os.close(done[1])
+        self.addCleanup(child.wait)
+        self.addCleanup(os.close, go[1])
+        self.addCleanup(os.close, done[0])
+        return child.pid, go[1], done[0]
+
+    def events(self, options, program=cli.RENAMED):
+        cli.need_programs("proc")
+        pid, go, done = self.other(program)
+        trigger = f"import os; os.write({go}, b'x'); os.read({done}, 1)"
+        options = [option.replace(b"PID", b"%d" % pid) for option in options]
+        result = cli.run("watch", "proc", "--json", *options, "--", cli.PYTHON, "-c", trigger,
+                         pass_fds=(go, done))
+        self.assertEqual((result.status, result.err), (0, b""))
+        return pid, cli.select(result.lines(), type="event", probe="proc")
+
+    def test_pid(self):
+        pid, events = self.events([b"--scope", b"pid:PID"])
+        self.assertEqual([(e["event"], e["pid"]) for e in events], [("fork", pid)] * 2)
+
+    def test_comm_of_odd_bytes(self):
+        _, events = self.events([b"--scope", b"comm:" + cli.ODD])
+        self.assertEqual(sorted(e["event"] for e in events), ["exit", "exit", "fork", "fork"])
+        self.assertEqual({e["comm"] for e in events}, {'a b\\xff"\\\x1b\n'})
+        self.assertEqual([e["fields"]["status"] for e in events if e["event"] == "exit"], [7, 7])
+
+    def test_exclude_comm(self):
+        pid, events = self.events([b"--scope", b"pid:PID", b"--exclude-comm", cli.ODD])
+        self.assertEqual([e for e in events if e["pid"] == pid], [])
+
+    def test_system(self):
+        pid, events = self.events([b"--scope", b"system"])
+        self.assertEqual(sum(e["event"] == "fork" and e["pid"] == pid for e in events), 2)
+
+    def test_odd_bytes_on_a_terminal(self):
+        """Nothing that moves the cursor reaches it."""
+        cli.need_programs("proc")
+        done = cli.run("watch", "proc", "--", cli.PYTHON, "-c", cli.RENAMED)
+        self.assertIn(b'a b\\xff"\\\\x1b\\n', done.out)
+        self.assertNotIn(b"\x1b", done.out)
+        self.assertNotIn(b"\xff", done.out)
+
+
+if __name__ == "__main__":
+    cli.main()

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Shows that list, check, selftest and explain agree with each other, as text and as JSON.
+import cli
+
+
+class Lists(cli.Case):
+    def test_list(self):
+        names = [line["probe"] for line in cli.run("list", "--json").lines()]
+        self.assertEqual(names, sorted(set(names), key=names.index))
+        self.assertIn("proc", names)
+        text = cli.run("list").out.decode()
+        for name in names:
+            self.assertIn("\n" + name + " ", "\n" + text)
+
+    def test_list_one(self):
+        self.assertEqual(len(cli.run("list", "proc", "--json").lines()), 1)
+
+    def test_check(self):
+        done = cli.run("check", "--json")
+        line = done.one(type="check")
+        self.assertEqual(done.status, line["exit"])
+        probes = cli.run("list", "--json").lines()
+        full = all(p["source"] == "bpf" and not p["unavailable"] for p in probes)
+        usable = any(p["source"] != "none" for p in probes)
+        self.assertEqual(line["exit"], 0 if full else 1 if usable else 3)
+        self.assertEqual(cli.run("check").status, line["exit"])
+
+    def test_selftest(self):
+        cli.need_programs("proc")
+        done = cli.run("selftest", "--json")
+        lines = done.lines()
+        self.assertEqual(done.status, 1 if any(line["error"] for line in lines) else 0)
+        self.assertIsNone(done.one(probe="proc")["error"])
+        self.assertGreater(done.one(probe="proc")["seen"], 0)
+
+    def test_explain(self):
+        done = cli.run("explain", "--json")
+        self.assertEqual(done.status, 0)
+        self.assertEqual(sorted(p["probe"] for p in done.one(type="explain")["handle"]["probes"]),
+                         sorted(p["probe"] for p in cli.run("list", "--json").lines()))
+
+
+if __name__ == "__main__":
+    cli.main()

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Shows that without privileges the command runs on the fallbacks, says so in one line, and says of
+# what has none that it is unavailable.
+import os
+import pwd
+import subprocess
+
+import cli
+
+NOBODY = pwd.getpwnam("nobody")
+
+
+def become_nobody():
+    os.setgroups([])
+    os.setgid(NOBODY.pw_gid)
+    os.setuid(NOBODY.pw_uid)
+
+
+class Nobody(cli.Case):
+    def setUp(self):
+        if os.geteuid() and os.geteuid() != NOBODY.pw_uid:
+            self.options = {"cwd": "/"}
+        else:
+            self.options = {"cwd": "/", "preexec_fn": become_nobody if not os.geteuid() else None}
+        try:
+            if self.run_as("--version").status == 0:
+                return
+        except (PermissionError, subprocess.SubprocessError):
+            pass
+        self.skipTest("an unprivileged user cannot execute " + cli.PROGRAM)
+
+    def run_as(self, *args):
+        return cli.run(*args, **self.options)
+
+    def test_stat(self):
+        done = self.run_as("stat", "proc", "--json", "--", "sh", "-c", "exit 3")
+        self.assertEqual(done.status, 3)
+        self.assert_one_line(done.err, "proc read from files", "CAP_BPF")
+        line = done.one(type="stats", probe="proc")
+        self.assertEqual(line["source"], "files")
+        self.assertIn("threads", line["unavailable"])
+        self.assertNotIn("threads", line["fields"])
+        self.assert_balanced(done.one(type="ledger", probe="proc"))
+
+    def test_watch(self):
+        """What lives through two looks is seen, and marked."""
+        held, hold = os.pipe()
+        process = cli.start("watch", "proc", "--json", "-o", "proc.interval_ms=10", "--", "sh", "-c",
+                            "sh -c 'read x; exit 0'; exit 0", stdin=held, **self.options)
+        os.close(held)
+        line = cli.parse(process.stdout.readline())[0]
+        os.close(hold)
+        done = cli.finish(process)
+        self.assertEqual(done.status, 0)
+        self.assert_one_line(done.err, "proc read from files")
+        self.assertEqual((line["probe"], line["flags"] & 1, line["cpu"]), ("proc", 1, None))
+
+    def test_unavailable(self):
+        done = self.run_as("stat", "fadvise", "--", "sh", "-c", "exit 3")
+        self.assertEqual((done.status, done.out), (1, b""))
+        self.assert_one_line(done.err, "fadvise: ", "CAP_BPF")
+
+    def test_one_of_two_is_unavailable(self):
+        done = self.run_as("stat", "proc", "fadvise", "--json", "--", "true")
+        self.assertEqual(done.status, 0)
+        self.assert_one_line(done.err, "proc read from files, fadvise unavailable")
+        line = done.one(type="probe", probe="fadvise")
+        self.assertEqual((line["state"], line["source"], line["variant"]), ("failed", "none", None))
+        self.assertEqual(done.one(type="stats", probe="proc")["source"], "files")
+
+    def test_forced_variant(self):
+        done = self.run_as("stat", "proc", "--variant", "tp_btf", "--", "true")
+        self.assertEqual((done.status, done.out), (1, b""))
+        self.assert_one_line(done.err, "proc: ")
+
+    def test_forced_fallback(self):
+        """Asked for, so there is nothing to say."""
+        name = [v["name"] for v in self.run_as("list", "proc", "--json").one()["variants"]
+                if v["source"] == "files"][0]
+        done = self.run_as("stat", "proc", "--variant", name, "--json", "--", "true")
+        self.assertEqual((done.status, done.err), (0, b""))
+        self.assertEqual(done.one(type="stats", probe="proc")["variant"], name)
+
+    def test_check(self):
+        done = self.run_as("check", "--json")
+        self.assertEqual((done.status, done.one()["exit"]), (1, 1))
+
+    def test_list(self):
+        lines = self.run_as("list", "--json").lines()
+        for line in lines:
+            self.assertNotEqual(line["source"], "bpf")
+            self.assertTrue(line["reason"], line)
+            for variant in line["variants"]:
+                self.assertEqual(variant["usable"], variant["source"] == "files", line)
+
+
+if __name__ == "__main__":
+    cli.main()

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Shows that what is meant for a person fits a terminal of 80 columns and 24 lines, and says the same
+# numbers as the JSON.
+import re
+
+import cli
+
+PROCESSES = "i=0; while [ $i -lt 40 ]; do /bin/true; i=$((i+1)); done; exit 0"
+
+
+class Screen(cli.Case):
+    def check_size(self, text, height=None):
+        lines = text.decode().splitlines()
+        for line in lines:
+            self.assertLessEqual(len(line), 80, line)
+        if height:
+            self.assertLessEqual(len(lines), height, text.decode())
+        return lines
+
+    def test_stat(self):
+        cli.need_programs("proc")
+        lines = self.check_size(cli.run("stat", "proc", "--", "sh", "-c", PROCESSES).out, 24)
+        text = "\n".join(lines)
+        self.assertRegex(text, r"^proc by \S+, [0-9.]+ m?s until \d\d:\d\d:\d\d\n")
+        self.assertRegex(text, r"\n  processes +40   ")
+        self.assertRegex(text, r" execs +41\b")
+        self.assertRegex(text, r"\n  lifetime +41 values, mean \S+ .s, p50 \S+ .s, p99 ")
+        bars = re.findall(r"-> \S+ \S+ +: +(\d+) \|(\*+ *)\|$", text, re.MULTILINE)
+        self.assertEqual(sum(int(count) for count, _ in bars), 41)
+        self.assertEqual({len(bar) for _, bar in bars}, {32})
+        self.assertIn("*" * 32, [bar for _, bar in bars])
+        self.assertRegex(text, r"\n  ledger +fired \d+ = .*; balanced\n")
+        self.assertRegex(lines[-1], r"^own cost +kernel \S+ .s, user \S+ .s ")
+
+    def test_arrays(self):
+        """Only rows that are not all 0, arrays over the same names side by side."""
+        cli.need_programs("fadvise")
+        done = cli.run("stat", "fadvise", "--", cli.PYTHON, "-c", cli.ADVICE)
+        text = "\n".join(self.check_size(done.out, 24))
+        self.assertRegex(text, r"\n  advice +calls +ok\n")
+        self.assertRegex(text, r"\n    random +20 +20\n")
+        self.assertRegex(text, r"\n    normal +6 +5\n")
+        self.assertNotIn("willneed", text)
+
+    def test_intervals(self):
+        cli.need_programs("proc")
+        done = cli.run("stat", "proc", "-i", "0.1", "-d", "0.3")
+        self.check_size(done.out)
+        self.assertEqual(done.out.count(b"\nproc by ") + done.out.startswith(b"proc by "), 3)
+
+    def test_list(self):
+        self.check_size(cli.run("list").out)
+
+
+if __name__ == "__main__":
+    cli.main()

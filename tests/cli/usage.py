@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Shows that a wrong word is one clear line and exit status 2, before a command is started; and that
+# help and version need no privilege and fit a terminal.
+import os
+import subprocess
+
+import cli
+
+COMMANDS = ("list", "check", "watch", "stat", "selftest", "explain")
+
+# name: (arguments, words that the line must have)
+WRONG = {
+    "command": (["bogus"], ["bogus", "--help"]),
+    "command_misspelt": (["wach"], ["did you mean 'watch'"]),
+    "no_probe": (["stat"], ["which probe", "kernelsight list"]),
+    "probe": (["stat", "nothing"], ["no probe 'nothing'", "kernelsight list"]),
+    "probe_misspelt": (["watch", "porc"], ["did you mean 'proc'"]),
+    "probe_self": (["stat", "self"], ["no probe 'self'"]),
+    "probe_escape": (["stat", "x\x1b[31m\ny"], ["x\\x1b[31m\\ny"]),
+    "option": (["stat", "proc", "--bogus"], ["--bogus", "stat --help"]),
+    "option_misspelt": (["stat", "proc", "--jsn"], ["did you mean --json"]),
+    "letter": (["stat", "proc", "-z"], ["-z"]),
+    "option_of_stat": (["watch", "proc", "-i", "1"], ["-i"]),
+    "option_value": (["stat", "proc", "-d"], ["-d needs a value"]),
+    "json_value": (["stat", "proc", "--json=1"], ["--json"]),
+    "seconds": (["stat", "proc", "-d", "soon"], ["-d takes seconds", "soon"]),
+    "seconds_zero": (["stat", "proc", "-i", "0"], ["-i takes seconds"]),
+    "seconds_nan": (["stat", "proc", "-d", "nan"], ["-d takes seconds"]),
+    "scope": (["stat", "proc", "--scope", "me"], ["no scope 'me'", "comm:NAME"]),
+    "scope_twice": (["stat", "proc", "--scope", "self", "--scope", "system"], ["twice"]),
+    "pids": (["stat", "proc", "--scope", "pid:1,,2"], ["not a list of pids"]),
+    "pid_negative": (["stat", "proc", "--scope", "pid:-1"], ["not a list of pids"]),
+    "pid_large": (["stat", "proc", "--scope", "pid:2147483648"], ["not a list of pids"]),
+    "comm_long": (["stat", "proc", "--scope", "comm:0123456789abcdef"], ["1 to 15 bytes"]),
+    "comm_empty": (["stat", "proc", "--scope", "comm:"], ["1 to 15 bytes"]),
+    "exclude_long": (["stat", "proc", "--exclude-comm", "0123456789abcdef"], ["1 to 15 bytes"]),
+    "setting": (["stat", "proc", "-o", "proc.nothing=1"], ["proc has no setting 'nothing'"]),
+    "setting_misspelt": (["stat", "fadvise", "-o", "fadvise.slow_n=1"], ["did you mean 'slow_ns'"]),
+    "setting_form": (["stat", "proc", "-o", "bogus"], ["PROBE.SETTING=VALUE"]),
+    "setting_probe": (["stat", "proc", "-o", "nothing.x=1"], ["no probe 'nothing'"]),
+    "setting_other": (["stat", "proc", "-o", "fadvise.slow_ns=1"], ["not asked for"]),
+    "value": (["stat", "fadvise", "-o", "fadvise.slow_ns=x"], ["takes a number", "'x'"]),
+    "value_negative": (["stat", "fadvise", "-o", "fadvise.slow_ns=-1"], ["takes a number"]),
+    "value_large": (["stat", "fadvise", "-o", "fadvise.slow_ns=18446744073709551616"],
+                    ["takes a number"]),
+    "value_unit": (["stat", "fadvise", "-o", "fadvise.slow_ns=1K"], ["takes a number"]),
+    "value_empty": (["stat", "fadvise", "-o", "fadvise.slow_ns="], ["takes a number"]),
+    "variant": (["stat", "proc", "--variant", "bogus"], ["no variant 'bogus'", "tp_btf"]),
+    "no_command": (["stat", "proc", "--"], ["no command"]),
+    "command_of_list": (["list", "--", "true"], ["takes no command"]),
+}
+
+
+class Wrong(cli.Case):
+    pass
+
+
+def add_wrong(name, args, words):
+    def test(self):
+        done = cli.run(*args)
+        self.assertEqual((done.status, done.out), (2, b""), done.err)
+        self.assert_one_line(done.err, *words)
+
+    setattr(Wrong, "test_" + name, test)
+
+
+for key, (arguments, expected) in WRONG.items():
+    add_wrong(key, arguments, expected)
+
+
+class Pids(cli.Case):
+    def test_dead_pid(self):
+        child = subprocess.Popen(["true"])
+        child.wait()
+        done = cli.run("stat", "proc", "--scope", f"pid:{child.pid}")
+        self.assertEqual((done.status, done.out), (2, b""))
+        self.assert_one_line(done.err, str(child.pid), "no process")
+
+    def test_one_dead_pid_of_two(self):
+        child = subprocess.Popen(["true"])
+        child.wait()
+        done = cli.run("watch", "proc", "--scope", f"pid:{os.getpid()},{child.pid}")
+        self.assertEqual(done.status, 2)
+        self.assert_one_line(done.err, str(child.pid))
+
+    def test_command_is_not_started(self):
+        path = os.path.join(os.environ.get("TMPDIR", "/tmp"), f"ks-cli-{os.getpid()}")
+        done = cli.run("stat", "proc", "--variant", "bogus", "--", "touch", path)
+        self.assertEqual(done.status, 2)
+        self.assertFalse(os.path.exists(path))
+
+
+class Help(cli.Case):
+    def check_text(self, text):
+        for line in text.decode().splitlines():
+            self.assertLessEqual(len(line), 80, line)
+
+    def test_nothing(self):
+        done = cli.run()
+        self.assertEqual((done.status, done.out), (2, b""))
+        self.assertIn(b"USAGE", done.err)
+
+    def test_help(self):
+        done = cli.run("--help")
+        self.assertEqual((done.status, done.err), (0, b""))
+        self.check_text(done.out)
+        for command in COMMANDS:
+            self.assertIn(f"\n    {command} ".encode(), done.out)
+
+    def test_each_command(self):
+        for command in COMMANDS:
+            done = cli.run(command, "--help")
+            self.assertEqual((done.status, done.err), (0, b""))
+            self.check_text(done.out)
+            self.assertIn(b"\nEXAMPLES\n    kernelsight " + command.encode(), done.out)
+
+    def test_settings_are_those_of_the_schema(self):
+        out = cli.run("stat", "--help").out.decode()
+        for line in cli.run("list", "--json").lines():
+            for name in line["settings"]:
+                self.assertIn(name, out)
+
+    def test_version(self):
+        done = cli.run("--version")
+        self.assertEqual((done.status, done.err), (0, b""))
+        self.assertRegex(done.out, rb"^kernelsight \d+\.\d+\.\d+\n$")
+
+
+if __name__ == "__main__":
+    cli.main()
