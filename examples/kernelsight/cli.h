@@ -143,6 +143,11 @@ void child_abandon(struct child *child);
 
 /* ---- session.c ------------------------------------------------------------------------------ */
 
+/* ks_open_flag, ks_enable_flag and ks_reader_flag that a command wants. */
+struct flags {
+	uint32_t open, enable, reader;
+};
+
 /* Probes on, a command perhaps, until something ends it. */
 struct session {
 	struct options *opt;
@@ -159,8 +164,7 @@ struct session {
  * kept with it), makes readers, says if there are fallbacks, releases the command. Returns 0 or
  * an exit status, having said why.
  */
-int session_open(struct session *session, struct options *opt, uint32_t enable_flags,
-		 uint32_t reader_flags);
+int session_open(struct session *session, struct options *opt, const struct flags *flags);
 /*
  * Hands over events. Returns 1 when the time has come (0: never), 0 when all is over: the command
  * ended, a signal came, nobody reads the output.

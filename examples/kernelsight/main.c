@@ -128,6 +128,14 @@ static int run_command(const struct command *command, int argc, char **argv)
 	return status;
 }
 
+/* Of help and lists; a session looks after its own output. */
+static int close_output(int status)
+{
+	if (fflush(stdout) || ferror(stdout))
+		return fail(EXIT_FAILED, "cannot write the output");
+	return status;
+}
+
 int main(int argc, char **argv)
 {
 	const struct command *command;
@@ -137,11 +145,11 @@ int main(int argc, char **argv)
 		return EXIT_USAGE;
 	}
 	if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V"))
-		return print_version();
+		return close_output(print_version());
 	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
 		help_all(stdout);
-		return EXIT_OK;
+		return close_output(EXIT_OK);
 	}
 	command = find_command(argv[1]);
-	return command ? run_command(command, argc - 1, argv + 1) : EXIT_USAGE;
+	return command ? close_output(run_command(command, argc - 1, argv + 1)) : EXIT_USAGE;
 }

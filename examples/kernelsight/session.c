@@ -47,9 +47,10 @@ uint64_t session_now(void)
 
 /* ---- opening -------------------------------------------------------------------------------- */
 
-static int open_handle(struct ks **ret_ks)
+static int open_handle(uint32_t flags, struct ks **ret_ks)
 {
-	int ret = ks_open(NULL, ret_ks);
+	struct ks_open_opts opts = { .size = sizeof(opts), .flags = flags };
+	int ret = ks_open(&opts, ret_ks);
 
 	return ret ? fail(EXIT_FAILED, "cannot open the library: %s", ks_strerror(ret)) : 0;
 }
@@ -154,7 +155,7 @@ int look_open(struct ks **ret_ks, struct options *opt)
 		if (desc.probe != KS_PROBE_SELF)
 			options_add(opt, &desc);
 	}
-	status = open_handle(&ks);
+	status = open_handle(0, &ks);
 	if (status)
 		return status;
 	status = prepare(ks, opt);
@@ -242,8 +243,7 @@ static void free_session(struct session *session)
 	ks_close(session->ks);
 }
 
-int session_open(struct session *session, struct options *opt, uint32_t enable_flags,
-		 uint32_t reader_flags)
+int session_open(struct session *session, struct options *opt, const struct flags *flags)
 {
 	int status = 0;
 
@@ -254,15 +254,15 @@ int session_open(struct session *session, struct options *opt, uint32_t enable_f
 	if (opt->command)
 		status = child_fork(&session->child, opt->command);
 	if (!status)
-		status = open_handle(&session->ks);
+		status = open_handle(flags->open, &session->ks);
 	if (!status)
 		status = set_scope(session);
 	if (!status)
 		status = prepare(session->ks, opt);
 	if (!status)
-		status = enable_all(session, enable_flags);
+		status = enable_all(session, flags->enable);
 	if (!status)
-		status = open_readers(session, reader_flags);
+		status = open_readers(session, flags->reader);
 	to_wake = session->ks;
 	if (!status && opt->command)
 		status = child_release(&session->child, opt->command);

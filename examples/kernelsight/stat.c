@@ -105,10 +105,13 @@ static int run_intervals(struct session *session, uint64_t end_ns)
 
 int stat_run(struct options *opt)
 {
+	const struct flags flags = {
+		.enable = KS_ENABLE_NO_EVENTS,
+		.reader = opt->interval_ns ? KS_READ_DELTA : 0,
+	};
 	struct session session;
 	uint64_t end_ns;
-	int status = session_open(&session, opt, KS_ENABLE_NO_EVENTS,
-				  opt->interval_ns ? KS_READ_DELTA : 0);
+	int status = session_open(&session, opt, &flags);
 
 	if (status)
 		return status;

@@ -47,8 +47,10 @@ static void say_start(const struct options *opt)
 
 int watch_run(struct options *opt)
 {
+	/* A person reads a fork before what its child did. */
+	static const struct flags flags = { .open = KS_OPEN_ORDERED };
 	struct session session;
-	int status = session_open(&session, opt, 0, 0);
+	int status = session_open(&session, opt, &flags);
 
 	if (status)
 		return status;
