@@ -107,6 +107,23 @@ static void test_self(void)
 	g_assert_cmpuint(probe.n_events, ==, 2);
 }
 
+/* Names stand at their numbers; a number without a name has none. */
+static void test_values(void)
+{
+	struct ks_field_desc field = { .size = sizeof(field) };
+	uint32_t i = 0;
+
+	while (ks_describe_field(KS_EVENT_LOST, i, &field) == 0 &&
+	       strcmp(field.name, "reason") != 0)
+		i++;
+	g_assert_cmpstr(field.name, ==, "reason");
+	g_assert_cmpuint(field.kind, ==, KS_KIND_CODE);
+	g_assert_null(ks_describe_value(KS_EVENT_LOST, i, 0));
+	g_assert_nonnull(ks_describe_value(KS_EVENT_LOST, i, KS_LOST_RING));
+	g_assert_nonnull(ks_describe_value(KS_EVENT_LOST, i, KS_LOST_DISCARDED));
+	g_assert_null(ks_describe_value(KS_EVENT_LOST, i, KS_LOST_DISCARDED + 1));
+}
+
 static void test_no_such_thing(void)
 {
 	struct ks_struct_desc desc = { .size = sizeof(desc) };
@@ -291,6 +308,7 @@ int main(int argc, char **argv)
 		g_free(path);
 	}
 	g_test_add_func("/schema/self", test_self);
+	g_test_add_func("/schema/values", test_values);
 	g_test_add_func("/schema/no-such-thing", test_no_such_thing);
 	g_test_add_func("/schema/sizes", test_sizes);
 	g_test_add_func("/schema/params/all", test_params);
