@@ -349,13 +349,13 @@ int fadvise_exit_raw_tp(uint64_t *ctx)
 }
 
 SEC("?fexit/" FUNCTION)
-int fadvise_exit_fentry(uint64_t *ctx)
+int fadvise_exit_fexit(uint64_t *ctx)
 {
 	return fadvise_exit(ctx, NULL, ctx[1], true);
 }
 
 SEC("?kretprobe/" FUNCTION)
-int fadvise_exit_kprobe(struct pt_regs *ctx)
+int fadvise_exit_kretprobe(struct pt_regs *ctx)
 {
 #if defined(__TARGET_ARCH_x86)
 	return fadvise_exit(ctx, NULL, ctx->ax, false);

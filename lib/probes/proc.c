@@ -148,12 +148,14 @@ static const struct ks__variant variants[] = {
 		/* task_newtask: it tells threads from processes, sched_process_fork's record does not */
 		.name = "tracepoint",
 		.progs = { "proc_fork_tracepoint", "proc_exec_tracepoint", "proc_exit_tracepoint" },
+		.lacks = KS_HAS_PROC_START,
+		.lacks_why = "the record of task_newtask has no start time; exec and exit do tell it",
 		.first_pidns = 1,
 	},
 	{ 0 },
 };
 
-static const char *const maps[] = { "proc_stats", NULL };
+static const char *const maps[] = { "proc_stats", "proc_ended", NULL };
 
 static const struct ks__fallback fallback = {
 	.name = "procfs",
