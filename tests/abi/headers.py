@@ -12,6 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / 'support'))
 import tap
+from header_text import layout, members
 
 DIALECTS = [
     ('gcc', 'c99'), ('gcc', 'c11'), ('g++', 'c++17'), ('g++', 'c++20'),
@@ -48,10 +49,6 @@ RUST = '''abstract as async await become box crate dyn final fn gen impl in let 
 mut override priv pub ref self super trait typeof unsafe unsized use where yield'''
 KEYWORDS = set(f'{C} {CPP} {GO} {RUST}'.split()) | set(keyword.kwlist)
 
-STRUCT = re.compile(r'^struct (\w+) \{(.*?)^\}[^;]*;(?:\s*/\* +(\d+) \*/)?', re.S | re.M)
-MEMBER = re.compile(r'\s+(?:const )?(?:struct )?\w+ \*?(\w+)((?:\[\w+\])*);\s*/\* +(\d+)')
-
-
 def compile_text(command, text):
     run = subprocess.run(command + ['-'], input=text, capture_output=True, text=True)
     return run.returncode == 0, run.stderr
@@ -60,31 +57,6 @@ def compile_text(command, text):
 def dialect(compiler, standard, includes):
     language = 'c++' if '++' in compiler else 'c'
     return [compiler, f'-std={standard}', '-x', language, *WARN, *includes]
-
-
-def layout(text):
-    """The assertions that the comments of a header make, and what is missing from them."""
-    checks, wrong = [], []
-    for name, body, size in STRUCT.findall(text):
-        if not size:
-            wrong.append(f'struct {name}: no size after its end')
-            continue
-        checks.append(f'CHECK(sizeof(struct {name}) == {size});')
-        for line in body.splitlines():
-            member = MEMBER.match(line)
-            if member:
-                checks.append(f'CHECK(offsetof(struct {name}, {member[1]}) == {member[3]});')
-            elif ';' in line.split('/*')[0]:
-                wrong.append(f'struct {name}: no offset: {line.strip()}')
-    return checks, wrong
-
-
-def members(text):
-    for name, body, _ in STRUCT.findall(text):
-        for line in body.splitlines():
-            found = re.match(r'\s[^/]*?(\w+)(?:\[\w+\])*;', line)
-            if found:
-                yield name, found[1]
 
 
 def house_rules(text):
@@ -114,7 +86,7 @@ def check_layout(headers, shared, includes):
     checks, wrong = [], []
     for header in headers:
         more, bad = layout(header.read_text())
-        checks += more
+        checks += [f'CHECK({check});' for check in more]
         wrong += [f'{header.name}: {line}' for line in bad]
     tap.ok(not wrong, 'layout/stated', wrong)
     tap.ok(len(checks) > 100, 'layout/found', f'only {len(checks)} statements were understood')
@@ -128,7 +100,7 @@ def check_layout(headers, shared, includes):
 
     events = next(h for h in headers if h.name == 'events.h')
     for path, include in [(events, '<kernelsight/events.h>'), (shared, '"shared.h"')]:
-        checks, _ = layout(path.read_text())
+        checks = [f'CHECK({check});' for check in layout(path.read_text())[0]]
         if not shutil.which('clang'):
             tap.skip(f'layout/bpf/{path.name}', 'no clang here')
             continue
