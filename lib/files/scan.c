@@ -55,16 +55,19 @@ static int is_sampled(struct ks__tally *tally, uint64_t n)
 /* A bucket of `burst` records that is filled by max_per_sec a second. */
 static int is_affordable(struct ks__tally *tally, const struct ks__settings *set, uint64_t now_ns)
 {
-	uint64_t cost, from;
+	uint64_t cost, depth, spent;
+	int affordable;
 
 	if (!set->max_per_sec)
 		return 1;
 	cost = 1000000000u / set->max_per_sec;
-	from = tally->full_ns > now_ns ? tally->full_ns : now_ns;
-	if (from + cost - now_ns > cost * set->burst)
-		return 0;
-	tally->full_ns = from + cost;
-	return 1;
+	depth = cost * set->burst;
+	spent = tally->full_ns > now_ns ? tally->full_ns - now_ns : 0;
+	if (spent > depth) /* under settings that allowed more */
+		spent = depth;
+	affordable = spent + cost <= depth;
+	tally->full_ns = now_ns + spent + (affordable ? cost : 0);
+	return affordable;
 }
 
 static enum ks_bpf_outcome judge(struct ks__look *look, int in_scope)

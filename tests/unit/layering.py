@@ -20,7 +20,7 @@ LAYERS = {
     'lib/api': ['lib/ks.h', 'lib/data'],
     'lib/source': ['lib/ks.h', 'lib/bpf', 'lib/files', 'lib/data', 'bpf/shared.h'],
     'lib/bpf': ['lib/ks.h', 'lib/data', 'bpf/shared.h'],
-    'lib/files': ['lib/ks.h', 'lib/data'],
+    'lib/files': ['lib/ks.h', 'lib/data', 'bpf/shared.h'],
     'lib/data': ['bpf/shared.h'],
     'lib/probes': ['lib/files/scan.h', 'bpf/shared.h'],
     'lib': SEAMS,

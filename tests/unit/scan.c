@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Shows that the scan of /proc reports exactly what differs between two looks: lives, new programs,
+ * reused numbers, zombies; and that files which cannot be read make no events.
+ */
+#include <errno.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "files/scan.h"
+#include "support/fake_proc.h"
+#include "support/ks_test.h"
+
+#define TICK_NS 10000000ull
+
+/* ---- life ------------------------------------------------------------------------------------------ */
+
+static void test_life(void)
+{
+	struct bed *bed = bed_on();
+
+	bed_found(bed, NONE);
+	show(bed, 200, 100, "host", 60, 9, FORKNOEXEC);
+	bed_found(bed, "fork 100 host > 200\n");
+	bed_found(bed, NONE);
+
+	show(bed, 200, 100, "a (b) c", 60, 11, 0);
+	bed_write(bed, 200, "status", "Name:\ta (b) c\nUid:\t12\t13\t14\t15\n");
+	bed_link_exe(bed, 200, "/bin/a b");
+	bed_found(bed, "exec 200 a (b) c of 100 in 20 by 12 /bin/a b\n");
+
+	vanish(bed, 200);
+	bed_found(bed, "exit 200 a (b) c of 100 in 20\n");
+	bed_found(bed, NONE);
+	g_assert_cmpuint(bed_count(bed, "processes"), ==, 1);
+	g_assert_cmpuint(bed_count(bed, "execs"), ==, 1);
+	g_assert_cmpuint(bed_count(bed, "process_exits"), ==, 1);
+	g_assert_cmpuint(bed_count(bed, "threads"), ==, 0);
+	g_assert_cmpuint(bed_count(bed, "failed"), ==, 0);
+	bed_outcomes(bed, 0, 0, 3);
+	bed_free(bed);
+}
+
+/* Made and begun anew between two looks; the parent of a parent that is new as well. */
+static void test_new_programs(void)
+{
+	struct bed *bed = bed_on();
+
+	show(bed, 201, 100, "sh", 60, 11, 0);
+	show(bed, 150, 201, "cat", 61, 12, 0);
+	bed_found(bed, "fork 201 sh > 150\n"
+			  "exec 150 cat of 201 in 15 by -1 ?\n"
+			  "fork 100 host > 201\n"
+			  "exec 201 sh of 100 in 20 by -1 ?\n");
+	vanish(bed, 201);
+	vanish(bed, 150);
+	bed_found(bed, "exit 150 cat of 201 in 15\nexit 201 sh of 100 in 20\n");
+	bed_free(bed);
+}
+
+static void test_pid_reuse(void)
+{
+	struct bed *bed = bed_on();
+
+	show(bed, 200, 100, "one", 60, 11, FORKNOEXEC);
+	bed_found(bed, "fork 100 host > 200\n");
+	show(bed, 200, 1, "two", 61, 11, FORKNOEXEC);
+	bed_found(bed, "exit 200 one of 100 in 20\nfork 1 init > 200\n");
+	bed_free(bed);
+}
+
+/* What is an exec, and what is only another name. */
+static void test_exec(void)
+{
+	struct bed *bed = bed_on();
+
+	show(bed, 20, 1, "renamed", 60, 11, 0);
+	show(bed, 30, 1, "same", 60, 11, 0);
+	show(bed, 40, 1, "first", 60, 11, FORKNOEXEC);
+	show(bed, 50, 1, "hidden", 60, 0, 0);
+	show(bed, 60, 1, "unseen", 60, 0, 0);
+	show(bed, 70, 0, "kworker/0:1", 60, 0, KTHREAD | FORKNOEXEC);
+	show(bed, 80, 1, "setuid", 60, 11, 0);
+	bed_look(bed);
+	bed_drain(bed, 1000, "fork 1 init > 20\nexec 20 renamed of 1 in 2 by -1 ?\n"
+			 "fork 1 init > 30\nexec 30 same of 1 in 3 by -1 ?\n"
+			 "fork 1 init > 40\n"
+			 "fork 1 init > 50\nexec 50 hidden of 1 in 5 by -1 ?\n"
+			 "fork 1 init > 60\nexec 60 unseen of 1 in 6 by -1 ?\n"
+			 "fork 0  > 70\n"
+			 "fork 1 init > 80\nexec 80 setuid of 1 in 8 by -1 ?\n");
+
+	show(bed, 20, 1, "new name", 60, 11, 0);
+	show(bed, 30, 1, "same", 60, 12, 0);
+	show(bed, 40, 1, "first", 60, 11, 0);
+	show(bed, 50, 1, "shown", 60, 0, 0);
+	show(bed, 60, 1, "unseen", 60, 0, 0);
+	show(bed, 70, 0, "kworker/0:2", 60, 0, KTHREAD | FORKNOEXEC);
+	show(bed, 80, 1, "su", 60, 0, 0);
+	bed_found(bed, "exec 30 same of 1 in 3 by -1 ?\n"
+			  "exec 40 first of 1 in 4 by -1 ?\n"
+			  "exec 50 shown of 1 in 5 by -1 ?\n"
+			  "exec 80 su of 1 in 8 by -1 ?\n");
+
+	show(bed, 70, 1, "helper", 60, 13, 0); /* the kernel starts a program */
+	bed_found(bed, "exec 70 helper of 1 in 7 by -1 ?\n");
+	bed_free(bed);
+}
+
+/* A path that is longer than its array is cut, and says so. */
+static void test_long_path(void)
+{
+	struct bed *bed = bed_on();
+	char path[200] = "/", want[300];
+
+	memset(path + 1, 'p', sizeof(path) - 2);
+	path[159] = '\0';
+	show(bed, 200, 1, "a", 60, 11, 0);
+	bed_link_exe(bed, 200, path);
+	g_snprintf(want, sizeof(want), "fork 1 init > 200\nexec 200 a of 1 in 20 by -1 %s\n", path);
+	bed_found(bed, want);
+	bed_free(bed);
+}
+
+/* Threads come and go, and the first one may go first. */
+static void test_threads(void)
+{
+	struct bed *bed = bed_on();
+
+	show_as(bed, 200, 1, "a", 60, 11, FORKNOEXEC, 'S', 1);
+	bed_found(bed, "fork 1 init > 200\n");
+	show_as(bed, 200, 1, "a", 60, 11, FORKNOEXEC, 'R', 20);
+	bed_found(bed, NONE);
+	show_as(bed, 200, 1, "a", 60, 0, FORKNOEXEC, 'Z', 2);
+	bed_found(bed, NONE);
+	show_as(bed, 200, 1, "a", 60, 0, FORKNOEXEC, 'Z', 1);
+	bed_found(bed, "exit 200 a of 1 in 20\n");
+	bed_free(bed);
+}
+
+/* A zombie has ended, once. */
+static void test_zombies(void)
+{
+	struct bed *bed = bed_new(0);
+
+	show_as(bed, 200, 1, "before", 60, 0, 0, 'Z', 1);
+	bed_scope(bed, KS_SCOPE_SYSTEM, 0, 0);
+	bed_enable(bed);
+	show_as(bed, 300, 1, "whole life", 60, 0, 0, 'Z', 1);
+	bed_found(bed, "fork 1 init > 300\n"
+			  "exec 300 whole life of 1 in 30 by -1 ?\n"
+			  "exit 300 whole life of 1 in 30\n");
+	bed_found(bed, NONE);
+	vanish(bed, 200);
+	vanish(bed, 300);
+	bed_found(bed, NONE);
+	bed_free(bed);
+}
+
+/* Clock ticks since boot, asleep or not, on the events' clock. */
+static void test_start(void)
+{
+	struct ks__tally tally = { .block = g_new0(uint64_t, 1000) };
+	struct ks__scope scope = { .kind = KS_SCOPE_SYSTEM };
+	struct bed *bed = bed_new(0);
+	struct ks__queue queue;
+	struct ks__look at = {
+		.proc_fd = bed->ks->proc_fd,
+		.scope = &scope,
+		.set = &bed->set,
+		.tally = &tally,
+		.queue = &queue,
+	};
+	union {
+		struct ks_event_proc_fork fork;
+		char bytes[KS__QUEUE_RECORD_MAX];
+	} e;
+	struct timespec boot, mono;
+	int64_t want;
+	void *state;
+
+	ks_assert_rc(ks__queue_init(&queue, 4096), 0);
+	ks_assert_rc(ks__scan_proc.open(bed->ks->slots[KS_PROBE_PROC].probe, &state), 0);
+	ks_assert_rc(ks__scan_proc.look(state, &at), 0);
+	show(bed, 200, 1, "a", 400000000, 11, FORKNOEXEC);
+	show(bed, 300, 1, "b", UINT64_MAX, 11, FORKNOEXEC);
+	ks_assert_rc(ks__scan_proc.look(state, &at), 0);
+	clock_gettime(CLOCK_MONOTONIC, &mono);
+	clock_gettime(CLOCK_BOOTTIME, &boot);
+	want = (int64_t)(400000000 * TICK_NS) - (boot.tv_sec - mono.tv_sec) * 1000000000ll -
+	       (boot.tv_nsec - mono.tv_nsec);
+	g_assert_cmpint(ks__queue_take(&queue, 0, &e.fork.ev), ==, 1);
+	g_assert_cmpint(e.fork.child_pid, ==, 200);
+	g_assert_cmpint(llabs((long long)e.fork.start_ns - want), <, 50000000);
+	g_assert_cmpuint(e.fork.ev.time_ns, ==, at.now_ns);
+	g_assert_cmpint(ks__queue_take(&queue, 0, &e.fork.ev), ==, 1);
+	g_assert_cmpuint(e.fork.start_ns, ==, 0);
+	ks__scan_proc.close(state);
+	ks__queue_free(&queue);
+	g_free(tally.block);
+	bed_free(bed);
+}
+
+/* ---- files that cannot be read -------------------------------------------------------------------- */
+
+static void test_unreadable(void)
+{
+	struct bed *bed = bed_on();
+	char *stat = bed_path(bed, 200, "stat");
+
+	show(bed, 200, 1, "a", 60, 11, FORKNOEXEC);
+	bed_found(bed, "fork 1 init > 200\n");
+	unlink(stat);
+	g_assert_cmpint(mkdir(stat, 0700), ==, 0); /* -EISDIR, also for root */
+	bed_found(bed, NONE);
+	rmdir(stat);
+	bed_found(bed, "exit 200 a of 1 in 20\n"); /* the file is gone: so is the process */
+	g_assert_cmpint(mkdir(stat, 0700), ==, 0);
+	bed_found(bed, NONE); /* never seen */
+	g_free(stat);
+	bed_free(bed);
+}
+
+static void test_malformed(void)
+{
+	struct bed *bed = bed_on();
+
+	show(bed, 200, 1, "a", 60, 11, FORKNOEXEC);
+	bed_found(bed, "fork 1 init > 200\n");
+	bed_write(bed, 200, "stat", "200 (a) S 1 7 2");
+	bed_found(bed, NONE);
+	g_assert_cmpuint(bed_book(bed).outcome[KS_MALFORMED], ==, 1);
+	g_assert_cmpuint(bed_count(bed, "process_exits"), ==, 0);
+	bed_free(bed);
+}
+
+/* Neither exits nor an end of the world: the host has no descriptors just now. */
+static void test_no_descriptors(void)
+{
+	struct bed *bed = bed_on();
+	struct rlimit before, none;
+
+	show(bed, 200, 1, "a", 60, 11, FORKNOEXEC);
+	g_assert_cmpint(getrlimit(RLIMIT_NOFILE, &before), ==, 0);
+	none = before;
+	none.rlim_cur = 0;
+	g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &none), ==, 0);
+	ks_assert_rc(bed_look(bed), -EMFILE);
+	g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &before), ==, 0);
+	bed_found(bed, "fork 1 init > 200\n");
+	bed_free(bed);
+}
+
+/* Hundreds of processes, in the order in which a plain folder lists them, which is none. */
+static void test_many(void)
+{
+	struct bed *bed = bed_on();
+	GString *want = g_string_new("");
+	int pid;
+
+	for (pid = 1000; pid < 1600; pid++) {
+		show(bed, pid, 100, "a", 60, 11, FORKNOEXEC);
+		g_string_append_printf(want, "fork 100 host > %d\n", pid);
+	}
+	bed_found(bed, want->str);
+	g_string_truncate(want, 0);
+	for (pid = 1000; pid < 1600; pid++) {
+		vanish(bed, pid);
+		g_string_append_printf(want, "exit %d a of 100 in %d\n", pid, pid / 10);
+	}
+	bed_found(bed, want->str);
+	g_string_free(want, TRUE);
+	bed_free(bed);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct {
+		const char *name;
+		GTestFunc run;
+	} tests[] = {
+		{ "/scan/life", test_life },
+		{ "/scan/new programs", test_new_programs },
+		{ "/scan/pid reuse", test_pid_reuse },
+		{ "/scan/exec", test_exec },
+		{ "/scan/long path", test_long_path },
+		{ "/scan/threads", test_threads },
+		{ "/scan/zombies", test_zombies },
+		{ "/scan/start", test_start },
+		{ "/scan/unreadable", test_unreadable },
+		{ "/scan/malformed", test_malformed },
+		{ "/scan/no descriptors", test_no_descriptors },
+		{ "/scan/many", test_many },
+	};
+	size_t i;
+
+	ks_test_init(&argc, &argv);
+	for (i = 0; i < G_N_ELEMENTS(tests); i++)
+		g_test_add_func(tests[i].name, tests[i].run);
+	return g_test_run();
+}

@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Shows that events found in files obey scope and settings as those of kernel programs do: filters,
+ * sampling, limits, losses told in their place, and a ledger that balances.
+ */
+#include <errno.h>
+
+#include "files/scan.h"
+#include "support/fake_proc.h"
+#include "support/ks_test.h"
+
+/* ---- scopes ----------------------------------------------------------------------------------------- */
+
+/* A fork is its parent's, an exit one's own. */
+static void test_scope_self(void)
+{
+	struct bed *bed = bed_new(0);
+
+	bed_enable(bed);
+	show(bed, 200, 100, "child", 60, 11, 0);
+	show(bed, 300, 1, "other", 60, 11, FORKNOEXEC);
+	bed_found(bed, "fork 100 host > 200\n");
+	vanish(bed, 200);
+	vanish(bed, 300);
+	bed_found(bed, NONE);
+	g_assert_cmpuint(bed_count(bed, "processes"), ==, 1);
+	g_assert_cmpuint(bed_count(bed, "process_exits"), ==, 0);
+	bed_outcomes(bed, 4, 0, 1);
+	bed_free(bed);
+}
+
+static void test_scope_pids(void)
+{
+	struct bed *bed = bed_new(0);
+
+	bed_scope(bed, KS_SCOPE_PIDS, 300, 200);
+	bed_enable(bed);
+	show(bed, 200, 100, "a", 60, 11, 0);
+	show(bed, 300, 200, "b", 60, 11, FORKNOEXEC);
+	show(bed, 400, 100, "c", 60, 11, 0);
+	bed_found(bed, "exec 200 a of 100 in 20 by -1 ?\nfork 200 a > 300\n");
+	vanish(bed, 300);
+	vanish(bed, 400);
+	bed_found(bed, "exit 300 b of 200 in 30\n");
+	bed_outcomes(bed, 4, 0, 3);
+	bed_free(bed);
+}
+
+static void test_scope_tree(void)
+{
+	struct bed *bed = bed_new(0);
+
+	bed_scope(bed, KS_SCOPE_TREE, 100, 0);
+	bed_enable(bed);
+	/* a grandchild and its parent at once, and who has nothing to do with them */
+	show(bed, 90, 200, "grandchild", 61, 11, FORKNOEXEC);
+	show(bed, 200, 100, "child", 60, 11, FORKNOEXEC);
+	show(bed, 300, 1, "other", 60, 11, FORKNOEXEC);
+	bed_found(bed, "fork 200 child > 90\nfork 100 host > 200\n");
+
+	/* an orphan stays, and so do its children */
+	vanish(bed, 200);
+	show(bed, 90, 1, "grandchild", 61, 12, 0);
+	show(bed, 400, 90, "late", 62, 11, FORKNOEXEC);
+	bed_found(bed, "exec 90 grandchild of 1 in 9 by -1 ?\n"
+			  "exit 200 child of 100 in 20\n"
+			  "fork 90 grandchild > 400\n");
+
+	/* somebody else has the root's number now */
+	show(bed, 100, 1, "stranger", 70, 11, FORKNOEXEC);
+	show(bed, 500, 100, "strange", 71, 11, FORKNOEXEC);
+	bed_found(bed, "exit 100 host of 1 in 10\n");
+	bed_free(bed);
+}
+
+/* Those that are there already are found by their parents; what was before belongs to the old scope. */
+static void test_scope_change(void)
+{
+	struct bed *bed = bed_new(0);
+
+	show(bed, 200, 100, "child", 60, 11, FORKNOEXEC);
+	show(bed, 300, 200, "grandchild", 60, 11, FORKNOEXEC);
+	bed_enable(bed);
+	show(bed, 400, 100, "self's", 60, 11, FORKNOEXEC);
+	show(bed, 500, 1, "init's", 60, 11, FORKNOEXEC);
+	bed_scope(bed, KS_SCOPE_TREE, 200, 0);
+	show(bed, 600, 300, "of the tree", 60, 11, FORKNOEXEC);
+	vanish(bed, 400);
+	bed_found(bed, "fork 100 host > 400\nfork 300 grandchild > 600\n");
+	bed_scope(bed, KS_SCOPE_SYSTEM, 0, 0);
+	vanish(bed, 500);
+	bed_found(bed, "exit 500 init's of 1 in 50\n");
+	bed_free(bed);
+}
+
+static void test_scope_comm(void)
+{
+	struct bed *bed = bed_on();
+	struct ks__scope scope = { .kind = KS_SCOPE_SYSTEM, .has_comm = 1, .comm = "host" };
+
+	ks_assert_rc(bed->s->ops->set_scope(bed->s, &scope), 0);
+	show(bed, 200, 100, "new", 60, 11, 0);
+	show(bed, 300, 1, "host", 60, 11, 0);
+	bed_found(bed, "fork 100 host > 200\nexec 300 host of 1 in 30 by -1 ?\n");
+
+	scope = (struct ks__scope){ .kind = KS_SCOPE_SYSTEM, .has_exclude = 1, .exclude = "host" };
+	ks_assert_rc(bed->s->ops->set_scope(bed->s, &scope), 0);
+	vanish(bed, 200);
+	vanish(bed, 300);
+	bed_found(bed, "exit 200 new of 100 in 20\n");
+	bed_free(bed);
+}
+
+/* A /proc in which everybody is his own grandfather must not hold up the host. */
+static void test_circle(void)
+{
+	struct bed *bed = bed_new(0);
+
+	bed_scope(bed, KS_SCOPE_TREE, 100, 0);
+	bed_enable(bed);
+	show(bed, 200, 300, "a", 60, 11, FORKNOEXEC);
+	show(bed, 300, 200, "b", 60, 11, FORKNOEXEC);
+	show(bed, 400, 400, "c", 60, 11, FORKNOEXEC);
+	bed_found(bed, NONE);
+	bed_outcomes(bed, 3, 0, 0);
+	bed_free(bed);
+}
+
+/* ---- settings --------------------------------------------------------------------------------------- */
+
+static void test_no_events(void)
+{
+	struct bed *bed = bed_on();
+	uint64_t deadline = 1;
+
+	bed->set.flags = KS_ENABLE_NO_EVENTS;
+	bed_apply(bed);
+	show_children(bed, 200, 3);
+	bed_found(bed, NONE);
+	g_assert_cmpuint(bed_count(bed, "processes"), ==, 3);
+	ks_assert_rc(bed->s->ops->rest(bed->s, &deadline), 0);
+	g_assert_cmpuint(deadline, ==, 0);
+
+	bed->set.flags = 0;
+	bed->set.sample_every = 0;
+	bed_apply(bed);
+	show_children(bed, 210, 2);
+	bed_found(bed, NONE);
+	bed_outcomes(bed, 0, 5, 0);
+
+	bed->set.flags = KS_ENABLE_NO_STATS;
+	bed->set.sample_every = 1;
+	bed_apply(bed);
+	show_children(bed, 220, 1);
+	bed_found(bed, "fork 100 host > 220\n");
+	g_assert_cmpuint(bed_count(bed, "processes"), ==, 5);
+	bed_free(bed);
+}
+
+static int put_weight(struct ks__sink *sink, const struct ks_event *ev)
+{
+	(void)sink;
+	g_assert_cmpuint(ev->weight, ==, 10);
+	return 0;
+}
+
+static void test_sampling(void)
+{
+	struct bed *bed = bed_on();
+	struct ks__sink sink = { put_weight };
+	struct ks__book b;
+	int n;
+
+	bed->set.sample_every = 10;
+	bed_apply(bed);
+	show_children(bed, 1000, 1000);
+	ks_assert_rc(bed_look(bed), 0);
+	g_assert_cmpuint(bed_count(bed, "processes"), ==, 1000);
+	n = bed->s->ops->drain(bed->s, &sink, 10000);
+	g_assert_cmpint(n, >=, 50); /* 100, five standard deviations away */
+	g_assert_cmpint(n, <=, 150);
+	b = bed_book(bed);
+	g_assert_cmpuint(b.outcome[KS_SUBMITTED], ==, (uint64_t)n);
+	g_assert_cmpuint(b.outcome[KS_SAMPLED_OUT], ==, 1000 - (uint64_t)n);
+	g_assert_cmpuint(b.delivered, ==, (uint64_t)n);
+	bed_free(bed);
+}
+
+static void test_limit(void)
+{
+	struct bed *bed = bed_on();
+	struct ks__book b;
+
+	bed->set.max_per_sec = 1;
+	bed->set.burst = 2;
+	bed_apply(bed);
+	show_children(bed, 200, 5);
+	bed_found(bed, "fork 100 host > 200\nfork 100 host > 201\nlost 3 for 2 of 1\n");
+	g_assert_cmpuint(bed_count(bed, "processes"), ==, 5);
+	b = bed_book(bed);
+	g_assert_cmpuint(b.outcome[KS_THROTTLED], ==, 3);
+	g_assert_cmpuint(b.outcome[KS_SUBMITTED], ==, 2);
+
+	/* told before the next record, and a lower limit does not outlive itself */
+	show_children(bed, 210, 1);
+	ks_assert_rc(bed_look(bed), 0);
+	bed->set.max_per_sec = 1000000;
+	bed_apply(bed);
+	show_children(bed, 220, 1);
+	ks_assert_rc(bed_look(bed), 0); /* full as of now */
+	show_children(bed, 230, 1);
+	bed_found(bed, "lost 2 for 2 of 1\nfork 100 host > 230\n");
+	bed_free(bed);
+}
+
+static void test_full(void)
+{
+	const uint64_t fits = 4096 / sizeof(struct ks_event_proc_fork);
+	struct bed *bed = bed_new(4096);
+	GString *want = g_string_new("");
+	struct ks__book b;
+	uint64_t i;
+
+	bed_enable(bed);
+	show_children(bed, 1000, 100);
+	ks_assert_rc(bed_look(bed), 0);
+	b = bed_book(bed);
+	g_assert_cmpuint(b.in_flight, ==, fits);
+	g_assert_cmpuint(b.outcome[KS_LOST_RING_FULL], ==, 100 - fits);
+	for (i = 0; i < fits; i++)
+		g_string_append_printf(want, "fork 100 host > %d\n", 1000 + (int)i);
+	g_string_append_printf(want, "lost %d for 1 of 1\n", 100 - (int)fits);
+	bed_drain(bed, 1000, want->str);
+
+	/* the hole is told in its place, and the ring goes round its end */
+	show_children(bed, 2000, 60);
+	ks_assert_rc(bed_look(bed), 0);
+	g_string_truncate(want, 0);
+	for (i = 0; i < 10; i++)
+		g_string_append_printf(want, "fork 100 host > %d\n", 2000 + (int)i);
+	g_assert_cmpuint(bed_drain(bed, 10, want->str), ==, 10);
+	show_children(bed, 3000, 1);
+	ks_assert_rc(bed_look(bed), 0);
+	g_string_truncate(want, 0);
+	for (; i < fits; i++)
+		g_string_append_printf(want, "fork 100 host > %d\n", 2000 + (int)i);
+	g_string_append_printf(want, "lost %d for 1 of 1\nfork 100 host > 3000\n", 60 - (int)fits);
+	bed_drain(bed, 1000, want->str);
+	b = bed_book(bed);
+	g_assert_cmpuint(b.delivered, ==, 2 * fits + 1);
+	g_assert_cmpuint(ks__ledger_fired(&b), ==, 161);
+	g_string_free(want, TRUE);
+	bed_free(bed);
+}
+
+static void test_no_comm(void)
+{
+	struct bed *bed = bed_on();
+
+	bed->set.identity = 0;
+	bed_apply(bed);
+	show_children(bed, 200, 1);
+	bed_found(bed, "fork 100  > 200\n");
+	bed_free(bed);
+}
+
+/* ---- when ------------------------------------------------------------------------------------------ */
+
+static void test_interval(void)
+{
+	struct bed *bed = bed_on();
+	uint64_t deadline = 0, now = ks__now();
+
+	ks_assert_rc(bed->s->ops->rest(bed->s, &deadline), 0);
+	g_assert_cmpuint(deadline, >, now + 3590ull * 1000000000u);
+	g_assert_cmpuint(deadline, <=, now + 3600ull * 1000000000u);
+	show_children(bed, 200, 1);
+	bed_drain(bed, 1000, NONE); /* it is not time */
+	bed->set.interval_ms = 0;
+	bed_apply(bed);
+	bed_drain(bed, 1000, "fork 100 host > 200\n");
+
+	bed->set.interval_ms = 3600000;
+	bed_apply(bed);
+	show_children(bed, 210, 2);
+	ks_assert_rc(bed_look(bed), 0);
+	ks_assert_rc(bed->s->ops->rest(bed->s, &deadline), 1); /* a reader has found some */
+	g_assert_cmpuint(bed_drain(bed, 1, "fork 100 host > 210\n"), ==, 1);
+	ks_assert_rc(bed->s->ops->rest(bed->s, &deadline), 1);
+	bed_drain(bed, 1000, "fork 100 host > 211\n");
+	ks_assert_rc(bed->s->ops->rest(bed->s, &deadline), 0);
+	bed_free(bed);
+}
+
+/* Off: nothing is missing up to then, nothing is seen from then on, what was bed_count stays. */
+static void test_off_and_on(void)
+{
+	struct bed *bed = bed_on();
+	uint64_t deadline = 1;
+
+	show_children(bed, 200, 1);
+	bed->s->ops->disable(bed->s, KS_PROBE_PROC);
+	bed_drain(bed, 1000, "fork 100 host > 200\n");
+	ks_assert_rc(bed->s->ops->rest(bed->s, &deadline), 0);
+	g_assert_cmpuint(deadline, ==, 0);
+	show_children(bed, 210, 1);
+	bed_found(bed, NONE);
+	bed_enable(bed);
+	show_children(bed, 220, 1);
+	bed_found(bed, "fork 100 host > 220\n");
+	g_assert_cmpuint(bed_count(bed, "processes"), ==, 2);
+	bed_free(bed);
+}
+
+/* ---- what cannot be had ---------------------------------------------------------------------------- */
+
+static void test_reasons(void)
+{
+	struct bed *bed = bed_new(0);
+	char *stat = bed_path(bed, 100, "stat");
+	struct ks__note note;
+	char why[256] = "";
+	uint32_t variant;
+	uint64_t valid;
+
+	ks_assert_rc(bed->s->ops->note(bed->s, KS_PROBE_PROC, 0, &note), 0);
+	ks_assert_rc(note.error, 0);
+	ks_assert_rc(bed->s->ops->note(bed->s, KS_PROBE_PROC, 1, &note), -ENOENT);
+	ks_assert_rc(bed->s->ops->why(bed->s, KS_PROBE_PROC, KS_HAS_PROC_PATH, why, 256), 0);
+	ks_assert_rc(bed->s->ops->why(bed->s, KS_PROBE_PROC, KS_HAS_PROC_SHORT, why, 256), 1);
+	g_assert_nonnull(strstr(why, "procfs: a scan of /proc misses what begins and ends"));
+	ks_assert_rc(bed->s->ops->enable(bed->s, KS_PROBE_PROC, "raw_tp", &variant, &valid),
+		     -KS_EUNAVAIL);
+
+	unlink(stat);
+	ks_assert_rc(bed->s->ops->note(bed->s, KS_PROBE_PROC, 0, &note), 0);
+	ks_assert_rc(note.error, -ENOENT);
+	g_assert_true(g_str_has_prefix(note.reason, bed->dir));
+	g_assert_nonnull(strstr(note.reason, "/self/stat cannot be read (no such thing): mount procfs"));
+	ks_assert_rc(bed->s->ops->expect(bed->s, KS_PROBE_PROC, &variant, &valid), -KS_EUNAVAIL);
+	ks_assert_rc(bed->s->ops->enable(bed->s, KS_PROBE_PROC, NULL, &variant, &valid),
+		     -KS_EUNAVAIL);
+	g_free(stat);
+	bed_free(bed);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct {
+		const char *name;
+		GTestFunc run;
+	} tests[] = {
+		{ "/source_files/scope/self", test_scope_self },
+		{ "/source_files/scope/pids", test_scope_pids },
+		{ "/source_files/scope/tree", test_scope_tree },
+		{ "/source_files/scope/change", test_scope_change },
+		{ "/source_files/scope/comm", test_scope_comm },
+		{ "/source_files/scope/circle", test_circle },
+		{ "/source_files/no events", test_no_events },
+		{ "/source_files/sampling", test_sampling },
+		{ "/source_files/limit", test_limit },
+		{ "/source_files/full", test_full },
+		{ "/source_files/no comm", test_no_comm },
+		{ "/source_files/interval", test_interval },
+		{ "/source_files/off and on", test_off_and_on },
+		{ "/source_files/reasons", test_reasons },
+	};
+	size_t i;
+
+	ks_test_init(&argc, &argv);
+	for (i = 0; i < G_N_ELEMENTS(tests); i++)
+		g_test_add_func(tests[i].name, tests[i].run);
+	return g_test_run();
+}
