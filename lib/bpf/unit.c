@@ -44,23 +44,31 @@ static void unsilence(libbpf_print_fn_t old)
 		libbpf_set_print(old);
 }
 
+/* Exported since libbpf 1.2 only, though declared before; libbpf.a has it. */
+extern int libbpf_set_memlock_rlim(size_t bytes) __attribute__((weak));
+
 /*
- * Before 5.11 memory of maps and programs counts against RLIMIT_MEMLOCK, and libbpf raises it
- * unasked: told not to, once for the process. It is raised here if the host allowed it.
+ * Before 5.11 memory of maps and programs counts against RLIMIT_MEMLOCK, and libbpf raises that
+ * unasked, once a process: told not to, or, where it cannot be told, put back after the load (*limit).
+ * It is raised here if the host allowed it. Returns 1 if *limit is to be put back.
  */
-static void memlock(struct ks__features *f)
+static int memlock(struct ks__features *f, struct rlimit *limit)
 {
 	struct rlimit most = { RLIM_INFINITY, RLIM_INFINITY };
 
-	if (!ks__feature(f, KS__FEATURE_MEMCG))
-		return;
-	libbpf_set_memlock_rlim(0);
-	if (!(f->ks->opts.flags & KS_OPEN_RAISE_MEMLOCK) || !setrlimit(RLIMIT_MEMLOCK, &most))
-		return;
-	if (!getrlimit(RLIMIT_MEMLOCK, &most)) {
-		most.rlim_cur = most.rlim_max;
-		setrlimit(RLIMIT_MEMLOCK, &most);
+	if (!ks__feature(f, KS__FEATURE_MEMCG) || getrlimit(RLIMIT_MEMLOCK, limit))
+		return 0;
+	if (f->ks->opts.flags & KS_OPEN_RAISE_MEMLOCK) {
+		if (setrlimit(RLIMIT_MEMLOCK, &most)) {
+			most = (struct rlimit){ limit->rlim_max, limit->rlim_max };
+			setrlimit(RLIMIT_MEMLOCK, &most);
+		}
+		return 0;
 	}
+	if (!libbpf_set_memlock_rlim)
+		return 1;
+	libbpf_set_memlock_rlim(0);
+	return 0;
 }
 
 /* ---- maps --------------------------------------------------------------------------------------- */
@@ -88,9 +96,21 @@ struct ks__map *ks__maps_find(struct ks__maps *maps, const char *name)
 	return NULL;
 }
 
-int ks__map_put_fd(int fd, uint32_t slot, int inner_fd)
+/* The kernel waits a grace period of 10 ms for each; since 6.8 for a batch of them only once. */
+int ks__map_put_fds(int fd, const int *inner_fds, unsigned n)
 {
-	return bpf_map_update_elem(fd, &slot, &inner_fd, BPF_ANY) ? -errno : 0;
+	uint32_t keys[KS_BPF_RINGS] = { 0 }, count = n;
+
+	if (n > KS_BPF_RINGS)
+		return -E2BIG;
+	for (uint32_t i = 0; i < n; i++)
+		keys[i] = i;
+	if (!bpf_map_update_batch(fd, keys, inner_fds, &count, NULL))
+		return 0;
+	for (unsigned i = 0; i < n; i++)
+		if (bpf_map_update_elem(fd, &keys[i], &inner_fds[i], BPF_ANY))
+			return -errno;
+	return 0;
 }
 
 static int ends_with(const char *name, const char *end)
@@ -417,8 +437,9 @@ int ks__unit_load(const struct ks__unit *unit, char *why, size_t size)
 	size_t logs_size = unit->n_progs * LOG_SIZE;
 	struct bpf_object *obj = NULL;
 	libbpf_print_fn_t old;
+	struct rlimit limit;
 	char path[4096], *logs;
-	int rc = 0;
+	int rc = 0, put_back;
 
 	for (unsigned i = 0; i < unit->n_progs; i++)
 		unit->progs[i]->error = 0;
@@ -426,7 +447,7 @@ int ks__unit_load(const struct ks__unit *unit, char *why, size_t size)
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (logs == MAP_FAILED)
 		return -ENOMEM;
-	memlock(unit->features);
+	put_back = memlock(unit->features, &limit);
 	old = silence();
 	obj = open_object(types_path(unit->features->ks, path, sizeof(path)));
 	if (!obj)
@@ -435,6 +456,8 @@ int ks__unit_load(const struct ks__unit *unit, char *why, size_t size)
 		rc = load(unit, obj, logs);
 	bpf_object__close(obj);
 	unsilence(old);
+	if (put_back)
+		setrlimit(RLIMIT_MEMLOCK, &limit);
 	munmap(logs, logs_size);
 	if (rc)
 		say(unit, rc, why, size);

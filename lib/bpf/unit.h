@@ -82,8 +82,8 @@ int ks__program_run(int fd);
 void ks__program_close(struct ks__program *prog);
 void ks__maps_init(struct ks__maps *maps);
 void ks__maps_close(struct ks__maps *maps);
-/* Puts a map into a slot of a map of maps. 0 or -errno. */
-int ks__map_put_fd(int fd, uint32_t slot, int inner_fd);
+/* Puts maps into the slots 0, 1, … of a map of maps. 0 or -errno. */
+int ks__map_put_fds(int fd, const int *inner_fds, unsigned n);
 /* The map of that name if it was created, else NULL. */
 struct ks__map *ks__maps_find(struct ks__maps *maps, const char *name);
 

@@ -252,15 +252,19 @@ static int open_stream(struct ks__bpf *b, char *why, size_t size)
 		.perf_map_fd = perf ? perf->fd : -1,
 	};
 	struct ks__stream *stream;
-	int rc;
+	int fds[KS_BPF_RINGS], rc;
+	unsigned n;
 
 	if (!rings && !perf)
 		return -ENOENT;
 	rc = ks__stream_open(&opts, &stream, why, size);
 	if (rc)
 		return rc;
-	for (unsigned i = 0; i < ks__stream_rings(stream) && !rc; i++)
-		rc = ks__map_put_fd(rings->fd, i, ks__stream_ring_fd(stream, i));
+	n = ks__stream_rings(stream);
+	for (unsigned i = 0; i < n; i++)
+		fds[i] = ks__stream_ring_fd(stream, i);
+	if (n)
+		rc = ks__map_put_fds(rings->fd, fds, n);
 	if (rc)
 		ks__stream_close(stream, 1);
 	else
