@@ -204,7 +204,6 @@ int ks_check(struct ks *ks, uint32_t format, char *buf, size_t size)
 	if (format > KS_JSON || (size && !buf))
 		return ks__fail(ks, -EINVAL, "ks_check: there is no format %u", format);
 	ks__doc_begin(&doc, format);
-	ks__doc_object(&doc, NULL);
 	check_kernel(&doc);
 	check_capabilities(&doc);
 	check_sysctls(ks, &doc);
@@ -228,7 +227,6 @@ int ks_check(struct ks *ks, uint32_t format, char *buf, size_t size)
 	}
 	ks__doc_close(&doc);
 	ks__doc_str(&doc, "verdict", all == 2 ? "full" : any ? "partial" : "nothing works");
-	ks__doc_close(&doc);
 	return ks__doc_finish(&doc, buf, size);
 }
 
@@ -264,7 +262,6 @@ int ks_explain(struct ks *ks, uint32_t format, char *buf, size_t size)
 	if (format > KS_JSON || (size && !buf))
 		return ks__fail(ks, -EINVAL, "ks_explain: there is no format %u", format);
 	ks__doc_begin(&doc, format);
-	ks__doc_object(&doc, NULL);
 	pthread_mutex_lock(&ks->lock);
 	ks__doc_array(&doc, "probes");
 	for (uint32_t p = 0; p < KS__PROBES_MAX; p++) {
@@ -288,6 +285,5 @@ int ks_explain(struct ks *ks, uint32_t format, char *buf, size_t size)
 	ks__doc_u64(&doc, "kernel_bytes", kernel);
 	ks__doc_u64(&doc, "user_bytes", user);
 	ks__doc_u64(&doc, "descriptors", descriptors);
-	ks__doc_close(&doc);
 	return ks__doc_finish(&doc, buf, size);
 }

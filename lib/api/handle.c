@@ -233,6 +233,8 @@ static int open_sources(struct ks *ks)
 		slot->probe = *p;
 		ks__settings_defaults(*p, &slot->set);
 	}
+	/* The library counts itself from the beginning. */
+	atomic_store(&ks->slots[KS_PROBE_SELF].since_ns, ks__now());
 	return 0;
 }
 
