@@ -102,12 +102,17 @@ static __always_inline void ks_count(struct ks_run *run, enum ks_bpf_outcome out
 		ks_add(&run->ledger->outcome[outcome], 1);
 }
 
+static __always_inline void ks_measure(struct ks_run *run)
+{
+	if (run->measured_ns)
+		ks_add(&run->ledger->kernel_ns, (bpf_ktime_get_ns() - run->measured_ns) * 256);
+}
+
 /* The last thing of every run. */
 static __always_inline int ks_end(struct ks_run *run, enum ks_bpf_outcome outcome)
 {
 	ks_count(run, outcome);
-	if (run->measured_ns)
-		ks_add(&run->ledger->kernel_ns, (bpf_ktime_get_ns() - run->measured_ns) * 256);
+	ks_measure(run);
 	return 0;
 }
 
@@ -235,6 +240,13 @@ static __always_inline bool ks_has_name(const struct ks_bpf_scope *scope, struct
 		 comm[1] == scope->exclude[1]);
 }
 
+/* The child of a self-test, or one that it has made in turn. */
+static __always_inline bool ks_is_selftest(struct ks_run *run, const struct task_struct *task,
+					   uint32_t child)
+{
+	return run->pid == child || ks_tgid(run, ks_read(run, task, real_parent)) == child;
+}
+
 /* Is this thread in scope? Sets run->pid, its process in the caller's namespace. */
 static __always_inline bool ks_admit(struct ks_run *run, const struct task_struct *task)
 {
@@ -246,7 +258,7 @@ static __always_inline bool ks_admit(struct ks_run *run, const struct task_struc
 	/* Out of sight from a nested namespace; of the first one only the idle tasks have no number. */
 	if (ks_const.pid_level && !pid)
 		return false;
-	if (scope->also && pid == scope->also) {
+	if (scope->also && ks_is_selftest(run, task, scope->also)) {
 		run->flags |= KS_FLAG_SELFTEST;
 		return true;
 	}
@@ -283,7 +295,7 @@ static __always_inline bool ks_take(struct ks_run *run)
 			return false;
 		full = &shared->full_ns;
 	}
-	for (int i = 0; i < 8; i++) {
+	for (int i = 0; i < 4; i++) {
 		old = *(volatile uint64_t *)full;
 		/* Left behind by settings under which it was deeper. */
 		if (old > now + depth + 1000000000)
@@ -298,7 +310,7 @@ static __always_inline bool ks_take(struct ks_run *run)
 		if (__sync_val_compare_and_swap(full, old, next) == old)
 			return true;
 	}
-	return false; /* eight others were quicker: whatever the limit is, it is reached */
+	return false; /* four others were quicker: whatever the limit is, it is reached */
 }
 
 /* Is there to be a record? If not, run->outcome says why. */

@@ -92,7 +92,7 @@ struct ks_bpf_scope {
 	uint32_t kind;       /*  0 ks_bpf_scope_kind */
 	uint32_t self;       /*  4 the host */
 	uint32_t flags;      /*  8 ks_bpf_scope_flag */
-	uint32_t also;       /* 12 a child of ks_selftest(), always in scope; its records are flagged */
+	uint32_t also;       /* 12 the child of ks_selftest(): it and its children are in scope */
 	uint64_t comm[2];    /* 16 padded with zeros */
 	uint64_t exclude[2]; /* 32 */
 	uint64_t reserved[2]; /* 48 */

@@ -33,7 +33,8 @@ int on_event(const ks_event *event, void *user)
 {
 	auto &seen = *static_cast<counts *>(user);
 
-	if (event->id != KS_EVENT_PROC_FORK)
+	if (event->id != KS_EVENT_PROC_FORK ||
+	    reinterpret_cast<const ks_event_proc_fork *>(event)->thread) // the consumer is one itself
 		return 0;
 	if (++seen.forks == 10)
 		throw std::runtime_error("the tenth");
@@ -61,20 +62,20 @@ int main()
 
 	if (ks_open(nullptr, &raw) < 0)
 		return EXIT_FAILURE;
-	handle h(raw);
+	handle owner(raw);
 	ks_enable_opts programs{};
 	programs.size = sizeof(programs);
 	programs.flags = KS_ENABLE_NO_FALLBACK;
-	if (int rc = ks_enable_probe(h.get(), KS_PROBE_PROC, &programs); rc < 0) {
+	if (int rc = ks_enable_probe(owner.get(), KS_PROBE_PROC, &programs); rc < 0) {
 		std::fprintf(stderr, "proc: %s\n", ks_strerror(rc));
 		return rc == -KS_EUNAVAIL ? 77 : EXIT_FAILURE;
 	}
-	if (ks_reader_new(h.get(), KS_PROBE_PROC, nullptr, &raw_reader) < 0)
+	if (ks_reader_new(owner.get(), KS_PROBE_PROC, nullptr, &raw_reader) < 0)
 		return EXIT_FAILURE;
 	reader r(raw_reader);
 
 	counts seen;
-	std::thread consumer(consume, h.get(), std::ref(seen));
+	std::thread consumer(consume, owner.get(), std::ref(seen));
 	for (unsigned i = 0; i < children; i++) {
 		pid_t pid = fork();
 		if (pid == 0)

@@ -92,7 +92,7 @@ static int RAW_CODE child_main(void *arg)
 		c->result[i] = 0;
 		if (c->kinds[i].run)
 			c->result[i] =
-				c->kinds[i].run(c->dir_fd); /* one that execs does not return */
+				c->kinds[i].run(c->dir_fd);
 	}
 	raw6(SYS_exit_group, 0, 0, 0, 0, 0, 0);
 	return 0;

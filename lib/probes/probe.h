@@ -102,7 +102,7 @@ struct ks__provocation {
 	const char *kind;  /* "fork", "fadvise dontneed" */
 	const char *field; /* of the probe's row, a counter: "processes"; an array's sum */
 	int (*run)(int dir_fd); /* 0, or -errno: cannot be provoked here. dir_fd -1: no folder.
-	                           NULL: happens by the child's end. One that execs must be last. */
+	                           NULL: happens by the child's end */
 };
 
 struct ks__probe {

@@ -64,27 +64,37 @@ static inline __attribute__((always_inline)) long raw6(long nr, long a, long b, 
 #endif
 
 /*
- * A child that ends at once; the caller waits for its end inside the call, as with vfork(). It runs
- * on the caller's stack and so must not return from here. Its number, or -errno. No SIGCHLD.
+ * A child that makes one system call and, should that return, ends; the caller waits inside, as with
+ * vfork(), until it has ended or begun another program. All in one statement: the child runs on the
+ * caller's stack and must not touch it. Its number, or -errno. No SIGCHLD unless it execs.
  */
-static inline __attribute__((always_inline)) long raw_vfork_exit(void)
+static inline __attribute__((always_inline)) long raw_vfork_call(long nr, long a, long b, long c,
+								 long d, long e)
 {
 	long pid;
 
 #if defined(__x86_64__)
 	register long r10 __asm__("r10") = 0;
 	register long r8 __asm__("r8") = 0;
+	const long call[] = { nr, a, b, c, d, e };
 
 	__asm__ volatile("syscall\n\t"
 			 "test %%rax, %%rax\n\t"
 			 "jnz 1f\n\t"
+			 "mov 0(%[call]), %%rax\n\t"
+			 "mov 8(%[call]), %%rdi\n\t"
+			 "mov 16(%[call]), %%rsi\n\t"
+			 "mov 24(%[call]), %%rdx\n\t"
+			 "mov 32(%[call]), %%r10\n\t"
+			 "mov 40(%[call]), %%r8\n\t"
+			 "syscall\n\t"
 			 "mov %[exit], %%eax\n\t"
-			 "xor %%edi, %%edi\n\t"
+			 "mov $127, %%edi\n\t"
 			 "syscall\n"
 			 "1:"
 			 : "=a"(pid)
-			 : "a"((long)SYS_clone), "D"((long)(CLONE_VM | CLONE_VFORK)), "S"(0L),
-			   "d"(0L), "r"(r10), "r"(r8), [exit] "i"(SYS_exit)
+			 : "a"((long)SYS_clone), "D"((long)(CLONE_VM | CLONE_VFORK)), "S"(0L), "d"(0L),
+			   "r"(r10), "r"(r8), [call] "r"(call), [exit] "i"(SYS_exit)
 			 : "rcx", "r11", "memory");
 #else
 	register long x8 __asm__("x8") = SYS_clone;
@@ -93,15 +103,23 @@ static inline __attribute__((always_inline)) long raw_vfork_exit(void)
 	register long x2 __asm__("x2") = 0;
 	register long x3 __asm__("x3") = 0;
 	register long x4 __asm__("x4") = 0;
+	const long call[] = { nr, a, b, c, d, e };
 
 	__asm__ volatile("svc 0\n\t"
 			 "cbnz x0, 1f\n\t"
+			 "mov x9, %[call]\n\t"
+			 "ldp x8, x0, [x9]\n\t"
+			 "ldp x1, x2, [x9, 16]\n\t"
+			 "ldp x3, x4, [x9, 32]\n\t"
+			 "svc 0\n\t"
 			 "mov x8, %[exit]\n\t"
+			 "mov x0, 127\n\t"
 			 "svc 0\n"
 			 "1:"
-			 : "+r"(x0), "+r"(x8)
-			 : "r"(x1), "r"(x2), "r"(x3), "r"(x4), [exit] "i"(SYS_exit)
-			 : "memory");
+			 : "+r"(x0)
+			 : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), [call] "r"(call),
+			   [exit] "i"(SYS_exit)
+			 : "x9", "memory");
 	pid = x0;
 #endif
 	return pid;
