@@ -126,6 +126,7 @@ static int killed_children(void *arg)
 {
 	struct proc_page *page = arg;
 	int sig, core;
+	pid_t pid;
 
 	if (chdir(g_getenv("KS_TEST_DIR")))
 		return 1;
@@ -133,11 +134,12 @@ static int killed_children(void *arg)
 		for (core = 0; may_kill(sig) && core < 2; core++) {
 			struct proc_child *c = &page->child[page->n++];
 
-			c->pid = fork();
-			if (c->pid == 0)
+			pid = fork();
+			if (pid == 0)
 				die(sig, core ? 64 << 20 : 0);
-			if (waitpid(c->pid, &c->status, 0) != c->pid || !WIFSIGNALED(c->status))
+			if (waitpid(pid, &c->status, 0) != pid || !WIFSIGNALED(c->status))
 				return 1;
+			c->pid = pid;
 		}
 	}
 	return 0;

@@ -300,20 +300,23 @@ static uint64_t start_ticks(pid_t pid)
 static int session_work(void *arg)
 {
 	struct usage_page *page = arg;
+	pid_t pid;
 	int status;
 
 	page->start_ticks = start_ticks(getpid());
-	page->child = fork();
-	if (page->child == 0) {
+	pid = fork();
+	if (pid == 0) {
 		page->child_ticks = start_ticks(getpid());
 		if (setsid() < 0)
 			_exit(1);
-		page->grandchild = fork();
-		if (page->grandchild == 0)
+		pid = fork();
+		if (pid == 0)
 			_exit(0);
-		_exit(waitpid(page->grandchild, &status, 0) != page->grandchild);
+		page->grandchild = pid;
+		_exit(waitpid(pid, &status, 0) != pid);
 	}
-	return waitpid(page->child, &status, 0) != page->child || status;
+	page->child = pid;
+	return waitpid(pid, &status, 0) != pid || status;
 }
 
 /* The kernel counts ticks since boot, sleep included; records are on the monotonic clock. */

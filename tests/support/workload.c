@@ -216,16 +216,18 @@ int proc_forks(void *arg)
 {
 	struct proc_page *page = arg;
 	unsigned i;
+	pid_t pid;
 
 	for (i = 0; i < PROC_FORKS; i++) {
 		struct proc_child *c = &page->child[i];
 
 		c->begin_ns = work_now();
-		c->pid = fork();
-		if (c->pid == 0)
+		pid = fork(); /* not at once into the page: the child would write its 0 there */
+		if (pid == 0)
 			_exit((int)(i % 256));
-		if (c->pid < 0 || waitpid(c->pid, &c->status, 0) != c->pid)
+		if (waitpid(pid, &c->status, 0) != pid)
 			return 1;
+		c->pid = pid;
 		c->end_ns = work_now();
 		page->n++;
 	}
