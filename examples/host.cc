@@ -41,11 +41,11 @@ int on_event(const ks_event *event, void *user)
 	return 0;
 }
 
-void consume(ks *handle, counts &seen)
+void consume(ks *watched, counts &seen)
 {
 	while (seen.forks < children) {
 		try {
-			if (ks_poll(handle, 5000, 0, on_event, &seen) <= 0)
+			if (ks_poll(watched, 5000, 0, on_event, &seen) <= 0)
 				return;
 		} catch (const std::runtime_error &) {
 			seen.thrown++;
