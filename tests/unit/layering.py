@@ -156,7 +156,7 @@ def check_files(paths):
     errors = []
     for path in sources:
         name, text = relative(path), path.read_text()
-        runs = re.search(r'g_test_run\(|kt_main\(|^main\(\)|^if __name__|\bexit ', text, re.M)
+        runs = re.search(r'g_test_run\(|kt_main\(|^main\(\)|^if __name__|^#!.*sh$', text, re.M)
         if name.startswith('tests/') and not name.startswith('tests/support/') and runs:
             if 'Shows ' not in text[:400]:
                 errors.append(name)
