@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* burst.bpf.c - as many records as asked for at each getppid(); see burst.h */
+#include "probe.bpf.h"
+
+#include "burst.h"
+
+#if defined(__TARGET_ARCH_x86)
+#define NR_GETPPID 110
+#else
+#define NR_GETPPID 173
+#endif
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1); /* possible CPUs */
+	__type(key, uint32_t);
+	__type(value, struct burst_raw);
+} burst_stats SEC(".maps");
+
+struct burst_count {
+	uint64_t sequence, run;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, uint32_t);
+	__type(value, struct burst_count);
+} burst_counts SEC(".maps");
+
+/* What the loop hands to each of its turns. */
+struct burst_turn {
+	struct ks_run run;
+	struct task_struct *task;
+	struct burst_count *count;
+	struct burst_raw *stats;
+};
+
+static __always_inline enum ks_bpf_outcome emit(struct ks_run *run, struct task_struct *task,
+						struct burst_count *count)
+{
+	struct burst_event *rec, room;
+	uint64_t sequence = count->sequence++;
+
+	rec = ks_reserve(run, task, &room, BURST_EVENT, sizeof(room));
+	if (!rec)
+		return run->outcome;
+	rec->sequence = sequence;
+	rec->run = count->run;
+	return ks_submit(run, rec, sizeof(room));
+}
+
+/* On a copy of the run, which then is in registers again. */
+static __always_inline long turn(const struct burst_turn *turn, const bool typed)
+{
+	struct ks_run run = turn->run;
+
+	run.typed = typed;
+	if (turn->stats)
+		ks_add(&turn->stats->emitted, 1);
+	ks_count(&run, emit(&run, turn->task, turn->count));
+	return 0;
+}
+
+static long turn_typed(uint32_t i, struct burst_turn *data)
+{
+	return turn(data, true);
+}
+
+static long turn_untyped(uint32_t i, struct burst_turn *data)
+{
+	return turn(data, false);
+}
+
+/* bpf_loop() of 5.17: the verifier would follow each turn of a plain loop, a million steps. */
+static __always_inline int burst(void *ctx, uint32_t nr, struct task_struct *task,
+				 const bool typed)
+{
+	struct burst_turn data;
+	struct ks_run run;
+	uint32_t zero = 0, n;
+
+	if (!ks_begin(&run, ctx, BURST_PROBE, typed))
+		return 0;
+	n = run.set->param[0];
+	data.count = bpf_map_lookup_elem(&burst_counts, &zero);
+	if (nr != NR_GETPPID || !data.count || !n || !ks_admit(&run, task))
+		return ks_end(&run, KS_FILTERED);
+	data.stats = ks_stats(&run, &burst_stats);
+	data.task = task;
+	data.run = run;
+	bpf_loop(n, typed ? turn_typed : turn_untyped, &data, 0);
+	data.count->run++;
+	ks_measure(&run);
+	return 0;
+}
+
+SEC("?tp_btf/sys_enter")
+int burst_enter_tp_btf(uint64_t *ctx)
+{
+	return burst(ctx, ctx[1], ks_untrusted(bpf_get_current_task_btf()), true);
+}
+
+SEC("?raw_tp/sys_enter")
+int burst_enter_raw_tp(uint64_t *ctx)
+{
+	return burst(ctx, ctx[1], (void *)bpf_get_current_task(), false);
+}

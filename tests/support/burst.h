@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * burst.h - a probe of the tests only: each getppid() of a process in scope makes as many records as
+ * its setting says, through the same code as all others, to reach rates that no real probe has
+ */
+#ifndef BURST_H
+#define BURST_H
+
+#include <kernelsight/events.h>
+
+#define BURST_PROBE 15
+#define BURST_STATS 0x0f00
+#define BURST_EVENT 0x0f01
+#define BURST_PARAM_RECORDS 32 /* a run, 0 to BURST_MAX */
+#define BURST_MAX 4096
+
+struct burst_event {
+	struct ks_event ev; /*  0 */
+	uint64_t valid;     /* 64 no bits */
+	uint64_t sequence;  /* 72 on this CPU, from 0, those that were lost included */
+	uint64_t run;       /* 80 on this CPU, from 0 */
+};                          /* 88 */
+
+struct burst_row {
+	struct ks_row row; /*  0 */
+	uint64_t emitted;  /* 64 records tried: delivered or not */
+};                         /* 72 */
+
+/* One CPU's part of burst_row, as the kernel program keeps it. */
+struct burst_raw {
+	uint64_t emitted;
+} __attribute__((aligned(64)));
+
+#endif
