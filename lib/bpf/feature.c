@@ -291,8 +291,8 @@ int ks__feature_event_id(const struct ks *ks, const char *event, uint32_t *ret_i
 			*ret_id = (uint32_t)strtoul(text, NULL, 10);
 			return 0;
 		}
-		if (n == -EACCES || n == -EPERM)
-			rc = -EACCES;
+		if (n < 0 && n != -ENOENT)
+			rc = n;
 	}
 	return rc;
 }
@@ -306,9 +306,12 @@ static int tracefs(struct ks__features *f, struct ks__feature *r)
 		snprintf(r->reason, sizeof(r->reason), "tracepoint: tracefs may not be read by this "
 			 "user: run as root, or mount -o remount,gid=GROUP,mode=750 %.80s/kernel/tracing",
 			 f->ks->opts.sys_path);
-	else if (rc)
+	else if (rc == -ENOENT)
 		snprintf(r->reason, sizeof(r->reason), "tracepoint: tracefs is not mounted: mount -t "
 			 "tracefs nodev %.100s/kernel/tracing", f->ks->opts.sys_path);
+	else if (rc)
+		snprintf(r->reason, sizeof(r->reason), "tracepoint: tracefs cannot be read (%s)",
+			 ks_error_name(rc));
 	return rc;
 }
 
@@ -346,6 +349,11 @@ static int try_kprobe(struct ks__features *f, struct ks__feature *r)
 
 	rc = ks__machine_text(f->ks->sys_fd, "bus/event_source/devices/kprobe/type", text,
 			      sizeof(text));
+	if (rc < 0 && rc != -ENOENT) {
+		snprintf(r->reason, sizeof(r->reason), "kprobe: %.80s cannot be read (%s)",
+			 f->ks->opts.sys_path, ks_error_name(rc));
+		return rc;
+	}
 	if (rc < 0) {
 		snprintf(r->reason, sizeof(r->reason), "kprobe: this kernel has no kprobes "
 			 "(CONFIG_KPROBE_EVENTS)");
@@ -401,6 +409,8 @@ int ks__feature(struct ks__features *f, enum ks__feature_id id)
 	r->error = table[id].try(f, r);
 	if (!r->error)
 		r->reason[0] = '\0';
+	if (r->error == -ENOMEM || r->error == -EMFILE || r->error == -ENFILE)
+		r->tried = 0; /* that says nothing about the kernel */
 	return r->error;
 }
 

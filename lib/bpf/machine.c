@@ -129,10 +129,24 @@ static void say_refused(const struct ks__machine *m, const char *call, const cha
 			 "the security module (LSM) of this machine", what, call, ks_error_name(error));
 }
 
+/* Nothing that the kernel or a policy refuses. 1 if that was it. */
+static int say_shortage(const char *what, int error, char *buf, size_t size)
+{
+	if (error == -EMFILE || error == -ENFILE)
+		snprintf(buf, size, "%s: too few descriptors are free (RLIMIT_NOFILE)", what);
+	else if (error == -ENOMEM)
+		snprintf(buf, size, "%s: the kernel has no memory for it", what);
+	else
+		return 0;
+	return 1;
+}
+
 void ks__machine_bpf(const struct ks *ks, const char *what, int error, char *buf, size_t size)
 {
 	struct ks__machine m;
 
+	if (say_shortage(what, error, buf, size))
+		return;
 	ks__machine_read(ks, &m);
 	if (error == -ENOSYS && m.seccomp <= 0)
 		snprintf(buf, size, "%s: this kernel has no bpf() (CONFIG_BPF_SYSCALL)", what);
@@ -146,6 +160,8 @@ void ks__machine_perf(const struct ks *ks, const char *what, int error, char *bu
 {
 	struct ks__machine m;
 
+	if (say_shortage(what, error, buf, size))
+		return;
 	ks__machine_read(ks, &m);
 	if (error == -ENOSYS && m.seccomp <= 0)
 		snprintf(buf, size, "%s: this kernel has no perf_event_open() (CONFIG_PERF_EVENTS)", what);

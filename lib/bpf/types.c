@@ -33,6 +33,7 @@ static void scan_own(struct ks__types *t)
 	snprintf(path, sizeof(path), "%.100s/kernel/btf/vmlinux", t->ks->opts.sys_path);
 	if (fd < 0) {
 		t->own_error = -errno;
+		/* an O_PATH descriptor of sys_path that could not be opened is -1: EBADF */
 		snprintf(t->own_why, sizeof(t->own_why), "BTF: %.100s %s", path,
 			 t->own_error == -ENOENT || t->own_error == -EBADF ?
 				 "is missing: it needs a kernel with CONFIG_DEBUG_INFO_BTF" :
@@ -59,14 +60,21 @@ static void scan_core(struct ks__types *t)
 	close(fd);
 }
 
+/* Out of something that is no fault of the files: to be read again. */
+static int is_shortage(int rc)
+{
+	return rc == -ENOMEM || rc == -EMFILE || rc == -ENFILE;
+}
+
 static void scan(struct ks__types *t)
 {
 	if (t->scanned)
 		return;
-	t->scanned = 1;
+	t->own_error = t->core_error = 0;
 	scan_own(t);
 	if (t->ks->opts.btf_path)
 		scan_core(t);
+	t->scanned = !is_shortage(t->own_error) && !is_shortage(t->core_error);
 }
 
 static const struct ks__btf_ask *find(const struct ks__btf_ask *asks, size_t n,

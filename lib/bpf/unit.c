@@ -397,7 +397,7 @@ static struct bpf_object *open_object(const char *types)
 static void say(const struct ks__unit *unit, int error, char *why, size_t size)
 {
 	if (error == -EMFILE || error == -ENFILE)
-		snprintf(why, size, "no descriptor is free (RLIMIT_NOFILE)");
+		snprintf(why, size, "too few descriptors are free (RLIMIT_NOFILE)");
 	else if (error == -EPERM && ks__feature(unit->features, KS__FEATURE_MEMCG))
 		snprintf(why, size, "maps do not fit into RLIMIT_MEMLOCK, which this kernel counts them "
 			 "against: raise it (ulimit -l), or open with KS_OPEN_RAISE_MEMLOCK");
@@ -418,7 +418,8 @@ static int load(const struct ks__unit *unit, struct bpf_object *obj, char *logs)
 		return rc;
 	rc = bpf_object__load(obj);
 	if (rc) {
-		name_refused(unit, obj, logs, rc);
+		if (rc != -ENOMEM && rc != -EMFILE && rc != -ENFILE)
+			name_refused(unit, obj, logs, rc);
 		return rc;
 	}
 	rc = keep_maps(unit, obj, &new);
@@ -429,6 +430,28 @@ static int load(const struct ks__unit *unit, struct bpf_object *obj, char *logs)
 		for (unsigned i = 0; i < unit->n_progs; i++)
 			ks__program_close(unit->progs[i]);
 	}
+	return rc;
+}
+
+/*
+ * libbpf keeps for the life of the process what it takes the kernel for, and a trial that failed for
+ * want of a descriptor says that the kernel lacks the feature: so there must be enough of them first.
+ * Twice what stays, since it is copied before the object goes, and some for the trials.
+ */
+static int spare_descriptors(const struct ks__unit *unit)
+{
+	int fds[2 * (KS__UNIT_MAPS + 96) + 8], rc = 0;
+	unsigned need = 2 * (KS__UNIT_MAPS / 2 + unit->n_progs) + 8, n = 0;
+
+	for (; n < need && n < sizeof(fds) / sizeof(fds[0]) && !rc; n++) {
+		fds[n] = fcntl(unit->features->ks->epoll_fd, F_DUPFD_CLOEXEC, 3);
+		if (fds[n] < 0) {
+			rc = -errno;
+			break;
+		}
+	}
+	while (n)
+		close(fds[--n]);
 	return rc;
 }
 
@@ -459,6 +482,11 @@ int ks__unit_load(const struct ks__unit *unit, char *why, size_t size)
 
 	for (unsigned i = 0; i < unit->n_progs; i++)
 		unit->progs[i]->error = 0;
+	rc = spare_descriptors(unit);
+	if (rc) {
+		say(unit, rc, why, size);
+		return rc;
+	}
 	logs = mmap(NULL, logs_size, PROT_READ | PROT_WRITE,
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (logs == MAP_FAILED)

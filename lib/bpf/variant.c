@@ -240,9 +240,7 @@ int ks__hook_attach(const struct ks__hook *hook, const struct ks *ks, int prog_f
 	if (fd >= 0)
 		return fd;
 	snprintf(what, sizeof(what), "%s: %s", w->prefix, hook->target);
-	if (fd == -EMFILE || fd == -ENFILE)
-		snprintf(why, size, "%s: no descriptor is free (RLIMIT_NOFILE)", what);
-	else if (fd == -ENOENT)
+	if (fd == -ENOENT)
 		snprintf(why, size, "%s is not in this kernel", what);
 	else if (w->perf)
 		ks__machine_perf(ks, what, fd, why, size);

@@ -78,38 +78,44 @@ static int read_hooks(struct ks__bpf *b)
 	return rc;
 }
 
-static void test_ground(struct ks__bpf *b)
+static int test_ground(struct ks__bpf *b)
 {
 	static const enum ks__feature_id all[] = { KS__FEATURE_BPF, KS__FEATURE_MMAP,
 						   KS__FEATURE_BTF };
 	struct stat st;
 
+	b->error = 0;
 	for (unsigned i = 0; i < sizeof(all) / sizeof(all[0]) && !b->error; i++) {
 		b->error = ks__feature(&b->features, all[i]);
 		snprintf(b->reason, sizeof(b->reason), "%s", b->features.by_id[all[i]].reason);
 	}
+	if (is_shortage(b->error))
+		return ks__fail(b->base.ks, b->error, "%s", b->reason);
 	b->nested = !fstatat(b->base.ks->proc_fd, "self/ns/pid", &st, 0) && st.st_ino != PID_NS_FIRST;
+	return 0;
 }
 
-static void gate(struct ks__bpf *b, struct ks__bpf_user *u, int way)
+/* Cheap tests of one way. Only a shortage is an error. */
+static int gate(struct ks__bpf *b, struct ks__bpf_user *u, int way)
 {
 	struct ks__bpf_way *w = &u->ways[way];
-	char why[256];
-	int rc = 0;
+	char why[256] = "";
+	int rc = b->error;
 
-	if (b->error) {
-		close_way(b, u, way, b->error, b->reason);
-		return;
-	}
-	if (b->nested && u->variants[way].first_pidns) {
-		close_way(b, u, way, -KS_EUNAVAIL, "its process ids are those of the first pid namespace, "
-			  "and this process is in another one");
-		return;
+	if (rc) {
+		snprintf(why, sizeof(why), "%s", b->reason);
+	} else if (b->nested && u->variants[way].first_pidns) {
+		rc = -KS_EUNAVAIL;
+		snprintf(why, sizeof(why), "its process ids are those of the first pid namespace, and "
+			 "this process is in another one");
 	}
 	for (unsigned i = 0; i < w->n && !rc; i++)
 		rc = ks__hook_possible(&w->progs[i].hook, &b->features, why, sizeof(why));
+	if (is_shortage(rc))
+		return ks__fail(b->base.ks, rc, "%s", why);
 	if (rc)
 		close_way(b, u, way, rc, why);
+	return 0;
 }
 
 int ks__bpf_setup(struct ks__bpf *b)
@@ -123,14 +129,13 @@ int ks__bpf_setup(struct ks__bpf *b)
 			rc = user_ways(&b->users[u]);
 	if (!rc)
 		rc = read_hooks(b);
-	if (rc)
-		return rc;
-	test_ground(b);
-	for (unsigned u = 0; u < KS__BPF_USERS; u++)
-		for (unsigned i = 0; i < b->users[u].n_ways; i++)
-			gate(b, &b->users[u], (int)i);
-	b->ready = 1;
-	return 0;
+	if (!rc)
+		rc = test_ground(b);
+	for (unsigned u = 0; u < KS__BPF_USERS && !rc; u++)
+		for (unsigned i = 0; i < b->users[u].n_ways && !rc; i++)
+			rc = gate(b, &b->users[u], (int)i);
+	b->ready = !rc;
+	return rc;
 }
 
 int ks__bpf_choose(const struct ks__bpf *b, uint32_t user, const char *variant)
