@@ -160,9 +160,9 @@ struct session {
 };
 
 /*
- * Opens a handle, makes the command wait, sets the scope, enables the probes (an error of one is
- * kept with it), makes readers, says if there are fallbacks, releases the command. Returns 0 or
- * an exit status, having said why.
+ * Opens a handle, loads programs, makes the command wait, sets the scope, enables the probes (an
+ * error of one is kept with it), says if there are fallbacks, makes readers, releases the command.
+ * Returns 0 or an exit status, having said why.
  */
 int session_open(struct session *session, struct options *opt, const struct flags *flags);
 /*
@@ -180,6 +180,8 @@ const struct ks_stats_self *ledger_row(const struct ks_stats *stats, uint32_t pr
 
 /* A handle with scope self and the named probes (none: all) enabled, for a look. 0 or a status. */
 int look_open(struct ks **ret_ks, struct options *opt);
+/* The sentence for the last error, without the probe's name: it is printed beside that. */
+void probe_keep_error(struct ks *ks, struct probe *probe, int error);
 
 /* ---- text.c, table.c: for people ------------------------------------------------------------ */
 

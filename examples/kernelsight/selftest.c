@@ -15,8 +15,8 @@ static int test_probe(struct ks *ks, struct probe *probe)
 	if (probe->error)
 		return probe->error;
 	ret = ks_selftest(ks, probe->desc.probe, &opts);
-	if (ret < 0 && !ks_last_error(ks, probe->why, sizeof(probe->why)))
-		snprintf(probe->why, sizeof(probe->why), "%s", ks_strerror(ret));
+	if (ret < 0)
+		probe_keep_error(ks, probe, ret);
 	return ret;
 }
 
@@ -40,7 +40,7 @@ int selftest_run(struct options *opt)
 			       probe->info.variant_name);
 		} else {
 			printf("%-10s FAILED: ", probe->desc.name);
-			text_wrapped(stdout, 11, 19, probe->why);
+			text_wrapped(stdout, 19, 19, probe->why);
 		}
 	}
 	ks_close(ks);

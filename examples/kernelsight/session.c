@@ -49,10 +49,28 @@ uint64_t session_now(void)
 
 static int open_handle(uint32_t flags, struct ks **ret_ks)
 {
-	struct ks_open_opts opts = { .size = sizeof(opts), .flags = flags };
+	/* A command's process begins as a copy of this one: what it weighs is told as its peak. */
+	struct ks_open_opts opts = { .size = sizeof(opts), .flags = flags | KS_OPEN_TRIM };
 	int ret = ks_open(&opts, ret_ks);
 
 	return ret ? fail(EXIT_FAILED, "cannot open the library: %s", ks_strerror(ret)) : 0;
+}
+
+static int wants_tree(const struct options *opt)
+{
+	return opt->command && !opt->has_scope;
+}
+
+/*
+ * Loads what a tree needs, with ourselves as its root. Without it the command would wait for that,
+ * and its wait would be told as a part of its life.
+ */
+static void prepare_tree(struct session *session)
+{
+	struct ks_scope scope = { .size = sizeof(scope), .kind = KS_SCOPE_TREE };
+
+	if (wants_tree(session->opt))
+		ks_set_scope(session->ks, &scope);
 }
 
 static int set_scope(struct session *session)
@@ -61,7 +79,7 @@ static int set_scope(struct session *session)
 	char why[REASON_MAX];
 	int ret;
 
-	if (session->opt->command && !session->opt->has_scope) {
+	if (wants_tree(session->opt)) {
 		scope.kind = KS_SCOPE_TREE;
 		scope.pids = &session->child.pid;
 		scope.n_pids = 1;
@@ -111,14 +129,13 @@ static int prepare(struct ks *ks, struct options *opt)
 	return ret < 0 ? fail(EXIT_FAILED, "cannot load: %s", ks_strerror(ret)) : 0;
 }
 
-/* Without the probe's name at its beginning: it is printed where the name stands already. */
-static void keep_sentence(struct ks *ks, struct probe *probe)
+void probe_keep_error(struct ks *ks, struct probe *probe, int error)
 {
 	size_t length = strlen(probe->desc.name);
 	char *why = probe->why;
 
 	if (!ks_last_error(ks, why, sizeof(probe->why)))
-		snprintf(why, sizeof(probe->why), "%s", ks_strerror(probe->error));
+		snprintf(why, sizeof(probe->why), "%s", ks_strerror(error));
 	if (!strncmp(why, probe->desc.name, length) && !strncmp(why + length, ": ", 2))
 		memmove(why, why + length + 2, strlen(why + length + 2) + 1);
 }
@@ -136,7 +153,7 @@ static int enable(struct ks *ks, struct options *opt, struct probe *probe, uint3
 
 	probe->error = ret < 0 ? ret : 0;
 	if (ret < 0)
-		keep_sentence(ks, probe);
+		probe_keep_error(ks, probe, ret);
 	probe->info = (struct ks_probe_info){ .size = sizeof(probe->info) };
 	ks_query_probe(ks, probe->desc.probe, &probe->info);
 	return probe->error;
@@ -245,20 +262,20 @@ static void free_session(struct session *session)
 
 int session_open(struct session *session, struct options *opt, const struct flags *flags)
 {
-	int status = 0;
+	int status;
 
 	*session = (struct session){ .opt = opt, .broken = -1 };
 	session->child = (struct child){ .go = -1, .error = -1 };
 	catch_signals();
-	/* Before the handle exists: the command's process inherits nothing of it. */
-	if (opt->command)
+	status = open_handle(flags->open, &session->ks);
+	if (!status) {
+		prepare_tree(session);
+		status = prepare(session->ks, opt);
+	}
+	if (!status && opt->command)
 		status = child_fork(&session->child, opt->command);
 	if (!status)
-		status = open_handle(flags->open, &session->ks);
-	if (!status)
 		status = set_scope(session);
-	if (!status)
-		status = prepare(session->ks, opt);
 	if (!status)
 		status = enable_all(session, flags->enable);
 	if (!status)

@@ -252,7 +252,8 @@ void table_ledger(struct ks *ks, uint32_t probe, const struct ks_stats_self *row
 		printf("  NOT BALANCED ");
 		text_wrapped(stdout, 15, 15, why);
 	}
-	if (row->row.valid & KS_HAS_SELF_COST && row->fired)
+	/* One run in 256 is measured: of a few, perhaps none was. */
+	if (row->row.valid & KS_HAS_SELF_COST && row->kernel_ns)
 		printf("  cost         %" PRIu64 " ns a run in the kernel\n",
 		       row->kernel_ns / row->fired);
 }
@@ -260,17 +261,15 @@ void table_ledger(struct ks *ks, uint32_t probe, const struct ks_stats_self *row
 void table_own(const struct ks_stats *own)
 {
 	const struct ks_stats_self *row = ks_stats_row(own, 0);
-	double span = (double)(own->time_ns - own->since_ns);
+	double spent = (double)(row->kernel_ns + row->user_ns);
 	char kernel[32], user[32], memory[32];
 
-	printf("own cost       kernel %s, user %s (loading included)",
+	printf("own cost       kernel %s, user %s: %.2f %% of a CPU; memory %s\n",
 	       value_human(kernel, sizeof(kernel), (double)row->kernel_ns, KS_UNIT_NS, " "),
-	       value_human(user, sizeof(user), (double)row->user_ns, KS_UNIT_NS, " "));
-	if (own->since_ns)
-		printf(", %.2f %% of a CPU",
-		       100 * ((double)row->kernel_ns + (double)row->user_ns) / span);
-	printf(", %s\n",
-	       value_human(memory, sizeof(memory), (double)row->map_bytes, KS_UNIT_BYTES, " "));
+	       value_human(user, sizeof(user), (double)row->user_ns, KS_UNIT_NS, " "),
+	       100 * spent / (double)(own->time_ns - own->since_ns + 1),
+	       value_human(memory, sizeof(memory), (double)(row->map_bytes + row->user_bytes),
+			   KS_UNIT_BYTES, " "));
 }
 
 void text_books(struct ks *ks, uint32_t probe, const struct ks_stats_self *row)

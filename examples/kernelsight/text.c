@@ -97,14 +97,24 @@ static void print_element(struct ks *ks, const struct ks_event *event, uint32_t 
 		print_number(field, value);
 }
 
+/* A quantity of nothing, of which a line would have many. */
+static int is_nothing(const struct ks_event *event, const struct ks_field_desc *field)
+{
+	return field->unit != KS_UNIT_NONE && field->count == 1 &&
+	       !value_get(field, event, event->size, 0);
+}
+
 static void print_field(struct ks *ks, const struct ks_event *event, uint32_t index,
 			const struct ks_field_desc *field, uint64_t valid)
 {
+	int known = value_known(field, valid) && field->offset + field->bytes <= event->size;
 	char name[64];
 	unsigned i;
 
+	if (known && is_nothing(event, field))
+		return;
 	printf(" %s=", value_name(name, sizeof(name), field));
-	if (!value_known(field, valid) || field->offset + field->bytes > event->size)
+	if (!known)
 		putchar('?');
 	else if (field->kind == KS_KIND_TEXT)
 		print_string((const char *)event + field->offset, field->bytes);
@@ -229,10 +239,16 @@ static void print_variant(const struct ks_variant_info *variant)
 {
 	char text[sizeof(variant->name) + sizeof(variant->reason) + 4];
 
-	if (variant->error)
-		snprintf(text, sizeof(text), "%s: %s", variant->name, variant->reason);
-	else
+	size_t length = strlen(variant->name);
+	int named = !strncmp(variant->reason, variant->name, length) &&
+		    variant->reason[length] == ':';
+
+	if (!variant->error)
 		snprintf(text, sizeof(text), "%s", variant->name);
+	else if (named)
+		snprintf(text, sizeof(text), "%s", variant->reason);
+	else
+		snprintf(text, sizeof(text), "%s: %s", variant->name, variant->reason);
 	printf("  %-12s ", variant->error ? "skipped" : "also");
 	text_wrapped(stdout, 15, 15, text);
 }
