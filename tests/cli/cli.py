@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What the tests of the command line share: running it, its JSON held to the schema, TAP."""
+import functools
 import json
 import os
 import pathlib
@@ -104,9 +105,10 @@ def need_root():
     raise unittest.SkipTest("needs root")
 
 
+@functools.lru_cache(maxsize=None)
 def probe(name):
     """The line of `list --json` for one probe."""
-    return run("list", "--json").one(type="probe", probe=name)
+    return run("list", name, "--json").one(type="probe")
 
 
 def need_programs(name):

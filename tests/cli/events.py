@@ -61,13 +61,14 @@ class Watch(cli.Case):
                          {(0, "normal"), (1, "random")})
         self.assertEqual(sum(f["offset"] == 4096 and f["length"] == 8192 for f in fields), 5)
 
-    def test_no_samples(self):
-        """Switched off, and each call is accounted for."""
+    def test_samples(self):
+        """One in five of the calls that are not slow, each for five."""
         cli.need_programs("fadvise")
-        done = cli.run("watch", "fadvise", "--json", "-o", "fadvise.slow_ns=0", "-o",
-                       "fadvise.sample_every=0", "--", cli.PYTHON, "-c", cli.ADVICE)
-        self.assertEqual(cli.select(done.lines(), type="event", probe="fadvise"), [])
-        self.assertEqual(done.one(type="ledger")["fields"]["sampled_out"], 26)
+        done = cli.run("watch", "fadvise", "--json", "-o", "fadvise.slow_ns=1000s", "-o",
+                       "fadvise.sample_every=5", "--", cli.PYTHON, "-c", cli.ADVICE)
+        events = cli.select(done.lines(), type="event", probe="fadvise")
+        self.assertEqual({e["weight"] for e in events} | {5}, {5})
+        self.assertEqual(done.one(type="ledger")["fields"]["sampled_out"] + len(events), 26)
 
     def test_variant_that_does_not_work(self):
         broken = [v for v in cli.need_programs("fadvise")["variants"] if not v["usable"]]
