@@ -80,11 +80,19 @@ int ks__program_info(int fd, struct ks__program_info *ret);
 int ks__program_run(int fd);
 
 void ks__program_close(struct ks__program *prog);
+/* ---- maps.c --------------------------------------------------------------------------------------- */
+
 void ks__maps_init(struct ks__maps *maps);
 void ks__maps_close(struct ks__maps *maps);
 /* Puts maps into the slots 0, 1, … of a map of maps. 0 or -errno. */
 int ks__map_put_fds(int fd, const int *inner_fds, unsigned n);
 /* The map of that name if it was created, else NULL. */
 struct ks__map *ks__maps_find(struct ks__maps *maps, const char *name);
+
+/* Between unit.c and maps.c: before the load, after it, and back; `new` is a bit for each map added. */
+struct bpf_object;
+int ks__maps_prepare(const struct ks__unit *unit, struct bpf_object *obj);
+int ks__maps_keep(const struct ks__unit *unit, struct bpf_object *obj, uint32_t *new);
+void ks__maps_drop(const struct ks__unit *unit, uint32_t new);
 
 #endif

@@ -3,7 +3,8 @@
  * bpf.h - the source that fills records and rows by kernel programs; private to bpf*.c
  *
  *	bpf.c         the table of functions, settings, attaching, consumer and readers
- *	bpf_load.c    which variants are possible, and loading them
+ *	bpf_facts.c   what is possible here
+ *	bpf_load.c    loading and attaching
  *	bpf_scope.c   whom to watch
  *	bpf_report.c  what there is, for people
  *
@@ -63,7 +64,7 @@ struct ks__bpf {
 	struct ks__tables tables;
 	_Atomic(struct ks__stream *) stream;
 	struct ks__bpf_user users[KS__BPF_USERS];
-	_Atomic uint64_t map_bytes;
+	_Atomic uint64_t map_bytes, ways_bytes;
 	atomic_uint n_fds;
 
 	uint32_t n_pids; /* of the scope as last set; pids are put into the map once there is one */
@@ -79,10 +80,18 @@ static inline struct ks__bpf *ks__bpf_of(struct ks__source *s)
 
 extern const struct ks__source_ops ks__source_bpf;
 
+/* ---- bpf_facts.c ----------------------------------------------------------------------------------- */
+
+/* Learns where programs attach and which variants are possible. 0, -ENOMEM and the like. */
+int ks__bpf_setup(struct ks__bpf *b);
+/* The constants that programs are loaded with. 0, or -errno and a sentence. */
+int ks__bpf_consts(struct ks__bpf *b, char *why, size_t size);
+void ks__bpf_close_way(struct ks__bpf *b, struct ks__bpf_user *u, int way, int error,
+		       const char *reason);
+int ks__bpf_shortage(int rc);
+
 /* ---- bpf_load.c ------------------------------------------------------------------------------------ */
 
-/* Learns where programs attach and whether anything can be loaded. 0, -ENOMEM and the like. */
-int ks__bpf_setup(struct ks__bpf *b);
 /* Loads for each user of the mask (1 << number) the best way that works, or the named one. */
 int ks__bpf_prepare(struct ks__bpf *b, uint32_t mask, const char *variant);
 /* The best way not known to fail, or the named one if it is; -1: none. */

@@ -166,9 +166,7 @@ void ks__bpf_size(struct ks__source *s, uint64_t *ret_kernel, uint64_t *ret_user
 
 	if (stream)
 		ks__stream_size(stream, &kernel, &user, &fds);
-	for (unsigned u = 0; u < KS__BPF_USERS; u++)
-		user += b->users[u].n_ways * sizeof(struct ks__bpf_way);
 	*ret_kernel = kernel + atomic_load(&b->map_bytes);
-	*ret_user = user + sizeof(*b);
+	*ret_user = user + sizeof(*b) + atomic_load(&b->ways_bytes);
 	*ret_descriptors = fds + atomic_load(&b->n_fds);
 }

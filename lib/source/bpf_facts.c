@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* bpf_facts.c - what is possible here: the ground, each variant, and the constants of the programs */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <asm/unistd.h>
+
+#include "../bpf/machine.h"
+#include "bpf.h"
+
+#define PID_NS_FIRST 0xeffffffcu /* inode of the first pid namespace, fixed by the kernel */
+
+/* Out of something that the host has to give: no fault of a variant, worth another try. */
+int ks__bpf_shortage(int rc)
+{
+	return rc == -ENOMEM || rc == -EMFILE || rc == -ENFILE;
+}
+
+void ks__bpf_close_way(struct ks__bpf *b, struct ks__bpf_user *u, int way, int error,
+		      const char *reason)
+{
+	struct ks__bpf_way *w = &u->ways[way];
+
+	w->note.error = error;
+	snprintf(w->note.reason, sizeof(w->note.reason), "%s", reason);
+	ks__log(b->base.ks, KS_LOG_INFO, "%s by %s: %s", u->name, u->variants[way].name, reason);
+}
+
+/* ---- the ground: what all programs need ------------------------------------------------------------ */
+
+static int user_ways(struct ks__bpf *b, struct ks__bpf_user *u)
+{
+	while (u->variants && u->variants[u->n_ways].name)
+		u->n_ways++;
+	if (!u->n_ways)
+		return 0;
+	u->ways = calloc(u->n_ways, sizeof(*u->ways));
+	if (!u->ways)
+		return -ENOMEM;
+	atomic_fetch_add(&b->ways_bytes, u->n_ways * sizeof(*u->ways));
+	for (unsigned i = 0; i < u->n_ways; i++) {
+		struct ks__bpf_way *w = &u->ways[i];
+
+		for (; w->n < KS__PROGS_MAX && u->variants[i].progs[w->n]; w->n++) {
+			w->progs[w->n].name = u->variants[i].progs[w->n];
+			w->progs[w->n].hook.kind = KS__HOOK_NONE;
+			w->progs[w->n].fd = -1;
+		}
+	}
+	return 0;
+}
+
+static int read_hooks(struct ks__bpf *b)
+{
+	struct ks__program *progs[KS__BPF_USERS * KS__VARIANTS_MAX * KS__PROGS_MAX];
+	unsigned n = 0;
+	int rc;
+
+	for (unsigned u = 0; u < KS__BPF_USERS; u++)
+		for (unsigned i = 0; i < b->users[u].n_ways; i++)
+			for (unsigned p = 0; p < b->users[u].ways[i].n; p++)
+				progs[n++] = &b->users[u].ways[i].progs[p];
+	rc = ks__unit_hooks(progs, n);
+	for (unsigned i = 0; i < n && !rc; i++)
+		rc = ks__hook_expect(&progs[i]->hook, &b->features.types);
+	if (!rc)
+		rc = ks__types_expect(&b->features.types, KS__BTF_EVENT, "sched_process_exit");
+	return rc;
+}
+
+static int test_ground(struct ks__bpf *b)
+{
+	static const enum ks__feature_id all[] = { KS__FEATURE_BPF, KS__FEATURE_MMAP,
+						   KS__FEATURE_BTF };
+	struct stat st;
+
+	b->error = 0;
+	for (unsigned i = 0; i < sizeof(all) / sizeof(all[0]) && !b->error; i++) {
+		b->error = ks__feature(&b->features, all[i]);
+		snprintf(b->reason, sizeof(b->reason), "%s", b->features.by_id[all[i]].reason);
+	}
+	if (ks__bpf_shortage(b->error))
+		return ks__fail(b->base.ks, b->error, "%s", b->reason);
+	b->nested = !fstatat(b->base.ks->proc_fd, "self/ns/pid", &st, 0) && st.st_ino != PID_NS_FIRST;
+	return 0;
+}
+
+/* Cheap tests of one way. Only a shortage is an error. */
+static int gate(struct ks__bpf *b, struct ks__bpf_user *u, int way)
+{
+	struct ks__bpf_way *w = &u->ways[way];
+	char why[256] = "";
+	int rc = b->error;
+
+	if (rc) {
+		snprintf(why, sizeof(why), "%s", b->reason);
+	} else if (b->nested && u->variants[way].first_pidns) {
+		rc = -KS_EUNAVAIL;
+		snprintf(why, sizeof(why), "its process ids are those of the first pid namespace, and "
+			 "this process is in another one");
+	}
+	for (unsigned i = 0; i < w->n && !rc; i++)
+		rc = ks__hook_possible(&w->progs[i].hook, &b->features, why, sizeof(why));
+	if (ks__bpf_shortage(rc))
+		return ks__fail(b->base.ks, rc, "%s", why);
+	if (rc)
+		ks__bpf_close_way(b, u, way, rc, why);
+	return 0;
+}
+
+int ks__bpf_setup(struct ks__bpf *b)
+{
+	int rc = 0;
+
+	if (b->ready)
+		return 0;
+	for (unsigned u = 0; u < KS__BPF_USERS && !rc; u++)
+		if (!b->users[u].ways)
+			rc = user_ways(b, &b->users[u]);
+	if (!rc)
+		rc = read_hooks(b);
+	if (!rc)
+		rc = test_ground(b);
+	for (unsigned u = 0; u < KS__BPF_USERS && !rc; u++)
+		for (unsigned i = 0; i < b->users[u].n_ways && !rc; i++)
+			rc = gate(b, &b->users[u], (int)i);
+	b->ready = !rc;
+	return rc;
+}
+
+/* ---- constants of the programs ----------------------------------------------------------------------- */
+
+/* The level of our pid namespace: a program that is run on ourselves sees it. */
+static int pid_level(struct ks__bpf *b, uint32_t *ret_level, char *why, size_t size)
+{
+	struct ks__program whoami = { .name = "ks_whoami", .fd = -1 }, *progs[] = { &whoami };
+	struct ks__maps maps;
+	struct ks__unit unit = { .features = &b->features, .consts = &b->consts, .maps = &maps,
+				 .n_cpus = b->base.ks->n_cpus, .n_pids = 1, .progs = progs,
+				 .n_progs = 1 };
+	int rc;
+
+	ks__maps_init(&maps);
+	rc = ks__unit_load(&unit, why, size);
+	if (whoami.error)
+		snprintf(why, size, "%s", whoami.reason);
+	if (!rc) {
+		rc = ks__program_run(whoami.fd);
+		if (rc < 0)
+			ks__machine_bpf(b->base.ks, "running a program (Linux 5.10)", rc, why, size);
+	}
+	ks__program_close(&whoami);
+	ks__maps_close(&maps);
+	if (rc < 0)
+		return rc;
+	*ret_level = (uint32_t)rc >> 24; /* below it: our own number */
+	return 0;
+}
+
+/* Each line of /proc/cgroups is: controller, number of its v1 hierarchy (0: it is on v2), … */
+static int memcg_on_v1(const struct ks *ks)
+{
+	char text[2048];
+	const char *line;
+
+	if (ks__machine_text(ks->proc_fd, "cgroups", text, sizeof(text)) <= 0)
+		return 0;
+	line = strstr(text, "\nmemory\t");
+	return line && atoi(line + 8) != 0;
+}
+
+int ks__bpf_consts(struct ks__bpf *b, char *why, size_t size)
+{
+	struct ks__features *f = &b->features;
+	struct ks_bpf_const *c = &b->consts;
+	uint32_t n_cpus = b->base.ks->n_cpus;
+	int rc = 0;
+
+	if (b->have_consts)
+		return 0;
+	c->ring = !ks__feature(f, KS__FEATURE_RINGBUF);
+	c->task_storage = !ks__feature(f, KS__FEATURE_TASK_STORAGE);
+	c->atomic_fetch = !ks__feature(f, KS__FEATURE_ATOMIC_FETCH);
+	c->rdonly_cast = !ks__feature(f, KS__FEATURE_RDONLY_CAST);
+	c->own_guard = !ks__feature(f, KS__FEATURE_OWN_GUARD);
+	c->memcg_v1 = (uint32_t)memcg_on_v1(b->base.ks);
+	c->n_rings = n_cpus < KS_BPF_RINGS ? n_cpus : KS_BPF_RINGS;
+	c->exit_has_group_dead = ks__types_args(&f->types, "sched_process_exit") == 2;
+	c->nr_fadvise64 = __NR_fadvise64;
+	ks__feature(f, KS__FEATURE_PERF_MISSES); /* ks__bpf_book() must not try it */
+	if (b->nested)
+		rc = pid_level(b, &c->pid_level, why, size);
+	b->have_consts = !rc;
+	return rc;
+}
