@@ -377,7 +377,18 @@ static void pid_namespace(struct kt *t)
 	kt_enable(t, NULL, 0); /* outside nothing has changed */
 }
 
-/* /proc and /sys elsewhere, and nothing where they usually are. */
+/* libbpf looks for the kernel's types where they usually are, whatever it is told. */
+static void hide_sys(void)
+{
+	char *types = g_strdup_printf("/proc/self/fd/%d", open("/sys/kernel/btf", O_PATH));
+
+	must(mount("none", "/sys", "tmpfs", 0, NULL) == 0);
+	must(g_mkdir_with_parents("/sys/kernel/btf", 0755) == 0);
+	must(mount(types, "/sys/kernel/btf", NULL, MS_BIND, NULL) == 0);
+	g_free(types);
+}
+
+/* /proc and /sys elsewhere, and nothing but that where they usually are. */
 static void elsewhere(struct kt *outer)
 {
 	char *dir = g_dir_make_tmp("ks-root-XXXXXX", NULL);
@@ -389,7 +400,7 @@ static void elsewhere(struct kt *outer)
 	must(mkdir(proc, 0700) == 0 && mkdir(sys, 0700) == 0);
 	must(mount("/proc", proc, NULL, MS_BIND, NULL) == 0);
 	must(mount("/sys", sys, NULL, MS_BIND | MS_REC, NULL) == 0);
-	must(mount("none", "/sys", "tmpfs", 0, NULL) == 0);
+	hide_sys();
 	must(mount("none", "/proc", "tmpfs", 0, NULL) == 0);
 	t = fresh(outer, &opts);
 	kt_enable(&t, every_call, 1);
@@ -398,6 +409,7 @@ static void elsewhere(struct kt *outer)
 	kt_drain(&t);
 	g_assert_cmpuint(t.n, ==, OWN);
 	g_assert_cmpuint(records_of(&t, getpid()), ==, OWN);
+	ks_assert_ok(t.ks, ks_ledger_check(t.ks, t.probe));
 	ks_close(t.ks);
 	umount2(dir, MNT_DETACH);
 	rmdir(dir);
