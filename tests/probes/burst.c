@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Shows that far more records than are allowed, sampled or have room are all accounted for: what is
+ * delivered and what is missing add up to what was made, and each hole is told in its place.
+ */
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "support/burst.h"
+#include "support/harness.h"
+#include "support/ks_test.h"
+
+#define RUNS 20
+#define EACH 1000
+#define ALL (RUNS * EACH)
+
+static int run_bursts(void *page)
+{
+	int i;
+
+	(void)page;
+	work_pin(0);
+	for (i = 0; i < RUNS; i++)
+		syscall(SYS_getppid);
+	return 0;
+}
+
+static void burst(struct kt *t, uint64_t sample_every, uint64_t max_per_sec, struct work *w)
+{
+	struct ks_param params[] = { { .id = BURST_PARAM_RECORDS, .value = EACH },
+				     { .id = KS_PARAM_SAMPLE_EVERY, .value = sample_every },
+				     { .id = KS_PARAM_MAX_PER_SEC, .value = max_per_sec },
+				     { .id = KS_PARAM_BURST, .value = 5000 } };
+	struct burst_row row;
+
+	work_start(w, run_bursts);
+	kt_watch(t, KS_SCOPE_PIDS, w->pid);
+	kt_enable(t, params, 4);
+	work_run(w);
+	kt_disable(t);
+	kt_total(t, &row, sizeof(row));
+	g_assert_cmpuint(row.emitted, ==, ALL);
+	work_free(w);
+}
+
+/* All of them, in order, none missing. */
+static void whole(struct kt *t)
+{
+	const struct burst_event *ev;
+	uint64_t next = 0;
+	struct work w;
+	size_t at = 0;
+
+	burst(t, 1, 0, &w);
+	kt_settle(t);
+	g_assert_cmpuint(t->n, ==, ALL);
+	for (; (ev = kt_next(t, BURST_EVENT, &at)); next++) {
+		g_assert_cmpuint(ev->sequence, ==, next);
+		g_assert_cmpuint(ev->run, ==, next / EACH);
+		g_assert_cmpuint(ev->ev.lost, ==, 0);
+		g_assert_cmpint(ev->ev.pid, ==, w.pid);
+	}
+	g_assert_cmpuint(t->lost[KS_LOST_RING] + t->lost[KS_LOST_THROTTLED], ==, 0);
+}
+
+static void limited(struct kt *t)
+{
+	struct ks_stats_self book;
+	uint64_t part = 5000;
+	struct work w;
+
+	burst(t, 1, 5000, &w);
+	kt_settle(t);
+	kt_ledger(t, &book);
+	g_assert_cmpuint(book.submitted + book.throttled, ==, ALL);
+	g_assert_cmpuint(book.fired, ==, book.filtered + ALL);
+	g_assert_cmpuint(t->n, ==, book.submitted);
+	g_assert_cmpuint(t->lost[KS_LOST_THROTTLED], ==, book.throttled);
+	if (t->features_off & KS_FEATURE_ATOMIC_FETCH)
+		part /= (uint64_t)sysconf(_SC_NPROCESSORS_CONF);
+	g_assert_cmpuint(t->n, >=, part);
+	g_assert_cmpuint(t->n, <=, 5001 + (w.end_ns - w.begin_ns) * 5000 / 1000000000);
+}
+
+/* The weights of a sample of 1 in 10 add up to all, within 5 standard deviations. */
+static void sampled(struct kt *t)
+{
+	struct ks_stats_self book;
+	uint64_t stands_for = 0;
+	struct work w;
+	size_t i;
+
+	burst(t, 10, 0, &w);
+	kt_settle(t);
+	kt_ledger(t, &book);
+	g_assert_cmpuint(book.submitted + book.sampled_out, ==, ALL);
+	g_assert_cmpuint(t->n, ==, book.submitted);
+	for (i = 0; i < t->n; i++)
+		stands_for += t->records[i]->weight;
+	g_assert_cmpuint(stands_for, ==, 10 * t->n);
+	g_assert_cmpuint(t->n, >=, ALL / 10 - 212);
+	g_assert_cmpuint(t->n, <=, ALL / 10 + 212);
+}
+
+/* ---- more than there is room for -------------------------------------------------------------- */
+
+struct holes {
+	uint64_t next;    /* sequence number that is due */
+	uint64_t pending; /* told to be missing since the last record */
+	uint64_t told, records;
+};
+
+static int walk(const struct ks_event *ev, void *user)
+{
+	struct holes *h = user;
+
+	if (ev->id == KS_EVENT_LOST) {
+		const struct ks_event_lost *hole = (const void *)ev;
+
+		g_assert_cmpuint(hole->reason, ==, KS_LOST_RING);
+		g_assert_cmpuint(hole->probe, ==, BURST_PROBE);
+		h->pending += hole->lost;
+		h->told += hole->lost;
+		return 0;
+	}
+	g_assert_cmpuint(((const struct burst_event *)ev)->sequence, ==, h->next + h->pending);
+	h->next = ((const struct burst_event *)ev)->sequence + 1;
+	h->pending = 0;
+	h->records++;
+	return 0;
+}
+
+static void read_all(struct kt *t, struct holes *h)
+{
+	int n;
+
+	do {
+		n = ks_poll(t->ks, 0, 0, walk, h);
+		g_assert_cmpint(n, >=, 0);
+	} while (n > 0);
+}
+
+/* Nobody reads until the first half is over: holes at the end, and, after the second, in between. */
+static void overflow(struct kt *t)
+{
+	struct ks_param params[] = { { .id = BURST_PARAM_RECORDS, .value = BURST_MAX },
+				     { .id = KS_PARAM_MAX_PER_SEC, .value = 0 } };
+	struct holes h = { 0 };
+	struct ks_stats_self book;
+	struct work w[2];
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		work_start(&w[i], run_bursts);
+		kt_watch(t, KS_SCOPE_PIDS, w[i].pid);
+		kt_enable(t, params, 2);
+		work_run(&w[i]);
+		kt_disable(t);
+		read_all(t, &h);
+		work_free(&w[i]);
+	}
+	kt_settle(t);
+	kt_ledger(t, &book);
+	g_assert_cmpuint(book.lost_ring, >, 0);
+	g_assert_cmpuint(h.told, ==, book.lost_ring + book.lost_locked);
+	g_assert_cmpuint(h.records, ==, book.submitted);
+	g_assert_cmpuint(h.records + h.told, ==, 2 * RUNS * BURST_MAX);
+	g_assert_cmpuint(h.next + h.pending, ==, 2 * RUNS * BURST_MAX);
+}
+
+static void add(void)
+{
+	kt_add(BURST_PROBE, "whole", KT_UNEVEN | KT_PERF, whole);
+	kt_add(BURST_PROBE, "limited", KT_UNEVEN | KT_PERF | KT_FEATURES, limited);
+	kt_add(BURST_PROBE, "sampled", KT_UNEVEN | KT_PERF, sampled);
+	kt_add(BURST_PROBE, "overflow", KT_UNEVEN | KT_PERF, overflow);
+}
+
+int main(int argc, char **argv)
+{
+	return kt_main(argc, argv, add);
+}
