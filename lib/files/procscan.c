@@ -21,6 +21,7 @@
 #define STATUS_BYTES 4096
 
 /* Kernel ABI since 2.6, though no header for user space names them */
+#define PF_EXITING 0x00000004
 #define PF_FORKNOEXEC 0x00000040
 #define PF_KTHREAD 0x00200000
 
@@ -180,6 +181,12 @@ static struct process describe(const struct procscan *scan, int32_t pid, const s
 	return p;
 }
 
+/* Its new program is not in place yet, its name perhaps still the old one. */
+static int is_within_exec(const struct process *p)
+{
+	return !p->code && !(p->flags & (PF_EXITING | PF_KTHREAD));
+}
+
 /*
  * Into the table. Only a process that is not there is gone: of one that cannot be read now, for want
  * of permission or of descriptors, stays what is known.
@@ -201,7 +208,12 @@ static int see(struct procscan *scan, struct ks__look *look, int32_t pid)
 	if (!p)
 		return -ENOMEM;
 	*p = rc ? *known : describe(scan, pid, &stat);
-	if (known && known->ticks == p->ticks) {
+	if (!known || known->ticks != p->ticks) {
+		if (is_within_exec(p))
+			p->flags |= PF_FORKNOEXEC; /* the next look tells of its exec */
+	} else if (is_within_exec(p)) {
+		*p = *known;
+	} else {
 		p->start_ns = known->start_ns; /* the machine may have slept since */
 		p->tree = known->tree;
 	}

@@ -3,6 +3,7 @@
 #include "fake_proc.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <sys/stat.h>
 
 #include "../../bpf/shared.h"
@@ -18,8 +19,11 @@ char *bed_path(struct bed *bed, int pid, const char *file)
 void bed_write(struct bed *bed, int pid, const char *file, const char *text)
 {
 	char *path = bed_path(bed, pid, file);
+	FILE *f = fopen(path, "we");
 
-	g_assert_true(g_file_set_contents(path, text, -1, NULL));
+	g_assert_nonnull(f);
+	g_assert_cmpint(fputs(text, f), >=, 0);
+	g_assert_cmpint(fclose(f), ==, 0);
 	g_free(path);
 }
 
@@ -38,8 +42,8 @@ void show_as(struct bed *bed, int pid, int ppid, const char *comm, unsigned long
 	char *dir = bed_path(bed, pid, NULL);
 	char *text = g_strdup_printf(
 		"%d (%s) %c %d 7 %d 0 -1 %u 0 0 0 0 0 0 0 0 20 0 %d 0 %llu 0 0 0 %llu 0 %llu 0\n",
-		pid, comm, state, ppid, pid / 10, flags, threads, ticks, stack ? stack + 1 : 0,
-		stack);
+		pid, comm, state, ppid, pid / 10, flags | (state == 'Z' ? EXITING : 0), threads, ticks,
+		stack == IN_EXEC || state == 'Z' ? 0 : stack + 1, stack == IN_EXEC ? 0 : stack);
 
 	g_mkdir_with_parents(dir, 0700);
 	bed_write(bed, pid, "stat", text);

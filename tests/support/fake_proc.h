@@ -16,9 +16,11 @@
 #include "data/rows.h"
 #include "ks.h"
 
+#define EXITING 0x4
 #define FORKNOEXEC 0x40
 #define KTHREAD 0x200000
 #define NONE ""
+#define IN_EXEC UINT64_MAX /* a stack: the old program is gone, the new one not there yet */
 
 struct bed {
 	char *dir;

@@ -108,6 +108,28 @@ static void test_exec(void)
 	bed_free(bed);
 }
 
+/* A look may fall into an exec: it is one all the same, and has the new name. */
+static void test_within_exec(void)
+{
+	struct bed *bed = bed_on();
+
+	show(bed, 200, 1, "child", 60, 11, FORKNOEXEC);
+	show(bed, 300, 1, "old", 60, 11, 0);
+	bed_found(bed, "fork 1 init > 200\nfork 1 init > 300\nexec 300 old of 1 in 30 by -1 ?\n");
+	show(bed, 200, 1, "child", 60, IN_EXEC, 0);
+	show(bed, 300, 1, "new", 60, IN_EXEC, 0);
+	show(bed, 400, 1, "shell", 61, IN_EXEC, 0);
+	bed_found(bed, "fork 1 init > 400\n");
+	show(bed, 200, 1, "cat", 60, 12, 0);
+	show(bed, 300, 1, "new", 60, 12, 0);
+	show(bed, 400, 1, "ls", 61, 12, 0);
+	bed_found(bed, "exec 200 cat of 1 in 20 by -1 ?\n"
+		       "exec 300 new of 1 in 30 by -1 ?\n"
+		       "exec 400 ls of 1 in 40 by -1 ?\n");
+	bed_found(bed, NONE);
+	bed_free(bed);
+}
+
 /* A path that is longer than its array is cut, and says so. */
 static void test_long_path(void)
 {
@@ -284,6 +306,7 @@ int main(int argc, char **argv)
 		{ "/scan/new programs", test_new_programs },
 		{ "/scan/pid reuse", test_pid_reuse },
 		{ "/scan/exec", test_exec },
+		{ "/scan/within exec", test_within_exec },
 		{ "/scan/long path", test_long_path },
 		{ "/scan/threads", test_threads },
 		{ "/scan/zombies", test_zombies },
