@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "fault.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <linux/bpf.h>
+#include <linux/capability.h>
+#include <linux/membarrier.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#define TRACEFS "/sys/kernel/tracing"
+
+/* ---- children ------------------------------------------------------------------------------- */
+
+void fault_reap(pid_t pid)
+{
+	int status;
+
+	g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+	g_assert_cmpint(status, ==, 0);
+}
+
+void fault_in_child(void (*fn)(const void *data), const void *data)
+{
+	pid_t pid = fork();
+
+	g_assert_cmpint(pid, >=, 0);
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		fn(data);
+		_exit(0);
+	}
+	fault_reap(pid);
+}
+
+void fault_private_mounts(void)
+{
+	g_assert_cmpint(unshare(CLONE_NEWNS), ==, 0);
+	g_assert_cmpint(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL), ==, 0);
+	if (access(TRACEFS "/events", F_OK))
+		g_assert_cmpint(mount("nodev", TRACEFS, "tracefs", 0, NULL), ==, 0);
+}
+
+void fault_become(uid_t uid, uint64_t caps)
+{
+	struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct data[2] = {
+		{ .effective = (uint32_t)caps, .permitted = (uint32_t)caps },
+		{ .effective = caps >> 32, .permitted = caps >> 32 },
+	};
+
+	if (uid) {
+		g_assert_cmpint(prctl(PR_SET_KEEPCAPS, 1), ==, 0);
+		g_assert_cmpint(setgroups(0, NULL), ==, 0);
+		g_assert_cmpint(setresgid(uid, uid, uid), ==, 0);
+		g_assert_cmpint(setresuid(uid, uid, uid), ==, 0);
+	}
+	g_assert_cmpint(syscall(SYS_capset, &head, data), ==, 0);
+}
+
+/* ---- what the kernel holds -------------------------------------------------------------------- */
+
+static const int next_id[] = { BPF_PROG_GET_NEXT_ID, BPF_MAP_GET_NEXT_ID, BPF_LINK_GET_NEXT_ID,
+			       BPF_BTF_GET_NEXT_ID };
+
+static int next(int cmd, uint32_t *id)
+{
+	union bpf_attr attr = { .start_id = *id };
+
+	if (syscall(SYS_bpf, cmd, &attr, sizeof(attr)))
+		return 0;
+	*id = attr.next_id;
+	return 1;
+}
+
+void fault_kernel(struct fault_kernel *now)
+{
+	for (size_t i = 0; i < G_N_ELEMENTS(next_id); i++)
+		for (now->id[i] = 0; next(next_id[i], &now->id[i]);)
+			;
+}
+
+/* Others may make objects meanwhile: those are newer. The kernel frees after grace periods. */
+void fault_kernel_clean(const struct fault_kernel *since)
+{
+	int64_t end = g_get_monotonic_time() + 20 * G_USEC_PER_SEC;
+	struct fault_kernel now;
+
+	fault_kernel(&now);
+	for (size_t i = 0; i < G_N_ELEMENTS(next_id); i++) {
+		uint32_t id = since->id[i];
+
+		while (next(next_id[i], &id) && id <= now.id[i]) {
+			if (g_get_monotonic_time() > end)
+				g_error("object %u of kind %zu is left in the kernel", id, i);
+			syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+			id = since->id[i];
+		}
+	}
+}
+
+/* ---- handles ------------------------------------------------------------------------------------ */
+
+struct ks *fault_open(const struct ks_open_opts *opts)
+{
+	struct ks *ks;
+
+	ks_assert_rc(ks_open(opts, &ks), 0);
+	return ks;
+}
+
+static int enable(struct ks *ks, uint32_t probe, const char *variant, const struct ks_param *params,
+		  uint32_t n)
+{
+	struct ks_enable_opts opts = {
+		.size = sizeof(opts), .n_params = n, .params = params, .variant = variant
+	};
+
+	return ks_enable_probe(ks, probe, &opts);
+}
+
+void fault_enable(struct ks *ks, uint32_t probe, const char *variant)
+{
+	struct ks_param every = { .id = KS_FADVISE_PARAM_SLOW_NS, .value = 0 };
+
+	ks_assert_ok(ks, enable(ks, probe, variant, &every, probe == KS_PROBE_FADVISE));
+}
+
+void fault_burst(struct ks *ks, unsigned records)
+{
+	struct ks_param params[] = {
+		{ .id = KS_PARAM_MAX_PER_SEC, .value = 0 },
+		{ .id = BURST_PARAM_RECORDS, .value = records },
+	};
+
+	ks_assert_ok(ks, enable(ks, BURST_PROBE, NULL, params, 2));
+}
+
+void fault_refused(struct ks *ks, uint32_t probe, const char *variant, const char *const *words)
+{
+	char why[400];
+
+	ks_assert_rc(enable(ks, probe, variant, NULL, 0), -KS_EUNAVAIL);
+	g_assert_cmpint(ks_last_error(ks, why, sizeof(why)), <, (int)sizeof(why));
+	for (; *words; words++)
+		if (!strstr(why, *words))
+			g_error("not a word of '%s': %s", *words, why);
+}
+
+/* ---- workloads and what came of them -------------------------------------------------------------- */
+
+void fault_advise(unsigned n)
+{
+	int fd = memfd_create("fault", MFD_CLOEXEC);
+
+	g_assert_cmpint(fd, >=, 0);
+	while (n--)
+		g_assert_cmpint((int)syscall(SYS_fadvise64, fd, 0, 0, POSIX_FADV_NORMAL), ==, 0);
+	close(fd);
+}
+
+void fault_fork(unsigned n)
+{
+	while (n--) {
+		pid_t pid = fork();
+
+		g_assert_cmpint(pid, >=, 0);
+		if (pid == 0)
+			_exit(0);
+		fault_reap(pid);
+	}
+}
+
+static void total(struct ks *ks, uint32_t probe, uint32_t by, void *ret_row, size_t size)
+{
+	struct ks_reader_opts opts = { .size = sizeof(opts), .by = by };
+	struct ks_stats stats = { .size = sizeof(stats) };
+	const struct ks_row *row;
+	struct ks_reader *reader;
+	uint32_t key = by == KS_BY_PROBE ? probe : 0;
+	size_t i = 0;
+
+	ks_assert_ok(ks, ks_reader_new(ks, by == KS_BY_PROBE ? KS_PROBE_SELF : probe, &opts, &reader));
+	ks_assert_ok(ks, ks_read_stats(reader, &stats));
+	while ((row = ks_stats_row(&stats, i++)) && row->key != key)
+		;
+	g_assert_nonnull(row);
+	g_assert_cmpuint(stats.row_size, ==, size);
+	memcpy(ret_row, row, size);
+	ks_reader_free(reader);
+}
+
+uint64_t fault_advised(struct ks *ks)
+{
+	struct ks_stats_fadvise row;
+
+	total(ks, KS_PROBE_FADVISE, KS_BY_TOTAL, &row, sizeof(row));
+	return row.calls[KS_ADVICE_NORMAL];
+}
+
+uint64_t fault_forked(struct ks *ks)
+{
+	struct ks_stats_proc row;
+
+	total(ks, KS_PROBE_PROC, KS_BY_TOTAL, &row, sizeof(row));
+	return row.processes;
+}
+
+struct ks_stats_self fault_book(struct ks *ks, uint32_t probe)
+{
+	struct ks_stats_self row;
+
+	total(ks, probe, KS_BY_PROBE, &row, sizeof(row));
+	return row;
+}
+
+static int count(const struct ks_event *ev, void *user)
+{
+	if (ev->id != KS_EVENT_LOST)
+		++*(unsigned *)user;
+	return 0;
+}
+
+unsigned fault_drain(struct ks *ks)
+{
+	unsigned n = 0;
+	int rc;
+
+	while ((rc = ks_poll(ks, 0, 0, count, &n)) > 0)
+		;
+	ks_assert_ok(ks, rc);
+	return n;
+}
+
+void fault_settle(struct ks *ks, uint32_t probe)
+{
+	struct ks_stats_self book;
+
+	ks_assert_ok(ks, ks_disable_probe(ks, probe));
+	fault_drain(ks);
+	ks_assert_ok(ks, ks_ledger_check(ks, probe));
+	book = fault_book(ks, probe);
+	g_assert_cmpuint(book.in_flight, ==, 0);
+	g_assert_cmpuint(book.submitted, ==, book.delivered + book.discarded);
+}
+
+void fault_exact(struct ks *ks, uint32_t probe, const char *variant)
+{
+	struct ks_probe_info info = { .size = sizeof(info) };
+	int proc = probe == KS_PROBE_PROC;
+	uint64_t before;
+
+	fault_enable(ks, probe, variant);
+	ks_assert_ok(ks, ks_query_probe(ks, probe, &info));
+	g_assert_cmpuint(info.source, ==, KS_SOURCE_BPF);
+	if (variant)
+		g_assert_cmpstr(info.variant_name, ==, variant);
+	before = proc ? fault_forked(ks) : fault_advised(ks);
+	if (proc)
+		fault_fork(10);
+	else
+		fault_advise(10);
+	g_assert_cmpuint((proc ? fault_forked(ks) : fault_advised(ks)) - before, ==, 10);
+	g_assert_cmpuint(fault_drain(ks), ==, 10);
+	fault_settle(ks, probe);
+}
