@@ -3,8 +3,9 @@
  * perfbuf.c - perf buffers as lanes of a stream, where the kernel has no ring buffers
  *
  * One buffer a CPU; each record wakes. When a buffer is full, bpf_perf_event_output() returns
- * -ENOSPC and the program counts the loss, which its next record tells; the kernel counts the same
- * loss once more in a PERF_RECORD_LOST, so these are skipped (6.18: both counts agree exactly).
+ * -ENOSPC (measured on 6.18) and the program counts the loss, which its next record tells. The
+ * kernel counts it once more in a PERF_RECORD_LOST, and never tells of the last hole: these are
+ * skipped.
  */
 #include <errno.h>
 #include <linux/perf_event.h>
