@@ -11,8 +11,8 @@
 #include <stdint.h>
 
 /*
- * n numbers of one line. 0, -EINVAL (fewer, or something else), -ERANGE; then the ones before it are
- * set.
+ * n numbers of one line. 0, -EINVAL (fewer, or something else), -ERANGE; then the ones before it
+ * are set.
  */
 int ks__columns_numbers(const char *text, size_t length, uint64_t *ret_values, size_t n);
 
@@ -32,7 +32,7 @@ struct ks__stat {
 	int32_t pid;
 	char state;
 	char comm[16]; /* of a kernel worker the file has more, and it is cut */
-	uint64_t column[KS__STAT_COLUMNS]; /* from KS__STAT_PPID on; negative ones in two's complement */
+	uint64_t column[KS__STAT_COLUMNS]; /* from KS__STAT_PPID on; -1 is UINT64_MAX */
 };
 
 /* 0; -EINVAL (cut off, or another file), -ERANGE. */

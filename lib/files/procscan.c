@@ -28,7 +28,7 @@
 enum tree { TREE_UNKNOWN, TREE_OUT, TREE_IN };
 
 struct process {
-	uint64_t ticks;       /* start time as the file has it: who it is, with pid */
+	uint64_t ticks; /* start time as the file has it: who it is, with pid */
 	uint64_t start_ns;
 	uint64_t code, stack; /* where exec put the program; stack 0: not to be known */
 	int32_t pid, ppid, session;
@@ -88,7 +88,7 @@ static size_t procscan_bytes(const void *state)
 	return sizeof(*scan) + (scan->now.room + scan->old.room) * sizeof(struct process);
 }
 
-/* ---- tables ------------------------------------------------------------------------------------- */
+/* ---- tables ---------------------------------------------------------------------------------- */
 
 static int by_pid(const void *a, const void *b)
 {
@@ -131,7 +131,7 @@ static struct process *append(struct table *table)
 	return &table->at[table->n++];
 }
 
-/* ---- reading ------------------------------------------------------------------------------------ */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static int64_t ahead_ns(void)
 {
@@ -146,7 +146,8 @@ static uint64_t start_ns(const struct procscan *scan, uint64_t ticks)
 {
 	int64_t since_boot;
 
-	if (__builtin_mul_overflow(ticks, scan->tick_ns, &since_boot) || since_boot < scan->ahead_ns)
+	if (__builtin_mul_overflow(ticks, scan->tick_ns, &since_boot) ||
+	    since_boot < scan->ahead_ns)
 		return 0;
 	return (uint64_t)(since_boot - scan->ahead_ns);
 }
@@ -161,7 +162,8 @@ static int read_stat(int proc_fd, int32_t pid, struct ks__stat *ret)
 	return n < 0 ? (int)n : ks__columns_stat(text, (size_t)n, ret);
 }
 
-static struct process describe(const struct procscan *scan, int32_t pid, const struct ks__stat *stat)
+static struct process describe(const struct procscan *scan, int32_t pid,
+			       const struct ks__stat *stat)
 {
 	const uint64_t *column = stat->column;
 	struct process p = {
@@ -188,8 +190,8 @@ static int is_within_exec(const struct process *p)
 }
 
 /*
- * Into the table. Only a process that is not there is gone: of one that cannot be read now, for want
- * of permission or of descriptors, stays what is known.
+ * Into the table. Only a process that is not there is gone: of one that cannot be read now, for
+ * want of permission or of descriptors, stays what is known.
  */
 static int see(struct procscan *scan, struct ks__look *look, int32_t pid)
 {
@@ -258,7 +260,7 @@ static int walk(struct procscan *scan, struct ks__look *look)
 	return rc;
 }
 
-/* ---- the tree ----------------------------------------------------------------------------------- */
+/* ---- the tree -------------------------------------------------------------------------------- */
 
 /* Of this walk, or of the last one if it is gone. */
 static struct process *find_either(struct procscan *scan, int32_t pid)
@@ -307,7 +309,7 @@ static void grow(struct procscan *scan, struct table *table)
 			place(scan, &table->at[i]);
 }
 
-/* ---- records ------------------------------------------------------------------------------------ */
+/* ---- records --------------------------------------------------------------------------------- */
 
 static void put_fork(struct ks__look *look, uint32_t weight, const struct process *child,
 		     const char *comm)
@@ -382,7 +384,7 @@ static void put_exit(struct ks__look *look, uint32_t weight, const struct proces
 	ks__look_put(look, &e.ev, weight);
 }
 
-/* ---- what has happened -------------------------------------------------------------------------- */
+/* ---- what has happened ----------------------------------------------------------------------- */
 
 static uint32_t count(const struct procscan *scan, struct ks__look *look, const struct process *p,
 		      int word)

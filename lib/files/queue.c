@@ -55,8 +55,8 @@ static void widen(struct ks__queue *queue, struct ks__hole *hole, uint32_t probe
 }
 
 /* Tells of a hole and closes it. */
-static void fill(struct ks__queue *queue, struct ks__hole *hole, uint64_t to_ns,
-		 uint8_t generation, struct ks_event_lost *ret)
+static void fill(struct ks__queue *queue, struct ks__hole *hole, uint64_t to_ns, uint8_t generation,
+		 struct ks_event_lost *ret)
 {
 	*ret = (struct ks_event_lost){
 		.ev = {

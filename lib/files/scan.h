@@ -5,7 +5,7 @@
  *
  * A scan finds events and asks of each, in this order: is it in scope (ks__look_in_scope), what
  * becomes of it (ks__look_count), and, if a record is wanted, fills one (ks__look_put). Each event
- * ends in exactly one outcome of the ledger, with the settings meaning what they mean in the kernel.
+ * ends in exactly one outcome of the ledger, and settings mean what they mean in the kernel.
  */
 #ifndef KS_SCAN_H
 #define KS_SCAN_H
@@ -44,7 +44,7 @@ struct ks__scan {
 	/* No look yet. 0 or -ENOMEM. */
 	int (*open)(const struct ks__probe *probe, void **ret_state);
 	void (*close)(void *state);
-	/* Look. The first one finds nothing. On failure nothing was found, and the next look finds it. */
+	/* The first look finds nothing. What a failed one would have found the next one does. */
 	int (*look)(void *state, struct ks__look *look);
 	size_t (*bytes)(const void *state);
 };
@@ -63,7 +63,7 @@ void ks__look_head(const struct ks__look *look, uint16_t size, uint16_t id, int3
 		   const char *comm, struct ks_event *ret);
 void ks__look_put(struct ks__look *look, struct ks_event *ev, uint32_t weight);
 
-/* ---- the scans of this library ---------------------------------------------------------------- */
+/* ---- the scans of this library --------------------------------------------------------------- */
 
 /*
  * proc: processes, by the differences of two walks over /proc, known by pid and start time.
@@ -71,8 +71,8 @@ void ks__look_put(struct ks__look *look, struct ks_event *ev, uint32_t weight);
  *  fork  a process that was not there. By its parent of now: if the one who forked is gone already,
  *        that is who adopted it.
  *  exec  PF_FORKNOEXEC went away, or the program's addresses, which ASLR makes anew, are others.
- *        Where they may not be read (another user's process): another name, which may also be a mere
- *        prctl(PR_SET_NAME). The path is what /proc/PID/exe says, so not a script's.
+ *        Where they may not be read (another user's process): another name, which may also be
+ *        a mere prctl(PR_SET_NAME). The path is what /proc/PID/exe says, so not a script's.
  *  exit  it is gone or a zombie.
  *
  * Several execs between two looks are one; who came and went between them was never there.

@@ -2,12 +2,12 @@
 /*
  * files.c - the source without kernel programs: probes by what /proc says
  *
- * A probe is looked at when its statistics are read, when its scope changes, when it is switched off
- * and, if it makes records, by the consumer each interval. Records that a reader's look has found
- * wait in a queue for the consumer's next one.
+ * A probe is looked at when its statistics are read, when its scope changes, when it is switched
+ * off and, if it makes records, by the consumer each interval. Records that a reader's look has
+ * found wait in a queue for the consumer's next one.
  *
- * `lock` guards everything here: consumer and readers do not take the handle's. It is not held while
- * a record is handed over, since the host's callback may read statistics.
+ * `lock` guards everything here: consumer and readers do not take the handle's. It is not held
+ * while a record is handed over, since the host's callback may read statistics.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -53,7 +53,7 @@ static const struct ks__probe *probe_of(const struct files *files, uint32_t prob
 	return files->source.ks->slots[probe].probe;
 }
 
-/* ---- open and close ------------------------------------------------------------------------------ */
+/* ---- open and close -------------------------------------------------------------------------- */
 
 /* Below another proc_path this process may have another number. */
 static int32_t own_pid(int proc_fd)
@@ -112,7 +112,7 @@ static void files_close(struct ks__source *s)
 	files_close_forked(s);
 }
 
-/* ---- looking ------------------------------------------------------------------------------------- */
+/* ---- looking --------------------------------------------------------------------------------- */
 
 static int look(struct files *files, struct served *served)
 {
@@ -155,7 +155,7 @@ static uint64_t due_ns(const struct served *served)
 				       UINT64_MAX;
 }
 
-/* ---- what can be had ------------------------------------------------------------------------------ */
+/* ---- what can be had ------------------------------------------------------------------------- */
 
 /* 0, or why not, with a sentence. */
 static int usable(const struct files *files, uint32_t probe, char *why, size_t size)
@@ -172,7 +172,8 @@ static int usable(const struct files *files, uint32_t probe, char *why, size_t s
 	n = ks__text_read(ks->proc_fd, fallback->needs, &byte, 1);
 	if (n > 0)
 		return 0;
-	snprintf(why, size, "%s/%s cannot be read (%s): mount procfs there, or name it in proc_path",
+	snprintf(why, size,
+		 "%s/%s cannot be read (%s): mount procfs there, or name it in proc_path",
 		 ks->opts.proc_path, fallback->needs, n < 0 ? ks_strerror((int)n) : "it is empty");
 	return n < 0 ? (int)n : -ENOENT;
 }
@@ -220,7 +221,7 @@ static int files_why(struct ks__source *s, uint32_t probe, uint64_t bit, char *b
 	return 1;
 }
 
-/* ---- on and off ------------------------------------------------------------------------------------ */
+/* ---- on and off ------------------------------------------------------------------------------ */
 
 static int files_prepare(struct ks__source *s, uint32_t mask, const char *variant)
 {
@@ -232,12 +233,13 @@ static int files_prepare(struct ks__source *s, uint32_t mask, const char *varian
 static int reserve(struct files *files, const struct ks__probe *probe, struct served *served)
 {
 	if (!served->tally.block)
-		served->tally.block = calloc(ks__rows_words(probe->stats),
-					     sizeof(*served->tally.block));
+		served->tally.block =
+			calloc(ks__rows_words(probe->stats), sizeof(*served->tally.block));
 	if (!served->tally.block)
 		return -ENOMEM;
-	return files->queue.bytes ? 0 :
-				    ks__queue_init(&files->queue, files->source.ks->opts.ring_bytes);
+	if (files->queue.bytes)
+		return 0;
+	return ks__queue_init(&files->queue, files->source.ks->opts.ring_bytes);
 }
 
 /* Begins with what is there now. */
@@ -336,7 +338,7 @@ static int files_set_scope(struct ks__source *s, const struct ks__scope *scope)
 	return 0;
 }
 
-/* ---- consumer ------------------------------------------------------------------------------------- */
+/* ---- consumer -------------------------------------------------------------------------------- */
 
 static void look_if_due(struct files *files)
 {
@@ -409,7 +411,7 @@ static int files_rest(struct ks__source *s, uint64_t *ret_deadline_ns)
 	return 0;
 }
 
-/* ---- readers --------------------------------------------------------------------------------------- */
+/* ---- readers --------------------------------------------------------------------------------- */
 
 static int files_read(struct ks__source *s, uint32_t probe, struct ks__rows *rows, int per_cpu)
 {
@@ -434,7 +436,7 @@ static int files_book(struct ks__source *s, uint32_t probe, int idle, struct ks_
 {
 	struct files *files = files_of(s);
 	const struct ks__tally *tally = &files->served[probe].tally;
-	struct ks__book book = { 0 }; /* missed: who came and went between two looks, nobody knows */
+	struct ks__book book = { 0 }; /* who came and went between two looks, nobody knows */
 
 	pthread_mutex_lock(&files->lock);
 	memcpy(book.outcome, tally->outcome, sizeof(book.outcome));
@@ -445,7 +447,7 @@ static int files_book(struct ks__source *s, uint32_t probe, int idle, struct ks_
 	return 0;
 }
 
-/* ---- for people -------------------------------------------------------------------------------------- */
+/* ---- for people ------------------------------------------------------------------------------ */
 
 static void files_explain(struct ks__source *s, uint32_t probe, struct ks__doc *doc)
 {

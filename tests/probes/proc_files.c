@@ -24,7 +24,7 @@ struct run {
 	GPtrArray *records;       /* copies of all that came since forget() */
 };
 
-/* ---- the library ---------------------------------------------------------------------------------- */
+/* ---- the library ----------------------------------------------------------------------------- */
 
 static int keep(const struct ks_event *ev, void *user)
 {
@@ -111,7 +111,7 @@ static void run_free(struct run *run)
 	g_free(run);
 }
 
-/* ---- processes ------------------------------------------------------------------------------------ */
+/* ---- processes ------------------------------------------------------------------------------- */
 
 /* Runs until its input ends, and says when it has begun. */
 #define PROGRAM "/bin/sh", "sh", "-c", "echo; read x", (char *)NULL
@@ -207,7 +207,7 @@ static void own_name(char name[16])
 	g_assert_cmpint(prctl(PR_GET_NAME, name), ==, 0);
 }
 
-/* ---- lives ----------------------------------------------------------------------------------------- */
+/* ---- lives ----------------------------------------------------------------------------------- */
 
 static void check_forks(struct run *run, struct children *c, uint64_t before)
 {
@@ -354,8 +354,8 @@ static void test_short_lives(void)
 static void test_valid(void)
 {
 	const uint64_t known = KS_HAS_PROC_PARENT | KS_HAS_PROC_START | KS_HAS_PROC_PATH;
-	const uint64_t unknown[] = { KS_HAS_PROC_STATUS, KS_HAS_PROC_CPU,   KS_HAS_PROC_THREADS,
-				     KS_HAS_PROC_MEMORY, KS_HAS_PROC_IO,    KS_HAS_PROC_SHORT,
+	const uint64_t unknown[] = { KS_HAS_PROC_STATUS,  KS_HAS_PROC_CPU, KS_HAS_PROC_THREADS,
+				     KS_HAS_PROC_MEMORY,  KS_HAS_PROC_IO,  KS_HAS_PROC_SHORT,
 				     KS_HAS_PROC_LIFETIME };
 	struct ks_probe_info info = { .size = sizeof(info) };
 	struct run *run = run_new(HOUR_MS);
@@ -371,7 +371,8 @@ static void test_valid(void)
 	g_assert_cmpint(ks_query_valid(run->ks, KS_PROBE_PROC, known, why, sizeof(why)), ==, 1);
 	for (i = 0; i < G_N_ELEMENTS(unknown); i++) {
 		why[0] = '\0';
-		g_assert_cmpint(ks_query_valid(run->ks, KS_PROBE_PROC, unknown[i], why, 256), ==, 0);
+		g_assert_cmpint(ks_query_valid(run->ks, KS_PROBE_PROC, unknown[i], why, 256), ==,
+				0);
 		g_assert_true(g_str_has_prefix(why, "procfs: "));
 	}
 	look(run);
@@ -379,7 +380,7 @@ static void test_valid(void)
 	run_free(run);
 }
 
-/* ---- what is no event --------------------------------------------------------------------------------- */
+/* ---- what is no event ------------------------------------------------------------------------ */
 
 static void *wait_here(void *barrier)
 {
@@ -478,7 +479,7 @@ static void test_exec_by_thread(void)
 	run_free(run);
 }
 
-/* ---- the consumer ---------------------------------------------------------------------------------- */
+/* ---- the consumer ---------------------------------------------------------------------------- */
 
 /* The interval alone, without a reader: the descriptor says when. */
 static void test_interval(void)

@@ -9,7 +9,7 @@
 #include "../../bpf/shared.h"
 #include "ks_test.h"
 
-/* ---- a /proc ------------------------------------------------------------------------------------- */
+/* ---- a /proc --------------------------------------------------------------------------------- */
 
 char *bed_path(struct bed *bed, int pid, const char *file)
 {
@@ -42,8 +42,9 @@ void show_as(struct bed *bed, int pid, int ppid, const char *comm, unsigned long
 	char *dir = bed_path(bed, pid, NULL);
 	char *text = g_strdup_printf(
 		"%d (%s) %c %d 7 %d 0 -1 %u 0 0 0 0 0 0 0 0 20 0 %d 0 %llu 0 0 0 %llu 0 %llu 0\n",
-		pid, comm, state, ppid, pid / 10, flags | (state == 'Z' ? EXITING : 0), threads, ticks,
-		stack == IN_EXEC || state == 'Z' ? 0 : stack + 1, stack == IN_EXEC ? 0 : stack);
+		pid, comm, state, ppid, pid / 10, flags | (state == 'Z' ? EXITING : 0), threads,
+		ticks, stack == IN_EXEC || state == 'Z' ? 0 : stack + 1,
+		stack == IN_EXEC ? 0 : stack);
 
 	g_mkdir_with_parents(dir, 0700);
 	bed_write(bed, pid, "stat", text);
@@ -82,7 +83,7 @@ void vanish(struct bed *bed, int pid)
 	g_free(path);
 }
 
-/* ---- the source over it --------------------------------------------------------------------------- */
+/* ---- the source over it ---------------------------------------------------------------------- */
 
 struct bed *bed_new(uint64_t ring_bytes)
 {
@@ -170,8 +171,7 @@ struct ks__book bed_book(struct bed *bed)
 	return b;
 }
 
-void bed_outcomes(struct bed *bed, uint64_t filtered, uint64_t aggregated,
-		  uint64_t submitted)
+void bed_outcomes(struct bed *bed, uint64_t filtered, uint64_t aggregated, uint64_t submitted)
 {
 	struct ks__book b = bed_book(bed);
 
@@ -202,7 +202,7 @@ void bed_free(struct bed *bed)
 	g_free(bed);
 }
 
-/* ---- records as text ------------------------------------------------------------------------------- */
+/* ---- records as text ------------------------------------------------------------------------- */
 
 struct text {
 	struct ks__sink sink;

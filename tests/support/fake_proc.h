@@ -36,7 +36,7 @@ struct bed *bed_on(void);
 /* Everything must have been read. */
 void bed_free(struct bed *bed);
 
-/* A process that sleeps and has one thread; stack 0: its addresses are hidden. Session: pid / 10. */
+/* It sleeps and has one thread; its session is pid / 10. stack 0: its addresses are hidden. */
 void show(struct bed *bed, int pid, int ppid, const char *comm, unsigned long long ticks,
 	  unsigned long long stack, unsigned flags);
 void show_as(struct bed *bed, int pid, int ppid, const char *comm, unsigned long long ticks,

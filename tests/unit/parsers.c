@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that the parsers of /proc read what is there, whatever processes call themselves, and refuse
- * what is cut off, too large or something else without reading a byte beyond the buffer.
+ * Shows that the parsers of /proc read what is there, whatever processes call themselves, and
+ * refuse what is cut off, too large or something else without reading a byte beyond the buffer.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -11,11 +11,11 @@
 #include "files/text.h"
 #include "support/ks_test.h"
 
-#define BEHIND \
+#define BEHIND                                                                       \
 	" S 41 40 39 34816 -1 4194368 101 0 0 0 3 4 0 0 20 0 1 0 252403 2998272 359" \
-	" 18446744073709551615 94133855006720 94133855030825 140731825702640 0 0 0 0 0 0 0 0 0 17 1" \
-	" 0 0 0 0 0 94133855046672 94133855048288 94134847639552 140731825707702 140731825707731" \
-	" 140731825707731 140731825709034 0\n"
+	" 18446744073709551615 94133855006720 94133855030825 140731825702640 0 0 0"  \
+	" 0 0 0 0 0 0 17 1 0 0 0 0 0 94133855046672 94133855048288 94134847639552"   \
+	" 140731825707702 140731825707731 140731825707731 140731825709034 0\n"
 
 /* A copy that ends where it ends: a sanitizer sees a byte read beyond it. */
 static char *exact(const char *text, size_t length)
@@ -36,7 +36,7 @@ static int parse(const char *text, size_t length, struct ks__stat *ret)
 	return rc;
 }
 
-/* ---- columns ------------------------------------------------------------------------------------ */
+/* ---- columns --------------------------------------------------------------------------------- */
 
 static void assert_behind(const struct ks__stat *stat)
 {
@@ -141,17 +141,16 @@ static void test_numbers(void)
 	ks_assert_rc(ks__columns_numbers("", 0, n, 0), 0);
 }
 
-/* ---- keys --------------------------------------------------------------------------------------- */
+/* ---- keys ------------------------------------------------------------------------------------ */
 
-static const char status[] =
-	"Name:\tUid:\t7\\n\n"
-	"Umask:\t0022\n"
-	"Uid:\t1000\t1001\t1002\t1003\n"
-	"Uid:\t5\n"
-	"Groups:\t \n"
-	"VmRSS:\t    3060 kB\n"
-	"Empty:\n"
-	"NSpid:\t12";
+static const char status[] = "Name:\tUid:\t7\\n\n"
+			     "Umask:\t0022\n"
+			     "Uid:\t1000\t1001\t1002\t1003\n"
+			     "Uid:\t5\n"
+			     "Groups:\t \n"
+			     "VmRSS:\t    3060 kB\n"
+			     "Empty:\n"
+			     "NSpid:\t12";
 
 static void test_find(void)
 {
@@ -191,7 +190,8 @@ static void test_key_numbers(void)
 /* vmstat has no colon, meminfo has brackets in its keys. */
 static void test_other_files(void)
 {
-	const char vmstat[] = "pgscan_direct 5\npgscan_direct_throttle 0\npgscan_file 18446744073709551615\n";
+	const char vmstat[] =
+		"pgscan_direct 5\npgscan_direct_throttle 0\npgscan_file 18446744073709551615\n";
 	const char meminfo[] = "MemTotal:        4028340 kB\nActive(anon):     59784 kB\n";
 	const char wrong[] = "a 18446744073709551616\n";
 	uint64_t value;
@@ -221,7 +221,7 @@ static void test_key_cut(void)
 	}
 }
 
-/* ---- reading ------------------------------------------------------------------------------------ */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static void test_read(void)
 {

@@ -14,7 +14,7 @@
 
 #define TICK_NS 10000000ull
 
-/* ---- life ------------------------------------------------------------------------------------------ */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 static void test_life(void)
 {
@@ -50,9 +50,9 @@ static void test_new_programs(void)
 	show(bed, 201, 100, "sh", 60, 11, 0);
 	show(bed, 150, 201, "cat", 61, 12, 0);
 	bed_found(bed, "fork 201 sh > 150\n"
-			  "exec 150 cat of 201 in 15 by -1 ?\n"
-			  "fork 100 host > 201\n"
-			  "exec 201 sh of 100 in 20 by -1 ?\n");
+		       "exec 150 cat of 201 in 15 by -1 ?\n"
+		       "fork 100 host > 201\n"
+		       "exec 201 sh of 100 in 20 by -1 ?\n");
 	vanish(bed, 201);
 	vanish(bed, 150);
 	bed_found(bed, "exit 150 cat of 201 in 15\nexit 201 sh of 100 in 20\n");
@@ -83,13 +83,14 @@ static void test_exec(void)
 	show(bed, 70, 0, "kworker/0:1", 60, 0, KTHREAD | FORKNOEXEC);
 	show(bed, 80, 1, "setuid", 60, 11, 0);
 	bed_look(bed);
-	bed_drain(bed, 1000, "fork 1 init > 20\nexec 20 renamed of 1 in 2 by -1 ?\n"
-			 "fork 1 init > 30\nexec 30 same of 1 in 3 by -1 ?\n"
-			 "fork 1 init > 40\n"
-			 "fork 1 init > 50\nexec 50 hidden of 1 in 5 by -1 ?\n"
-			 "fork 1 init > 60\nexec 60 unseen of 1 in 6 by -1 ?\n"
-			 "fork 0  > 70\n"
-			 "fork 1 init > 80\nexec 80 setuid of 1 in 8 by -1 ?\n");
+	bed_drain(bed, 1000,
+		  "fork 1 init > 20\nexec 20 renamed of 1 in 2 by -1 ?\n"
+		  "fork 1 init > 30\nexec 30 same of 1 in 3 by -1 ?\n"
+		  "fork 1 init > 40\n"
+		  "fork 1 init > 50\nexec 50 hidden of 1 in 5 by -1 ?\n"
+		  "fork 1 init > 60\nexec 60 unseen of 1 in 6 by -1 ?\n"
+		  "fork 0  > 70\n"
+		  "fork 1 init > 80\nexec 80 setuid of 1 in 8 by -1 ?\n");
 
 	show(bed, 20, 1, "new name", 60, 11, 0);
 	show(bed, 30, 1, "same", 60, 12, 0);
@@ -99,9 +100,9 @@ static void test_exec(void)
 	show(bed, 70, 0, "kworker/0:2", 60, 0, KTHREAD | FORKNOEXEC);
 	show(bed, 80, 1, "su", 60, 0, 0);
 	bed_found(bed, "exec 30 same of 1 in 3 by -1 ?\n"
-			  "exec 40 first of 1 in 4 by -1 ?\n"
-			  "exec 50 shown of 1 in 5 by -1 ?\n"
-			  "exec 80 su of 1 in 8 by -1 ?\n");
+		       "exec 40 first of 1 in 4 by -1 ?\n"
+		       "exec 50 shown of 1 in 5 by -1 ?\n"
+		       "exec 80 su of 1 in 8 by -1 ?\n");
 
 	show(bed, 70, 1, "helper", 60, 13, 0); /* the kernel starts a program */
 	bed_found(bed, "exec 70 helper of 1 in 7 by -1 ?\n");
@@ -171,8 +172,8 @@ static void test_zombies(void)
 	bed_enable(bed);
 	show_as(bed, 300, 1, "whole life", 60, 0, 0, 'Z', 1);
 	bed_found(bed, "fork 1 init > 300\n"
-			  "exec 300 whole life of 1 in 30 by -1 ?\n"
-			  "exit 300 whole life of 1 in 30\n");
+		       "exec 300 whole life of 1 in 30 by -1 ?\n"
+		       "exit 300 whole life of 1 in 30\n");
 	bed_found(bed, NONE);
 	vanish(bed, 200);
 	vanish(bed, 300);
@@ -224,7 +225,7 @@ static void test_start(void)
 	bed_free(bed);
 }
 
-/* ---- files that cannot be read -------------------------------------------------------------------- */
+/* ---- files that cannot be read --------------------------------------------------------------- */
 
 static void test_unreadable(void)
 {

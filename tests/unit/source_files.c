@@ -9,7 +9,7 @@
 #include "support/fake_proc.h"
 #include "support/ks_test.h"
 
-/* ---- scopes ----------------------------------------------------------------------------------------- */
+/* ---- scopes ---------------------------------------------------------------------------------- */
 
 /* A fork is its parent's, an exit one's own. */
 static void test_scope_self(void)
@@ -63,8 +63,8 @@ static void test_scope_tree(void)
 	show(bed, 90, 1, "grandchild", 61, 12, 0);
 	show(bed, 400, 90, "late", 62, 11, FORKNOEXEC);
 	bed_found(bed, "exec 90 grandchild of 1 in 9 by -1 ?\n"
-			  "exit 200 child of 100 in 20\n"
-			  "fork 90 grandchild > 400\n");
+		       "exit 200 child of 100 in 20\n"
+		       "fork 90 grandchild > 400\n");
 
 	/* somebody else has the root's number now */
 	show(bed, 100, 1, "stranger", 70, 11, FORKNOEXEC);
@@ -73,7 +73,7 @@ static void test_scope_tree(void)
 	bed_free(bed);
 }
 
-/* Those that are there already are found by their parents; what was before belongs to the old scope. */
+/* Who is there already is found by parents; what was before belongs to the old scope. */
 static void test_scope_change(void)
 {
 	struct bed *bed = bed_new(0);
@@ -126,7 +126,7 @@ static void test_circle(void)
 	bed_free(bed);
 }
 
-/* ---- settings --------------------------------------------------------------------------------------- */
+/* ---- settings -------------------------------------------------------------------------------- */
 
 static void test_no_events(void)
 {
@@ -264,7 +264,7 @@ static void test_no_comm(void)
 	bed_free(bed);
 }
 
-/* ---- when ------------------------------------------------------------------------------------------ */
+/* ---- when ------------------------------------------------------------------------------------ */
 
 static void test_interval(void)
 {
@@ -312,7 +312,7 @@ static void test_off_and_on(void)
 	bed_free(bed);
 }
 
-/* ---- what cannot be had ---------------------------------------------------------------------------- */
+/* ---- what cannot be had ---------------------------------------------------------------------- */
 
 static void test_reasons(void)
 {
@@ -336,7 +336,8 @@ static void test_reasons(void)
 	ks_assert_rc(bed->s->ops->note(bed->s, KS_PROBE_PROC, 0, &note), 0);
 	ks_assert_rc(note.error, -ENOENT);
 	g_assert_true(g_str_has_prefix(note.reason, bed->dir));
-	g_assert_nonnull(strstr(note.reason, "/self/stat cannot be read (no such thing): mount procfs"));
+	g_assert_nonnull(
+		strstr(note.reason, "/self/stat cannot be read (no such thing): mount procfs"));
 	ks_assert_rc(bed->s->ops->expect(bed->s, KS_PROBE_PROC, &variant, &valid), -KS_EUNAVAIL);
 	ks_assert_rc(bed->s->ops->enable(bed->s, KS_PROBE_PROC, NULL, &variant, &valid),
 		     -KS_EUNAVAIL);
