@@ -71,6 +71,13 @@ static size_t count(const struct run *run, uint16_t id)
 	return n;
 }
 
+/* n records of this kind, and no other. */
+static void only(const struct run *run, uint16_t id, size_t n)
+{
+	g_assert_cmpuint(run->records->len, ==, n);
+	g_assert_cmpuint(count(run, id), ==, n);
+}
+
 static void watch(struct run *run, uint32_t kind, const pid_t *pids, uint32_t n)
 {
 	struct ks_scope scope = { .size = sizeof(scope), .kind = kind, .n_pids = n, .pids = pids };
@@ -202,11 +209,6 @@ static uint64_t clock_ns(struct ks *ks)
 	return mono;
 }
 
-static void own_name(char name[16])
-{
-	g_assert_cmpint(prctl(PR_GET_NAME, name), ==, 0);
-}
-
 /* ---- lives ----------------------------------------------------------------------------------- */
 
 static void check_forks(struct run *run, struct children *c, uint64_t before)
@@ -215,10 +217,9 @@ static void check_forks(struct run *run, struct children *c, uint64_t before)
 	char name[16];
 	size_t i;
 
-	own_name(name);
+	g_assert_cmpint(prctl(PR_GET_NAME, name), ==, 0);
 	g_assert_cmpuint(run->row.processes, ==, N);
-	g_assert_cmpuint(run->records->len, ==, N);
-	g_assert_cmpuint(count(run, KS_EVENT_PROC_FORK), ==, N);
+	only(run, KS_EVENT_PROC_FORK, N);
 	for (i = 0; i < N; i++) {
 		const struct ks_event_proc_fork *e = run->records->pdata[i];
 
@@ -240,8 +241,7 @@ static void check_execs(struct run *run, struct children *c)
 	size_t i;
 
 	g_assert_cmpuint(run->row.execs, ==, N);
-	g_assert_cmpuint(run->records->len, ==, N);
-	g_assert_cmpuint(count(run, KS_EVENT_PROC_EXEC), ==, N);
+	only(run, KS_EVENT_PROC_EXEC, N);
 	for (i = 0; i < N; i++) {
 		const struct ks_event_proc_exec *e = run->records->pdata[i];
 
@@ -263,8 +263,7 @@ static void check_exits(struct run *run, struct children *c)
 	size_t i;
 
 	g_assert_cmpuint(run->row.process_exits, ==, N);
-	g_assert_cmpuint(run->records->len, ==, N);
-	g_assert_cmpuint(count(run, KS_EVENT_PROC_EXIT), ==, N);
+	only(run, KS_EVENT_PROC_EXIT, N);
 	for (i = 0; i < N; i++) {
 		const struct ks_event_proc_exit *e = run->records->pdata[i];
 
@@ -418,7 +417,7 @@ static void test_rename(void)
 	struct run *run = run_new(HOUR_MS);
 	char name[16];
 
-	own_name(name);
+	g_assert_cmpint(prctl(PR_GET_NAME, name), ==, 0);
 	look(run);
 	g_assert_cmpint(prctl(PR_SET_NAME, "another"), ==, 0);
 	look(run);
@@ -460,14 +459,13 @@ static void test_exec_by_thread(void)
 	close(input[0]);
 	close(done[1]);
 	look(run);
-	g_assert_cmpuint(count(run, KS_EVENT_PROC_FORK), ==, 1);
+	only(run, KS_EVENT_PROC_FORK, 1);
 	forget(run);
 	watch(run, KS_SCOPE_PIDS, &pid, 1);
 	close(go[1]);
 	g_assert_cmpint(read(done[0], &byte, 1), ==, 1);
 	look(run);
-	g_assert_cmpuint(run->records->len, ==, 1);
-	g_assert_cmpuint(count(run, KS_EVENT_PROC_EXEC), ==, 1);
+	only(run, KS_EVENT_PROC_EXEC, 1);
 	g_assert_cmpint(((struct ks_event *)run->records->pdata[0])->pid, ==, pid);
 	close(input[1]);
 	g_assert_cmpint(waitpid(pid, NULL, 0), ==, pid);
