@@ -20,8 +20,10 @@
 #endif
 
 #ifdef RAW_SANITIZED
-#define RAW_CODE __attribute__((no_sanitize("address", "thread", "undefined"), noinline))
+#define RAW_PLAIN __attribute__((no_sanitize("address", "thread", "undefined")))
+#define RAW_CODE RAW_PLAIN __attribute__((noinline))
 #else
+#define RAW_PLAIN
 #define RAW_CODE
 #endif
 
@@ -68,7 +70,7 @@ static inline __attribute__((always_inline)) long raw6(long nr, long a, long b, 
  * vfork(), until it has ended or begun another program. All in one statement: the child runs on the
  * caller's stack and must not touch it. Its number, or -errno. No SIGCHLD unless it execs.
  */
-static inline __attribute__((always_inline)) long raw_vfork_call(long nr, long a, long b, long c,
+static inline RAW_PLAIN __attribute__((always_inline)) long raw_vfork_call(long nr, long a, long b, long c,
 								 long d, long e)
 {
 	long pid;
