@@ -27,7 +27,7 @@ const struct command commands[] = {
 	{
 		.name = "watch",
 		.arguments = "PROBE... [OPTION]... [-- COMMAND [ARGUMENT]...]",
-		.summary = "events, one a line; ? is unknown, quantities of 0 are left out",
+		.summary = "events, one a line; ? is unknown, amounts of 0 are left out",
 		.letters = "sxovjdh",
 		.examples =
 			"    kernelsight watch proc                        # until Ctrl-C\n"

@@ -78,8 +78,8 @@ static void print_hist(const struct ks_stats *stats, const struct ks_field_desc 
 	struct bars bars = { stats, hist, field->unit, 1, 0, -1 };
 	char name[64], count[32], mean[32], p50[32], p99[32];
 
-	printf("  %-18s %14s values", value_name(name, sizeof(name), field),
-	       value_grouped(count, sizeof(count), hist->count));
+	printf("  %-18s %s value%s", value_name(name, sizeof(name), field),
+	       value_grouped(count, sizeof(count), hist->count), hist->count == 1 ? "" : "s");
 	if (!hist->count) {
 		putchar('\n');
 		return;
@@ -110,35 +110,64 @@ static const char *counter_text(char *buf, size_t size, const struct ks_field_de
 	return value_grouped(buf, size, value);
 }
 
-/* Arrays over the same index stand side by side, as columns. */
+struct columns {
+	struct ks_field_desc fields[COLUMNS];
+	uint32_t n;
+};
+
+static void print_elements(const struct columns *columns, const char *name, const uint64_t *values)
+{
+	char buf[32];
+	uint32_t c;
+
+	printf("    %-16s", name);
+	for (c = 0; c < columns->n; c++)
+		printf(" %14s", counter_text(buf, sizeof(buf), &columns->fields[c], values[c]));
+	putchar('\n');
+}
+
+/* Arrays over the same index stand side by side. */
+static void find_columns(struct columns *columns, uint32_t id, uint32_t index)
+{
+	const struct ks_field_desc *first = &columns->fields[0];
+	struct ks_field_desc field;
+
+	for (columns->n = 0; columns->n < COLUMNS; columns->n++) {
+		if (field_describe(id, index + columns->n, &field) || field.count == 1)
+			return;
+		if (columns->n && (field.count != first->count || !field.label || !first->label ||
+				   strcmp(field.label, first->label)))
+			return;
+		columns->fields[columns->n] = field;
+	}
+}
+
+/* Elements that are 0 in all of them are left out. Returns how many fields were printed. */
 static uint32_t print_arrays(const struct ks_stats *stats, const char *row, uint32_t index)
 {
-	struct ks_field_desc columns[COLUMNS], field;
-	uint32_t n = 0, i, c;
-	uint64_t value[COLUMNS], any;
-	char name[64], buf[32];
+	uint64_t values[COLUMNS] = { 0 }, any, all = 0;
+	struct columns columns;
+	char name[64];
+	uint32_t i, c;
 
-	while (n < COLUMNS && !field_describe(stats->id, index + n, &field) && field.count > 1 &&
-	       (!n || (field.label && columns[0].label && !strcmp(field.label, columns[0].label) &&
-		       field.count == columns[0].count)))
-		columns[n++] = field;
-	printf("  %-18s", columns[0].label ? columns[0].label : "");
-	for (c = 0; c < n; c++)
-		printf(" %14s", value_name(name, sizeof(name), &columns[c]));
+	find_columns(&columns, stats->id, index);
+	printf("  %-18s", columns.fields[0].label ? columns.fields[0].label : "");
+	for (c = 0; c < columns.n; c++)
+		printf(" %14s", value_name(name, sizeof(name), &columns.fields[c]));
 	putchar('\n');
-	for (i = 0; i < columns[0].count; i++) {
-		for (c = 0, any = 0; c < n; c++) {
-			value[c] = value_get(&columns[c], row, stats->row_size, i);
-			any |= value[c];
+	for (i = 0; i < columns.fields[0].count; i++, all |= any) {
+		for (c = 0, any = 0; c < columns.n; c++) {
+			values[c] = value_get(&columns.fields[c], row, stats->row_size, i);
+			any |= values[c];
 		}
-		if (!any)
-			continue;
-		printf("    %-16s", element_name(name, sizeof(name), stats->id, index, i));
-		for (c = 0; c < n; c++)
-			printf(" %14s", counter_text(buf, sizeof(buf), &columns[c], value[c]));
-		putchar('\n');
+		if (any)
+			print_elements(&columns,
+				       element_name(name, sizeof(name), stats->id, index, i),
+				       values);
 	}
-	return n;
+	if (!all)
+		print_elements(&columns, "any", values);
+	return columns.n;
 }
 
 /* Two counters share a line. Returns the column of the next one. */
