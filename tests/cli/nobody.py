@@ -87,6 +87,7 @@ class Nobody(cli.Case):
 
     def test_list(self):
         lines = self.run_as("list", "--json").lines()
+        self.assertIn("proc", [line["probe"] for line in lines])
         for line in lines:
             self.assertNotEqual(line["source"], "bpf")
             self.assertTrue(line["reason"], line)

@@ -30,7 +30,7 @@ class Screen(cli.Case):
         self.assertEqual({len(bar) for _, bar in bars}, {32})
         self.assertIn("*" * 32, [bar for _, bar in bars])
         self.assertRegex(text, r"\n  ledger +fired \d+ = .*; balanced\n")
-        self.assertRegex(lines[-1], r"^own cost +kernel \S+ .s, user \S+ .s ")
+        self.assertRegex(lines[-1], r"^own cost +kernel \S+ .s, user \S+ .s: ")
 
     def test_arrays(self):
         """Only rows that are not all 0, arrays over the same names side by side."""
@@ -45,11 +45,14 @@ class Screen(cli.Case):
     def test_intervals(self):
         cli.need_programs("proc")
         done = cli.run("stat", "proc", "-i", "0.1", "-d", "0.3")
+        self.assertEqual((done.status, done.err), (0, b""))
         self.check_size(done.out)
         self.assertEqual(done.out.count(b"\nproc by ") + done.out.startswith(b"proc by "), 3)
 
     def test_list(self):
-        self.check_size(cli.run("list").out)
+        done = cli.run("list")
+        self.assertEqual((done.status, done.err), (0, b""))
+        self.assertIn("proc", self.check_size(done.out)[0])
 
 
 if __name__ == "__main__":
