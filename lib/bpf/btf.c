@@ -148,6 +148,8 @@ static const char *take_header(struct scan *s, const char *data, size_t size)
 	memcpy(&h, data, sizeof(h));
 	if (h.magic != 0xeb9f)
 		return "it does not begin as BTF of this byte order does";
+	if (h.version != BTF_VERSION)
+		return "its version is not 1";
 	types = (uint64_t)h.hdr_len + h.type_off;
 	strings = (uint64_t)h.hdr_len + h.str_off;
 	if (h.hdr_len < sizeof(h) || types % 4 || types + h.type_len > size ||

@@ -50,7 +50,8 @@ static const char *remedy(int rc)
 {
 	switch (rc) {
 	case -EPERM:
-		return "needs CAP_PERFMON, and kernel.perf_event_mlock_kb or CAP_IPC_LOCK for its size";
+		return "needs CAP_PERFMON, for its size kernel.perf_event_mlock_kb or CAP_IPC_LOCK, and "
+		       "no seccomp filter against perf_event_open()";
 	case -EACCES:
 		return "needs CAP_PERFMON or a lower kernel.perf_event_paranoid";
 	case -ENOMEM:
