@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Shows that a machine that hides or breaks what the library needs (BTF, tracefs, bpf(),
+ * perf_event_open()) costs exactly the ways that need it: each of them says why, the others count as
+ * always, a fallback serves what is left, and nothing is left behind.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "fault.h"
+
+#define BTF_DIR "/sys/kernel/btf"
+#define BTF BTF_DIR "/vmlinux"
+#define TRACEFS "/sys/kernel/tracing"
+#define DEBUGFS "/sys/kernel/debug"
+
+/* What is said of a way; NULL: it works. */
+struct expect {
+	const char *tp_btf, *raw_tp, *tracepoint;
+};
+
+static void expect_variant(struct ks *ks, uint32_t probe, const char *variant, const char *word)
+{
+	const char *const words[] = { word, NULL };
+
+	if (word)
+		fault_refused(ks, probe, variant, words);
+	else
+		fault_exact(ks, probe, variant);
+}
+
+/* Both probes by each way; then as it comes: programs if one of them works, else the fallback. */
+static void expect(const struct ks_open_opts *opts, const struct expect *e)
+{
+	const uint32_t probes[] = { KS_PROBE_PROC, KS_PROBE_FADVISE };
+	int none = e->tp_btf && e->raw_tp && e->tracepoint;
+	unsigned before = counters_descriptors();
+	struct ks *ks = fault_open(opts);
+
+	for (size_t i = 0; i < G_N_ELEMENTS(probes); i++) {
+		expect_variant(ks, probes[i], "tp_btf", e->tp_btf);
+		expect_variant(ks, probes[i], "raw_tp", e->raw_tp);
+		expect_variant(ks, probes[i], "tracepoint", e->tracepoint);
+	}
+	ks_assert_rc(ks_enable_probe(ks, KS_PROBE_PROC, NULL), none);
+	if (none)
+		expect_variant(ks, KS_PROBE_FADVISE, NULL, "no fallback");
+	g_assert_cmpint(ks_check(ks, KS_JSON, NULL, 0), >, 0);
+	g_assert_cmpint(ks_explain(ks, KS_JSON, NULL, 0), >, 0);
+	fault_settle(ks, KS_PROBE_PROC);
+	ks_close(ks);
+	g_assert_cmpuint(counters_descriptors(), ==, before);
+}
+
+/* ---- BTF: files in the place of the kernel's -------------------------------------------------------- */
+
+static void empty_over(const char *dir)
+{
+	g_assert_cmpint(mount("none", dir, "tmpfs", 0, NULL), ==, 0);
+}
+
+static const char hidden[] = "is missing";
+
+static void btf_hidden(const void *data)
+{
+	const struct expect e = { hidden, hidden, hidden };
+
+	(void)data;
+	fault_private_mounts();
+	empty_over(BTF_DIR);
+	expect(NULL, &e);
+}
+
+/* A memory file with this in it; its name. */
+static char *file_of(const void *bytes, size_t size)
+{
+	int fd = memfd_create("btf", 0);
+
+	g_assert_cmpint(fd, >=, 0);
+	g_assert_cmpint((int)write(fd, bytes, size), ==, (int)size);
+	return g_strdup_printf("/proc/self/fd/%d", fd);
+}
+
+static char *own_btf(gsize *ret_size)
+{
+	char *bytes;
+
+	g_assert_true(g_file_get_contents(BTF, &bytes, ret_size, NULL));
+	g_assert_cmpuint(*ret_size, >, 1 << 20);
+	return bytes;
+}
+
+/* Programs are fitted to a copy. */
+static void btf_copied(const void *data)
+{
+	const struct expect e = { NULL, NULL, NULL };
+	struct ks_open_opts opts = { .size = sizeof(opts) };
+	gsize size;
+	char *bytes, *path;
+
+	(void)data;
+	fault_private_mounts();
+	bytes = own_btf(&size);
+	path = file_of(bytes, size);
+	opts.btf_path = path;
+	expect(&opts, &e);
+	g_free(path);
+	g_free(bytes);
+}
+
+enum damage { EMPTY, HEAD, HALF, GARBAGE, MAGIC, VERSION, LENGTHS, STRINGS, DAMAGES };
+
+static char *damaged(enum damage how)
+{
+	gsize size;
+	char *bytes = own_btf(&size), *path;
+	uint32_t *words = (uint32_t *)(void *)bytes; /* magic … hdr_len type_off type_len str_off str_len */
+
+	switch (how) {
+	case EMPTY:
+		size = 0;
+		break;
+	case HEAD:
+		size = 10;
+		break;
+	case HALF:
+		size /= 2;
+		break;
+	case GARBAGE:
+		for (gsize i = 0; i < size; i++)
+			bytes[i] = (char)(i * 2654435761u >> 13);
+		break;
+	case MAGIC:
+		bytes[0] ^= 1;
+		break;
+	case VERSION:
+		bytes[2] = 99;
+		break;
+	case LENGTHS:
+		words[3] = words[5] = UINT32_MAX - 8;
+		break;
+	default: /* types that end in the middle of one */
+		words[3] -= 4;
+		break;
+	}
+	path = file_of(bytes, size);
+	g_free(bytes);
+	return path;
+}
+
+/* As btf_path while the kernel's own is there. */
+static void btf_path_damaged(const void *data)
+{
+	const struct expect e = { "BTF", "BTF", "BTF" };
+	struct ks_open_opts opts = { .size = sizeof(opts) };
+	char *path = damaged((enum damage)GPOINTER_TO_INT(data));
+
+	fault_private_mounts();
+	opts.btf_path = path;
+	expect(&opts, &e);
+	g_free(path);
+}
+
+/* In the place of the kernel's. */
+static void btf_damaged(const void *data)
+{
+	const struct expect e = { "BTF", "BTF", "BTF" };
+	char *path = damaged((enum damage)GPOINTER_TO_INT(data)), *bytes;
+	gsize size;
+
+	fault_private_mounts();
+	empty_over(BTF_DIR);
+	g_assert_true(g_file_get_contents(path, &bytes, &size, NULL));
+	g_assert_true(g_file_set_contents(BTF, bytes, (gssize)size, NULL));
+	expect(NULL, &e);
+	g_free(bytes);
+	g_free(path);
+}
+
+static void btf_path_strange(const void *data)
+{
+	const struct expect e = { data, data, data };
+	struct ks_open_opts opts = { .size = sizeof(opts), .btf_path = data };
+
+	fault_private_mounts();
+	expect(&opts, &e);
+}
+
+/* ---- other files ------------------------------------------------------------------------------------ */
+
+static void tracefs_hidden(const void *data)
+{
+	const struct expect e = { NULL, NULL, "tracefs is not mounted" };
+
+	(void)data;
+	fault_private_mounts();
+	empty_over(TRACEFS);
+	empty_over(DEBUGFS);
+	expect(NULL, &e);
+}
+
+/* The whole of /sys: no BTF, no tracefs, and not even the number of CPUs. */
+static void sys_hidden(const void *data)
+{
+	const struct expect e = { hidden, hidden, hidden };
+	struct ks_open_opts opts = { .size = sizeof(opts), .sys_path = data };
+
+	fault_private_mounts();
+	expect(&opts, &e);
+}
+
+/* Programs do without /proc; the fallback says what it wants. */
+static void proc_hidden(const void *data)
+{
+	static const char *const words[] = { "procfs", NULL };
+	struct ks_open_opts opts = { .size = sizeof(opts), .proc_path = data };
+	struct ks *ks = fault_open(&opts);
+
+	fault_refused(ks, KS_PROBE_PROC, "procfs", words);
+	fault_exact(ks, KS_PROBE_PROC, NULL);
+	fault_exact(ks, KS_PROBE_FADVISE, "raw_tp");
+	ks_close(ks);
+}
+
+/* ---- seccomp ------------------------------------------------------------------------------------------ */
+
+struct filter {
+	int nr;
+	int error;
+	uint64_t features_off;
+	struct expect expect;
+};
+
+static void install(const struct filter *f)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)f->nr, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)f->error),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	const struct sock_fprog prog = { G_N_ELEMENTS(code), code };
+
+	g_assert_cmpint(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog), ==, 0);
+}
+
+static void filtered(const void *data)
+{
+	const struct filter *f = data;
+	struct ks_open_opts opts = { .size = sizeof(opts), .features_off = f->features_off };
+
+	fault_private_mounts();
+	install(f);
+	expect(&opts, &f->expect);
+}
+
+/* ---- cases ---------------------------------------------------------------------------------------------- */
+
+struct test {
+	void (*fn)(const void *data);
+	const void *data;
+};
+
+static void run(gconstpointer data)
+{
+	const struct test *t = data;
+	struct fault_kernel since;
+
+	if (!ks_test_root())
+		return;
+	fault_kernel(&since);
+	fault_in_child(t->fn, t->data);
+	fault_kernel_clean(&since);
+}
+
+static void add(const char *path, void (*fn)(const void *data), const void *data)
+{
+	struct test t = { fn, data };
+
+	g_test_add_data_func_full(path, g_memdup2(&t, sizeof(t)), run, g_free);
+}
+
+static void add_damages(void)
+{
+	static const char *const names[DAMAGES] = {
+		[EMPTY] = "empty",     [HEAD] = "head",	      [HALF] = "half",
+		[GARBAGE] = "garbage", [MAGIC] = "magic",     [VERSION] = "version",
+		[LENGTHS] = "lengths", [STRINGS] = "strings",
+	};
+
+	for (int i = 0; i < DAMAGES; i++) {
+		char *own = g_strconcat("/btf/damaged/", names[i], NULL);
+		char *path = g_strconcat("/btf/path-damaged/", names[i], NULL);
+
+		add(own, btf_damaged, GINT_TO_POINTER(i));
+		add(path, btf_path_damaged, GINT_TO_POINTER(i));
+		g_free(own);
+		g_free(path);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	static const char by_filter[] = "seccomp";
+	static const struct filter bpf_eperm = {
+		SYS_bpf, EPERM, 0, { by_filter, by_filter, by_filter }
+	};
+	static const struct filter bpf_enosys = {
+		SYS_bpf, ENOSYS, 0, { by_filter, by_filter, by_filter }
+	};
+	static const struct filter perf_eperm = {
+		SYS_perf_event_open, EPERM, 0, { NULL, NULL, by_filter }
+	};
+	static const struct filter perf_enosys = {
+		SYS_perf_event_open, ENOSYS, 0, { NULL, NULL, by_filter }
+	};
+	/* perf buffers are all there is, and they are refused */
+	static const struct filter perf_buffers = {
+		SYS_perf_event_open, EPERM, KS_FEATURE_RINGBUF, { by_filter, by_filter, by_filter }
+	};
+
+	ks_test_init(&argc, &argv);
+	add("/btf/hidden", btf_hidden, NULL);
+	add("/btf/copied", btf_copied, NULL);
+	add("/btf/path-missing", btf_path_strange, "/nonexistent");
+	add("/btf/path-folder", btf_path_strange, "/tmp");
+	add("/btf/path-device", btf_path_strange, "/dev/null");
+	add_damages();
+	add("/hidden/tracefs", tracefs_hidden, NULL);
+	add("/hidden/sys", sys_hidden, "/nonexistent");
+	add("/hidden/proc", proc_hidden, "/nonexistent");
+	add("/seccomp/bpf-eperm", filtered, &bpf_eperm);
+	add("/seccomp/bpf-enosys", filtered, &bpf_enosys);
+	add("/seccomp/perf-eperm", filtered, &perf_eperm);
+	add("/seccomp/perf-enosys", filtered, &perf_enosys);
+	add("/seccomp/perf-buffers", filtered, &perf_buffers);
+	return g_test_run();
+}
