@@ -23,21 +23,25 @@ static __always_inline struct task_struct *ks_untrusted(struct task_struct *task
 	return task;
 }
 
+static __always_inline uint32_t ks_page_bytes(void)
+{
+	return ks_const.page_bytes ? ks_const.page_bytes : 4096;
+}
+
 /*
- * Pages of a folio. The argument of the page cache's tracepoints was a struct page before 5.18; the
+ * Pages of a folio, those of the kernel. The argument of the page cache's tracepoints was a struct page before 5.18; the
  * word of flags is the first member of both.
  */
 static __always_inline uint64_t ks_folio_pages(const struct folio *folio)
 {
-	const struct folio___before_6_6 *middle = (const void *)folio;
-	const struct page___before_6_1 *tail;
+	const struct page *tail;
 	kernel_long flags = 0;
 
 	bpf_probe_read_kernel(&flags, sizeof(flags), folio);
 	if (!(flags >> bpf_core_enum_value(enum pageflags, PG_head) & 1))
 		return 1;
-	if (bpf_core_field_exists(middle->_folio_order))
-		return 1ULL << (BPF_CORE_READ(middle, _folio_order) & 63);
+	if (bpf_core_field_exists(folio->_folio_order))
+		return 1ULL << (BPF_CORE_READ(folio, _folio_order) & 63);
 	if (bpf_core_field_exists(folio->_flags_1))
 		return 1ULL << (BPF_CORE_READ(folio, _flags_1) & 63);
 	tail = (const void *)folio + bpf_core_type_size(struct page);

@@ -15,12 +15,9 @@ SEC("?raw_tp")
 int ks_whoami(void *ctx)
 {
 	struct task_struct *task = ks_untrusted((void *)bpf_get_current_task());
-	uint32_t level = BPF_CORE_READ(task, thread_pid, level), nr = 0;
+	const struct pid *pid = BPF_CORE_READ(task, thread_pid);
+	uint32_t level = BPF_CORE_READ(pid, level), nr = 0;
 
-	bpf_probe_read_kernel(&nr, sizeof(nr),
-			      (void *)BPF_CORE_READ(task, thread_pid) +
-				      bpf_core_field_offset(struct pid, numbers) +
-				      level * bpf_core_type_size(struct upid) +
-				      bpf_core_field_offset(struct upid, nr));
+	bpf_probe_read_kernel(&nr, sizeof(nr), &ks_numbers(pid)[level].nr);
 	return level << 24 | nr;
 }

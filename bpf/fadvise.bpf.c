@@ -210,7 +210,7 @@ static __always_inline int fadvise_drop(void *ctx, uint64_t pages)
 	call = call_find();
 	if (!call || !call->start_ns)
 		return ks_end(&run, KS_FILTERED);
-	call->dropped += pages;
+	call->dropped += pages * (ks_page_bytes() / 4096);
 	return ks_end(&run, KS_AGGREGATED);
 }
 

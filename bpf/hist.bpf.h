@@ -3,19 +3,28 @@
 #ifndef KS_HIST_BPF_H
 #define KS_HIST_BPF_H
 
-/* floor(log2(v)) of v >= 1. BPF has no instruction that counts leading zeros. */
+/*
+ * floor(log2(v)) of v >= 1: fill all bits below the highest, count them. BPF has no instruction for
+ * it, and each branch would double the ways that the verifier has to follow.
+ */
 static __always_inline uint32_t ks_log2(uint64_t v)
 {
-	uint32_t n = 0;
+	v |= v >> 1;
+	v |= v >> 2;
+	v |= v >> 4;
+	v |= v >> 8;
+	v |= v >> 16;
+	v |= v >> 32;
+	v -= v >> 1 & 0x5555555555555555ULL;
+	v = (v & 0x3333333333333333ULL) + (v >> 2 & 0x3333333333333333ULL);
+	v = (v + (v >> 4)) & 0x0f0f0f0f0f0f0f0fULL;
+	return (v * 0x0101010101010101ULL >> 56) - 1;
+}
 
-#pragma unroll
-	for (uint32_t shift = 32; shift; shift >>= 1) {
-		if (v >> shift) {
-			v >>= shift;
-			n += shift;
-		}
-	}
-	return n;
+/* 1 if a > b, for two numbers that both have the highest bit; without a branch. */
+static __always_inline uint32_t ks_above(uint64_t a, uint64_t b)
+{
+	return (b - a) >> 63;
 }
 
 /*
@@ -27,10 +36,9 @@ static __always_inline int ks_hist_bucket(uint64_t v)
 	uint32_t n = ks_log2(v);
 	uint64_t mantissa = v << (63 - n);
 
-	if (mantissa == 1ULL << 63)
-		return 4 * n - 1;
-	return 4 * n + (mantissa > 0x9837f0518db8a96fULL) + (mantissa > 0xb504f333f9de6484ULL) +
-	       (mantissa > 0xd744fccad69d6af4ULL);
+	return 4 * n - (v == 1ULL << n) + ks_above(mantissa, 0x9837f0518db8a96fULL) +
+	       ks_above(mantissa, 0xb504f333f9de6484ULL) +
+	       ks_above(mantissa, 0xd744fccad69d6af4ULL);
 }
 
 static __always_inline void ks_hist_add(struct ks_bpf_hist *hist, uint64_t v)

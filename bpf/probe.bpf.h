@@ -137,8 +137,10 @@ static __always_inline bool ks_begin(struct ks_run *run, void *ctx, uint32_t pro
 	if (!run->control || !run->slot)
 		return false;
 	run->ledger = &run->slot->probe[probe];
+	/* A constant 0 would have the verifier follow all that comes twice. */
+	run->measured_ns = *(volatile uint64_t *)&run->ledger->zero;
 	if (ks_is_measured(run->ledger))
-		run->measured_ns = ks_now(run);
+		run->measured_ns = bpf_ktime_get_ns();
 	run->set = &run->control->settings[probe]
 				[*(volatile uint32_t *)&run->control->index[probe] & 1];
 	run->sample_every = run->set->sample_every;
@@ -160,6 +162,12 @@ static __always_inline void *ks_stats(struct ks_run *run, void *map)
 
 /* ---- who it is --------------------------------------------------------------------------------- */
 
+/* One for each namespace from the first to the one where the task lives. */
+static __always_inline const struct upid *ks_numbers(const struct pid *pid)
+{
+	return (const void *)pid + bpf_core_field_offset(pid->numbers);
+}
+
 /* The number of a pid in the caller's namespace, 0 if it is not visible from there. */
 static __always_inline uint32_t ks_pid_nr(const struct pid *pid)
 {
@@ -167,10 +175,7 @@ static __always_inline uint32_t ks_pid_nr(const struct pid *pid)
 
 	if (!pid || BPF_CORE_READ(pid, level) < level)
 		return 0;
-	bpf_probe_read_kernel(&nr, sizeof(nr),
-			      (const void *)pid + bpf_core_field_offset(struct pid, numbers) +
-				      level * bpf_core_type_size(struct upid) +
-				      bpf_core_field_offset(struct upid, nr));
+	bpf_probe_read_kernel(&nr, sizeof(nr), &ks_numbers(pid)[level].nr);
 	return nr;
 }
 

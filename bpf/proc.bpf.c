@@ -112,7 +112,7 @@ static __always_inline enum ks_bpf_outcome execed(struct ks_run *run, struct tas
 	rec->start_ns = ks_read(run, task, start_time);
 	rec->ppid = proc_parent(run, task);
 	rec->session = proc_session(task);
-	rec->uid = BPF_CORE_READ(task, cred, uid.val);
+	rec->uid = bpf_get_current_uid_gid();
 	if (old_tid == ks_read(run, task, pid))
 		rec->old_tid = rec->ev.tid;
 	else if (!ks_const.pid_level)

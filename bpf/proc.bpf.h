@@ -117,7 +117,7 @@ static __always_inline bool add_process(struct proc_sum *sum, const struct task_
 	}
 	for (int i = 0; i < KS_THREADS_WALKED && at != head; i++) {
 		add_thread(sum, (const void *)at - bpf_core_field_offset(task->thread_node));
-		at = BPF_CORE_READ(at, next);
+		bpf_probe_read_kernel(&at, sizeof(at), &at->next);
 	}
 	return at == head;
 }
@@ -141,18 +141,21 @@ static __always_inline uint64_t system_time(const struct proc_sum *sum)
 	return sum->runtime / whole * part + sum->runtime % whole * part / whole;
 }
 
-/* Bytes, 0: not known. signal_struct has it once the last thread is in do_exit(), before the hook. */
-static __always_inline uint64_t peak_rss(const struct task_struct *task)
+/*
+ * Bytes, 0: not known. signal_struct has it before the hook when the last thread is in do_exit().
+ * Before 6.16 a thread has let go of its memory by then; the first thread may still hold it.
+ */
+static __always_inline uint64_t peak_rss(const struct task_struct *task, bool process)
 {
 	uint64_t pages = BPF_CORE_READ(task, signal, maxrss), now;
 	const struct mm_struct *mm = BPF_CORE_READ(task, mm);
 
-	if (mm) {
-		now = ks_mm_peak(mm);
-		if (now > pages)
-			pages = now;
-	}
-	return pages * 4096;
+	if (!mm && !process)
+		mm = BPF_CORE_READ(task, group_leader, mm);
+	if (!mm)
+		return process ? pages * ks_page_bytes() : 0;
+	now = ks_mm_peak(mm);
+	return (now > pages ? now : pages) * ks_page_bytes();
 }
 
 /* A process of more threads than are walked leaves it unknown rather than too low. */
@@ -168,7 +171,7 @@ static __always_inline void proc_usage(struct ks_event_proc_exit *rec,
 	rec->valid |= KS_HAS_PROC_CPU;
 	rec->system_ns = system_time(&sum);
 	rec->user_ns = sum.runtime - rec->system_ns;
-	rec->peak_rss = peak_rss(task);
+	rec->peak_rss = peak_rss(task, process);
 	if (rec->peak_rss) {
 		rec->valid |= KS_HAS_PROC_MEMORY;
 		rec->minor_faults = sum.minor_faults;

@@ -39,7 +39,7 @@ struct ks_bpf_ledger {
 	uint64_t kernel_ns;            /*  96 of measured runs, times 256 */
 	uint64_t bucket;               /* 104 record limit where kernels cannot share one (ks_buckets) */
 	uint64_t turn;                 /* 112 runs, plain and approximate: picks the runs to measure */
-	uint64_t reserved;             /* 120 */
+	uint64_t zero;                 /* 120 always 0: one that the verifier does not know */
 };                                     /* 128 */
 
 /* Value of ks_cpus[cpu], mmapped */
@@ -123,7 +123,8 @@ struct ks_bpf_const {
 	uint32_t n_rings;      /* 28 */
 	uint32_t exit_has_group_dead; /* 32 sched_process_exit(task, bool group_dead): 6.16 */
 	uint32_t nr_fadvise64;        /* 36 system call numbers of this architecture */
-	uint32_t reserved[2];         /* 40 */
+	uint32_t page_bytes;          /* 40 0: 4096 */
+	uint32_t reserved;            /* 44 */
 };                                    /* 48 */
 
 /*

@@ -29,15 +29,10 @@ enum pageflags {
 /* One to many pages: 5.16. Its first member, as that of struct page, is the word of flags. */
 struct folio {
 	kernel_long _flags_1; /* low byte: order, since 6.6 (ebc1baf5c9b4) */
+	uint8_t _folio_order; /* before */
 };
 
-struct folio___before_6_6 {
-	uint8_t _folio_order;
-};
-
-/* The first tail page kept the order before struct folio had room for it. */
-struct page___before_6_1 {
+/* The first tail page kept the order before struct folio had room for it, 6.1. */
+struct page {
 	uint8_t compound_order;
 };
-
-struct page {};

@@ -1,9 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* signal.h - include/linux/sched/signal.h and list.h, task_io_accounting.h; included by ktypes.h */
-
-struct list_head {
-	struct list_head *next;
-};
+/* signal.h - include/linux/sched/signal.h and task_io_accounting.h; included by ktypes.h */
 
 /* Empty without CONFIG_TASK_IO_ACCOUNTING. */
 struct task_io_accounting {

@@ -1,22 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* task.h - include/linux/sched.h, pid.h, cred.h; included by ktypes.h */
-
-struct pid_namespace;
-
-struct upid {
-	uint32_t nr;
-	struct pid_namespace *ns;
-};
+/* task.h - include/linux/sched.h, pid.h; included by ktypes.h */
 
 struct pid {
 	uint32_t level;
 	struct upid numbers[1];
-};
-
-struct cred {
-	struct {
-		uint32_t val;
-	} uid;
 };
 
 struct sched_entity {
@@ -44,7 +31,6 @@ struct task_struct {
 	uint64_t start_time; /* CLOCK_MONOTONIC */
 	kernel_long min_flt;
 	kernel_long maj_flt;
-	const struct cred *cred;
 	char comm[16];
 	struct files_struct *files;
 	struct signal_struct *signal;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <asm/unistd.h>
 
@@ -190,6 +191,7 @@ int ks__bpf_consts(struct ks__bpf *b, char *why, size_t size)
 	c->n_rings = n_cpus < KS_BPF_RINGS ? n_cpus : KS_BPF_RINGS;
 	c->exit_has_group_dead = ks__types_args(&f->types, "sched_process_exit") == 2;
 	c->nr_fadvise64 = __NR_fadvise64;
+	c->page_bytes = (uint32_t)sysconf(_SC_PAGESIZE);
 	ks__feature(f, KS__FEATURE_PERF_MISSES); /* ks__bpf_book() must not try it */
 	if (b->nested)
 		rc = pid_level(b, &c->pid_level, why, size);
