@@ -83,17 +83,12 @@ enum ks_error {
 };
 
 /*
- * ks_strerror - the words for a code
+ * ks_strerror - the words for a code;  ks_error_name - its name: "EPERM", "KS_EUNAVAIL"
  * @code: as returned, negative (a positive one is taken too)
- * Returns a constant, also for unknown codes; not translated.
+ * Returns a constant, not translated; "unknown error" or "?" for an unknown code.
  * Threads: any; async-signal-safe. Cost: a table look-up. Since: 0.1
  */
 KS_API const char *ks_strerror(int code);
-
-/*
- * ks_error_name - the code's name, "EPERM", "KS_EUNAVAIL"; for logs and bindings
- * Returns a constant, or "?" for an unknown code. Since: 0.1
- */
 KS_API const char *ks_error_name(int code);
 
 /*
@@ -153,7 +148,6 @@ struct ks_open_opts {
  * ks_open - make a handle
  *
  * Works without any privilege and without BPF: what is possible is found out per probe, later.
- *
  * @opts: NULL: defaults
  * @ret_ks: the handle
  * Returns 0.
@@ -172,7 +166,6 @@ KS_API int ks_open(const struct ks_open_opts *opts, struct ks **ret_ks);
  * Inside an event callback it takes effect when the consumer function returns, which says
  * -KS_ECLOSED; no other event is delivered. Take ks_fd() out of your loop first: a copy of it in a
  * forked child would keep it there.
- *
  * @ks: may be NULL
  * Threads: no other thread may be inside a function with this handle or enter one; end a blocked
  *   consumer with ks_wakeup() and join it. In a forked child it takes no lock: see fork above.
@@ -205,10 +198,9 @@ struct ks_scope {
  *
  * Children of a KS_SCOPE_TREE root are enrolled by a program of their own, before they run. A root
  * is registered before it starts anything: fork, have the child wait, set the scope, let it exec.
- *
  * @scope: NULL: self
  * Returns 0.
- * Errors (the old scope stays): -EINVAL (no such kind, no pids, more than 4096), -ESRCH (no such
+ * Errors (the old scope stays): -EINVAL (no such kind, more than 4096 pids), -ESRCH (no such
  *   process), -KS_EUNAVAIL (a tree whose root has descendants already), -ENAMETOOLONG (a comm of
  *   more than 15 bytes), -E2BIG, -KS_EFORKED.
  * Cost: microseconds; the first KS_SCOPE_TREE loads a unit, see ks_prepare(). Since: 0.1
@@ -222,7 +214,6 @@ KS_API int ks_set_scope(struct ks *ks, const struct ks_scope *scope);
  *
  * One pass over the kernel's type information serves all probes named in the same call; each
  * further call costs it again. A probe that cannot be loaded does not fail it: ks_query_probe().
- *
  * @probes, @n: KS_PROBE_...; NULL and 0: all that this library has
  * Returns how many of them run on kernel programs now (the rest: fallback or unavailable).
  * Errors: -EINVAL (no such probe), -ENOMEM, -KS_EFORKED.
@@ -277,7 +268,6 @@ struct ks_enable_opts {
  * The best variant that works is taken; why each better one was skipped is kept, see
  * ks_query_variant(). A probe that is on already takes the parameters that are named, and
  * nothing changes if none is. One that was off begins with its defaults.
- *
  * @probe: KS_PROBE_...
  * @opts: NULL: defaults
  * Returns 0, or 1 if it works with less than everything: on a fallback, or with fields unavailable.
@@ -301,7 +291,6 @@ KS_API int ks_disable_probe(struct ks *ks, uint32_t probe);
  * ks_configure_probe - change settings while it runs
  *
  * All of them or none, at one moment. Settings that are not named stay.
- *
  * @params, @n: NULL and 0: all back to their defaults
  * Returns the generation, 1 to 255 and round again: records made under these settings carry it in
  *   ks_event.generation.
@@ -356,7 +345,6 @@ struct ks_probe_info {
 
 /*
  * ks_query_probe - what a probe does, or, before it is enabled, what to expect of it here
- *
  * @ret_info: set size first
  * Returns 0. Errors: -EINVAL, -KS_EFORKED.
  * Cost: microseconds; the first question about a probe that is off opens a few files. Since: 0.1
@@ -381,7 +369,6 @@ KS_API int ks_query_variant(struct ks *ks, uint32_t probe, uint32_t index,
 
 /*
  * ks_query_valid - can this be known here, with the variant in use or expected; and if not, why
- *
  * @bits: KS_HAS_... of the probe, or ks_field_desc.valid
  * @why, @why_size: the reason of the first bit that is missing; may be NULL and 0
  * Returns 1 if all of them can, else 0. Errors: -EINVAL, -KS_EFORKED. Since: 0.1
@@ -416,7 +403,6 @@ typedef int (*ks_event_fn)(const struct ks_event *event, void *user);
  *
  * Waits until there is an event, the time is over, ks_wakeup() or a signal; then hands over what is
  * there. 0 says that nothing was left and that the next wake-up of ks_fd() is armed.
- *
  * @timeout_ms: 0: do not wait; -1: for ever
  * @max_events: at most so many; 0: 1024
  * @fn, @user: what to call, with what
@@ -432,7 +418,6 @@ KS_API int ks_poll(struct ks *ks, int timeout_ms, int max_events, ks_event_fn fn
  * ks_read_events - wait, and copy many events into your memory; for Go, Rust, C++ and batches
  *
  * Records lie one after the other: the next one is at + ev->size. They are copies: yours.
- *
  * @buf: at a multiple of 8 bytes
  * @size: at least KS_RECORD_MAX; 64 KiB is good
  * @timeout_ms: as ks_poll()
@@ -481,7 +466,6 @@ struct ks_reader_opts {
  *
  * Each reader has its own deltas; readers do not disturb each other, nothing is cleared by reading.
  * The first delta counts from here.
- *
  * @probe: KS_PROBE_...; KS_PROBE_SELF for ledgers and cost
  * @opts: NULL: one row, the total
  * @ret_reader: the reader
@@ -513,7 +497,6 @@ struct ks_stats {
  * ks_read_stats - read now
  *
  * Rows of one grouping add up to its total. Totals never go backwards. Rows come in no order.
- *
  * @ret_stats: set size first; its pointers are valid until the next read with this reader or
  *   ks_reader_free(), also after ks_close()
  * Returns 0.
@@ -555,7 +538,6 @@ KS_API double ks_hist_quantile(const struct ks_stats *stats, const struct ks_his
  *
  * Exact for probes at rest (off, and their records read); for running ones the difference may be
  * as large as the events of the last microseconds, and only more than that is an error.
- *
  * @probe: KS_PROBE_..., or KS_PROBE_SELF: all
  * Returns 0. Errors: -KS_EBALANCE (ks_last_error(): which line, by how much), -EINVAL, -KS_EFORKED.
  * Cost: microseconds. Since: 0.1
@@ -574,7 +556,6 @@ struct ks_selftest_opts {
  *
  * Works with a short-lived child that shares your memory, raises no SIGCHLD, is invisible to wait()
  * and is in scope whatever the scope is. Its records carry KS_FLAG_SELFTEST. Needs no consumer.
- *
  * @probe: that is on
  * @opts: NULL: defaults
  * Returns how many kinds were seen; kinds that cannot be provoked here are not counted. 0 on a
@@ -592,7 +573,6 @@ enum ks_format { KS_TEXT = 0, KS_JSON = 1 };
  *   with the remedy
  * ks_explain - what this handle has put into the kernel: programs, hooks, maps, bytes, capabilities
  *   used, nanoseconds per event
- *
  * @format: ks_format
  * @buf, @size: text, cut to size and ended with NUL; may be NULL and 0
  * Returns the length of the whole text, without NUL. Errors: -EINVAL, -ENOMEM, -KS_EFORKED.
@@ -608,7 +588,6 @@ KS_API int ks_explain(struct ks *ks, uint32_t format, char *buf, size_t size);
  *
  * Wall time of an event: *ret_wall_ns + (int64_t)(time_ns - *ret_mono_ns). Ask once per batch: the
  * wall clock may be set.
- *
  * @ret_mono_ns: CLOCK_MONOTONIC
  * @ret_wall_ns: nanoseconds since 1970, UTC
  * Returns 0. Errors: -KS_EFORKED. Cost: 50 ns, no system call. Since: 0.1
