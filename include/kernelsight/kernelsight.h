@@ -153,8 +153,7 @@ struct ks_open_opts {
  * Returns 0.
  * Errors: -EINVAL (a value out of range), -E2BIG (members of a newer release are set), -ENOMEM,
  *   -EMFILE.
- * Ownership: the caller's, until ks_close().
- * Cost: microseconds, 5 descriptors. Since: 0.1
+ * Ownership: the caller's, until ks_close(). Cost: microseconds, 5 descriptors. Since: 0.1
  */
 KS_API int ks_open(const struct ks_open_opts *opts, struct ks **ret_ks);
 
@@ -386,15 +385,14 @@ KS_API int ks_query_valid(struct ks *ks, uint32_t probe, uint64_t bits, char *wh
  * turn; edge-triggered ones, which are Go and tokio, must go on until 0.) It also serves the
  * library's timers, so heed it even if only statistics are on.
  *
- * Returns the descriptor, the same for the life of the handle: an epoll descriptor of depth 1.
- * Errors: -KS_EFORKED. Since: 0.1
+ * Returns it, the same for the life of the handle: an epoll descriptor of depth 1. Errors:
+ *   -KS_EFORKED. Since: 0.1
  */
 KS_API int ks_fd(struct ks *ks);
 
 /*
  * Called for each event. @event and all in it is valid until the function returns.
- * Return 0 or more to go on. A negative value ends this ks_poll() after this event and is what it
- * returns.
+ * Return 0 or more to go on; a negative value ends this ks_poll() and is what it returns.
  */
 typedef int (*ks_event_fn)(const struct ks_event *event, void *user);
 
@@ -422,8 +420,7 @@ KS_API int ks_poll(struct ks *ks, int timeout_ms, int max_events, ks_event_fn fn
  * @size: at least KS_RECORD_MAX; 64 KiB is good
  * @timeout_ms: as ks_poll()
  * @ret_size: bytes filled, a multiple of 8
- * Returns how many records, 0 if none came.
- * Errors: as ks_poll(); -EINVAL (unaligned or too small); -EFAULT never.
+ * Returns how many records, 0 if none came. Errors: as ks_poll(); -EINVAL (unaligned, too small).
  * Threads: consumer. Cost: 5 ns an event + one copy. Since: 0.1
  */
 KS_API int ks_read_events(struct ks *ks, void *buf, size_t size, int timeout_ms, size_t *ret_size);
