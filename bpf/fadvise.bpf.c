@@ -235,16 +235,17 @@ int fadvise_drop_tracepoint(struct trace_event_raw_mm_filemap_op_page_cache *ctx
 
 /* ---- exit -------------------------------------------------------------------------------------- */
 
-static __always_inline void count_call(struct ks_bpf_stats_fadvise *stats,
+static __always_inline void count_call(const struct ks_run *run,
+				       struct ks_bpf_stats_fadvise *stats,
 				       const struct fadvise_call *call, int result)
 {
 	uint32_t advice = call->advice < KS_ADVICE_OTHER ? call->advice : KS_ADVICE_OTHER;
 	uint32_t error = 3;
 
-	ks_add(&stats->calls[advice], 1);
-	ks_add(&stats->dropped_pages, call->dropped);
+	ks_add_own(run, &stats->calls[advice], 1);
+	ks_add_own(run, &stats->dropped_pages, call->dropped);
 	if (result == 0) {
-		ks_add(&stats->ok[advice], 1);
+		ks_add_own(run, &stats->ok[advice], 1);
 		return;
 	}
 	if (result == -9) /* EBADF */
@@ -253,7 +254,7 @@ static __always_inline void count_call(struct ks_bpf_stats_fadvise *stats,
 		error = 1;
 	else if (result == -29) /* ESPIPE */
 		error = 2;
-	ks_add(&stats->errors[error], 1);
+	ks_add_own(run, &stats->errors[error], 1);
 }
 
 /* What the descriptor stands for now, right after the call. */
@@ -316,7 +317,7 @@ static __always_inline enum ks_bpf_outcome returned(struct ks_run *run, struct t
 	call_end(stored);
 	stats = ks_stats(run, &fadvise_stats);
 	if (stats)
-		count_call(stats, &call, result);
+		count_call(run, stats, &call, result);
 	return tell(run, task, &call, result);
 }
 

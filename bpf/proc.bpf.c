@@ -30,7 +30,7 @@ static __always_inline enum ks_bpf_outcome forked(struct ks_run *run, struct tas
 	struct ks_event_proc_fork *rec, room;
 
 	if (stats)
-		ks_add(child->thread ? &stats->threads : &stats->processes, 1);
+		ks_add_own(run, child->thread ? &stats->threads : &stats->processes, 1);
 	rec = ks_reserve(run, parent, &room, KS_EVENT_PROC_FORK, sizeof(room));
 	if (!rec)
 		return run->outcome;
@@ -104,7 +104,7 @@ static __always_inline enum ks_bpf_outcome execed(struct ks_run *run, struct tas
 		return KS_FILTERED;
 	stats = ks_stats(run, &proc_stats);
 	if (stats)
-		ks_add(&stats->execs, 1);
+		ks_add_own(run, &stats->execs, 1);
 	rec = ks_reserve(run, task, &room, KS_EVENT_PROC_EXEC, sizeof(room));
 	if (!rec)
 		return run->outcome;
@@ -161,11 +161,11 @@ int proc_exec_tracepoint(struct trace_event_raw_sched_process_exec *ctx)
 static __always_inline void count_end(struct ks_run *run, struct ks_bpf_stats_proc *stats,
 				      uint32_t code, uint64_t start_ns)
 {
-	ks_add(&stats->process_exits, 1);
+	ks_add_own(run, &stats->process_exits, 1);
 	if (code & 0x7f)
-		ks_add(&stats->killed, 1);
+		ks_add_own(run, &stats->killed, 1);
 	else if (code >> 8 & 0xff)
-		ks_add(&stats->failed, 1);
+		ks_add_own(run, &stats->failed, 1);
 	ks_hist_add(&stats->lifetime_ns, ks_now(run) - start_ns);
 }
 
@@ -186,7 +186,7 @@ static __always_inline enum ks_bpf_outcome exited(struct ks_run *run, struct tas
 	if (stats && last)
 		count_end(run, stats, code, BPF_CORE_READ(subject, start_time));
 	else if (stats)
-		ks_add(&stats->thread_exits, 1);
+		ks_add_own(run, &stats->thread_exits, 1);
 	rec = ks_reserve(run, task, &room, KS_EVENT_PROC_EXIT, sizeof(room));
 	if (!rec)
 		return run->outcome;

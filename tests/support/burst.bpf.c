@@ -58,7 +58,7 @@ static __always_inline long turn(const struct burst_turn *turn, const bool typed
 
 	run.typed = typed;
 	if (turn->stats)
-		ks_add(&turn->stats->emitted, 1);
+		ks_add_own(&run, &turn->stats->emitted, 1);
 	ks_count(&run, emit(&run, turn->task, turn->count));
 	return 0;
 }
