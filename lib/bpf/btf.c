@@ -150,6 +150,8 @@ static const char *take_header(struct scan *s, const char *data, size_t size)
 		return "it does not begin as BTF of this byte order does";
 	if (h.version != BTF_VERSION)
 		return "its version is not 1";
+	if (h.version != BTF_VERSION)
+		return "it is of another version of BTF";
 	types = (uint64_t)h.hdr_len + h.type_off;
 	strings = (uint64_t)h.hdr_len + h.str_off;
 	if (h.hdr_len < sizeof(h) || types % 4 || types + h.type_len > size ||
