@@ -87,9 +87,10 @@ def run(*args, **options):
 
 
 def start(*args, **options):
+    """Unbuffered: communicate() does not know what readline() has read ahead."""
     options.setdefault("stdin", subprocess.DEVNULL)
-    return subprocess.Popen([PROGRAM, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                            **options)
+    return subprocess.Popen([PROGRAM, *args], bufsize=0, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, **options)
 
 
 def finish(process):

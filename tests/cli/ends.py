@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Shows that a signal, a second signal and a closed output end watch and stat as they should.
-import fcntl
 import os
+import select
 import signal
 import subprocess
 
@@ -15,12 +15,9 @@ class Ends(cli.Case):
     def watching(self, **options):
         """A watch of the whole system; processes are made until it has printed a line."""
         process = cli.start("watch", "proc", "--json", **options)
-        fcntl.fcntl(process.stdout, fcntl.F_SETFL, os.O_NONBLOCK)
-        line = None
-        while not line and process.poll() is None:
+        while not select.select([process.stdout], [], [], 0)[0]:
             subprocess.run(["true"], check=True)
-            line = process.stdout.readline()
-        fcntl.fcntl(process.stdout, fcntl.F_SETFL, 0)
+        line = process.stdout.readline()
         cli.parse(line)
         return process
 
