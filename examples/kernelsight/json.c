@@ -211,7 +211,7 @@ static struct json_object *new_stat(const struct ks_stats *stats, const void *ro
 	return new_number(field, value_get(field, row, stats->row_size, 0));
 }
 
-/* "fields" and "unavailable". last: offset after which a row has no members of its own. */
+/* "fields" and "unavailable" of a row; skip: which of its fields are not its own. */
 static void add_row(struct json_object *line, struct ks *ks, const struct ks_stats *stats,
 		    const void *row, int (*skip)(const struct ks_field_desc *field))
 {
