@@ -91,7 +91,10 @@ static int try_bpf(struct ks__features *f, struct ks__feature *r)
 
 static int try_btf(struct ks__features *f, struct ks__feature *r)
 {
-	return ks__types_core(&f->types, r->reason, sizeof(r->reason));
+	int rc = ks__types_own(&f->types, r->reason, sizeof(r->reason));
+
+	/* programs that call the kernel's own functions need its BTF, whatever they are fitted to */
+	return rc ? rc : ks__types_core(&f->types, r->reason, sizeof(r->reason));
 }
 
 static int try_mmap(struct ks__features *f, struct ks__feature *r)

@@ -36,7 +36,7 @@ static void scan_own(struct ks__types *t)
 		/* an O_PATH descriptor of sys_path that could not be opened is -1: EBADF */
 		snprintf(t->own_why, sizeof(t->own_why), "BTF: %.100s %s", path,
 			 t->own_error == -ENOENT || t->own_error == -EBADF ?
-				 "is missing: it needs CONFIG_DEBUG_INFO_BTF, or btf_path" :
+				 "is missing: it needs a kernel with CONFIG_DEBUG_INFO_BTF" :
 				 "may not be opened by this user");
 		return;
 	}
