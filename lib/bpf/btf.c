@@ -112,12 +112,14 @@ static int walk(struct scan *s, struct ks__btf_ask *asks, size_t n_asks)
 		if (!t)
 			return -EINVAL;
 		kind = BTF_INFO_KIND(t->info);
-		if (!kind || kind > KIND_LAST) /* its length is not known: what follows cannot be read */
+		if (!kind ||
+		    kind > KIND_LAST) /* its length is not known: what follows cannot be read */
 			return -EINVAL;
 		if (s->n_types % STRIDE == 0)
 			s->offsets[s->n_types / STRIDE] = at;
 		s->n_types++;
-		if ((kind == BTF_KIND_TYPEDEF || kind == KIND_FUNC) && t->name_off < s->strings_size)
+		if ((kind == BTF_KIND_TYPEDEF || kind == KIND_FUNC) &&
+		    t->name_off < s->strings_size)
 			answer(s, t, s->n_types, asks, n_asks);
 	}
 	return 0;

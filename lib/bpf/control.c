@@ -122,7 +122,8 @@ void ks__control_init(struct ks__control *c)
 
 int ks__control_map(struct ks__control *c, int fd)
 {
-	size_t page = (size_t)sysconf(_SC_PAGESIZE), size = (sizeof(*c->map) + page - 1) & ~(page - 1);
+	size_t page = (size_t)sysconf(_SC_PAGESIZE),
+	       size = (sizeof(*c->map) + page - 1) & ~(page - 1);
 	void *map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
 	if (map == MAP_FAILED)

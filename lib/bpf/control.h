@@ -19,7 +19,7 @@
 struct ks__control {
 	struct ks_bpf_control *map; /* NULL: not mapped yet */
 	size_t map_size;
-	struct ks_bpf_scope scope;  /* as last said */
+	struct ks_bpf_scope scope; /* as last said */
 	struct ks_bpf_settings settings[KS_BPF_PROBES];
 	uint32_t live; /* a bit each probe: its settings are in force, else it is inert */
 	uint64_t scope_flip_ns, flip_ns[KS_BPF_PROBES];

@@ -30,7 +30,10 @@ static int sys_bpf(int cmd, union bpf_attr *attr)
 	return rc < 0 ? -errno : rc;
 }
 
-#define INSN(c, d, s, o, i) { .code = (c), .dst_reg = (d), .src_reg = (s), .off = (o), .imm = (i) }
+#define INSN(c, d, s, o, i)                                                         \
+	{                                                                           \
+		.code = (c), .dst_reg = (d), .src_reg = (s), .off = (o), .imm = (i) \
+	}
 #define MOV_IMM(d, i) INSN(BPF_ALU64 | BPF_MOV | BPF_K, d, 0, 0, i)
 #define MOV(d, s) INSN(BPF_ALU64 | BPF_MOV | BPF_X, d, s, 0, 0)
 #define CALL(helper) INSN(BPF_JMP | BPF_CALL, 0, 0, 0, helper)
@@ -49,7 +52,7 @@ static int load(uint32_t type, uint32_t attach, uint32_t btf_id, const struct bp
 	attr.attach_btf_id = btf_id;
 	attr.insns = (uint64_t)(uintptr_t)insns;
 	attr.insn_cnt = (uint32_t)n;
-	attr.license = (uint64_t)(uintptr_t)"GPL";
+	attr.license = (uint64_t)(uintptr_t) "GPL";
 	return sys_bpf(BPF_PROG_LOAD, &attr);
 }
 
@@ -131,8 +134,12 @@ static int tiny_btf(void)
 		uint32_t encoding;
 		char strings[8];
 	} btf = {
-		{ .magic = 0xeb9f, .version = 1, .hdr_len = sizeof(struct btf_header), .type_len = 16,
-		  .str_off = 16, .str_len = 8 },
+		{ .magic = 0xeb9f,
+		  .version = 1,
+		  .hdr_len = sizeof(struct btf_header),
+		  .type_len = 16,
+		  .str_off = 16,
+		  .str_len = 8 },
 		{ .name_off = 1, .info = BTF_KIND_INT << 24, .size = 4 },
 		BTF_INT_SIGNED << 24 | 32,
 		"\0int",
@@ -186,23 +193,22 @@ static int try_task_storage(struct ks__features *f, struct ks__feature *r)
 static int try_atomic_fetch(struct ks__features *f, struct ks__feature *r)
 {
 	static const struct bpf_insn prog[] = {
-		MOV_IMM(0, 0),
-		INSN(BPF_STX | BPF_MEM | BPF_DW, 10, 0, -8, 0),
-		MOV_IMM(1, 1),
-		INSN(BPF_STX | BPF_ATOMIC | BPF_DW, 10, 1, -8, BPF_CMPXCHG),
-		MOV_IMM(0, 0),
-		EXIT(),
+		MOV_IMM(0, 0), INSN(BPF_STX | BPF_MEM | BPF_DW, 10, 0, -8, 0),
+		MOV_IMM(1, 1), INSN(BPF_STX | BPF_ATOMIC | BPF_DW, 10, 1, -8, BPF_CMPXCHG),
+		MOV_IMM(0, 0), EXIT(),
 	};
 
 	return refused(f, r, "compare-and-exchange (Linux 5.12)",
 		       drop(load(BPF_PROG_TYPE_SOCKET_FILTER, 0, 0, prog, COUNT(prog))));
 }
 
-static int by_name(struct ks__features *f, struct ks__feature *r, const char *func, const char *since)
+static int by_name(struct ks__features *f, struct ks__feature *r, const char *func,
+		   const char *since)
 {
 	if (ks__types_id(&f->types, KS__BTF_FUNC, func))
 		return 0;
-	snprintf(r->reason, sizeof(r->reason), "%s (Linux %s) is not in this kernel's BTF", func, since);
+	snprintf(r->reason, sizeof(r->reason), "%s (Linux %s) is not in this kernel's BTF", func,
+		 since);
 	return -EOPNOTSUPP;
 }
 
@@ -228,8 +234,9 @@ static int try_tp_btf(struct ks__features *f, struct ks__feature *r)
 
 	if (!id)
 		return ks__types_own(&f->types, r->reason, sizeof(r->reason));
-	return refused(f, r, "tp_btf", drop(load(BPF_PROG_TYPE_TRACING, BPF_TRACE_RAW_TP, id, nothing,
-						 COUNT(nothing))));
+	return refused(
+		f, r, "tp_btf",
+		drop(load(BPF_PROG_TYPE_TRACING, BPF_TRACE_RAW_TP, id, nothing, COUNT(nothing))));
 }
 
 /*
@@ -241,8 +248,10 @@ static int no_fentry(struct ks__features *f, struct ks__feature *r, const char *
 {
 	if (!rc || ks__feature(f, KS__FEATURE_TP_BTF))
 		return refused(f, r, "fentry", rc);
-	snprintf(r->reason, sizeof(r->reason), "fentry: this kernel does not let its code be changed: "
-		 "it refuses to %s such programs (%s)", when, ks_error_name(rc));
+	snprintf(r->reason, sizeof(r->reason),
+		 "fentry: this kernel does not let its code be changed: "
+		 "it refuses to %s such programs (%s)",
+		 when, ks_error_name(rc));
 	return rc;
 }
 
@@ -306,12 +315,16 @@ static int tracefs(struct ks__features *f, struct ks__feature *r)
 	int rc = ks__feature_event_id(f->ks, "task/" TRIAL_EVENT, &id);
 
 	if (rc == -EACCES)
-		snprintf(r->reason, sizeof(r->reason), "tracepoint: tracefs may not be read by this "
-			 "user: run as root, or mount -o remount,gid=GROUP,mode=750 %.80s/kernel/tracing",
-			 f->ks->opts.sys_path);
+		snprintf(
+			r->reason, sizeof(r->reason),
+			"tracepoint: tracefs may not be read by this "
+			"user: run as root, or mount -o remount,gid=GROUP,mode=750 %.80s/kernel/tracing",
+			f->ks->opts.sys_path);
 	else if (rc == -ENOENT)
-		snprintf(r->reason, sizeof(r->reason), "tracepoint: tracefs is not mounted: mount -t "
-			 "tracefs nodev %.100s/kernel/tracing", f->ks->opts.sys_path);
+		snprintf(r->reason, sizeof(r->reason),
+			 "tracepoint: tracefs is not mounted: mount -t "
+			 "tracefs nodev %.100s/kernel/tracing",
+			 f->ks->opts.sys_path);
 	else if (rc)
 		snprintf(r->reason, sizeof(r->reason), "tracepoint: tracefs cannot be read (%s)",
 			 ks_error_name(rc));
@@ -334,8 +347,8 @@ static int perf_allowed(struct ks__features *f, struct ks__feature *r, const cha
 
 static int try_tracepoint(struct ks__features *f, struct ks__feature *r)
 {
-	int rc = refused(f, r, "tracepoint", drop(load(BPF_PROG_TYPE_TRACEPOINT, 0, 0, nothing,
-						       COUNT(nothing))));
+	int rc = refused(f, r, "tracepoint",
+			 drop(load(BPF_PROG_TYPE_TRACEPOINT, 0, 0, nothing, COUNT(nothing))));
 
 	if (!rc)
 		rc = tracefs(f, r);
@@ -358,11 +371,13 @@ static int try_kprobe(struct ks__features *f, struct ks__feature *r)
 		return rc;
 	}
 	if (rc < 0) {
-		snprintf(r->reason, sizeof(r->reason), "kprobe: this kernel has no kprobes "
+		snprintf(r->reason, sizeof(r->reason),
+			 "kprobe: this kernel has no kprobes "
 			 "(CONFIG_KPROBE_EVENTS)");
 		return -EOPNOTSUPP;
 	}
-	rc = refused(f, r, "kprobe", drop(load(BPF_PROG_TYPE_KPROBE, 0, 0, nothing, COUNT(nothing))));
+	rc = refused(f, r, "kprobe",
+		     drop(load(BPF_PROG_TYPE_KPROBE, 0, 0, nothing, COUNT(nothing))));
 	if (!rc)
 		rc = perf_allowed(f, r, "kprobe");
 	if (rc)

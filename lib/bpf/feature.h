@@ -17,10 +17,10 @@
 struct ks__doc;
 
 enum ks__feature_id {
-	KS__FEATURE_BPF,     /* bpf() at all */
-	KS__FEATURE_BTF,     /* type information to load programs against */
-	KS__FEATURE_MMAP,    /* arrays that user space maps (5.5) */
-	KS__FEATURE_MEMCG,   /* memory is charged to cgroups, not to RLIMIT_MEMLOCK (5.11) */
+	KS__FEATURE_BPF,   /* bpf() at all */
+	KS__FEATURE_BTF,   /* type information to load programs against */
+	KS__FEATURE_MMAP,  /* arrays that user space maps (5.5) */
+	KS__FEATURE_MEMCG, /* memory is charged to cgroups, not to RLIMIT_MEMLOCK (5.11) */
 	KS__FEATURE_RINGBUF,
 	KS__FEATURE_TASK_STORAGE,
 	KS__FEATURE_ATOMIC_FETCH,

@@ -82,7 +82,8 @@ void ks__machine_read(const struct ks *ks, struct ks__machine *ret)
 
 	ret->caps = effective_caps();
 	ret->has_cap_bpf = read_int(ks->proc_fd, "sys/kernel/cap_last_cap", CAP_BPF) >= CAP_BPF;
-	ret->first_userns = fstatat(ks->proc_fd, "self/ns/user", &st, 0) || st.st_ino == USER_NS_FIRST;
+	ret->first_userns = fstatat(ks->proc_fd, "self/ns/user", &st, 0) ||
+			    st.st_ino == USER_NS_FIRST;
 	ret->seccomp = seccomp_mode(ks->proc_fd);
 	ret->perf_paranoid = read_int(ks->proc_fd, "sys/kernel/perf_event_paranoid", NOT_KNOWN);
 	lockdown(ks->sys_fd, ret->lockdown, sizeof(ret->lockdown));
@@ -103,11 +104,15 @@ static int say_caps(const struct ks__machine *m, int bpf, const char *what, char
 	if (!no_bpf && !no_perf)
 		return 0;
 	if (!m->has_cap_bpf)
-		snprintf(buf, size, "%s: needs CAP_SYS_ADMIN (before Linux 5.8 there is no CAP_BPF): "
-			 "run as root, or setcap cap_sys_admin+ep PROGRAM", what);
+		snprintf(buf, size,
+			 "%s: needs CAP_SYS_ADMIN (before Linux 5.8 there is no CAP_BPF): "
+			 "run as root, or setcap cap_sys_admin+ep PROGRAM",
+			 what);
 	else
-		snprintf(buf, size, "%s: needs %s%s%s: setcap cap_bpf,cap_perfmon+ep PROGRAM, or run "
-			 "as root", what, no_bpf ? "CAP_BPF" : "", no_bpf && no_perf ? " and " : "",
+		snprintf(buf, size,
+			 "%s: needs %s%s%s: setcap cap_bpf,cap_perfmon+ep PROGRAM, or run "
+			 "as root",
+			 what, no_bpf ? "CAP_BPF" : "", no_bpf && no_perf ? " and " : "",
 			 no_perf ? "CAP_PERFMON" : "");
 	return 1;
 }
@@ -116,17 +121,25 @@ static void say_refused(const struct ks__machine *m, const char *call, const cha
 			char *buf, size_t size)
 {
 	if (!m->first_userns)
-		snprintf(buf, size, "%s: capabilities of a user namespace do not count: run it in the "
-			 "first user namespace (a container: without userns remapping)", what);
+		snprintf(buf, size,
+			 "%s: capabilities of a user namespace do not count: run it in the "
+			 "first user namespace (a container: without userns remapping)",
+			 what);
 	else if (!strcmp(m->lockdown, "confidentiality"))
-		snprintf(buf, size, "%s: kernel lockdown (confidentiality) forbids it: boot with "
-			 "lockdown=integrity or none", what);
+		snprintf(buf, size,
+			 "%s: kernel lockdown (confidentiality) forbids it: boot with "
+			 "lockdown=integrity or none",
+			 what);
 	else if (m->seccomp > 0)
-		snprintf(buf, size, "%s: a seccomp filter refuses %s although the capabilities are "
-			 "there: allow it in the filter (a container: its seccomp profile)", what, call);
+		snprintf(buf, size,
+			 "%s: a seccomp filter refuses %s although the capabilities are "
+			 "there: allow it in the filter (a container: its seccomp profile)",
+			 what, call);
 	else
-		snprintf(buf, size, "%s: %s was refused (%s) although the capabilities are there: see "
-			 "the security module (LSM) of this machine", what, call, ks_error_name(error));
+		snprintf(buf, size,
+			 "%s: %s was refused (%s) although the capabilities are there: see "
+			 "the security module (LSM) of this machine",
+			 what, call, ks_error_name(error));
 }
 
 /* Nothing that the kernel or a policy refuses. 1 if that was it. */
@@ -151,7 +164,8 @@ void ks__machine_bpf(const struct ks *ks, const char *what, int error, char *buf
 	if (error == -ENOSYS && m.seccomp <= 0)
 		snprintf(buf, size, "%s: this kernel has no bpf() (CONFIG_BPF_SYSCALL)", what);
 	else if (error != -EPERM && error != -EACCES && error != -ENOSYS)
-		snprintf(buf, size, "%s: this kernel does not have it (%s)", what, ks_error_name(error));
+		snprintf(buf, size, "%s: this kernel does not have it (%s)", what,
+			 ks_error_name(error));
 	else if (error == -ENOSYS || !say_caps(&m, 1, what, buf, size))
 		say_refused(&m, "bpf()", what, error, buf, size);
 }
@@ -164,14 +178,16 @@ void ks__machine_perf(const struct ks *ks, const char *what, int error, char *bu
 		return;
 	ks__machine_read(ks, &m);
 	if (error == -ENOSYS && m.seccomp <= 0)
-		snprintf(buf, size, "%s: this kernel has no perf_event_open() (CONFIG_PERF_EVENTS)", what);
+		snprintf(buf, size, "%s: this kernel has no perf_event_open() (CONFIG_PERF_EVENTS)",
+			 what);
 	else if (error != -EPERM && error != -EACCES && error != -ENOSYS)
-		snprintf(buf, size, "%s: perf_event_open() failed (%s)", what, ks_error_name(error));
+		snprintf(buf, size, "%s: perf_event_open() failed (%s)", what,
+			 ks_error_name(error));
 	else if (error == -ENOSYS || !say_caps(&m, 0, what, buf, size))
 		say_refused(&m, "perf_event_open()", what, error, buf, size);
 	else if (m.perf_paranoid > -1)
-		snprintf(buf + strlen(buf), size - strlen(buf), " (kernel.perf_event_paranoid is %d)",
-			 m.perf_paranoid);
+		snprintf(buf + strlen(buf), size - strlen(buf),
+			 " (kernel.perf_event_paranoid is %d)", m.perf_paranoid);
 }
 
 void ks__machine_doc(const struct ks *ks, struct ks__doc *doc)

@@ -112,7 +112,8 @@ int ks__maps_prepare(const struct ks__unit *unit, struct bpf_object *obj)
 	unsigned i = 0;
 	int rc = 0;
 
-	bpf_object__for_each_map(map, obj) {
+	bpf_object__for_each_map(map, obj)
+	{
 		int fd = i < KS__UNIT_MAPS ? unit->maps->map[i].fd : -1;
 
 		if (i++ == KS__UNIT_MAPS)
@@ -166,7 +167,8 @@ int ks__maps_keep(const struct ks__unit *unit, struct bpf_object *obj, uint32_t 
 	struct bpf_map *map;
 	unsigned i = 0;
 
-	bpf_object__for_each_map(map, obj) {
+	bpf_object__for_each_map(map, obj)
+	{
 		struct ks__map *kept = &unit->maps->map[i];
 
 		if (bpf_map__fd(map) >= 0 && kept->fd < 0) {

@@ -12,7 +12,8 @@ int ks__table_map(struct ks__table_map *t, int fd, uint32_t value_size, uint32_t
 
 	if (atomic_load(&t->mem))
 		return 0;
-	t->stride = ((size_t)value_size + 7) & ~(size_t)7; /* the kernel's rounding of array elements */
+	t->stride = ((size_t)value_size + 7) &
+		    ~(size_t)7; /* the kernel's rounding of array elements */
 	t->n_cpus = n_cpus;
 	t->size = (t->stride * n_cpus + page - 1) & ~(page - 1);
 	mem = mmap(NULL, t->size, PROT_READ, MAP_SHARED, fd, 0);

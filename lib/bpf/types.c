@@ -52,8 +52,8 @@ static void scan_core(struct ks__types *t)
 	memcpy(t->core, t->own, sizeof(t->core));
 	if (fd < 0) {
 		t->core_error = -errno;
-		snprintf(t->core_why, sizeof(t->core_why), "BTF: %.100s cannot be opened (%s)", path,
-			 ks_error_name(t->core_error));
+		snprintf(t->core_why, sizeof(t->core_why), "BTF: %.100s cannot be opened (%s)",
+			 path, ks_error_name(t->core_error));
 		return;
 	}
 	t->core_error = scan_fd(fd, path, t->core, t->n, t->core_why, sizeof(t->core_why));

@@ -107,7 +107,8 @@ static int choose_programs(const struct ks__unit *unit, struct bpf_object *obj, 
 	unsigned found = 0;
 	int rc = 0;
 
-	bpf_object__for_each_program(prog, obj) {
+	bpf_object__for_each_program(prog, obj)
+	{
 		struct ks__program *p = chosen(unit, prog);
 
 		rc = bpf_program__set_autoload(prog, p != NULL);
@@ -129,7 +130,8 @@ static void last_words(const char *log, char *buf, size_t size)
 
 	for (; *line; line = *end ? end + 1 : end) {
 		end = strchrnul(line, '\n');
-		if (end == line || !strncmp(line, "processed ", 10) || strstr(line, "stack depth") == line ||
+		if (end == line || !strncmp(line, "processed ", 10) ||
+		    strstr(line, "stack depth") == line ||
 		    strstr(line, "verification time") == line)
 			continue;
 		best = line;
@@ -142,7 +144,8 @@ static void name_refused(const struct ks__unit *unit, struct bpf_object *obj, ch
 	struct bpf_program *prog;
 	unsigned i = 0;
 
-	bpf_object__for_each_program(prog, obj) {
+	bpf_object__for_each_program(prog, obj)
+	{
 		struct ks__program *p = chosen(unit, prog);
 		char *log = logs + i * LOG_SIZE, words[120];
 
@@ -218,7 +221,8 @@ static void say(const struct ks__unit *unit, int error, char *why, size_t size)
 	if (error == -EMFILE || error == -ENFILE)
 		snprintf(why, size, "too few descriptors are free (RLIMIT_NOFILE)");
 	else if (error == -EPERM && ks__feature(unit->features, KS__FEATURE_MEMCG))
-		snprintf(why, size, "maps do not fit into RLIMIT_MEMLOCK, which this kernel counts them "
+		snprintf(why, size,
+			 "maps do not fit into RLIMIT_MEMLOCK, which this kernel counts them "
 			 "against: raise it (ulimit -l), or open with KS_OPEN_RAISE_MEMLOCK");
 	else if (error == -EPERM)
 		ks__machine_bpf(unit->features->ks, "loading", error, why, size);
@@ -329,7 +333,8 @@ int ks__unit_hooks(struct ks__program *const *progs, unsigned n)
 	int rc = obj ? 0 : -errno;
 
 	for (unsigned i = 0; obj && i < n; i++) {
-		const struct bpf_program *prog = bpf_object__find_program_by_name(obj, progs[i]->name);
+		const struct bpf_program *prog =
+			bpf_object__find_program_by_name(obj, progs[i]->name);
 
 		progs[i]->hook.kind = KS__HOOK_NONE;
 		if (prog && ks__hook_parse(bpf_program__section_name(prog), &progs[i]->hook))

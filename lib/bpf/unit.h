@@ -46,8 +46,8 @@ struct ks__program {
 struct ks__unit {
 	struct ks__features *features;
 	const struct ks_bpf_const *consts;
-	struct ks__maps *maps;    /* in: taken over; out: and those that are new */
-	uint32_t n_cpus, n_pids;  /* entries of per-CPU arrays and of ks_pids */
+	struct ks__maps *maps;            /* in: taken over; out: and those that are new */
+	uint32_t n_cpus, n_pids;          /* entries of per-CPU arrays and of ks_pids */
 	const char *const *const *wanted; /* NULL-ended list of such lists of maps */
 	struct ks__program *const *progs;
 	unsigned n_progs;

@@ -23,7 +23,8 @@ static int has_event(const struct ks__hook *h, struct ks__features *f, char *why
 {
 	if (ks__types_id(&f->types, KS__BTF_EVENT, h->target))
 		return 0;
-	snprintf(why, size, "%s: event %s is not in this kernel's BTF", ks__hook_name(h), h->target);
+	snprintf(why, size, "%s: event %s is not in this kernel's BTF", ks__hook_name(h),
+		 h->target);
 	return -ENOENT;
 }
 
@@ -31,7 +32,8 @@ static int has_func(const struct ks__hook *h, struct ks__features *f, char *why,
 {
 	if (ks__types_id(&f->types, KS__BTF_FUNC, h->target))
 		return 0;
-	snprintf(why, size, "%s: function %s is not in this kernel's BTF", ks__hook_name(h), h->target);
+	snprintf(why, size, "%s: function %s is not in this kernel's BTF", ks__hook_name(h),
+		 h->target);
 	return -ENOENT;
 }
 

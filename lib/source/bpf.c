@@ -15,7 +15,8 @@
 static const struct ks__variant tree_variants[] = {
 	{ .name = "tp_btf", .progs = { "tree_fork_tp_btf", "tree_free_tp_btf" } },
 	{ .name = "raw_tp", .progs = { "tree_fork_raw_tp", "tree_free_raw_tp" } },
-	{ .name = "tracepoint", .progs = { "tree_fork_tracepoint", "tree_free_tracepoint" },
+	{ .name = "tracepoint",
+	  .progs = { "tree_fork_tracepoint", "tree_free_tracepoint" },
 	  .first_pidns = 1 },
 	{ .name = NULL },
 };
@@ -199,8 +200,8 @@ static int bpf_why(struct ks__source *s, uint32_t probe, uint64_t bit, char *buf
 	if (way < 0 || valid_of(b, probe, way) & bit)
 		return 0;
 	v = &b->users[probe].variants[way];
-	snprintf(buf, size, "%s: %s", v->name, v->lacks & bit && v->lacks_why ? v->lacks_why :
-									    "it is not known there");
+	snprintf(buf, size, "%s: %s", v->name,
+		 v->lacks & bit && v->lacks_why ? v->lacks_why : "it is not known there");
 	return 1;
 }
 
@@ -208,14 +209,16 @@ static int bpf_why(struct ks__source *s, uint32_t probe, uint64_t bit, char *buf
 
 static int bpf_drain(struct ks__source *s, struct ks__sink *sink, unsigned max)
 {
-	struct ks__stream *stream = atomic_load_explicit(&ks__bpf_of(s)->stream, memory_order_acquire);
+	struct ks__stream *stream =
+		atomic_load_explicit(&ks__bpf_of(s)->stream, memory_order_acquire);
 
 	return stream ? ks__stream_drain(stream, sink, max) : 0;
 }
 
 static int bpf_rest(struct ks__source *s, uint64_t *ret_deadline_ns)
 {
-	struct ks__stream *stream = atomic_load_explicit(&ks__bpf_of(s)->stream, memory_order_acquire);
+	struct ks__stream *stream =
+		atomic_load_explicit(&ks__bpf_of(s)->stream, memory_order_acquire);
 
 	*ret_deadline_ns = 0;
 	return stream ? ks__stream_rest(stream, ret_deadline_ns) : 0;

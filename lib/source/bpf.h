@@ -35,7 +35,8 @@ struct ks__bpf_way {
 	unsigned n;
 	struct ks__program progs[KS__PROGS_MAX];
 	int loaded;
-	atomic_int counted; /* was attached at some time: programs stay until the handle is closed */
+	atomic_int
+		counted; /* was attached at some time: programs stay until the handle is closed */
 };
 
 /* A probe, or the tree: what attaches by one of several variants. */
@@ -52,10 +53,10 @@ struct ks__bpf_user {
 
 struct ks__bpf {
 	struct ks__source base;
-	int ready;            /* hooks are known, the ground is tested */
-	int error;            /* nothing can be loaded here: why */
+	int ready; /* hooks are known, the ground is tested */
+	int error; /* nothing can be loaded here: why */
 	char reason[256];
-	int nested;           /* the caller is not in the first pid namespace */
+	int nested; /* the caller is not in the first pid namespace */
 	int have_consts;
 	struct ks_bpf_const consts;
 	struct ks__features features;
@@ -69,7 +70,7 @@ struct ks__bpf {
 
 	uint32_t n_pids; /* of the scope as last set; pids are put into the map once there is one */
 	int32_t *pids;
-	int tree_error;  /* the scope is a tree, and no program can enrol its children: why */
+	int tree_error; /* the scope is a tree, and no program can enrol its children: why */
 	char tree_reason[256];
 };
 

@@ -21,7 +21,7 @@ int ks__bpf_shortage(int rc)
 }
 
 void ks__bpf_close_way(struct ks__bpf *b, struct ks__bpf_user *u, int way, int error,
-		      const char *reason)
+		       const char *reason)
 {
 	struct ks__bpf_way *w = &u->ways[way];
 
@@ -85,7 +85,8 @@ static int test_ground(struct ks__bpf *b)
 	}
 	if (ks__bpf_shortage(b->error))
 		return ks__fail(b->base.ks, b->error, "%s", b->reason);
-	b->nested = !fstatat(b->base.ks->proc_fd, "self/ns/pid", &st, 0) && st.st_ino != PID_NS_FIRST;
+	b->nested = !fstatat(b->base.ks->proc_fd, "self/ns/pid", &st, 0) &&
+		    st.st_ino != PID_NS_FIRST;
 	return 0;
 }
 
@@ -100,7 +101,8 @@ static int gate(struct ks__bpf *b, struct ks__bpf_user *u, int way)
 		snprintf(why, sizeof(why), "%s", b->reason);
 	} else if (b->nested && u->variants[way].first_pidns) {
 		rc = -KS_EUNAVAIL;
-		snprintf(why, sizeof(why), "its process ids are those of the first pid namespace, and "
+		snprintf(why, sizeof(why),
+			 "its process ids are those of the first pid namespace, and "
 			 "this process is in another one");
 	}
 	for (unsigned i = 0; i < w->n && !rc; i++)
@@ -139,8 +141,12 @@ static int pid_level(struct ks__bpf *b, uint32_t *ret_level, char *why, size_t s
 {
 	struct ks__program whoami = { .name = "ks_whoami", .fd = -1 }, *progs[] = { &whoami };
 	struct ks__maps maps;
-	struct ks__unit unit = { .features = &b->features, .consts = &b->consts, .maps = &maps,
-				 .n_cpus = b->base.ks->n_cpus, .n_pids = 1, .progs = progs,
+	struct ks__unit unit = { .features = &b->features,
+				 .consts = &b->consts,
+				 .maps = &maps,
+				 .n_cpus = b->base.ks->n_cpus,
+				 .n_pids = 1,
+				 .progs = progs,
 				 .n_progs = 1 };
 	int rc;
 
@@ -151,7 +157,8 @@ static int pid_level(struct ks__bpf *b, uint32_t *ret_level, char *why, size_t s
 	if (!rc) {
 		rc = ks__program_run(whoami.fd);
 		if (rc < 0)
-			ks__machine_bpf(b->base.ks, "running a program (Linux 5.10)", rc, why, size);
+			ks__machine_bpf(b->base.ks, "running a program (Linux 5.10)", rc, why,
+					size);
 	}
 	ks__program_close(&whoami);
 	ks__maps_close(&maps);

@@ -9,12 +9,12 @@
 
 #include "bpf.h"
 
-#define PIDS_OF_TREE 32768       /* processes of a tree that live at one time */
-#define PIDS_OTHERWISE 8192      /* twice the most that a scope names: old and new ones together */
+#define PIDS_OF_TREE 32768  /* processes of a tree that live at one time */
+#define PIDS_OTHERWISE 8192 /* twice the most that a scope names: old and new ones together */
 #define PROGS_MAX (KS__BPF_USERS * KS__PROGS_MAX)
 
 static const char *const common_maps[] = { "ks_control", "ks_cpus", "ks_buckets", "ks_rings",
-					   "ks_perf", "ks_pids", NULL };
+					   "ks_perf",    "ks_pids", NULL };
 
 int ks__bpf_choose(const struct ks__bpf *b, uint32_t user, const char *variant)
 {
@@ -131,13 +131,18 @@ static void unwire(struct ks__bpf *b, const struct ks__maps *before)
 	ks__tables_unmap(&b->tables);
 }
 
-static int load_picks(struct ks__bpf *b, const struct pick *picks, unsigned n, char *why, size_t size)
+static int load_picks(struct ks__bpf *b, const struct pick *picks, unsigned n, char *why,
+		      size_t size)
 {
 	struct ks__program *progs[PROGS_MAX];
 	const char *const *wanted[KS__BPF_USERS + 2];
 	const struct ks__maps before = b->maps;
-	struct ks__unit unit = { .features = &b->features, .consts = &b->consts, .maps = &b->maps,
-				 .n_cpus = b->base.ks->n_cpus, .wanted = wanted, .progs = progs };
+	struct ks__unit unit = { .features = &b->features,
+				 .consts = &b->consts,
+				 .maps = &b->maps,
+				 .n_cpus = b->base.ks->n_cpus,
+				 .wanted = wanted,
+				 .progs = progs };
 	unsigned n_wanted = 0;
 	int rc;
 
@@ -197,7 +202,8 @@ static unsigned close_refused(struct ks__bpf *b, const struct pick *picks, unsig
 			if (!w->progs[p].error)
 				continue;
 			w->note.tried = 1;
-			ks__bpf_close_way(b, picks[i].user, picks[i].way, w->progs[p].error, w->progs[p].reason);
+			ks__bpf_close_way(b, picks[i].user, picks[i].way, w->progs[p].error,
+					  w->progs[p].reason);
 			closed++;
 			break;
 		}
@@ -217,7 +223,8 @@ static int load_mask(struct ks__bpf *b, uint32_t mask, const char *variant)
 		if (!rc)
 			break;
 		if (ks__bpf_shortage(rc))
-			return ks__fail(b->base.ks, rc, "%s", why[0] ? why : "no memory to load programs");
+			return ks__fail(b->base.ks, rc, "%s",
+					why[0] ? why : "no memory to load programs");
 		if (close_refused(b, picks, n))
 			continue;
 		if (n == 1) {

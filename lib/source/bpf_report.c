@@ -106,10 +106,14 @@ static int owns(const struct ks__bpf *b, uint32_t probe, const char *map)
 
 static const char *map_kind(const struct ks__map *map)
 {
-	static const char *const names[] = { [1] = "hash", [2] = "array", [4] = "perf_event_array",
-					     [12] = "array_of_maps", [29] = "task_storage" };
+	static const char *const names[] = { [1] = "hash",
+					     [2] = "array",
+					     [4] = "perf_event_array",
+					     [12] = "array_of_maps",
+					     [29] = "task_storage" };
 
-	return map->type < sizeof(names) / sizeof(names[0]) && names[map->type] ? names[map->type] : "?";
+	return map->type < sizeof(names) / sizeof(names[0]) && names[map->type] ? names[map->type] :
+										  "?";
 }
 
 static void explain_maps(const struct ks__bpf *b, uint32_t probe, struct ks__doc *doc)
@@ -150,9 +154,10 @@ void ks__bpf_check(struct ks__source *s, struct ks__doc *doc)
 	ks__doc_str(doc, "reason", rc ? ks_error_name(rc) : b->error ? b->reason : NULL);
 	ks__machine_doc(s->ks, doc);
 	ks__features_doc(&b->features, doc);
-	ks__doc_str(doc, "record_limit", ks__feature(&b->features, KS__FEATURE_ATOMIC_FETCH) ?
-						 "kept by each CPU for itself" :
-						 "kept over all CPUs");
+	ks__doc_str(doc, "record_limit",
+		    ks__feature(&b->features, KS__FEATURE_ATOMIC_FETCH) ?
+			    "kept by each CPU for itself" :
+			    "kept over all CPUs");
 	ks__doc_close(doc);
 }
 

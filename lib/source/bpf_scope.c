@@ -21,7 +21,8 @@ _Static_assert((int)KS_BPF_SCOPE_SELF == KS_SCOPE_SELF && (int)KS_BPF_SCOPE_TREE
 		       (int)KS_BPF_SCOPE_SYSTEM == KS_SCOPE_SYSTEM,
 	       "one numbering");
 
-static void convert(const struct ks__bpf *b, const struct ks__scope *scope, struct ks_bpf_scope *ret)
+static void convert(const struct ks__bpf *b, const struct ks__scope *scope,
+		    struct ks_bpf_scope *ret)
 {
 	memset(ret, 0, sizeof(*ret));
 	ret->kind = scope->kind;
@@ -61,7 +62,8 @@ static int is_old(const struct ks__pid *old, size_t n, uint32_t pid)
 }
 
 /* Takes back the pids that are not among the old ones. */
-static void take_back(int fd, const int32_t *pids, uint32_t n, const struct ks__pid *old, size_t n_old)
+static void take_back(int fd, const int32_t *pids, uint32_t n, const struct ks__pid *old,
+		      size_t n_old)
 {
 	for (uint32_t i = 0; i < n; i++)
 		if (!is_old(old, n_old, (uint32_t)pids[i]))
@@ -156,7 +158,9 @@ static int no_tree(struct ks__bpf *b, char *why, size_t size)
 	const struct ks__bpf_user *u = &b->users[KS__BPF_TREE];
 
 	snprintf(why, size, "a tree cannot be followed by kernel programs: %.200s",
-		 b->error ? b->reason : u->n_ways ? u->ways[0].note.reason : "");
+		 b->error  ? b->reason :
+		 u->n_ways ? u->ways[0].note.reason :
+			     "");
 	return -KS_EUNAVAIL;
 }
 
@@ -172,7 +176,8 @@ static int is_watching(const struct ks__bpf *b)
  * Roots in, what else is in the map out, then the flip: from here on the programs enrol. Only then
  * are children looked for, so that none slips in between. A failure puts everything back.
  */
-static int enter_tree(struct ks__bpf *b, const struct ks__scope *scope, const struct ks_bpf_scope *next)
+static int enter_tree(struct ks__bpf *b, const struct ks__scope *scope,
+		      const struct ks_bpf_scope *next)
 {
 	const struct ks_bpf_scope before = b->control.scope;
 	int fd = pids_fd(b), rc;
@@ -197,9 +202,12 @@ static int enter_tree(struct ks__bpf *b, const struct ks__scope *scope, const st
 			ks__pids_add(fd, &old[i]);
 		ks__control_scope(&b->control, &before);
 		take_back(fd, scope->pids, scope->n_pids, old, n_old);
-		rc = ks__fail(b->base.ks, -KS_EUNAVAIL, "process %u is a child already: set the scope "
-			      "before the root of a tree starts others (fork, let the child wait, set "
-			      "the scope, let it exec)", stray);
+		rc = ks__fail(
+			b->base.ks, -KS_EUNAVAIL,
+			"process %u is a child already: set the scope "
+			"before the root of a tree starts others (fork, let the child wait, set "
+			"the scope, let it exec)",
+			stray);
 	}
 	free(old);
 	return rc;
@@ -231,9 +239,11 @@ static int enter(struct ks__bpf *b, const struct ks__scope *scope, const struct 
 	return 0;
 }
 
-static int set_tree(struct ks__bpf *b, const struct ks__scope *scope, const struct ks_bpf_scope *next)
+static int set_tree(struct ks__bpf *b, const struct ks__scope *scope,
+		    const struct ks_bpf_scope *next)
 {
-	int was_attached = b->users[KS__BPF_TREE].way >= 0, rc = ks__bpf_attach(b, KS__BPF_TREE, NULL);
+	int was_attached = b->users[KS__BPF_TREE].way >= 0,
+	    rc = ks__bpf_attach(b, KS__BPF_TREE, NULL);
 	char why[256];
 
 	if (!rc) {
