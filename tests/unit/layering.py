@@ -130,8 +130,8 @@ def is_source(path):
 
 def licence_error(path):
     name = relative(path)
-    kernel = name.startswith('bpf/') or name.endswith('.bpf.c')
-    wanted = 'GPL-2.0-only OR BSD-2-Clause' if kernel and path.suffix in '.c.h' else 'BSD-2-Clause'
+    kernel = '.bpf.c' in name or name.startswith('bpf/') and path.suffix in ('.c', '.h')
+    wanted = 'GPL-2.0-only OR BSD-2-Clause' if kernel else 'BSD-2-Clause'
     tag = 'SPDX-' + 'License-Identifier:'
     lines = path.read_text().splitlines()
     found = [number for number, line in enumerate(lines) if tag in line]
