@@ -71,6 +71,12 @@ static int open_ring(const struct ks__stream_opts *opts, unsigned index, size_t 
 		goto out;
 	}
 	lane->map_bytes[1] = page + 2 * bytes;
+	/*
+	 * A fork would copy an entry of the page table for each page of it, and count them as memory of
+	 * the child. Perf buffers are kept from children by the kernel.
+	 */
+	for (unsigned m = 0; m < 2; m++)
+		madvise(lane->map[m], lane->map_bytes[m], MADV_DONTFORK);
 	lane->consumed = lane->map[0];
 	lane->produced = lane->map[1];
 	lane->data = (const uint8_t *)lane->map[1] + page;
@@ -86,7 +92,8 @@ out:
 /* Pairs with the exchange by which the kernel commits. */
 static inline uint32_t header(const struct ks__lane *lane, uint64_t pos)
 {
-	return __atomic_load_n((const uint32_t *)(lane->data + (pos & lane->mask)), __ATOMIC_ACQUIRE);
+	return __atomic_load_n((const uint32_t *)(lane->data + (pos & lane->mask)),
+			       __ATOMIC_ACQUIRE);
 }
 
 static inline const struct ks_event *record(const struct ks__lane *lane, uint64_t pos)

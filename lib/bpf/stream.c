@@ -12,8 +12,8 @@
 
 #include "ring.h"
 
-#define FEW 4         /* records between two rests that make a trickle */
-#define MORE_LOOKS 64 /* headers that a drain may look at beyond the records it may put */
+#define FEW 4                   /* records between two rests that make a trickle */
+#define MORE_LOOKS 64           /* headers that a drain may look at beyond the records it may put */
 #define PATIENCE_MIN_NS 1000000 /* a look costs 5 us: at most half a percent of a CPU */
 
 static uint64_t monotonic(void)
@@ -142,7 +142,8 @@ void ks__stream_close(struct ks__stream *s, int epoll)
 		/* closing alone leaves it in the set while a forked child has a copy */
 		if (epoll && lane->fd >= 0)
 			epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, lane->fd, NULL);
-		for (unsigned m = 0; m < 2; m++)
+		/* a forked child has no such mappings, and its own may be there by now */
+		for (unsigned m = 0; m < 2 && epoll; m++)
 			if (lane->map[m])
 				munmap(lane->map[m], lane->map_bytes[m]);
 		if (lane->fd >= 0)
@@ -388,7 +389,8 @@ void ks__stream_in_flight(struct ks__stream *s, uint64_t counts[KS_BPF_PROBES])
 uint64_t ks__stream_delivered(const struct ks__stream *s, uint32_t probe)
 {
 	return probe < KS_BPF_PROBES ?
-		       atomic_load_explicit(&s->delivered[probe], memory_order_relaxed) : 0;
+		       atomic_load_explicit(&s->delivered[probe], memory_order_relaxed) :
+		       0;
 }
 
 uint64_t ks__stream_discarded(const struct ks__stream *s, uint32_t probe)

@@ -34,7 +34,7 @@ struct ks__stream_opts {
 /* Creates, maps and watches. 0 or -errno; a sentence in why. */
 int ks__stream_open(const struct ks__stream_opts *opts, struct ks__stream **ret, char *why,
 		    size_t size);
-/* Unmaps and closes. epoll: 0 in a forked child, whose epoll set is the parent's. */
+/* Unmaps and closes. epoll 0: in a forked child, which has the parent's epoll set and no mappings. */
 void ks__stream_close(struct ks__stream *stream, int epoll);
 
 /* Rings: how many, and the descriptor of one; the loader puts them into the outer map. */
