@@ -28,7 +28,7 @@ struct host {
 static int on_event(const struct ks_event *ev, void *user)
 {
 	const struct ks_event_lost *hole = (const struct ks_event_lost *)ev;
-	const struct burst_event *rec = (const struct burst_event *)ev;
+	const struct ks_event_burst_record *rec = (const struct ks_event_burst_record *)ev;
 	struct host *h = user;
 	uint64_t next = atomic_load(&h->next[ev->cpu]);
 

@@ -31,7 +31,7 @@ static void burst(struct kt *t, uint64_t sample_every, uint64_t max_per_sec, str
 				     { .id = KS_PARAM_SAMPLE_EVERY, .value = sample_every },
 				     { .id = KS_PARAM_MAX_PER_SEC, .value = max_per_sec },
 				     { .id = KS_PARAM_BURST, .value = 5000 } };
-	struct burst_row row;
+	struct ks_stats_burst row;
 
 	work_start(w, run_bursts);
 	kt_watch(t, KS_SCOPE_PIDS, w->pid);
@@ -46,7 +46,7 @@ static void burst(struct kt *t, uint64_t sample_every, uint64_t max_per_sec, str
 /* All of them, in order, none missing. */
 static void whole(struct kt *t)
 {
-	const struct burst_event *ev;
+	const struct ks_event_burst_record *ev;
 	uint64_t next = 0;
 	struct work w;
 	size_t at = 0;
@@ -123,8 +123,8 @@ static int walk(const struct ks_event *ev, void *user)
 		h->told += hole->lost;
 		return 0;
 	}
-	g_assert_cmpuint(((const struct burst_event *)ev)->sequence, ==, h->next + h->pending);
-	h->next = ((const struct burst_event *)ev)->sequence + 1;
+	g_assert_cmpuint(((const struct ks_event_burst_record *)ev)->sequence, ==, h->next + h->pending);
+	h->next = ((const struct ks_event_burst_record *)ev)->sequence + 1;
 	h->pending = 0;
 	h->records++;
 	return 0;

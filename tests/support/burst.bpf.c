@@ -15,7 +15,7 @@ struct {
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 1); /* possible CPUs */
 	__type(key, uint32_t);
-	__type(value, struct burst_raw);
+	__type(value, struct ks_bpf_stats_burst);
 } burst_stats SEC(".maps");
 
 struct burst_count {
@@ -34,13 +34,13 @@ struct burst_turn {
 	struct ks_run run;
 	struct task_struct *task;
 	struct burst_count *count;
-	struct burst_raw *stats;
+	struct ks_bpf_stats_burst *stats;
 };
 
 static __always_inline enum ks_bpf_outcome emit(struct ks_run *run, struct task_struct *task,
 						struct burst_count *count)
 {
-	struct burst_event *rec, room;
+	struct ks_event_burst_record *rec, room;
 	uint64_t sequence = count->sequence++;
 
 	rec = ks_reserve(run, task, &room, BURST_EVENT, sizeof(room));

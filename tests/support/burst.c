@@ -7,15 +7,15 @@
 #include "burst.h"
 
 static const struct ks__field row_fields[] = {
-	{ KS__AT(struct burst_row, emitted), .count = 1, .kind = KS_KIND_COUNTER,
+	{ KS__AT(struct ks_stats_burst, emitted), .count = 1, .kind = KS_KIND_COUNTER,
 	  .unit = KS_UNIT_COUNT, .help = "records tried" },
 	{ 0 },
 };
 
 static const struct ks__field event_fields[] = {
-	{ KS__AT(struct burst_event, sequence), .count = 1, .kind = KS_KIND_VALUE,
+	{ KS__AT(struct ks_event_burst_record, sequence), .count = 1, .kind = KS_KIND_VALUE,
 	  .unit = KS_UNIT_COUNT, .help = "of the record on its CPU" },
-	{ KS__AT(struct burst_event, run), .count = 1, .kind = KS_KIND_VALUE,
+	{ KS__AT(struct ks_event_burst_record, run), .count = 1, .kind = KS_KIND_VALUE,
 	  .unit = KS_UNIT_COUNT, .help = "of the program on its CPU" },
 	{ 0 },
 };
@@ -23,7 +23,7 @@ static const struct ks__field event_fields[] = {
 static const struct ks__struct stats = {
 	.name = "burst",
 	.id = BURST_STATS,
-	.bytes = sizeof(struct burst_row),
+	.bytes = sizeof(struct ks_stats_burst),
 	.fields = row_fields,
 	.help = "Records made for a test.",
 };
@@ -32,7 +32,7 @@ static const struct ks__struct events[] = {
 	{
 		.name = "burst_record",
 		.id = BURST_EVENT,
-		.bytes = sizeof(struct burst_event),
+		.bytes = sizeof(struct ks_event_burst_record),
 		.fields = event_fields,
 		.help = "One of the records of a run.",
 	},

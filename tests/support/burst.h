@@ -14,20 +14,20 @@
 #define BURST_PARAM_RECORDS 32 /* a run, 0 to BURST_MAX */
 #define BURST_MAX 4096
 
-struct burst_event {
+struct ks_event_burst_record {
 	struct ks_event ev; /*  0 */
 	uint64_t valid;     /* 64 no bits */
 	uint64_t sequence;  /* 72 on this CPU, from 0, those that were lost included */
 	uint64_t run;       /* 80 on this CPU, from 0 */
 };                          /* 88 */
 
-struct burst_row {
+struct ks_stats_burst {
 	struct ks_row row; /*  0 */
 	uint64_t emitted;  /* 64 records tried: delivered or not */
 };                         /* 72 */
 
-/* One CPU's part of burst_row, as the kernel program keeps it. */
-struct burst_raw {
+/* One CPU's part of ks_stats_burst, as the kernel program keeps it. */
+struct ks_bpf_stats_burst {
 	uint64_t emitted;
 } __attribute__((aligned(64)));
 
