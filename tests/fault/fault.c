@@ -65,8 +65,13 @@ void fault_become(uid_t uid, uint64_t caps)
 
 /* ---- what the kernel holds -------------------------------------------------------------------- */
 
-static const int next_id[] = { BPF_PROG_GET_NEXT_ID, BPF_MAP_GET_NEXT_ID, BPF_LINK_GET_NEXT_ID,
-			       BPF_BTF_GET_NEXT_ID };
+/* Links and BTF objects live as long as the programs and maps that they hold or that hold them. */
+static const struct {
+	int next, open;
+} kinds[] = {
+	{ BPF_PROG_GET_NEXT_ID, BPF_PROG_GET_FD_BY_ID },
+	{ BPF_MAP_GET_NEXT_ID, BPF_MAP_GET_FD_BY_ID },
+};
 
 static int next(int cmd, uint32_t *id)
 {
@@ -78,28 +83,62 @@ static int next(int cmd, uint32_t *id)
 	return 1;
 }
 
+/* By its name: other programs of this machine load theirs meanwhile. */
+static int is_ours(size_t kind, uint32_t id)
+{
+	static const char *const names[] = { "ks_", "ks.", "proc_", "fadvise_", "tree_", "burst_" };
+	union {
+		struct bpf_prog_info prog;
+		struct bpf_map_info map;
+	} info = { .prog = { 0 } };
+	union bpf_attr attr = { .prog_id = id };
+	int fd = (int)syscall(SYS_bpf, kinds[kind].open, &attr, sizeof(attr)), rc;
+	const char *name = kind ? info.map.name : info.prog.name;
+
+	if (fd < 0)
+		return 0;
+	memset(&attr, 0, sizeof(attr));
+	attr.info.bpf_fd = (uint32_t)fd;
+	attr.info.info_len = kind ? sizeof(info.map) : sizeof(info.prog);
+	attr.info.info = (uintptr_t)&info;
+	rc = (int)syscall(SYS_bpf, BPF_OBJ_GET_INFO_BY_FD, &attr, sizeof(attr));
+	close(fd);
+	for (size_t i = 0; !rc && i < G_N_ELEMENTS(names); i++)
+		if (g_str_has_prefix(name, names[i]))
+			return 1;
+	return 0;
+}
+
 void fault_kernel(struct fault_kernel *now)
 {
-	for (size_t i = 0; i < G_N_ELEMENTS(next_id); i++)
-		for (now->id[i] = 0; next(next_id[i], &now->id[i]);)
+	for (size_t i = 0; i < G_N_ELEMENTS(kinds); i++)
+		for (now->id[i] = 0; next(kinds[i].next, &now->id[i]);)
 			;
 }
 
-/* Others may make objects meanwhile: those are newer. The kernel frees after grace periods. */
+/* The first one that is left, or 0. */
+static uint32_t left(size_t kind, uint32_t since, uint32_t until)
+{
+	while (next(kinds[kind].next, &since) && since <= until)
+		if (is_ours(kind, since))
+			return since;
+	return 0;
+}
+
+/* The kernel frees after grace periods. */
 void fault_kernel_clean(const struct fault_kernel *since)
 {
 	int64_t end = g_get_monotonic_time() + 20 * G_USEC_PER_SEC;
 	struct fault_kernel now;
 
 	fault_kernel(&now);
-	for (size_t i = 0; i < G_N_ELEMENTS(next_id); i++) {
-		uint32_t id = since->id[i];
+	for (size_t i = 0; i < G_N_ELEMENTS(kinds); i++) {
+		uint32_t id;
 
-		while (next(next_id[i], &id) && id <= now.id[i]) {
+		while ((id = left(i, since->id[i], now.id[i]))) {
 			if (g_get_monotonic_time() > end)
-				g_error("object %u of kind %zu is left in the kernel", id, i);
+				g_error("%s %u is left in the kernel", i ? "map" : "program", id);
 			syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
-			id = since->id[i];
 		}
 	}
 }

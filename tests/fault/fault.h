@@ -20,12 +20,12 @@ void fault_private_mounts(void);
 /* Capabilities as bits 1 << CAP_...; uid and gid change first if uid is not 0. */
 void fault_become(uid_t uid, uint64_t caps);
 
-/* Newest ids of all programs, maps, links and BTF objects of the machine. */
+/* The newest program and the newest map of the machine. */
 struct fault_kernel {
-	uint32_t id[4];
+	uint32_t id[2];
 };
 void fault_kernel(struct fault_kernel *now);
-/* Nothing that was made since is left; what is on its way out is waited for. */
+/* Nothing of the library that was made since is left; what is on its way out is waited for. */
 void fault_kernel_clean(const struct fault_kernel *since);
 
 struct ks *fault_open(const struct ks_open_opts *opts);
