@@ -228,7 +228,7 @@ int ks__btf_open(int fd, struct ks__btf_file *ret)
 	if (!S_ISREG(st.st_mode) || st.st_size <= 0 || (uint64_t)st.st_size > BTF_FILE_MAX)
 		return -EINVAL;
 	f.size = (size_t)st.st_size;
-	/* Only sysfs is mapped: a file that shrinks under its reader would be a SIGBUS in the host. */
+	/* Only sysfs is mapped: a file that shrinks meanwhile would be a SIGBUS in the host. */
 	if (!fstatfs(fd, &fs) && fs.f_type == SYSFS_MAGIC) {
 		f.data = mmap(NULL, f.size, PROT_READ, MAP_PRIVATE, fd, 0);
 		if (f.data != MAP_FAILED) {

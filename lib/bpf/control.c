@@ -16,7 +16,7 @@
 
 #define SECOND 1000000000u
 
-/* ---- grace periods ------------------------------------------------------------------------------- */
+/* ---- grace periods --------------------------------------------------------------------------- */
 
 /* Changing a map of maps waits for all programs that may still see the old one. */
 static int wait_by_map(void)
@@ -59,7 +59,7 @@ static void flip(uint32_t *index, uint32_t to, uint64_t *flip_ns)
 	*flip_ns = ks__now();
 }
 
-/* ---- settings ---------------------------------------------------------------------------------------- */
+/* ---- settings -------------------------------------------------------------------------------- */
 
 static void put_settings(struct ks__control *c, uint32_t probe, const struct ks_bpf_settings *set)
 {
@@ -89,7 +89,7 @@ void ks__control_live(struct ks__control *c, uint32_t probe, int live)
 		put_settings(c, probe, live ? &c->settings[probe] : &inert);
 }
 
-/* ---- scope ------------------------------------------------------------------------------------------- */
+/* ---- scope ----------------------------------------------------------------------------------- */
 
 void ks__control_scope(struct ks__control *c, const struct ks_bpf_scope *scope)
 {
@@ -113,7 +113,7 @@ void ks__control_also(struct ks__control *c, uint32_t pid)
 		__atomic_store_n(&c->map->scope[c->map->scope_index].also, pid, __ATOMIC_RELEASE);
 }
 
-/* ---- the map ------------------------------------------------------------------------------------------ */
+/* ---- the map --------------------------------------------------------------------------------- */
 
 void ks__control_init(struct ks__control *c)
 {

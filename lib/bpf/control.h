@@ -2,9 +2,9 @@
 /*
  * control.h - the words that programs obey: scope and settings, two slots and an index each
  *
- * A new value goes into the slot that is not in use; then the index is flipped: one store, one moment
- * for all programs. A run that began before may still read the old slot, so before that is written
- * again, a grace period must have passed since the flip.
+ * A new value goes into the slot that is not in use; then the index is flipped: one store, one
+ * moment for all programs. A run that began before may still read the old slot, so before that is
+ * written again, a grace period must have passed since the flip.
  *
  * What is said before the maps exist is kept and takes effect when they are mapped.
  */

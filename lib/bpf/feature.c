@@ -17,11 +17,11 @@
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
-/* A rare event and a function that only the kernel's own tests call: being attached costs nobody. */
+/* A rare event, and a function that only the kernel's own tests call. */
 #define TRIAL_EVENT "task_rename"
 #define TRIAL_FUNC "bpf_fentry_test1"
 
-/* ---- raw calls ---------------------------------------------------------------------------------- */
+/* ---- raw calls ------------------------------------------------------------------------------- */
 
 static int sys_bpf(int cmd, union bpf_attr *attr)
 {
@@ -85,7 +85,7 @@ static int refused(struct ks__features *f, struct ks__feature *r, const char *wh
 	return error;
 }
 
-/* ---- the trials ----------------------------------------------------------------------------------- */
+/* ---- the trials ------------------------------------------------------------------------------ */
 
 static int try_bpf(struct ks__features *f, struct ks__feature *r)
 {
@@ -96,7 +96,7 @@ static int try_btf(struct ks__features *f, struct ks__feature *r)
 {
 	int rc = ks__types_own(&f->types, r->reason, sizeof(r->reason));
 
-	/* programs that call the kernel's own functions need its BTF, whatever they are fitted to */
+	/* programs that call kernel functions need its own BTF, whatever they are fitted to */
 	return rc ? rc : ks__types_core(&f->types, r->reason, sizeof(r->reason));
 }
 
@@ -222,7 +222,7 @@ static int try_own_guard(struct ks__features *f, struct ks__feature *r)
 	return by_name(f, r, "bpf_prog_inc_misses_counter", "6.1");
 }
 
-/* trace_call_bpf() counts what it drops since the release that brought this iterator; it is inlined. */
+/* trace_call_bpf(), inlined, counts what it drops since the release of this iterator. */
 static int try_perf_misses(struct ks__features *f, struct ks__feature *r)
 {
 	return by_name(f, r, "bpf_iter_task_new", "6.7");
@@ -240,9 +240,9 @@ static int try_tp_btf(struct ks__features *f, struct ks__feature *r)
 }
 
 /*
- * Such a program needs the kernel's code to be changed, which some kernels refuse when it is loaded,
- * others (arm64 before 6.4) only when it is attached. Where the like of it works by other hooks,
- * that is the reason.
+ * Such a program needs the kernel's code to be changed, which some kernels refuse when it is
+ * loaded, others (arm64 before 6.4) only when it is attached. Where the like of it works by other
+ * hooks, that is the reason.
  */
 static int no_fentry(struct ks__features *f, struct ks__feature *r, const char *when, int rc)
 {
@@ -315,11 +315,11 @@ static int tracefs(struct ks__features *f, struct ks__feature *r)
 	int rc = ks__feature_event_id(f->ks, "task/" TRIAL_EVENT, &id);
 
 	if (rc == -EACCES)
-		snprintf(
-			r->reason, sizeof(r->reason),
-			"tracepoint: tracefs may not be read by this "
-			"user: run as root, or mount -o remount,gid=GROUP,mode=750 %.80s/kernel/tracing",
-			f->ks->opts.sys_path);
+		snprintf(r->reason, sizeof(r->reason),
+			 "tracepoint: tracefs may not be read by this "
+			 "user: run as root, or mount -o remount,gid=GROUP,mode=750 "
+			 "%.80s/kernel/tracing",
+			 f->ks->opts.sys_path);
 	else if (rc == -ENOENT)
 		snprintf(r->reason, sizeof(r->reason),
 			 "tracepoint: tracefs is not mounted: mount -t "

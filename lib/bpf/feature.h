@@ -2,8 +2,8 @@
 /*
  * feature.h - what this kernel has and lets this process do, found by trying
  *
- * Each is tried once a handle, when first asked for, by raw bpf() calls with tiny programs and maps:
- * libbpf prints what is refused, these are silent. Versions are never looked at.
+ * Each is tried once a handle, when first asked for, by raw bpf() calls with tiny programs and
+ * maps: libbpf prints what is refused, these are silent. Versions are never looked at.
  */
 #ifndef KS_FEATURE_H
 #define KS_FEATURE_H

@@ -89,7 +89,7 @@ void ks__machine_read(const struct ks *ks, struct ks__machine *ret)
 	lockdown(ks->sys_fd, ret->lockdown, sizeof(ret->lockdown));
 }
 
-/* ---- words ---------------------------------------------------------------------------------------- */
+/* ---- words ----------------------------------------------------------------------------------- */
 
 static int has(const struct ks__machine *m, int cap)
 {

@@ -2,8 +2,8 @@
 /*
  * tables.h - statistics that programs keep in arrays which user space maps: one slot a CPU
  *
- * Readers take no lock and make no system call: a mapping is published once, by one atomic store, and
- * lives until the handle is closed.
+ * Readers take no lock and make no system call: a mapping is published once, by one atomic store,
+ * and lives until the handle is closed.
  */
 #ifndef KS_TABLES_H
 #define KS_TABLES_H

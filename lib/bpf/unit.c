@@ -18,7 +18,7 @@
 #define LOG_SIZE (64u << 10)
 #define UNTOUCHED 0x7f
 
-/* ---- libbpf's process-wide state --------------------------------------------------------------- */
+/* ---- libbpf's process-wide state ------------------------------------------------------------- */
 
 static int quiet(enum libbpf_print_level level, const char *format, va_list args)
 {
@@ -49,8 +49,8 @@ extern int libbpf_set_memlock_rlim(size_t bytes) __attribute__((weak));
 
 /*
  * Before 5.11 memory of maps and programs counts against RLIMIT_MEMLOCK, and libbpf raises that
- * unasked, once a process: told not to, or, where it cannot be told, put back after the load (*limit).
- * It is raised here if the host allowed it. Returns 1 if *limit is to be put back.
+ * unasked, once a process: told not to, or, where it cannot be told, put back after the load
+ * (*limit). It is raised here if the host allowed it. Returns 1 if *limit is to be put back.
  */
 static int memlock(struct ks__features *f, struct rlimit *limit)
 {
@@ -71,7 +71,7 @@ static int memlock(struct ks__features *f, struct rlimit *limit)
 	return 0;
 }
 
-/* ---- programs ------------------------------------------------------------------------------------- */
+/* ---- programs -------------------------------------------------------------------------------- */
 
 void ks__program_close(struct ks__program *prog)
 {
@@ -98,8 +98,8 @@ static struct ks__program *chosen(const struct ks__unit *unit, const struct bpf_
 }
 
 /*
- * A log buffer each, in memory that is used only when it is written. libbpf touches it only when its
- * program is refused: the first byte tells which one it was, even if the kernel wrote no text.
+ * A log buffer each, in memory that is used only when it is written. libbpf touches it only when
+ * its program is refused: the first byte tells which one it was, even if the kernel wrote no text.
  */
 static int choose_programs(const struct ks__unit *unit, struct bpf_object *obj, char *logs)
 {
@@ -196,7 +196,7 @@ static int keep_programs(const struct ks__unit *unit, struct bpf_object *obj)
 	return 0;
 }
 
-/* ---- the unit ---------------------------------------------------------------------------------------- */
+/* ---- the unit -------------------------------------------------------------------------------- */
 
 /* Where libbpf shall look for the types of the kernel; NULL: where it does by itself. */
 static const char *types_path(const struct ks *ks, char *buf, size_t size)
@@ -257,9 +257,9 @@ static int load(const struct ks__unit *unit, struct bpf_object *obj, char *logs)
 }
 
 /*
- * libbpf keeps for the life of the process what it takes the kernel for, and a trial that failed for
- * want of a descriptor says that the kernel lacks the feature: so there must be enough of them first.
- * Twice what stays, since it is copied before the object goes, and some for the trials.
+ * libbpf keeps for the life of the process what it takes the kernel for, and a trial that failed
+ * for want of a descriptor says that the kernel lacks the feature: so there must be enough of them
+ * first. Twice what stays, since it is copied before the object goes, and some for the trials.
  */
 static int spare_descriptors(const struct ks__unit *unit)
 {
@@ -279,8 +279,9 @@ static int spare_descriptors(const struct ks__unit *unit)
 }
 
 /*
- * A type that the kernel lacks makes libbpf 1.1 look at the types of modules, which only CAP_SYS_ADMIN
- * may; not so if it is told where the types are. Only then: it parses them once more, 9 ms.
+ * A type that the kernel lacks makes libbpf 1.1 look at the types of modules, which only
+ * CAP_SYS_ADMIN may; not so if it is told where the types are. Only then: it parses them once more,
+ * 9 ms.
  */
 static int load_object(const struct ks__unit *unit, const char *types, char *logs)
 {

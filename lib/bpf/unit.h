@@ -3,8 +3,8 @@
  * unit.h - load programs out of the embedded object; what stays are descriptors
  *
  * An object costs about 19 ms and a peak of 18 MiB, nearly all of it for the kernel's BTF; so all
- * programs that are wanted at one time are loaded as one unit. Later units open the object again and
- * take over the maps of the first. An object that failed to load cannot be loaded again.
+ * programs that are wanted at one time are loaded as one unit. Later units open the object again
+ * and take over the maps of the first. An object that failed to load cannot be loaded again.
  */
 #ifndef KS_UNIT_H
 #define KS_UNIT_H
@@ -74,13 +74,13 @@ struct ks__program_info {
 int ks__program_info(int fd, struct ks__program_info *ret);
 
 /*
- * Runs a raw_tp program that takes no arguments on the calling thread (Linux 5.10): what it returns,
- * or -errno.
+ * Runs a raw_tp program that takes no arguments on the calling thread (Linux 5.10): what it
+ * returns, or -errno.
  */
 int ks__program_run(int fd);
 
 void ks__program_close(struct ks__program *prog);
-/* ---- maps.c --------------------------------------------------------------------------------------- */
+/* ---- maps.c ---------------------------------------------------------------------------------- */
 
 void ks__maps_init(struct ks__maps *maps);
 void ks__maps_close(struct ks__maps *maps);
@@ -89,7 +89,7 @@ int ks__map_put_fds(int fd, const int *inner_fds, unsigned n);
 /* The map of that name if it was created, else NULL. */
 struct ks__map *ks__maps_find(struct ks__maps *maps, const char *name);
 
-/* Between unit.c and maps.c: before the load, after it, and back; `new` is a bit for each map added. */
+/* For unit.c: before the load, after it, and back. `new`: a bit for each map added. */
 struct bpf_object;
 int ks__maps_prepare(const struct ks__unit *unit, struct bpf_object *obj);
 int ks__maps_keep(const struct ks__unit *unit, struct bpf_object *obj, uint32_t *new);

@@ -17,7 +17,7 @@
 
 #define KPROBES "bus/event_source/devices/kprobe/"
 
-/* ---- is it possible here --------------------------------------------------------------------------- */
+/* ---- is it possible here --------------------------------------------------------------------- */
 
 static int has_event(const struct ks__hook *h, struct ks__features *f, char *why, size_t size)
 {
@@ -62,7 +62,7 @@ static int may_be(const struct ks__hook *h, struct ks__features *f, char *why, s
 	return 0;
 }
 
-/* ---- attach ----------------------------------------------------------------------------------------- */
+/* ---- attach ---------------------------------------------------------------------------------- */
 
 /* Typed programs know their target since they were loaded: NULL. All kernels take this call. */
 static int attach_typed(const struct ks__hook *h, const struct ks *ks, int prog_fd)
@@ -148,7 +148,7 @@ static int attach_kretprobe(const struct ks__hook *h, const struct ks *ks, int p
 	return attach_perf(&attr, prog_fd);
 }
 
-/* ---- the table ---------------------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 static const struct way {
 	const char *prefix;

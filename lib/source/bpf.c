@@ -10,7 +10,7 @@
 
 #define BURST_MAX (1u << 30) /* times a second: still less than 2^60 ns */
 
-/* ---- open and close ------------------------------------------------------------------------------- */
+/* ---- open and close -------------------------------------------------------------------------- */
 
 static const struct ks__variant tree_variants[] = {
 	{ .name = "tp_btf", .progs = { "tree_fork_tp_btf", "tree_free_tp_btf" } },
@@ -74,9 +74,9 @@ static void bpf_close_forked(struct ks__source *s)
 	free(b);
 }
 
-/* ---- settings ---------------------------------------------------------------------------------------- */
+/* ---- settings -------------------------------------------------------------------------------- */
 
-/* A limit of more than a billion a second is none: a record then costs less than the clock's tick. */
+/* More than a billion records a second is no limit: one costs less than a tick of the clock. */
 static void convert(const struct ks__settings *in, struct ks_bpf_settings *out)
 {
 	memset(out, 0, sizeof(*out));
@@ -114,7 +114,7 @@ static int bpf_admit(struct ks__source *s, int32_t pid)
 	return 0;
 }
 
-/* ---- prepare, enable, disable --------------------------------------------------------------------- */
+/* ---- prepare, enable, disable ---------------------------------------------------------------- */
 
 static int bpf_prepare(struct ks__source *s, uint32_t mask, const char *variant)
 {
@@ -152,7 +152,7 @@ static void bpf_disable(struct ks__source *s, uint32_t probe)
 	ks__bpf_detach(b, probe);
 }
 
-/* ---- queries --------------------------------------------------------------------------------------- */
+/* ---- queries --------------------------------------------------------------------------------- */
 
 static int bpf_note(struct ks__source *s, uint32_t probe, uint32_t index, struct ks__note *ret)
 {
@@ -205,7 +205,7 @@ static int bpf_why(struct ks__source *s, uint32_t probe, uint64_t bit, char *buf
 	return 1;
 }
 
-/* ---- consumer and readers ----------------------------------------------------------------------------- */
+/* ---- consumer and readers -------------------------------------------------------------------- */
 
 static int bpf_drain(struct ks__source *s, struct ks__sink *sink, unsigned max)
 {

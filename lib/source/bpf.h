@@ -81,7 +81,7 @@ static inline struct ks__bpf *ks__bpf_of(struct ks__source *s)
 
 extern const struct ks__source_ops ks__source_bpf;
 
-/* ---- bpf_facts.c ----------------------------------------------------------------------------------- */
+/* ---- bpf_facts.c ----------------------------------------------------------------------------- */
 
 /* Learns where programs attach and which variants are possible. 0, -ENOMEM and the like. */
 int ks__bpf_setup(struct ks__bpf *b);
@@ -91,25 +91,25 @@ void ks__bpf_close_way(struct ks__bpf *b, struct ks__bpf_user *u, int way, int e
 		       const char *reason);
 int ks__bpf_shortage(int rc);
 
-/* ---- bpf_load.c ------------------------------------------------------------------------------------ */
+/* ---- bpf_load.c ------------------------------------------------------------------------------ */
 
 /* Loads for each user of the mask (1 << number) the best way that works, or the named one. */
 int ks__bpf_prepare(struct ks__bpf *b, uint32_t mask, const char *variant);
 /* The best way not known to fail, or the named one if it is; -1: none. */
 int ks__bpf_choose(const struct ks__bpf *b, uint32_t user, const char *variant);
-/* Attach by the best way, or the named one, loading it if need be. 0, -KS_EUNAVAIL (notes), -errno. */
+/* Attach by the best way or the named one, loading it first. 0, -KS_EUNAVAIL (notes), -errno. */
 int ks__bpf_attach(struct ks__bpf *b, uint32_t user, const char *variant);
 void ks__bpf_detach(struct ks__bpf *b, uint32_t user);
 /* Closes all descriptors and mappings. */
 void ks__bpf_unload(struct ks__bpf *b);
 
-/* ---- bpf_scope.c ----------------------------------------------------------------------------------- */
+/* ---- bpf_scope.c ----------------------------------------------------------------------------- */
 
 int ks__bpf_set_scope(struct ks__source *s, const struct ks__scope *scope);
 /* Puts the pids of the scope into a map that is new. 0 or -errno. */
 int ks__bpf_fill_pids(struct ks__bpf *b);
 
-/* ---- bpf_report.c ---------------------------------------------------------------------------------- */
+/* ---- bpf_report.c ---------------------------------------------------------------------------- */
 
 int ks__bpf_book(struct ks__source *s, uint32_t probe, int idle, struct ks__book *ret);
 void ks__bpf_explain(struct ks__source *s, uint32_t probe, struct ks__doc *doc);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* bpf_facts.c - what is possible here: the ground, each variant, and the constants of the programs */
+/* bpf_facts.c - what is possible here: the ground, each variant, constants of the programs */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,7 +30,7 @@ void ks__bpf_close_way(struct ks__bpf *b, struct ks__bpf_user *u, int way, int e
 	ks__log(b->base.ks, KS_LOG_INFO, "%s by %s: %s", u->name, u->variants[way].name, reason);
 }
 
-/* ---- the ground: what all programs need ------------------------------------------------------------ */
+/* ---- the ground: what all programs need ------------------------------------------------------ */
 
 static int user_ways(struct ks__bpf *b, struct ks__bpf_user *u)
 {
@@ -134,7 +134,7 @@ int ks__bpf_setup(struct ks__bpf *b)
 	return rc;
 }
 
-/* ---- constants of the programs ----------------------------------------------------------------------- */
+/* ---- constants of the programs --------------------------------------------------------------- */
 
 /* The level of our pid namespace: a program that is run on ourselves sees it. */
 static int pid_level(struct ks__bpf *b, uint32_t *ret_level, char *why, size_t size)

@@ -26,7 +26,7 @@ int ks__bpf_choose(const struct ks__bpf *b, uint32_t user, const char *variant)
 	return -1;
 }
 
-/* ---- loading --------------------------------------------------------------------------------------- */
+/* ---- loading --------------------------------------------------------------------------------- */
 
 struct pick {
 	struct ks__bpf_user *user;
@@ -258,7 +258,7 @@ int ks__bpf_prepare(struct ks__bpf *b, uint32_t mask, const char *variant)
 	return rc;
 }
 
-/* ---- attaching --------------------------------------------------------------------------------------- */
+/* ---- attaching ------------------------------------------------------------------------------- */
 
 static void close_links(struct ks__bpf_user *u)
 {

@@ -6,9 +6,9 @@
 #include "../data/doc.h"
 #include "bpf.h"
 
-/* ---- book -------------------------------------------------------------------------------------------- */
+/* ---- book ------------------------------------------------------------------------------------ */
 
-/* Programs that were attached at some time stay until the handle is closed, and so do their counts. */
+/* Programs that were ever attached stay until the handle is closed, and so do their counts. */
 static void add_missed(struct ks__bpf *b, const struct ks__bpf_user *u, struct ks__book *ret)
 {
 	ret->missed_known = 1;
@@ -57,7 +57,7 @@ int ks__bpf_book(struct ks__source *s, uint32_t probe, int idle, struct ks__book
 	return 0;
 }
 
-/* ---- explain ----------------------------------------------------------------------------------------- */
+/* ---- explain --------------------------------------------------------------------------------- */
 
 static void explain_programs(const struct ks__bpf_user *u, struct ks__doc *doc)
 {
@@ -142,7 +142,7 @@ void ks__bpf_explain(struct ks__source *s, uint32_t probe, struct ks__doc *doc)
 	explain_maps(b, probe, doc);
 }
 
-/* ---- check and size ----------------------------------------------------------------------------------- */
+/* ---- check and size -------------------------------------------------------------------------- */
 
 void ks__bpf_check(struct ks__source *s, struct ks__doc *doc)
 {

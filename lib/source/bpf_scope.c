@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * bpf_scope.c - whom to watch: the words in ks_control, the map ks_pids, and the programs that enrol
- * the children of a tree
+ * bpf_scope.c - whom to watch: the words in ks_control, the map ks_pids, and the programs that
+ * enrol the children of a tree
  */
 #include <dirent.h>
 #include <errno.h>
@@ -36,7 +36,7 @@ static void convert(const struct ks__bpf *b, const struct ks__scope *scope,
 	strncpy((char *)ret->exclude, scope->exclude, sizeof(ret->exclude));
 }
 
-/* ---- the map --------------------------------------------------------------------------------------- */
+/* ---- the map --------------------------------------------------------------------------------- */
 
 static int pids_fd(struct ks__bpf *b)
 {
@@ -114,7 +114,7 @@ int ks__bpf_fill_pids(struct ks__bpf *b)
 	return fd < 0 ? -ENOENT : add_all(fd, b->pids, b->n_pids);
 }
 
-/* ---- a tree ----------------------------------------------------------------------------------------- */
+/* ---- a tree ---------------------------------------------------------------------------------- */
 
 static int parent_of(int proc_fd, const char *pid)
 {
@@ -130,7 +130,7 @@ static int parent_of(int proc_fd, const char *pid)
 	return (int)stat.column[KS__STAT_PPID];
 }
 
-/* A child of a root that is not enrolled, or 0. A child that was started a moment ago is enrolled. */
+/* A child of a root that is not enrolled, or 0. One that was started a moment ago is. */
 static uint32_t stray_child(struct ks__bpf *b, const int32_t *roots, uint32_t n)
 {
 	int proc = b->base.ks->proc_fd, fd = openat(proc, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -213,7 +213,7 @@ static int enter_tree(struct ks__bpf *b, const struct ks__scope *scope,
 	return rc;
 }
 
-/* ---- any scope ---------------------------------------------------------------------------------------- */
+/* ---- any scope ------------------------------------------------------------------------------- */
 
 /* New pids in, flip, old ones out: those that are in both are in scope all the time. */
 static int enter(struct ks__bpf *b, const struct ks__scope *scope, const struct ks_bpf_scope *next)
@@ -257,7 +257,7 @@ static int set_tree(struct ks__bpf *b, const struct ks__scope *scope,
 	rc = no_tree(b, why, sizeof(why));
 	if (is_watching(b))
 		return ks__fail(b->base.ks, rc, "%s", why);
-	/* another source may serve: the probes of this one are unavailable as long as the scope is so */
+	/* another source may serve: those of this one are unavailable while the scope is so */
 	b->tree_error = rc;
 	snprintf(b->tree_reason, sizeof(b->tree_reason), "%s", why);
 	return 0;
