@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Shows that a host that is out of descriptors gets -EMFILE and may try again with the same handle,
+ * and that structs of any size and buffers of any kind are taken as the header says.
+ */
+#include <errno.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+
+#include "fault.h"
+
+/* ---- descriptors ---------------------------------------------------------------------------------- */
+
+/* So many more may be opened. */
+static void spare(unsigned n)
+{
+	struct rlimit limit;
+	int next;
+
+	getrlimit(RLIMIT_NOFILE, &limit);
+	limit.rlim_cur = limit.rlim_max;
+	g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+	next = dup(0);
+	g_assert_cmpint(next, >=, 0);
+	close(next);
+	limit.rlim_cur = (rlim_t)next + n;
+	g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+}
+
+/* Numbers without gaps, so that the limit is the number of descriptors. */
+static void close_gaps(void)
+{
+	while (dup(0) < 60)
+		;
+}
+
+static void open_limited(const void *data)
+{
+	struct ks *untouched = (struct ks *)&data, *ks = untouched;
+	unsigned before;
+
+	close_gaps();
+	before = counters_descriptors();
+	for (unsigned n = 0; n < 5; n++) {
+		spare(n);
+		ks_assert_rc(ks_open(NULL, &ks), -EMFILE);
+		g_assert_true(ks == untouched);
+		spare(64);
+		g_assert_cmpuint(counters_descriptors(), ==, before);
+	}
+	spare(5);
+	ks_assert_rc(ks_open(NULL, &ks), 0);
+	ks_close(ks);
+}
+
+/* One descriptor more each time, until it works; every failure leaves as many as there were. */
+static unsigned until_it_works(struct ks *ks, int (*fn)(struct ks *ks))
+{
+	unsigned n, before = counters_descriptors();
+	char why[300];
+	int rc;
+
+	for (n = 0;; n++) {
+		spare(n);
+		rc = fn(ks);
+		spare(300);
+		if (rc >= 0)
+			return n;
+		ks_assert_rc(rc, -EMFILE);
+		g_assert_cmpint(ks_last_error(ks, why, sizeof(why)), >, 0);
+		g_assert_nonnull(strstr(why, "RLIMIT_NOFILE"));
+		g_assert_cmpuint(counters_descriptors(), ==, before);
+		g_assert_cmpuint(n, <, 300);
+	}
+}
+
+static int prepare(struct ks *ks)
+{
+	const uint32_t probes[] = { KS_PROBE_PROC, KS_PROBE_FADVISE };
+
+	return ks_prepare(ks, probes, 2);
+}
+
+static int enable(struct ks *ks)
+{
+	return ks_enable_probe(ks, KS_PROBE_PROC, NULL);
+}
+
+static void limited(const void *data)
+{
+	struct ks_open_opts opts = { .size = sizeof(opts), .features_off = GPOINTER_TO_SIZE(data) };
+	struct ks_probe_info info = { .size = sizeof(info) };
+	unsigned before = counters_descriptors();
+	struct ks *ks;
+
+	close_gaps();
+	spare(300);
+	before = counters_descriptors();
+	ks = fault_open(&opts);
+	g_assert_cmpuint(until_it_works(ks, prepare), >, 0);
+	g_assert_cmpuint(until_it_works(ks, enable), >, 0);
+	ks_assert_ok(ks, ks_query_probe(ks, KS_PROBE_PROC, &info));
+	g_assert_cmpstr(info.variant_name, ==, "tp_btf"); /* the shortage closed no way */
+	g_assert_cmpuint(info.source, ==, KS_SOURCE_BPF);
+	fault_exact(ks, KS_PROBE_FADVISE, NULL);
+	fault_exact(ks, KS_PROBE_PROC, NULL);
+	ks_close(ks);
+	g_assert_cmpuint(counters_descriptors(), ==, before);
+
+	ks = fault_open(&opts); /* the same without preparing */
+	g_assert_cmpuint(until_it_works(ks, enable), >, 0);
+	fault_exact(ks, KS_PROBE_PROC, NULL);
+	ks_close(ks);
+	g_assert_cmpuint(counters_descriptors(), ==, before);
+}
+
+static void descriptors(gconstpointer data)
+{
+	struct fault_kernel since;
+
+	if (!ks_test_root())
+		return;
+	fault_kernel(&since);
+	fault_in_child(limited, data);
+	fault_kernel_clean(&since);
+}
+
+static void descriptors_open(void)
+{
+	fault_in_child(open_limited, NULL);
+}
+
+/* ---- structs that go in --------------------------------------------------------------------------- */
+
+struct input {
+	const char *name;
+	size_t size;
+	int (*call)(struct ks *ks, const void *opts);
+};
+
+static int call_open(struct ks *ks, const void *opts)
+{
+	struct ks *other = ks;
+	int rc = ks_open(opts, &other);
+
+	if (rc)
+		g_assert_true(other == ks);
+	else
+		ks_close(other);
+	return rc;
+}
+
+static int call_scope(struct ks *ks, const void *opts)
+{
+	return ks_set_scope(ks, opts);
+}
+
+/* The fallback needs no root. */
+static int call_enable(struct ks *ks, const void *opts)
+{
+	int rc = ks_enable_probe(ks, KS_PROBE_PROC, opts);
+
+	ks_disable_probe(ks, KS_PROBE_PROC);
+	return rc < 0 ? rc : 0;
+}
+
+static int call_reader(struct ks *ks, const void *opts)
+{
+	struct ks_reader *untouched = (struct ks_reader *)&opts, *reader = untouched;
+	int rc = ks_reader_new(ks, KS_PROBE_PROC, opts, &reader);
+
+	if (rc)
+		g_assert_true(reader == untouched);
+	else
+		ks_reader_free(reader);
+	return rc;
+}
+
+static int call_selftest(struct ks *ks, const void *opts)
+{
+	int rc;
+
+	ks_enable_probe(ks, KS_PROBE_PROC, NULL);
+	rc = ks_selftest(ks, KS_PROBE_PROC, opts);
+	ks_disable_probe(ks, KS_PROBE_PROC);
+	return rc < 0 ? rc : 0;
+}
+
+static const struct input inputs[] = {
+	{ "ks_open_opts", sizeof(struct ks_open_opts), call_open },
+	{ "ks_scope", sizeof(struct ks_scope), call_scope },
+	{ "ks_enable_opts", sizeof(struct ks_enable_opts), call_enable },
+	{ "ks_reader_opts", sizeof(struct ks_reader_opts), call_reader },
+	{ "ks_selftest_opts", sizeof(struct ks_selftest_opts), call_selftest },
+};
+
+static int with_size(const struct input *in, struct ks *ks, size_t size, size_t nonzero)
+{
+	_Alignas(8) char opts[512] = "";
+
+	memcpy(opts, &size, sizeof(size));
+	if (nonzero)
+		opts[nonzero] = 1;
+	return in->call(ks, opts);
+}
+
+static void input(gconstpointer data)
+{
+	const struct input *in = data;
+	struct ks *ks = fault_open(NULL);
+
+	ks_assert_rc(with_size(in, ks, 0, 0), -EINVAL);
+	ks_assert_rc(with_size(in, ks, sizeof(size_t) - 1, 0), -EINVAL);
+	ks_assert_rc(with_size(in, ks, sizeof(size_t), 0), 0); /* nothing but defaults */
+	for (size_t size = sizeof(size_t); size <= in->size; size += 8)
+		ks_assert_rc(with_size(in, ks, size, 0), 0);
+	ks_assert_rc(with_size(in, ks, in->size, in->size), 0); /* past the end is not looked at */
+	ks_assert_rc(with_size(in, ks, in->size + 8, 0), 0);
+	ks_assert_rc(with_size(in, ks, 500, 0), 0);
+	ks_assert_rc(with_size(in, ks, in->size + 8, in->size), -E2BIG);
+	ks_assert_rc(with_size(in, ks, 500, 499), -E2BIG);
+	ks_close(ks);
+}
+
+/* ---- structs that come out ------------------------------------------------------------------------- */
+
+static struct ks_reader *any_reader;
+
+static int out_probe(struct ks *ks, void *ret)
+{
+	return ks_query_probe(ks, KS_PROBE_PROC, ret);
+}
+
+static int out_variant(struct ks *ks, void *ret)
+{
+	return ks_query_variant(ks, KS_PROBE_PROC, 0, ret);
+}
+
+static int out_stats(struct ks *ks, void *ret)
+{
+	(void)ks;
+	return ks_read_stats(any_reader, ret);
+}
+
+static const struct output {
+	const char *name;
+	size_t size;
+	int (*call)(struct ks *ks, void *ret);
+} outputs[] = {
+	{ "ks_probe_info", sizeof(struct ks_probe_info), out_probe },
+	{ "ks_variant_info", sizeof(struct ks_variant_info), out_variant },
+	{ "ks_stats", sizeof(struct ks_stats), out_stats },
+};
+
+/* At most `size` bytes are written, and `size` is what was. */
+static void output_size(const struct output *out, struct ks *ks, size_t size, size_t want)
+{
+	_Alignas(8) unsigned char ret[1024];
+	size_t got;
+
+	memset(ret, 0xa5, sizeof(ret));
+	memcpy(ret, &size, sizeof(size));
+	ks_assert_ok(ks, out->call(ks, ret));
+	memcpy(&got, ret, sizeof(got));
+	g_assert_cmpuint(got, ==, want);
+	for (size_t i = want; i < sizeof(ret); i++)
+		g_assert_cmphex(ret[i], ==, 0xa5);
+}
+
+static void output(gconstpointer data)
+{
+	const struct output *out = data;
+	struct ks *ks = fault_open(NULL);
+	size_t none = 0;
+	_Alignas(8) char room[1024] = "";
+
+	ks_assert_ok(ks, ks_reader_new(ks, KS_PROBE_SELF, NULL, &any_reader));
+	ks_assert_rc(out->call(ks, &none), -EINVAL);
+	ks_assert_rc(out->call(ks, room), -EINVAL);
+	ks_assert_rc(out->call(ks, NULL), -EINVAL);
+	for (size_t size = sizeof(size_t); size <= out->size; size += 8)
+		output_size(out, ks, size, size);
+	output_size(out, ks, 1024, out->size);
+	ks_reader_free(any_reader);
+	ks_close(ks);
+}
+
+/* ---- buffers ---------------------------------------------------------------------------------------- */
+
+static void buffers_refused(void)
+{
+	_Alignas(8) static char buf[2 * KS_RECORD_MAX];
+	struct ks *ks = fault_open(NULL);
+	size_t size = 4711;
+
+	ks_assert_rc(ks_read_events(ks, NULL, sizeof(buf), 0, &size), -EINVAL);
+	ks_assert_rc(ks_read_events(ks, buf, 0, 0, &size), -EINVAL);
+	ks_assert_rc(ks_read_events(ks, buf, KS_RECORD_MAX - 1, 0, &size), -EINVAL);
+	ks_assert_rc(ks_read_events(ks, buf, sizeof(buf), 0, NULL), -EINVAL);
+	ks_assert_rc(ks_read_events(ks, buf, sizeof(buf), -2, &size), -EINVAL);
+	for (int i = 1; i < 8; i++)
+		ks_assert_rc(ks_read_events(ks, buf + i, KS_RECORD_MAX, 0, &size), -EINVAL);
+	g_assert_cmpuint(size, ==, 4711);
+	ks_assert_rc(ks_read_events(ks, buf, KS_RECORD_MAX, 0, &size), 0);
+	g_assert_cmpuint(size, ==, 0);
+	ks_close(ks);
+}
+
+/* The smallest one takes many calls and loses nothing; what lies behind it is not touched. */
+static void buffer_smallest(void)
+{
+	_Alignas(8) static char buf[KS_RECORD_MAX + 8];
+	uint64_t n = 0;
+	struct ks *ks;
+
+	if (!ks_test_root())
+		return;
+	ks = fault_open(NULL);
+	fault_burst(ks, 50);
+	work_pin(0);
+	for (int i = 0; i < 20; i++)
+		syscall(SYS_getppid);
+	memset(buf, 0x5a, sizeof(buf));
+	while (n < 1000) {
+		const struct ks_event *ev = NULL;
+		size_t size;
+		int rc = ks_read_events(ks, buf, KS_RECORD_MAX, -1, &size), walked = 0;
+
+		g_assert_cmpint(rc, >, 0);
+		g_assert_cmpuint(size, <=, KS_RECORD_MAX);
+		while ((ev = ks_next_event(buf, size, ev))) {
+			const struct ks_event_burst_record *rec = (const void *)ev;
+
+			g_assert_cmpuint(ev->id, ==, BURST_EVENT);
+			g_assert_cmpuint(rec->sequence, ==, n++);
+			walked++;
+		}
+		g_assert_cmpint(walked, ==, rc);
+		g_assert_cmphex((unsigned char)buf[KS_RECORD_MAX], ==, 0x5a);
+	}
+	work_unpin();
+	fault_settle(ks, BURST_PROBE);
+	ks_close(ks);
+}
+
+int main(int argc, char **argv)
+{
+	ks_test_init(&argc, &argv);
+	g_test_add_func("/descriptors/open", descriptors_open);
+	g_test_add_data_func("/descriptors/ring", NULL, descriptors);
+	g_test_add_data_func("/descriptors/perf", GSIZE_TO_POINTER(KS_FEATURE_RINGBUF), descriptors);
+	for (size_t i = 0; i < G_N_ELEMENTS(inputs); i++) {
+		char *path = g_strconcat("/input/", inputs[i].name, NULL);
+
+		g_test_add_data_func(path, &inputs[i], input);
+		g_free(path);
+	}
+	for (size_t i = 0; i < G_N_ELEMENTS(outputs); i++) {
+		char *path = g_strconcat("/output/", outputs[i].name, NULL);
+
+		g_test_add_data_func(path, &outputs[i], output);
+		g_free(path);
+	}
+	g_test_add_func("/buffers/refused", buffers_refused);
+	g_test_add_func("/buffers/smallest", buffer_smallest);
+	return g_test_run();
+}
