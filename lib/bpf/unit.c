@@ -98,6 +98,28 @@ static struct ks__program *chosen(const struct ks__unit *unit, const struct bpf_
 }
 
 /*
+ * Before 5.12 the kernel refuses an atomic instruction that fetches even where no path leads to it:
+ * the fields of all instructions are checked first. Programs have them behind atomic_fetch only.
+ */
+static int drop_fetching(struct bpf_program *prog)
+{
+	size_t n = bpf_program__insn_cnt(prog);
+	struct bpf_insn *insns = malloc(n * sizeof(*insns));
+	int rc;
+
+	if (!insns)
+		return -ENOMEM;
+	memcpy(insns, bpf_program__insns(prog), n * sizeof(*insns));
+	for (size_t i = 0; i < n; i++)
+		if (BPF_CLASS(insns[i].code) == BPF_STX && BPF_MODE(insns[i].code) == BPF_ATOMIC &&
+		    insns[i].imm != BPF_ADD)
+			insns[i] = (struct bpf_insn){ .code = BPF_ALU64 | BPF_MOV | BPF_K };
+	rc = bpf_program__set_insns(prog, insns, n);
+	free(insns);
+	return rc;
+}
+
+/*
  * A log buffer each, in memory that is used only when it is written. libbpf touches it only when
  * its program is refused: the first byte tells which one it was, even if the kernel wrote no text.
  */
@@ -112,6 +134,8 @@ static int choose_programs(const struct ks__unit *unit, struct bpf_object *obj, 
 		struct ks__program *p = chosen(unit, prog);
 
 		rc = bpf_program__set_autoload(prog, p != NULL);
+		if (!rc && p && !unit->consts->atomic_fetch)
+			rc = drop_fetching(prog);
 		if (!rc && p) {
 			logs[found * LOG_SIZE] = UNTOUCHED;
 			rc = bpf_program__set_log_buf(prog, logs + found * LOG_SIZE, LOG_SIZE);
