@@ -3,17 +3,14 @@
  * bpf_scope.c - whom to watch: the words in ks_control, the map ks_pids, and the programs that
  * enrol the children of a tree
  */
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "../bpf/pids.h"
-#include "../files/columns.h"
-#include "../files/text.h"
+#include "../files/children.h"
 #include "bpf.h"
 
 _Static_assert((int)KS_BPF_SCOPE_SELF == KS_SCOPE_SELF && (int)KS_BPF_SCOPE_TREE == KS_SCOPE_TREE &&
@@ -116,40 +113,9 @@ int ks__bpf_fill_pids(struct ks__bpf *b)
 
 /* ---- a tree ---------------------------------------------------------------------------------- */
 
-static int parent_of(int proc_fd, const char *pid)
+static int is_enrolled(void *user, int32_t pid)
 {
-	char path[32], text[1024];
-	struct ks__stat stat;
-	ssize_t n;
-
-	if (snprintf(path, sizeof(path), "%.10s/stat", pid) < 0)
-		return -1;
-	n = ks__text_read(proc_fd, path, text, sizeof(text));
-	if (n <= 0 || ks__columns_stat(text, (size_t)n, &stat))
-		return -1;
-	return (int)stat.column[KS__STAT_PPID];
-}
-
-/* A child of a root that is not enrolled, or 0. One that was started a moment ago is. */
-static uint32_t stray_child(struct ks__bpf *b, const int32_t *roots, uint32_t n)
-{
-	int proc = b->base.ks->proc_fd, fd = openat(proc, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	uint32_t stray = 0;
-	struct dirent *e;
-
-	if (!dir && fd >= 0)
-		close(fd);
-	while (dir && !stray && (e = readdir(dir))) {
-		int pid = atoi(e->d_name), parent = pid > 0 ? parent_of(proc, e->d_name) : -1;
-
-		if (parent > 0 && is_named(roots, n, (uint32_t)parent) &&
-		    !ks__pids_has(pids_fd(b), (uint32_t)pid))
-			stray = (uint32_t)pid;
-	}
-	if (dir)
-		closedir(dir);
-	return stray;
+	return ks__pids_has(pids_fd(user), (uint32_t)pid);
 }
 
 /* Why no program can enrol children: of the best way. */
@@ -183,7 +149,7 @@ static int enter_tree(struct ks__bpf *b, const struct ks__scope *scope,
 	int fd = pids_fd(b), rc;
 	struct ks__pid *old = NULL;
 	size_t n_old = 0;
-	uint32_t stray;
+	int32_t stray;
 
 	rc = ks__pids_list(fd, &old, &n_old);
 	if (!rc)
@@ -196,7 +162,7 @@ static int enter_tree(struct ks__bpf *b, const struct ks__scope *scope,
 	}
 	sweep(fd, scope->pids, scope->n_pids);
 	ks__control_scope(&b->control, next);
-	stray = stray_child(b, scope->pids, scope->n_pids);
+	stray = ks__children_find(b->base.ks->proc_fd, scope->pids, scope->n_pids, is_enrolled, b);
 	if (stray) {
 		for (size_t i = 0; i < n_old; i++)
 			ks__pids_add(fd, &old[i]);
@@ -204,7 +170,7 @@ static int enter_tree(struct ks__bpf *b, const struct ks__scope *scope,
 		take_back(fd, scope->pids, scope->n_pids, old, n_old);
 		rc = ks__fail(
 			b->base.ks, -KS_EUNAVAIL,
-			"process %u is a child already: set the scope "
+			"process %d is a child already: set the scope "
 			"before the root of a tree starts others (fork, let the child wait, set "
 			"the scope, let it exec)",
 			stray);

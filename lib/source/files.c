@@ -17,6 +17,7 @@
 
 #include "../data/doc.h"
 #include "../data/rows.h"
+#include "../files/children.h"
 #include "../files/queue.h"
 #include "../files/scan.h"
 #include "../files/text.h"
@@ -313,12 +314,44 @@ static int by_number(const void *a, const void *b)
 }
 
 /* A look divides what was before from what comes after. */
+/* Kernel programs enrol children and have looked for earlier ones: one that is there now is theirs. */
+static int is_followed(const struct ks *ks)
+{
+	uint32_t variant;
+	uint64_t valid;
+
+	for (unsigned i = 0; ks->sources[i] && ks->sources[i]->ops->kind == KS_SOURCE_BPF; i++)
+		for (uint32_t p = 0; p < KS__PROBES_MAX; p++)
+			if (ks->slots[p].probe && ks->slots[p].probe->variants &&
+			    !ks->sources[i]->ops->expect(ks->sources[i], p, &variant, &valid))
+				return 1;
+	return 0;
+}
+
+static int check_tree(struct ks *ks, const struct ks__scope *scope)
+{
+	int32_t child;
+
+	if (scope->kind != KS_SCOPE_TREE || is_followed(ks))
+		return 0;
+	child = ks__children_find(ks->proc_fd, scope->pids, scope->n_pids, NULL, NULL);
+	if (!child)
+		return 0;
+	return ks__fail(ks, -KS_EUNAVAIL,
+			"process %d is a child already: set the scope before the "
+			"root of a tree starts others",
+			child);
+}
+
 static int files_set_scope(struct ks__source *s, const struct ks__scope *scope)
 {
 	struct files *files = files_of(s);
 	struct ks__scope next = *scope;
+	int rc = check_tree(s->ks, scope);
 	unsigned i;
 
+	if (rc)
+		return rc;
 	next.pids = NULL;
 	if (scope->n_pids) {
 		next.pids = malloc(scope->n_pids * sizeof(*next.pids));
