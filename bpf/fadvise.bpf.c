@@ -2,7 +2,7 @@
 /* fadvise.bpf.c - posix_fadvise(): calls, errors, pages really dropped */
 #include "probe.bpf.h"
 
-#define ADVICES 7
+#include "fadvise.bpf.h"
 
 #if defined(__TARGET_ARCH_x86)
 #define SYSCALL "fadvise64"
@@ -20,72 +20,6 @@ struct {
 	__type(value, struct ks_bpf_stats_fadvise);
 } fadvise_stats SEC(".maps");
 
-/* A call that has begun. */
-struct fadvise_call {
-	uint64_t start_ns; /* 0: none */
-	uint64_t offset, length;
-	uint64_t dropped;
-	uint32_t advice;
-	int32_t fd;
-	uint32_t pid;
-	uint32_t flags; /* ks_event_flag */
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct fadvise_call);
-} fadvise_open SEC(".maps");
-
-/* Its twin where kernels have no task storage for tracing (before 5.11), by task. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 4096);
-	__type(key, uint64_t);
-	__type(value, struct fadvise_call);
-} fadvise_open_hash SEC(".maps");
-
-/* ---- the call of the current task -------------------------------------------------------------- */
-
-static __always_inline struct fadvise_call *call_find(void)
-{
-	uint64_t task;
-
-	if (ks_const.task_storage)
-		return bpf_task_storage_get(&fadvise_open, bpf_get_current_task_btf(), NULL, 0);
-	task = bpf_get_current_task();
-	return bpf_map_lookup_elem(&fadvise_open_hash, &task);
-}
-
-static __always_inline bool call_begin(const struct fadvise_call *call)
-{
-	struct fadvise_call *stored;
-	uint64_t task;
-
-	if (!ks_const.task_storage) {
-		task = bpf_get_current_task();
-		return !bpf_map_update_elem(&fadvise_open_hash, &task, call, BPF_ANY);
-	}
-	stored = bpf_task_storage_get(&fadvise_open, bpf_get_current_task_btf(), NULL,
-				      BPF_LOCAL_STORAGE_GET_F_CREATE);
-	if (stored)
-		*stored = *call;
-	return stored;
-}
-
-/* A thread's storage stays for its next call; the hash is for all of them. */
-static __always_inline void call_end(struct fadvise_call *call)
-{
-	uint64_t task;
-
-	call->start_ns = 0;
-	if (!ks_const.task_storage) {
-		task = bpf_get_current_task();
-		bpf_map_delete_elem(&fadvise_open_hash, &task);
-	}
-}
-
 /* ---- enter ------------------------------------------------------------------------------------- */
 
 static __always_inline enum ks_bpf_outcome entered(struct ks_run *run, struct task_struct *task,
@@ -97,40 +31,6 @@ static __always_inline enum ks_bpf_outcome entered(struct ks_run *run, struct ta
 	call->pid = run->pid;
 	call->flags = run->flags;
 	return call_begin(call) ? KS_OPENED : KS_LOST_MAP_FULL;
-}
-
-/* regs: those of user space; in a typed program an argument, else an address. */
-static __always_inline void call_read(struct ks_run *run, const struct pt_regs *regs,
-				      struct fadvise_call *call)
-{
-#if defined(__TARGET_ARCH_x86)
-	call->fd = ks_read(run, regs, di);
-	call->offset = ks_read(run, regs, si);
-	call->length = ks_read(run, regs, dx);
-	call->advice = ks_read(run, regs, r10);
-#else
-	call->fd = ks_read(run, regs, regs[0]);
-	call->offset = ks_read(run, regs, regs[1]);
-	call->length = ks_read(run, regs, regs[2]);
-	call->advice = ks_read(run, regs, regs[3]);
-#endif
-}
-
-static __always_inline uint32_t syscall_nr(struct ks_run *run, const struct pt_regs *regs)
-{
-#if defined(__TARGET_ARCH_x86)
-	return ks_read(run, regs, orig_ax);
-#else
-	return ks_read(run, regs, syscallno);
-#endif
-}
-
-/* The task of this program as ks_read() wants it. */
-static __always_inline struct task_struct *current_task(struct ks_run *run)
-{
-	if (run->typed)
-		return ks_untrusted(bpf_get_current_task_btf());
-	return (void *)bpf_get_current_task();
 }
 
 /* nr: of the system call that is entered; those of 32-bit tasks mean something else. */
@@ -234,49 +134,6 @@ int fadvise_drop_tracepoint(struct trace_event_raw_mm_filemap_op_page_cache *ctx
 }
 
 /* ---- exit -------------------------------------------------------------------------------------- */
-
-static __always_inline void count_call(const struct ks_run *run,
-				       struct ks_bpf_stats_fadvise *stats,
-				       const struct fadvise_call *call, int result)
-{
-	uint32_t advice = call->advice < KS_ADVICE_OTHER ? call->advice : KS_ADVICE_OTHER;
-	uint32_t error = 3;
-
-	ks_add_own(run, &stats->calls[advice], 1);
-	ks_add_own(run, &stats->dropped_pages, call->dropped);
-	if (result == 0) {
-		ks_add_own(run, &stats->ok[advice], 1);
-		return;
-	}
-	if (result == -9) /* EBADF */
-		error = 0;
-	else if (result == -22) /* EINVAL */
-		error = 1;
-	else if (result == -29) /* ESPIPE */
-		error = 2;
-	ks_add_own(run, &stats->errors[error], 1);
-}
-
-/* What the descriptor stands for now, right after the call. */
-static __always_inline void tell_file(struct ks_event_fadvise_call *rec,
-				      const struct task_struct *task)
-{
-	const struct fdtable *table = BPF_CORE_READ(task, files, fdt);
-	const struct file *file = NULL;
-	const struct inode *inode;
-
-	if ((uint32_t)rec->fd >= BPF_CORE_READ(table, max_fds))
-		return;
-	bpf_probe_read_kernel(&file, sizeof(file), BPF_CORE_READ(table, fd) + (uint32_t)rec->fd);
-	if (!file)
-		return;
-	inode = BPF_CORE_READ(file, f_inode);
-	if (!inode)
-		return;
-	rec->inode = BPF_CORE_READ(inode, i_ino);
-	rec->device = BPF_CORE_READ(inode, i_sb, s_dev);
-	rec->valid |= KS_HAS_FADVISE_FILE;
-}
 
 /* The slow ones are all told; of the others 1 in sample_every. */
 static __always_inline enum ks_bpf_outcome tell(struct ks_run *run, struct task_struct *task,

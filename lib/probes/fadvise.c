@@ -3,9 +3,12 @@
 #include "probe.h"
 #include "rawcall.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/fs.h>
 #include <linux/memfd.h>
+#include <sys/uio.h>
 
 static const char *const advice[] = { "normal",   "random",  "sequential", "willneed",
 				      "dontneed", "noreuse", "other",      NULL };
@@ -148,8 +151,51 @@ static int RAW_CODE provoke_call(int dir_fd)
 	return (int)rc;
 }
 
+/* Is the begin of the file in the page cache? 1, -EAGAIN: no, or another error: cannot be asked. */
+static int RAW_CODE is_cached(long fd)
+{
+	char byte;
+	struct iovec into = { &byte, 1 };
+
+	return (int)raw6(SYS_preadv2, fd, (long)&into, 1, 0, 0, RWF_NOWAIT);
+}
+
+/* Read a hole of 64 KiB, which is clean, and drop it. Files in memory have nothing to drop. */
+static int RAW_CODE drop(long fd)
+{
+	long rc = raw6(SYS_ftruncate, fd, 65536, 0, 0, 0, 0), at;
+	char byte;
+
+	for (at = 0; at < 65536 && rc >= 0; at += 4096)
+		rc = raw6(SYS_pread64, fd, (long)&byte, 1, at, 0, 0);
+	if (rc >= 0)
+		rc = is_cached(fd);
+	if (rc >= 0)
+		rc = raw6(SYS_fadvise64, fd, 0, 0, POSIX_FADV_DONTNEED, 0, 0);
+	if (rc < 0)
+		return (int)rc;
+	return is_cached(fd) == -EAGAIN ? 0 : -EBUSY;
+}
+
+static int RAW_CODE provoke_drop(int dir_fd)
+{
+	static const char here[] = ".";
+	long fd;
+	int rc;
+
+	if (dir_fd < 0)
+		return -ENOENT;
+	fd = raw6(SYS_openat, dir_fd, (long)here, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600, 0, 0);
+	if (fd < 0)
+		return (int)fd;
+	rc = drop(fd);
+	raw6(SYS_close, fd, 0, 0, 0, 0, 0);
+	return rc;
+}
+
 static const struct ks__provocation provocations[] = {
 	{ "call", "calls", provoke_call },
+	{ "drop", "dropped_pages", provoke_drop },
 	{ 0 },
 };
 

@@ -150,7 +150,8 @@ static const struct ks__variant variants[] = {
 		.name = "tracepoint",
 		.progs = { "proc_fork_tracepoint", "proc_exec_tracepoint", "proc_exit_tracepoint" },
 		.lacks = KS_HAS_PROC_START,
-		.lacks_why = "the record of task_newtask has no start time; exec and exit do tell it",
+		.lacks_why =
+			"the record of task_newtask has no start time; exec and exit do tell it",
 		.first_pidns = 1,
 	},
 	{ 0 },

@@ -74,8 +74,7 @@ static long turn_untyped(uint32_t i, struct burst_turn *data)
 }
 
 /* bpf_loop() of 5.17: the verifier would follow each turn of a plain loop, a million steps. */
-static __always_inline int burst(void *ctx, uint32_t nr, struct task_struct *task,
-				 const bool typed)
+static __always_inline int burst(void *ctx, uint32_t nr, struct task_struct *task, const bool typed)
 {
 	struct burst_turn data;
 	struct ks_run run;
