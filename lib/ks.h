@@ -67,6 +67,7 @@ struct ks {
 	int closing;            /* ks_close() was called in a callback */
 	struct ks__order *order; /* KS_OPEN_ORDERED */
 	atomic_uint held[KS__PROBES_MAX]; /* records inside `order`, by probe */
+	uint64_t watermark_ns; /* consumer only: what is as old as that may leave `order` */
 	_Atomic uint64_t user_ns, wakeups;
 	int rested;             /* consumer only: nothing was read since the sources were told to rest */
 	uint64_t deadline_ns;   /* consumer only: what the timer is set to, 0: off */

@@ -153,29 +153,40 @@ static int drain_sources(struct ks *ks, struct ks__sink *sink, unsigned max)
 	return (int)n;
 }
 
+/* All that the sources have, into the heap. 1: they are empty, 0: the heap is full. */
+static int fill_order(struct ks *ks)
+{
+	struct hold hold = { { put_order }, ks, ks__order_full(ks->order) };
+	int rc = 1;
+
+	while (rc > 0 && !hold.full) {
+		rc = drain_sources(ks, &hold.sink, MAX_EVENTS);
+		if (rc > 0)
+			ks->rested = 0;
+	}
+	return rc < 0 ? rc : !hold.full;
+}
+
 /*
- * The clock is read before the rings are: what is older than that by the batch interval has been
- * submitted and is in the heap, whichever CPU it came from.
+ * The clock is read before the sources are emptied: what is older than that by the batch interval
+ * was submitted by then and is in the heap, whichever CPU it came from. Sources that are not empty
+ * may hold older records still: then the watermark stays, and a full heap gives out what it must.
  */
 static int drain_ordered(struct call *call, unsigned max)
 {
 	struct ks *ks = call->ks;
-	struct hold hold = { { put_order }, ks, 0 };
 	uint64_t watermark = ks__now() - hold_ns(ks);
 	const struct ks_event *ev;
 	unsigned n = 0;
-	int rc;
+	int rc = fill_order(ks);
 
-	if (!ks__order_full(ks->order)) {
-		rc = drain_sources(ks, &hold.sink, MAX_EVENTS);
-		if (rc < 0)
-			return rc;
-		if (rc)
-			ks->rested = 0;
-	}
-	if (hold.full || ks__order_full(ks->order) || !any_on(ks))
-		watermark = UINT64_MAX;
-	while (n < max && (ev = ks__order_take(ks->order, watermark))) {
+	if (rc < 0)
+		return rc;
+	if (rc)
+		ks->watermark_ns = any_on(ks) ? watermark : UINT64_MAX;
+	while (n < max &&
+	       (ev = ks__order_take(ks->order,
+				    ks__order_full(ks->order) ? UINT64_MAX : ks->watermark_ns))) {
 		atomic_fetch_sub_explicit(&ks->held[ev->id >> 8 & (KS__PROBES_MAX - 1)], 1,
 					  memory_order_relaxed);
 		n++;

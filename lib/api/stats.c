@@ -123,7 +123,7 @@ static size_t count_probes(void)
 static int read_self_table(struct ks_reader *r, struct ks *ks)
 {
 	const struct ks__struct *desc = ks->slots[KS_PROBE_SELF].probe->stats;
-	size_t bytes = (count_probes() + 1) * sizeof(struct ks_stats_self), n;
+	size_t bytes = (count_probes() + 1) * sizeof(struct ks_stats_self), n = 0;
 	struct ks_stats_self *rows = malloc(bytes), *out;
 	int idle = ks__consumer_try(ks);
 
