@@ -62,7 +62,7 @@ struct ks {
 	struct ks__slot slots[KS__PROBES_MAX];       /* by probe id; probe NULL: none */
 	struct ks__scope scope;
 
-	atomic_int consumer;    /* tid inside a consumer function, 0: none */
+	atomic_int consumer;    /* tid inside a consumer function; -tid: counts in flight; 0: none */
 	atomic_int in_callback; /* tid inside an event callback, 0: none */
 	int closing;            /* ks_close() was called in a callback */
 	struct ks__order *order; /* KS_OPEN_ORDERED */

@@ -36,7 +36,7 @@ void ks__say_unavailable(struct ks *ks, const struct ks__probe *probe, char *tex
 /* Books of all sources that ever served the probe. idle: as in source.h. */
 void ks__book(struct ks *ks, uint32_t probe, int idle, struct ks__book *ret);
 
-/* event.c: be the consumer, without waiting: 1, or 0 if somebody else is. */
+/* event.c: keep the consumer out, without waiting: 1, or 0 if somebody else does or is it. */
 int ks__consumer_try(struct ks *ks);
 void ks__consumer_done(struct ks *ks);
 

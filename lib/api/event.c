@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/timerfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../data/order.h"
@@ -36,7 +37,7 @@ int ks__consumer_try(struct ks *ks)
 {
 	int none = 0;
 
-	return atomic_compare_exchange_strong(&ks->consumer, &none, gettid());
+	return atomic_compare_exchange_strong(&ks->consumer, &none, -gettid());
 }
 
 void ks__consumer_done(struct ks *ks)
@@ -44,13 +45,20 @@ void ks__consumer_done(struct ks *ks)
 	atomic_store(&ks->consumer, 0);
 }
 
+/* A reader that counts what is in flight is no consumer to complain about: gone in microseconds. */
 static int enter(struct ks *ks)
 {
-	int tid;
+	const struct timespec moment = { 0, 10000 };
+	int tid = 0;
 
-	if (ks__consumer_try(ks))
+	while (!atomic_compare_exchange_strong(&ks->consumer, &tid, gettid())) {
+		if (tid > 0)
+			break;
+		nanosleep(&moment, NULL);
+		tid = 0;
+	}
+	if (!tid)
 		return 0;
-	tid = atomic_load(&ks->consumer);
 	if (tid == gettid())
 		return ks__fail(ks, -EBUSY, "inside an event callback: return from it first");
 	return ks__fail(ks, -EBUSY, "thread %d is consuming", tid);
