@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Shows that ks_wakeup() ends a wait from a signal handler, another thread or a callback, that several
+ * count as one and none is swallowed, and that a signal of the host's own ends a wait with -EINTR.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+
+#include "fault.h"
+
+#define TURNS 20000
+
+/* Newer architectures have epoll_pwait() alone. */
+#if defined(SYS_epoll_wait)
+#define EPOLL_WAIT SYS_epoll_wait
+#else
+#define EPOLL_WAIT SYS_epoll_pwait
+#endif
+
+static struct ks *handle; /* of the handler */
+static atomic_int handled;
+
+static int nobody(const struct ks_event *ev, void *user)
+{
+	(void)ev, (void)user;
+	g_assert_not_reached();
+}
+
+static void wake(int signal)
+{
+	(void)signal;
+	errno = 4711;
+	ks_wakeup(handle);
+	if (errno == 4711)
+		atomic_fetch_add(&handled, 1);
+}
+
+static void count(int signal)
+{
+	(void)signal;
+	atomic_fetch_add(&handled, 1);
+}
+
+static void on_signal(void (*fn)(int signal), int flags)
+{
+	struct sigaction action = { .sa_handler = fn, .sa_flags = flags };
+
+	g_assert_cmpint(sigaction(SIGUSR1, &action, NULL), ==, 0);
+	atomic_store(&handled, 0);
+}
+
+static int readable(struct ks *ks)
+{
+	struct pollfd p = { .fd = ks_fd(ks), .events = POLLIN };
+
+	return poll(&p, 1, 0);
+}
+
+/* ---- a thread that waits ------------------------------------------------------------------------------- */
+
+struct waiter {
+	struct ks *ks;
+	pthread_t thread;
+	atomic_int tid;
+	int answer;
+};
+
+static void *wait_once(void *user)
+{
+	struct waiter *w = user;
+
+	atomic_store(&w->tid, gettid());
+	w->answer = ks_poll(w->ks, -1, 0, nobody, NULL);
+	return NULL;
+}
+
+/* The kernel says that the thread is inside epoll_wait(). */
+static int is_waiting(int tid)
+{
+	char *path = g_strdup_printf("/proc/self/task/%d/syscall", tid), *text = NULL;
+	int number = -1;
+
+	if (g_file_get_contents(path, &text, NULL, NULL))
+		sscanf(text, "%d", &number);
+	g_free(text);
+	g_free(path);
+	return number == SYS_epoll_pwait || number == EPOLL_WAIT;
+}
+
+static void begin_wait(struct waiter *w, struct ks *ks)
+{
+	*w = (struct waiter){ .ks = ks };
+	g_assert_cmpint(pthread_create(&w->thread, NULL, wait_once, w), ==, 0);
+	while (!atomic_load(&w->tid) || !is_waiting(atomic_load(&w->tid)))
+		sched_yield();
+}
+
+static int end_wait(struct waiter *w)
+{
+	pthread_join(w->thread, NULL);
+	return w->answer;
+}
+
+/* ---- handlers ------------------------------------------------------------------------------------------ */
+
+/* Before the wait begins: it ends at once, once. */
+static void pending(void)
+{
+	handle = fault_open(NULL);
+	on_signal(wake, SA_RESTART);
+	for (int i = 0; i < 5; i++)
+		raise(SIGUSR1);
+	g_assert_cmpint(atomic_load(&handled), ==, 5); /* with errno as it was */
+	g_assert_cmpint(readable(handle), ==, 1);
+	ks_assert_rc(ks_poll(handle, -1, 0, nobody, NULL), 0);
+	g_assert_cmpint(readable(handle), ==, 0);
+	ks_assert_rc(ks_poll(handle, 0, 0, nobody, NULL), 0);
+	ks_close(handle);
+}
+
+/* The handler runs in another thread than the one that waits. */
+static void beside(void)
+{
+	struct waiter w;
+
+	handle = fault_open(NULL);
+	on_signal(wake, SA_RESTART);
+	begin_wait(&w, handle);
+	raise(SIGUSR1);
+	ks_assert_rc(end_wait(&w), 0);
+	g_assert_cmpint(readable(handle), ==, 0);
+	ks_close(handle);
+}
+
+/* In the thread that waits: the signal itself ends the wait, the wake-up is kept for the next one. */
+static void within(void)
+{
+	struct waiter w;
+	int rc;
+
+	handle = fault_open(NULL);
+	on_signal(wake, SA_RESTART);
+	begin_wait(&w, handle);
+	pthread_kill(w.thread, SIGUSR1);
+	rc = end_wait(&w);
+	g_assert_true(rc == 0 || rc == -EINTR);
+	if (rc)
+		ks_assert_rc(ks_poll(handle, -1, 0, nobody, NULL), 0);
+	g_assert_cmpint(atomic_load(&handled), ==, 1);
+	g_assert_cmpint(readable(handle), ==, 0);
+	ks_close(handle);
+}
+
+static void host_signal(void)
+{
+	struct waiter w;
+	struct ks *ks = fault_open(NULL);
+
+	on_signal(count, SA_RESTART);
+	begin_wait(&w, ks);
+	pthread_kill(w.thread, SIGUSR1);
+	ks_assert_rc(end_wait(&w), -EINTR);
+	g_assert_cmpint(atomic_load(&handled), ==, 1);
+	ks_close(ks);
+}
+
+/* ---- none is swallowed ----------------------------------------------------------------------------------- */
+
+struct game {
+	struct ks *ks;
+	atomic_uint woken;
+};
+
+static void *be_woken(void *user)
+{
+	struct game *g = user;
+
+	for (unsigned i = 0; i < TURNS; i++) {
+		ks_assert_rc(ks_poll(g->ks, -1, 0, nobody, NULL), 0);
+		atomic_store(&g->woken, i + 1);
+	}
+	return NULL;
+}
+
+/* One wake-up, one return: a lost one would stop the game. */
+static void back_and_forth(void)
+{
+	struct game g = { .ks = fault_open(NULL) };
+	pthread_t thread;
+
+	g_assert_cmpint(pthread_create(&thread, NULL, be_woken, &g), ==, 0);
+	for (unsigned i = 0; i < TURNS; i++) {
+		int64_t end = g_get_monotonic_time() + 20 * G_USEC_PER_SEC;
+
+		ks_wakeup(g.ks);
+		while (atomic_load(&g.woken) == i) {
+			if (g_get_monotonic_time() > end)
+				g_error("wake-up %u was lost", i);
+			sched_yield();
+		}
+		g_assert_cmpuint(atomic_load(&g.woken), ==, i + 1);
+	}
+	pthread_join(thread, NULL);
+	g_assert_cmpint(readable(g.ks), ==, 0);
+	ks_close(g.ks);
+}
+
+static int wake_inside(const struct ks_event *ev, void *user)
+{
+	(void)ev;
+	ks_wakeup(user);
+	return 0;
+}
+
+/* Records are handed over, and the wake-up of meanwhile ends the next wait. */
+static void beside_records(void)
+{
+	struct ks *ks;
+
+	if (!ks_test_root())
+		return;
+	ks = fault_open(NULL);
+	fault_burst(ks, 10);
+	syscall(SYS_getppid);
+	ks_assert_rc(ks_poll(ks, -1, 0, wake_inside, ks), 10);
+	ks_assert_rc(ks_poll(ks, -1, 0, nobody, NULL), 0);
+	g_assert_cmpint(readable(ks), ==, 0);
+	fault_settle(ks, BURST_PROBE);
+	ks_close(ks);
+}
+
+/* A time that is over, and one that is not. */
+static void timeouts(void)
+{
+	struct ks *ks = fault_open(NULL);
+	uint64_t began = work_now();
+
+	ks_assert_rc(ks_poll(ks, 0, 0, nobody, NULL), 0);
+	ks_assert_rc(ks_poll(ks, 20, 0, nobody, NULL), 0);
+	g_assert_cmpuint(work_now() - began, >=, 20000000);
+	ks_assert_rc(ks_poll(ks, -2, 0, nobody, NULL), -EINVAL);
+	ks_assert_rc(ks_poll(ks, 0, -1, nobody, NULL), -EINVAL);
+	ks_assert_rc(ks_poll(ks, 0, 0, NULL, NULL), -EINVAL);
+	ks_close(ks);
+}
+
+int main(int argc, char **argv)
+{
+	ks_test_init(&argc, &argv);
+	g_test_add_func("/wakeup/pending", pending);
+	g_test_add_func("/wakeup/beside", beside);
+	g_test_add_func("/wakeup/within", within);
+	g_test_add_func("/wakeup/host-signal", host_signal);
+	g_test_add_func("/wakeup/back-and-forth", back_and_forth);
+	g_test_add_func("/wakeup/beside-records", beside_records);
+	g_test_add_func("/wakeup/timeouts", timeouts);
+	return g_test_run();
+}
