@@ -123,7 +123,8 @@ static int walk(const struct ks_event *ev, void *user)
 		h->told += hole->lost;
 		return 0;
 	}
-	g_assert_cmpuint(((const struct ks_event_burst_record *)ev)->sequence, ==, h->next + h->pending);
+	g_assert_cmpuint(((const struct ks_event_burst_record *)ev)->sequence, ==,
+			 h->next + h->pending);
 	h->next = ((const struct ks_event_burst_record *)ev)->sequence + 1;
 	h->pending = 0;
 	h->records++;

@@ -248,7 +248,7 @@ static void slow(struct kt *t)
 	struct ks_stats_fadvise row;
 	struct ks_stats_self book;
 	struct fad_page *page;
-	size_t at = 0, n, i;
+	size_t at = 0, n, i, drops = 0;
 	struct work w;
 
 	work_start(&w, quick_and_slow);
@@ -265,10 +265,11 @@ static void slow(struct kt *t)
 		n += page->call[i].duration_ns >= THRESHOLD;
 	g_assert_cmpuint(t->n, >, 0);
 	g_assert_cmpuint(t->n, <=, n);
-	while ((ev = kt_next(t, KS_EVENT_FADVISE_CALL, &at)))
+	while ((ev = kt_next(t, KS_EVENT_FADVISE_CALL, &at))) {
 		g_assert_cmpuint(ev->duration_ns, >=, THRESHOLD);
-	ev = (const void *)t->records[t->n - 1];
-	g_assert_cmpuint(ev->advice, ==, POSIX_FADV_DONTNEED);
+		drops += ev->advice == POSIX_FADV_DONTNEED;
+	}
+	g_assert_cmpuint(drops, ==, 1);
 	kt_total(t, &row, sizeof(row));
 	g_assert_cmpuint(row.calls[KS_ADVICE_NORMAL], ==, QUICK);
 	g_assert_cmpuint(row.calls[KS_ADVICE_DONTNEED], ==, 1);

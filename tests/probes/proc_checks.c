@@ -36,13 +36,40 @@ void proc_totals(struct kt *t, uint64_t processes, uint64_t threads, uint64_t ex
 	g_assert_cmpuint(kt_field(&row, KS_STATS_PROC, "processes", 0), ==, processes);
 }
 
-const struct ks_event_proc_exit *proc_end_of(const struct kt *t, int32_t tid)
+static const struct ks_event_proc_exit *end_between(const struct kt *t, int32_t tid, uint64_t from,
+						    uint64_t to)
 {
 	const struct ks_event_proc_exit *ev, *found = NULL;
 	size_t at = 0;
 
 	while ((ev = kt_next(t, KS_EVENT_PROC_EXIT, &at))) {
-		if (ev->ev.tid != tid)
+		if (ev->ev.tid != tid || ev->ev.time_ns < from || ev->ev.time_ns > to)
+			continue;
+		g_assert_null(found);
+		found = ev;
+	}
+	g_assert_nonnull(found);
+	return found;
+}
+
+const struct ks_event_proc_exit *proc_end_of(const struct kt *t, int32_t tid)
+{
+	return end_between(t, tid, 0, UINT64_MAX);
+}
+
+const struct ks_event_proc_exit *proc_end_of_child(const struct kt *t, const struct proc_child *c)
+{
+	return end_between(t, c->pid, c->begin_ns, c->end_ns);
+}
+
+const struct ks_event_proc_fork *proc_begin_of(const struct kt *t, const struct proc_child *c)
+{
+	const struct ks_event_proc_fork *ev, *found = NULL;
+	size_t at = 0;
+
+	while ((ev = kt_next(t, KS_EVENT_PROC_FORK, &at))) {
+		if (ev->child_tid != c->pid || ev->ev.time_ns < c->begin_ns ||
+		    ev->ev.time_ns > c->end_ns)
 			continue;
 		g_assert_null(found);
 		found = ev;

@@ -12,6 +12,10 @@ void proc_totals(struct kt *t, uint64_t processes, uint64_t threads, uint64_t ex
 		 uint64_t process_exits, uint64_t thread_exits);
 /* The end of a thread, by its number: there is exactly one. */
 const struct ks_event_proc_exit *proc_end_of(const struct kt *t, int32_t tid);
+/* The same for a child: within its time, as a busy machine may have given its number away again. */
+const struct ks_event_proc_exit *proc_end_of_child(const struct kt *t, const struct proc_child *c);
+/* The beginning of a child or thread. */
+const struct ks_event_proc_fork *proc_begin_of(const struct kt *t, const struct proc_child *c);
 /* The record says what wait4() said. */
 void proc_ended_as(const struct ks_event_proc_exit *ev, int status);
 
