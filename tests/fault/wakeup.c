@@ -34,11 +34,14 @@ static int nobody(const struct ks_event *ev, void *user)
 
 static void wake(int signal)
 {
+	int saved = errno;
+
 	(void)signal;
 	errno = 4711;
 	ks_wakeup(handle);
 	if (errno == 4711)
 		atomic_fetch_add(&handled, 1);
+	errno = saved;
 }
 
 static void count(int signal)
