@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Shows that options are taken and refused as the manual says, that failures leave outputs alone, and
+ * that each code has words and each failure its sentence.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <kernelsight/kernelsight.h>
+
+#include "ks_test.h"
+
+static struct ks *opened(void)
+{
+	struct ks *ks = NULL;
+
+	g_assert_cmpint(ks_open(NULL, &ks), ==, 0);
+	return ks;
+}
+
+/* ---- codes ------------------------------------------------------------------------------------- */
+
+static void test_codes(void)
+{
+	static const struct {
+		int code;
+		const char *name;
+	} codes[] = {
+		{ KS_EUNAVAIL, "KS_EUNAVAIL" },
+		{ KS_EOFF, "KS_EOFF" },
+		{ KS_EFORKED, "KS_EFORKED" },
+		{ KS_EBALANCE, "KS_EBALANCE" },
+		{ KS_ESILENT, "KS_ESILENT" },
+		{ KS_ECLOSED, "KS_ECLOSED" },
+		{ EINVAL, "EINVAL" },
+		{ EBUSY, "EBUSY" },
+		{ E2BIG, "E2BIG" },
+		{ ESRCH, "ESRCH" },
+		{ ENAMETOOLONG, "ENAMETOOLONG" },
+		{ EMFILE, "EMFILE" },
+	};
+
+	g_assert_cmpint(KS_EUNAVAIL, ==, 4096); /* pinned */
+	g_assert_cmpint(KS_ECLOSED, ==, 4101);
+	for (size_t i = 0; i < G_N_ELEMENTS(codes); i++) {
+		g_assert_cmpstr(ks_error_name(-codes[i].code), ==, codes[i].name);
+		g_assert_cmpstr(ks_error_name(codes[i].code), ==, codes[i].name);
+		g_assert_cmpstr(ks_strerror(-codes[i].code), !=, "unknown error");
+		for (size_t k = 0; k < i; k++)
+			g_assert_cmpstr(ks_strerror(codes[i].code), !=, ks_strerror(codes[k].code));
+	}
+	g_assert_cmpstr(ks_error_name(-4095), ==, "?");
+	g_assert_cmpstr(ks_strerror(-4095), ==, "unknown error");
+	g_assert_cmpstr(ks_strerror(0), ==, "success");
+}
+
+static void test_version(void)
+{
+	g_assert_cmphex(ks_version(), ==, KS_VERSION);
+	g_assert_cmphex(KS_VERSION, ==,
+			KS_VERSION_MAJOR << 16 | KS_VERSION_MINOR << 8 | KS_VERSION_PATCH);
+}
+
+/* ---- options ------------------------------------------------------------------------------------ */
+
+static void refused(const struct ks_open_opts *opts, int rc)
+{
+	struct ks *untouched = (struct ks *)opts, *ks = untouched;
+
+	g_assert_cmpint(ks_open(opts, &ks), ==, rc);
+	g_assert_true(ks == untouched);
+}
+
+static void test_values(void)
+{
+	struct ks_open_opts o = { .size = sizeof(o) };
+
+	o.flags = 1u << 30;
+	refused(&o, -EINVAL);
+	o = (struct ks_open_opts){ .size = sizeof(o), .batch_ms = 60001 };
+	refused(&o, -EINVAL);
+	o = (struct ks_open_opts){ .size = sizeof(o), .ring_bytes = 4095 };
+	refused(&o, -EINVAL);
+	o = (struct ks_open_opts){ .size = sizeof(o), .log_level = KS_LOG_DEBUG + 1 };
+	refused(&o, -EINVAL);
+	o = (struct ks_open_opts){ .size = sizeof(o), .reserved = 1 };
+	refused(&o, -EINVAL);
+	o = (struct ks_open_opts){ .size = sizeof(o), .features_off = 1ull << 63 };
+	refused(&o, -EINVAL);
+	g_assert_cmpint(ks_open(NULL, NULL), ==, -EINVAL);
+}
+
+static void test_sizes(void)
+{
+	struct {
+		struct ks_open_opts known;
+		uint64_t newer;
+	} long_opts = { .known.size = sizeof(long_opts) };
+	struct ks_open_opts o = { .size = sizeof(size_t) };
+	struct ks *ks;
+
+	g_assert_cmpint(ks_open(&o, &ks), ==, 0); /* of an older header: the rest is default */
+	ks_close(ks);
+	g_assert_cmpint(ks_open(&long_opts.known, &ks), ==, 0);
+	ks_close(ks);
+	long_opts.newer = 1;
+	refused(&long_opts.known, -E2BIG);
+	o.size = sizeof(size_t) - 1;
+	refused(&o, -EINVAL);
+}
+
+/* What a shorter struct of the caller does not have is not written. */
+static void test_short_output(void)
+{
+	struct ks_probe_info info;
+	struct ks *ks = opened();
+
+	memset(&info, 0x5a, sizeof(info));
+	info.size = 16;
+	g_assert_cmpint(ks_query_probe(ks, KS_PROBE_PROC, &info), ==, 0);
+	g_assert_cmpuint(info.size, ==, 16);
+	g_assert_cmpuint(info.probe, ==, KS_PROBE_PROC);
+	g_assert_cmphex(info.variant, ==, 0x5a5a5a5a);
+	ks_close(ks);
+}
+
+/* ---- sentences ------------------------------------------------------------------------------------ */
+
+static void test_sentence(void)
+{
+	char text[256] = "", cut[8];
+	struct ks *ks = opened();
+	int length;
+
+	g_assert_cmpint(ks_last_error(ks, text, sizeof(text)), ==, 0);
+	errno = 77;
+	g_assert_cmpint(ks_enable_probe(ks, 14, NULL), ==, -EINVAL);
+	g_assert_cmpint(errno, ==, 77);
+	length = ks_last_error(ks, text, sizeof(text));
+	g_assert_cmpstr(text, ==, "there is no probe 14 in this library");
+	g_assert_cmpint(length, ==, (int)strlen(text));
+	g_assert_cmpint(ks_last_error(ks, cut, sizeof(cut)), ==, length);
+	g_assert_cmpstr(cut, ==, "there i");
+	g_assert_cmpint(ks_last_error(ks, NULL, 0), ==, length);
+	g_assert_cmpint(ks_last_error(ks, NULL, 1), ==, -EINVAL);
+	ks_close(ks);
+}
+
+static void *fail_elsewhere(void *ks)
+{
+	char text[256];
+
+	g_assert_cmpint(ks_last_error(ks, text, sizeof(text)), ==, 0);
+	ks_enable_probe(ks, 13, NULL);
+	ks_last_error(ks, text, sizeof(text));
+	g_assert_cmpstr(text, ==, "there is no probe 13 in this library");
+	return NULL;
+}
+
+/* A thread's text stays until 16 other threads have failed. */
+static void test_threads(void)
+{
+	struct ks *ks = opened();
+	char text[256];
+
+	ks_enable_probe(ks, 14, NULL);
+	for (int i = 0; i < 16; i++) {
+		pthread_t thread;
+
+		g_assert_cmpint(ks_last_error(ks, text, sizeof(text)), >, 0);
+		g_assert_cmpstr(text, ==, "there is no probe 14 in this library");
+		g_assert_cmpint(pthread_create(&thread, NULL, fail_elsewhere, ks), ==, 0);
+		pthread_join(thread, NULL);
+	}
+	g_assert_cmpint(ks_last_error(ks, text, sizeof(text)), ==, 0);
+	ks_close(ks);
+}
+
+static void on_log(int level, const char *text, void *user)
+{
+	g_assert_cmpint(level, ==, KS_LOG_WARNING);
+	g_strlcpy(user, text, 256);
+}
+
+static void test_log(void)
+{
+	char text[256] = "";
+	struct ks_open_opts o = { .size = sizeof(o), .log = on_log, .log_user = text };
+	struct ks *ks;
+
+	g_assert_cmpint(ks_open(&o, &ks), ==, 0);
+	ks_disable_probe(ks, 14);
+	g_assert_cmpstr(text, ==, "there is no probe 14 in this library");
+	ks_close(ks);
+	text[0] = '\0';
+	o.log_level = KS_LOG_ERROR;
+	g_assert_cmpint(ks_open(&o, &ks), ==, 0);
+	ks_disable_probe(ks, 14);
+	g_assert_cmpstr(text, ==, "");
+	ks_close(ks);
+}
+
+/* ---- settings ------------------------------------------------------------------------------------- */
+
+static void test_settings(void)
+{
+	struct ks_param good = { .id = KS_PARAM_SAMPLE_EVERY, .value = 7 };
+	struct ks_param pair[2] = { good, { .id = KS_PARAM_BURST, .value = 0 } };
+	struct ks *ks = opened();
+	uint64_t value = 99;
+	char text[256];
+
+	g_assert_cmpint(ks_configure_probe(ks, KS_PROBE_PROC, &good, 1), ==, -KS_EOFF);
+	g_assert_cmpint(ks_query_param(ks, KS_PROBE_PROC, KS_PARAM_SAMPLE_EVERY, &value), ==, 0);
+	g_assert_cmpuint(value, ==, 1);
+	value = 99;
+	g_assert_cmpint(ks_query_param(ks, KS_PROBE_PROC, 31, &value), ==, -EINVAL);
+	g_assert_cmpuint(value, ==, 99);
+	g_assert_cmpint(
+		ks_enable_probe(ks, KS_PROBE_PROC,
+				&(struct ks_enable_opts){ .size = sizeof(struct ks_enable_opts),
+							  .n_params = 2,
+							  .params = pair }),
+		==, -EINVAL);
+	ks_last_error(ks, text, sizeof(text));
+	g_assert_cmpstr(text, ==, "proc.burst: 0 is not within 1 to 10000000");
+	ks_close(ks);
+}
+
+static void test_scope(void)
+{
+	int32_t none = 0x3fffffff;
+	struct ks_scope s = {
+		.size = sizeof(s), .kind = KS_SCOPE_PIDS, .n_pids = 1, .pids = &none
+	};
+	struct ks *ks = opened();
+
+	g_assert_cmpint(ks_set_scope(ks, &s), ==, -ESRCH);
+	s.n_pids = 4097;
+	g_assert_cmpint(ks_set_scope(ks, &s), ==, -EINVAL);
+	s = (struct ks_scope){ .size = sizeof(s), .kind = 3 };
+	g_assert_cmpint(ks_set_scope(ks, &s), ==, -EINVAL);
+	s = (struct ks_scope){
+		.size = sizeof(s), .kind = KS_SCOPE_SYSTEM, .n_pids = 1, .pids = &none
+	};
+	g_assert_cmpint(ks_set_scope(ks, &s), ==, -EINVAL);
+	s = (struct ks_scope){ .size = sizeof(s), .comm = "sixteen bytes ok" };
+	g_assert_cmpint(ks_set_scope(ks, &s), ==, -ENAMETOOLONG);
+	s.comm = "fifteen bytes k";
+	g_assert_cmpint(ks_set_scope(ks, &s), ==, 0);
+	g_assert_cmpint(ks_set_scope(ks, NULL), ==, 0);
+	ks_close(ks);
+}
+
+static void test_null(void)
+{
+	struct ks_stats stats = { .size = sizeof(stats) };
+	uint64_t mono;
+	int64_t wall;
+
+	ks_close(NULL);
+	ks_reader_free(NULL);
+	g_assert_cmpint(ks_fd(NULL), ==, -EINVAL);
+	g_assert_cmpint(ks_wakeup(NULL), ==, -EINVAL);
+	g_assert_cmpint(ks_poll(NULL, 0, 0, NULL, NULL), ==, -EINVAL);
+	g_assert_cmpint(ks_read_stats(NULL, &stats), ==, -EINVAL);
+	g_assert_cmpint(ks_read_clock(NULL, &mono, &wall), ==, -EINVAL);
+}
+
+int main(int argc, char **argv)
+{
+	ks_test_init(&argc, &argv);
+	g_test_add_func("/api/codes", test_codes);
+	g_test_add_func("/api/version", test_version);
+	g_test_add_func("/api/options/values", test_values);
+	g_test_add_func("/api/options/sizes", test_sizes);
+	g_test_add_func("/api/options/short-output", test_short_output);
+	g_test_add_func("/api/sentence/one", test_sentence);
+	g_test_add_func("/api/sentence/threads", test_threads);
+	g_test_add_func("/api/sentence/log", test_log);
+	g_test_add_func("/api/settings", test_settings);
+	g_test_add_func("/api/scope", test_scope);
+	g_test_add_func("/api/null", test_null);
+	return g_test_run();
+}
