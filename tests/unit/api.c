@@ -10,7 +10,7 @@
 
 #include <kernelsight/kernelsight.h>
 
-#include "ks_test.h"
+#include "../support/ks_test.h"
 
 static struct ks *opened(void)
 {
