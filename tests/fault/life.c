@@ -16,7 +16,7 @@
 
 /* A sanitizer keeps freed memory on purpose, and takes its time. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define CYCLES 100
+#define CYCLES 60
 #define GROWTH UINT64_MAX
 #else
 #define CYCLES 1000
