@@ -136,9 +136,11 @@ static void no_disk(struct work *w)
  */
 static int drop_pages(void *page)
 {
-	int fd = cached_file();
 	char *map;
+	int fd;
 
+	work_pin(0); /* so that records come in the order of the calls */
+	fd = cached_file();
 	fad_make(page, fd, 0, 0, POSIX_FADV_DONTNEED);
 	fad_make(page, fd, 0, 0, POSIX_FADV_DONTNEED);
 
