@@ -17,7 +17,7 @@ struct host {
 	struct ks *ks;
 	unsigned seen, at; /* do it at this record */
 	void (*act)(struct host *h);
-	int answer;        /* what the callback returns then */
+	int answer; /* what the callback returns then */
 	uint8_t generation, others;
 	sem_t inside, go_on;
 };
@@ -61,7 +61,7 @@ static void host_free(struct host *h)
 	g_free(h);
 }
 
-/* ---- close ------------------------------------------------------------------------------------------ */
+/* ---- close ------------------------------------------------------------------------------ */
 
 static void act_close(struct host *h)
 {
@@ -101,7 +101,7 @@ static void close_and_stop(void)
 	g_free(h);
 }
 
-/* ---- disable, configure, enable -------------------------------------------------------------------- */
+/* ---- disable, configure, enable --------------------------------------------------------- */
 
 static void act_disable(struct host *h)
 {
@@ -176,7 +176,7 @@ static void enable_inside(void)
 	host_free(h);
 }
 
-/* ---- what a callback may not do ----------------------------------------------------------------------- */
+/* ---- what a callback may not do --------------------------------------------------------- */
 
 static void act_consume(struct host *h)
 {
@@ -222,7 +222,7 @@ static void stop_inside(void)
 	host_free(h);
 }
 
-/* ---- one consumer at a time --------------------------------------------------------------------------- */
+/* ---- one consumer at a time ------------------------------------------------------------- */
 
 static void act_wait(struct host *h)
 {
@@ -253,7 +253,8 @@ static void second_consumer(void)
 	sem_wait(&h->inside);
 	ks_assert_rc(poll_once(h), -EBUSY);
 	ks_assert_rc(ks_read_events(h->ks, buf, sizeof(buf), -1, &size), -EBUSY);
-	ks_assert_ok(h->ks, ks_ledger_check(h->ks, BURST_PROBE)); /* nothing waits for the consumer */
+	ks_assert_ok(h->ks,
+		     ks_ledger_check(h->ks, BURST_PROBE)); /* nothing waits for the consumer */
 	sem_post(&h->go_on);
 	pthread_join(first, &rc);
 	g_assert_cmpint(GPOINTER_TO_INT(rc), ==, BATCH);
@@ -261,7 +262,7 @@ static void second_consumer(void)
 	host_free(h);
 }
 
-/* A cancelled thread unwinds out of its callback: the event was delivered, the next one may consume. */
+/* A cancelled thread unwinds: the event was delivered, and the next one may consume. */
 static void cancelled(void)
 {
 	struct host *h;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that a host is as it was after the whole life of a handle, also where everything is refused:
- * no signal handler, mask, variable, folder, locale, mask of files or limit is another one, no
+ * Shows that a host is as it was after the whole life of a handle, also where everything is
+ * refused: no signal handler, mask, variable, folder, locale, umask or limit is another one, no
  * thread was started, no child is left to wait for, every descriptor closes on exec, and not a byte
  * went to standard output or error.
  */
@@ -27,7 +27,7 @@
 
 extern char **environ;
 
-/* ---- what a host is -------------------------------------------------------------------------------- */
+/* ---- what a host is --------------------------------------------------------------------- */
 
 static void add_signals(GString *s)
 {
@@ -53,7 +53,8 @@ static void add_limits(GString *s)
 
 	for (int i = 0; i < (int)RLIM_NLIMITS; i++)
 		if (!getrlimit((__rlimit_resource_t)i, &limit))
-			g_string_append_printf(s, "limit %d: %ju %ju\n", i, (uintmax_t)limit.rlim_cur,
+			g_string_append_printf(s, "limit %d: %ju %ju\n", i,
+					       (uintmax_t)limit.rlim_cur,
 					       (uintmax_t)limit.rlim_max);
 }
 
@@ -91,7 +92,7 @@ static void all_close_on_exec(void)
 			g_error("descriptor %d does not close on exec", fd);
 }
 
-/* ---- a whole life ------------------------------------------------------------------------------------- */
+/* ---- a whole life ----------------------------------------------------------------------- */
 
 static int on_event(const struct ks_event *ev, void *user)
 {
@@ -169,7 +170,7 @@ static void live_unnoticed(uint32_t flags, uint64_t features_off, int on_fallbac
 	g_free(was);
 }
 
-/* ---- hosts ---------------------------------------------------------------------------------------------- */
+/* ---- hosts ------------------------------------------------------------------------------ */
 
 static void sigchld(int signal)
 {

@@ -15,7 +15,7 @@
 
 #define TRACEFS "/sys/kernel/tracing"
 
-/* ---- children ------------------------------------------------------------------------------- */
+/* ---- children --------------------------------------------------------------------------- */
 
 void fault_reap(pid_t pid)
 {
@@ -63,7 +63,7 @@ void fault_become(uid_t uid, uint64_t caps)
 	g_assert_cmpint(syscall(SYS_capset, &head, data), ==, 0);
 }
 
-/* ---- what the kernel holds -------------------------------------------------------------------- */
+/* ---- what the kernel holds -------------------------------------------------------------- */
 
 /* Links and BTF objects live as long as the programs and maps that they hold or that hold them. */
 static const struct {
@@ -143,7 +143,7 @@ void fault_kernel_clean(const struct fault_kernel *since)
 	}
 }
 
-/* ---- handles ------------------------------------------------------------------------------------ */
+/* ---- handles ---------------------------------------------------------------------------- */
 
 struct ks *fault_open(const struct ks_open_opts *opts)
 {
@@ -191,7 +191,7 @@ void fault_refused(struct ks *ks, uint32_t probe, const char *variant, const cha
 			g_error("not a word of '%s': %s", *words, why);
 }
 
-/* ---- workloads and what came of them -------------------------------------------------------------- */
+/* ---- workloads and what came of them ---------------------------------------------------- */
 
 void fault_advise(unsigned n)
 {
@@ -224,7 +224,8 @@ static void total(struct ks *ks, uint32_t probe, uint32_t by, void *ret_row, siz
 	uint32_t key = by == KS_BY_PROBE ? probe : 0;
 	size_t i = 0;
 
-	ks_assert_ok(ks, ks_reader_new(ks, by == KS_BY_PROBE ? KS_PROBE_SELF : probe, &opts, &reader));
+	ks_assert_ok(ks,
+		     ks_reader_new(ks, by == KS_BY_PROBE ? KS_PROBE_SELF : probe, &opts, &reader));
 	ks_assert_ok(ks, ks_read_stats(reader, &stats));
 	while ((row = ks_stats_row(&stats, i++)) && row->key != key)
 		;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* fault.h - what the tests of faults share: small exact workloads, children, what the kernel holds */
+/* fault.h - what these tests share: small exact workloads, children, what the kernel holds */
 #ifndef KS_TESTS_FAULT_H
 #define KS_TESTS_FAULT_H
 

@@ -24,7 +24,7 @@ static int nobody(const struct ks_event *ev, void *user)
 	g_assert_not_reached();
 }
 
-/* ---- every function ---------------------------------------------------------------------------------- */
+/* ---- every function --------------------------------------------------------------------- */
 
 static void probes_say_forked(struct ks *ks)
 {
@@ -69,7 +69,7 @@ static void all_say_forked(struct family *f)
 	ks_assert_rc(ks_last_error(ks, buf, sizeof(buf)), -KS_EFORKED);
 }
 
-/* ---- a family ---------------------------------------------------------------------------------------- */
+/* ---- a family --------------------------------------------------------------------------- */
 
 static struct family family_new(uint64_t features_off)
 {
@@ -114,7 +114,7 @@ static void unharmed(struct family *f, uint64_t so_far)
 	ks_assert_ok(f->ks, ks_ledger_check(f->ks, KS_PROBE_FADVISE));
 }
 
-/* ---- a child that closes ------------------------------------------------------------------------------ */
+/* ---- a child that closes ---------------------------------------------------------------- */
 
 static void child_closes(gconstpointer without)
 {
@@ -172,7 +172,7 @@ static void child_opens(void)
 	family_free(&f);
 }
 
-/* ---- a child that lives on ----------------------------------------------------------------------------- */
+/* ---- a child that lives on -------------------------------------------------------------- */
 
 static void child_lives_on(void)
 {
@@ -211,7 +211,7 @@ static void child_lives_on(void)
 	fault_kernel_clean(&since);
 }
 
-/* ---- locks that were held at the fork ------------------------------------------------------------------ */
+/* ---- locks that were held at the fork --------------------------------------------------- */
 
 static atomic_int stop;
 
@@ -260,7 +260,7 @@ static void fork_while_busy(void)
 	family_free(&f);
 }
 
-/* ---- exec ---------------------------------------------------------------------------------------------- */
+/* ---- exec ------------------------------------------------------------------------------- */
 
 /* The names of the descriptors that a program is born with. */
 static char *born_with(void)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Shows that a machine that hides or breaks what the library needs (BTF, tracefs, bpf(),
- * perf_event_open()) costs exactly the ways that need it: each of them says why, the others count as
- * always, a fallback serves what is left, and nothing is left behind.
+ * perf_event_open()) costs exactly the ways that need it: each of them says why, the others count
+ * as always, a fallback serves what is left, and nothing is left behind.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -60,7 +60,7 @@ static void expect(const struct ks_open_opts *opts, const struct expect *e)
 	g_assert_cmpuint(counters_descriptors(), ==, before);
 }
 
-/* ---- BTF: files in the place of the kernel's -------------------------------------------------------- */
+/* ---- BTF: files in the place of the kernel's -------------------------------------------- */
 
 static void empty_over(const char *dir)
 {
@@ -122,7 +122,8 @@ static char *damaged(enum damage how)
 {
 	gsize size;
 	char *bytes = own_btf(&size), *path;
-	uint32_t *words = (uint32_t *)(void *)bytes; /* magic … hdr_len type_off type_len str_off str_len */
+	uint32_t *words =
+		(uint32_t *)(void *)bytes; /* magic … hdr_len type_off type_len str_off str_len */
 
 	switch (how) {
 	case EMPTY:
@@ -194,7 +195,7 @@ static void btf_path_strange(const void *data)
 	expect(&opts, &e);
 }
 
-/* ---- other files ------------------------------------------------------------------------------------ */
+/* ---- other files ------------------------------------------------------------------------ */
 
 static void tracefs_hidden(const void *data)
 {
@@ -230,7 +231,7 @@ static void proc_hidden(const void *data)
 	ks_close(ks);
 }
 
-/* ---- seccomp ------------------------------------------------------------------------------------------ */
+/* ---- seccomp ---------------------------------------------------------------------------- */
 
 struct filter {
 	int nr;
@@ -262,7 +263,7 @@ static void filtered(const void *data)
 	expect(&opts, &f->expect);
 }
 
-/* ---- cases ---------------------------------------------------------------------------------------------- */
+/* ---- cases ------------------------------------------------------------------------------ */
 
 struct test {
 	void (*fn)(const void *data);
@@ -291,7 +292,7 @@ static void add(const char *path, void (*fn)(const void *data), const void *data
 static void add_damages(void)
 {
 	static const char *const names[DAMAGES] = {
-		[EMPTY] = "empty",     [HEAD] = "head",	      [HALF] = "half",
+		[EMPTY] = "empty",     [HEAD] = "head",       [HALF] = "half",
 		[GARBAGE] = "garbage", [MAGIC] = "magic",     [VERSION] = "version",
 		[LENGTHS] = "lengths", [STRINGS] = "strings",
 	};

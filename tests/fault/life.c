@@ -24,7 +24,7 @@
 #endif
 #define WARM (CYCLES / 4)
 
-/* ---- producers that know nothing of the handle -------------------------------------------------- */
+/* ---- producers that know nothing of the handle ------------------------------------------ */
 
 struct producers {
 	atomic_int stop;
@@ -58,7 +58,7 @@ static void stop(struct producers *p)
 		pthread_join(p->thread[i], NULL);
 }
 
-/* ---- close under load ------------------------------------------------------------------------------ */
+/* ---- close under load ------------------------------------------------------------------- */
 
 struct consumer {
 	struct ks *ks;
@@ -85,7 +85,7 @@ static void *consume(void *user)
 	return NULL;
 }
 
-/* Rings fill, programs run on both CPUs: with a consumer that was just sent away, and without one. */
+/* Programs run on both CPUs and fill the rings; with a consumer just sent away, and with none. */
 static void close_under_load(gconstpointer without)
 {
 	struct ks_open_opts opts = { .size = sizeof(opts),
@@ -122,7 +122,7 @@ static void close_under_load(gconstpointer without)
 	g_assert_cmpuint(counters_descriptors(), ==, before);
 }
 
-/* ---- cycles --------------------------------------------------------------------------------------- */
+/* ---- cycles ----------------------------------------------------------------------------- */
 
 static uint64_t resident(void)
 {
@@ -183,7 +183,7 @@ static void cycles_alone(gconstpointer variant)
 		fault_in_child(cycles_tracepoint, variant);
 }
 
-/* ---- readers ---------------------------------------------------------------------------------------- */
+/* ---- readers ---------------------------------------------------------------------------- */
 
 static void reader_survives(void)
 {
@@ -212,7 +212,7 @@ static void reader_survives(void)
 	ks_reader_free(NULL);
 }
 
-/* ---- two handles -------------------------------------------------------------------------------------- */
+/* ---- two handles ------------------------------------------------------------------------ */
 
 static void watch(struct ks *ks, uint32_t kind, int32_t pid, int want)
 {
@@ -265,7 +265,7 @@ static void two_handles(void)
 	work_free(&w);
 }
 
-/* ---- scopes that cannot be had ------------------------------------------------------------------------- */
+/* ---- scopes that cannot be had ---------------------------------------------------------- */
 
 static void still_self(struct ks *ks)
 {

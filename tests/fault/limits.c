@@ -9,7 +9,7 @@
 
 #include "fault.h"
 
-/* ---- descriptors ---------------------------------------------------------------------------------- */
+/* ---- descriptors ------------------------------------------------------------------------ */
 
 /* So many more may be opened. */
 static void spare(unsigned n)
@@ -130,7 +130,7 @@ static void descriptors_open(void)
 	fault_in_child(open_limited, NULL);
 }
 
-/* ---- structs that go in --------------------------------------------------------------------------- */
+/* ---- structs that go in ----------------------------------------------------------------- */
 
 struct input {
 	const char *name;
@@ -222,7 +222,7 @@ static void input(gconstpointer data)
 	ks_close(ks);
 }
 
-/* ---- structs that come out ------------------------------------------------------------------------- */
+/* ---- structs that come out -------------------------------------------------------------- */
 
 static struct ks_reader *any_reader;
 
@@ -285,7 +285,7 @@ static void output(gconstpointer data)
 	ks_close(ks);
 }
 
-/* ---- buffers ---------------------------------------------------------------------------------------- */
+/* ---- buffers ---------------------------------------------------------------------------- */
 
 static void buffers_refused(void)
 {
@@ -348,7 +348,8 @@ int main(int argc, char **argv)
 	ks_test_init(&argc, &argv);
 	g_test_add_func("/descriptors/open", descriptors_open);
 	g_test_add_data_func("/descriptors/ring", NULL, descriptors);
-	g_test_add_data_func("/descriptors/perf", GSIZE_TO_POINTER(KS_FEATURE_RINGBUF), descriptors);
+	g_test_add_data_func("/descriptors/perf", GSIZE_TO_POINTER(KS_FEATURE_RINGBUF),
+			     descriptors);
 	for (size_t i = 0; i < G_N_ELEMENTS(inputs); i++) {
 		char *path = g_strconcat("/input/", inputs[i].name, NULL);
 

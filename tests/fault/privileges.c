@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that CAP_BPF and CAP_PERFMON are all that an ordinary user needs, for exact counts by tp_btf
- * and raw_tp; and that with less each probe says which capability is missing and how to give it,
- * runs on its fallback if it has one, and leaves nothing behind.
+ * Shows that CAP_BPF and CAP_PERFMON are all that an ordinary user needs for exact counts by
+ * tp_btf and raw_tp; and that with less each probe says which capability is missing and how to
+ * give it, runs on its fallback if it has one, and leaves nothing behind.
  */
 #include <linux/capability.h>
 
@@ -126,7 +126,7 @@ static void less(gconstpointer data)
 	fault_kernel_clean(&since);
 }
 
-/* ---- with both ------------------------------------------------------------------------------------ */
+/* ---- with both -------------------------------------------------------------------------- */
 
 static void ordinary(const void *data)
 {

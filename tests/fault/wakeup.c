@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that ks_wakeup() ends a wait from a signal handler, another thread or a callback, that several
- * count as one and none is swallowed, and that a signal of the host's own ends a wait with -EINTR.
+ * Shows that ks_wakeup() ends a wait from a signal handler, another thread or a callback, that
+ * several count as one and none is swallowed, and that a signal of the host's own ends a wait with
+ * -EINTR.
  */
 #include <errno.h>
 #include <poll.h>
@@ -65,7 +66,7 @@ static int readable(struct ks *ks)
 	return poll(&p, 1, 0);
 }
 
-/* ---- a thread that waits ------------------------------------------------------------------------------- */
+/* ---- a thread that waits ---------------------------------------------------------------- */
 
 struct waiter {
 	struct ks *ks;
@@ -110,7 +111,7 @@ static int end_wait(struct waiter *w)
 	return w->answer;
 }
 
-/* ---- handlers ------------------------------------------------------------------------------------------ */
+/* ---- handlers --------------------------------------------------------------------------- */
 
 /* Before the wait begins: it ends at once, once. */
 static void pending(void)
@@ -141,7 +142,7 @@ static void beside(void)
 	ks_close(handle);
 }
 
-/* In the thread that waits: the signal itself ends the wait, the wake-up is kept for the next one. */
+/* In the thread that waits: the signal ends the wait, the wake-up is kept for the next one. */
 static void within(void)
 {
 	struct waiter w;
@@ -173,7 +174,7 @@ static void host_signal(void)
 	ks_close(ks);
 }
 
-/* ---- none is swallowed ----------------------------------------------------------------------------------- */
+/* ---- none is swallowed ------------------------------------------------------------------ */
 
 struct game {
 	struct ks *ks;
