@@ -352,7 +352,7 @@ int ks_poll(struct ks *ks, int timeout_ms, int max_events, ks_event_fn fn, void 
 		return rc;
 	__attribute__((cleanup(leave))) struct ks *guard = ks;
 	began = ks__cpu_now();
-	atomic_store(&ks->in_callback, gettid());
+	atomic_store(&ks->in_callback, atomic_load(&ks->consumer));
 	rc = consume(&call, timeout_ms, max_events ? (unsigned)max_events : MAX_EVENTS);
 	account(ks, began);
 	return guard->closing ? -KS_ECLOSED : rc;
