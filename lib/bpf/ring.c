@@ -110,15 +110,16 @@ static inline uint64_t after(uint64_t pos, uint32_t head)
 static int drain_some(struct ks__stream *s, struct ks__lane *lane, struct ks__pass *pass,
 		      uint64_t produced)
 {
-	uint64_t quarter = lane->pos + (lane->mask + 1) / 4;
+	uint64_t quarter = lane->pos + (lane->mask + 1) / 4, pos, next;
 	uint64_t end = quarter < produced ? quarter : produced;
 
-	while (lane->pos < end && ks__pass_goes_on(pass)) {
-		uint32_t head = header(lane, lane->pos);
-		uint64_t next = after(lane->pos, head);
+	/* `pos` is lane->pos, which the compiler would load anew after each call of the sink */
+	for (pos = lane->pos; pos < end && ks__pass_goes_on(pass); pos = next) {
+		uint32_t head = header(lane, pos);
 
 		if (head & BPF_RINGBUF_BUSY_BIT)
 			return 0;
+		next = after(pos, head);
 		pass->looks--;
 		if (__builtin_expect(next > produced, 0)) { /* no header of the kernel's */
 			ks__lane_step(lane, produced);
@@ -127,8 +128,8 @@ static int drain_some(struct ks__stream *s, struct ks__lane *lane, struct ks__pa
 		}
 		if (head & BPF_RINGBUF_DISCARD_BIT)
 			ks__lane_step(lane, next);
-		else if (!ks__stream_hand(s, lane, pass, record(lane, lane->pos),
-					  head & ~STATE_BITS, next))
+		else if (!ks__stream_hand(s, lane, pass, record(lane, pos), head & ~STATE_BITS,
+					  next))
 			return 0;
 	}
 	return lane->pos != produced && ks__pass_goes_on(pass);
