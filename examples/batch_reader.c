@@ -18,7 +18,8 @@ static uint64_t batch[65536 / sizeof(uint64_t)];
 
 int main(void)
 {
-	struct ks_enable_opts programs = { .size = sizeof(programs), .flags = KS_ENABLE_NO_FALLBACK };
+	struct ks_enable_opts programs = { .size = sizeof(programs),
+					   .flags = KS_ENABLE_NO_FALLBACK };
 	const struct ks_event *ev;
 	unsigned forks = 0, batches = 0;
 	struct ks *ks;

@@ -20,14 +20,16 @@ static int on_event(const struct ks_event *ev, void *user)
 	int *forks = user;
 
 	if (ev->id == KS_EVENT_PROC_FORK)
-		printf("child %d of %s\n", ((const struct ks_event_proc_fork *)ev)->child_pid, ev->comm);
+		printf("child %d of %s\n", ((const struct ks_event_proc_fork *)ev)->child_pid,
+		       ev->comm);
 	*forks += ev->id == KS_EVENT_PROC_FORK;
 	return 0; /* negative would end this ks_poll() */
 }
 
 int main(void)
 {
-	struct ks_enable_opts programs = { .size = sizeof(programs), .flags = KS_ENABLE_NO_FALLBACK };
+	struct ks_enable_opts programs = { .size = sizeof(programs),
+					   .flags = KS_ENABLE_NO_FALLBACK };
 	struct itimerspec tick = { { 0, 5000000 }, { 0, 5000000 } };
 	struct epoll_event e = { .events = EPOLLIN }, got[2];
 	int started = 0, forks = 0, rc;
@@ -58,8 +60,10 @@ int main(void)
 			unsigned long long ticks;
 
 			if (got[i].data.fd != timer)
-				ks_poll(ks, 0, 64, on_event, &forks); /* 64 at most: other work waits */
-			else if (read(timer, &ticks, sizeof(ticks)) > 0 && started++ < CHILDREN && !fork())
+				ks_poll(ks, 0, 64, on_event,
+					&forks); /* 64 at most: other work waits */
+			else if (read(timer, &ticks, sizeof(ticks)) > 0 && started++ < CHILDREN &&
+				 !fork())
 				_exit(0);
 		}
 	}

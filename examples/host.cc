@@ -16,25 +16,30 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-namespace {
+namespace
+{
 
-struct close_handle { void operator()(ks *handle) const { ks_close(handle); } };
-struct free_reader { void operator()(ks_reader *reader) const { ks_reader_free(reader); } };
+struct close_handle {
+	void operator()(ks *handle) const { ks_close(handle); }
+};
+struct free_reader {
+	void operator()(ks_reader *reader) const { ks_reader_free(reader); }
+};
 using handle = std::unique_ptr<ks, close_handle>;
 using reader = std::unique_ptr<ks_reader, free_reader>;
 
 constexpr unsigned children = 50;
 
 struct counts {
-	std::atomic<unsigned> forks{0}, thrown{0};
+	std::atomic<unsigned> forks{ 0 }, thrown{ 0 };
 };
 
 int on_event(const ks_event *event, void *user)
 {
 	auto &seen = *static_cast<counts *>(user);
 
-	if (event->id != KS_EVENT_PROC_FORK ||
-	    reinterpret_cast<const ks_event_proc_fork *>(event)->thread) // the consumer is one itself
+	if (event->id != KS_EVENT_PROC_FORK || reinterpret_cast<const ks_event_proc_fork *>(event)
+						       ->thread) // the consumer is one itself
 		return 0;
 	if (++seen.forks == 10)
 		throw std::runtime_error("the tenth");
@@ -89,8 +94,10 @@ int main()
 	if (ks_read_stats(r.get(), &stats) < 0)
 		return EXIT_FAILURE;
 	auto row = static_cast<const ks_stats_proc *>(ks_stats_row(&stats, 0));
-	std::printf("%u forks seen, %llu counted, %u exceptions through the library\n", seen.forks.load(),
-		    static_cast<unsigned long long>(row->processes), seen.thrown.load());
-	return seen.forks == children && row->processes == children && seen.thrown == 1 ? EXIT_SUCCESS
-											   : EXIT_FAILURE;
+	std::printf("%u forks seen, %llu counted, %u exceptions through the library\n",
+		    seen.forks.load(), static_cast<unsigned long long>(row->processes),
+		    seen.thrown.load());
+	return seen.forks == children && row->processes == children && seen.thrown == 1 ?
+		       EXIT_SUCCESS :
+		       EXIT_FAILURE;
 }

@@ -33,7 +33,8 @@ static void fork_and_wait(int n)
 
 int main(void)
 {
-	struct ks_enable_opts programs = { .size = sizeof(programs), .flags = KS_ENABLE_NO_FALLBACK };
+	struct ks_enable_opts programs = { .size = sizeof(programs),
+					   .flags = KS_ENABLE_NO_FALLBACK };
 	struct ks_reader *mine, *childs;
 	struct ks_scope scope = { .size = sizeof(scope), .kind = KS_SCOPE_PIDS, .n_pids = 1 };
 	unsigned long a, b;
@@ -49,7 +50,8 @@ int main(void)
 		close(go[1]);
 		if (read(go[0], &byte, 1) < 0)
 			_exit(1);
-		fork_and_wait(7); /* the handles are the parent's; a child that lives on closes its copies */
+		fork_and_wait(
+			7); /* the handles are the parent's; a child that lives on closes its copies */
 		_exit(0);
 	}
 	scope.pids = &child;

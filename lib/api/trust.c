@@ -91,8 +91,7 @@ static int RAW_CODE child_main(void *arg)
 	for (int i = 0; __atomic_load_n(&c->go, __ATOMIC_ACQUIRE) == 1 && c->kinds[i].kind; i++) {
 		c->result[i] = 0;
 		if (c->kinds[i].run)
-			c->result[i] =
-				c->kinds[i].run(c->dir_fd);
+			c->result[i] = c->kinds[i].run(c->dir_fd);
 	}
 	raw6(SYS_exit_group, 0, 0, 0, 0, 0, 0);
 	return 0;

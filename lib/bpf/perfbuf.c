@@ -154,7 +154,8 @@ static void drain(struct ks__stream *s, struct ks__lane *lane, struct ks__pass *
 			continue;
 		}
 		bytes = sample(lane, lane->pos, &head, s->record, sizeof(s->record));
-		if (!ks__stream_hand(s, lane, pass, (const struct ks_event *)s->record, bytes, next))
+		if (!ks__stream_hand(s, lane, pass, (const struct ks_event *)s->record, bytes,
+				     next))
 			break;
 	}
 	__atomic_store_n(lane->consumed, lane->pos, __ATOMIC_RELEASE);

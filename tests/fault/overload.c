@@ -60,7 +60,9 @@ static void host_open(struct host *h, uint32_t batch_ms, uint64_t ring_bytes, ui
 		{ .id = BURST_PARAM_RECORDS, .value = h->records },
 	};
 	struct ks_enable_opts enable = {
-		.size = sizeof(enable), .n_params = G_N_ELEMENTS(params), .params = params,
+		.size = sizeof(enable),
+		.n_params = G_N_ELEMENTS(params),
+		.params = params,
 	};
 
 	ks_assert_rc(ks_open(&opts, &h->ks), 0);
@@ -170,8 +172,8 @@ static void *produce(void *user)
 		p->made += calls * p->h->records;
 		while (atomic_load(&p->h->next[p->cpu]) < p->made) {
 			if (g_get_monotonic_time() > end)
-				g_error("CPU %u: %lu made, %lu seen: a wake-up was lost", p->cpu, p->made,
-					atomic_load(&p->h->next[p->cpu]));
+				g_error("CPU %u: %lu made, %lu seen: a wake-up was lost", p->cpu,
+					p->made, atomic_load(&p->h->next[p->cpu]));
 			sched_yield();
 		}
 		for (volatile unsigned i = 0; i < pause; i++)

@@ -156,7 +156,8 @@ static void test_child_closes(void)
 	g_assert_cmpint(waitpid(child, &status, 0), ==, child);
 	g_assert_cmpint(status, ==, 0);
 	for (unsigned i = 0; i < 2; i++) {
-		g_assert_cmpint(epoll_ctl(opts.epoll_fd, EPOLL_CTL_ADD, ks__stream_ring_fd(s, i), &e),
+		g_assert_cmpint(epoll_ctl(opts.epoll_fd, EPOLL_CTL_ADD, ks__stream_ring_fd(s, i),
+					  &e),
 				==, -1);
 		g_assert_cmpint(errno, ==, EEXIST);
 	}

@@ -45,7 +45,11 @@ struct lanes *lanes_new(const struct ks__transport *via, unsigned n_lanes, unsig
 {
 	struct lanes *l = g_new0(struct lanes, 1);
 	struct ks__stream_opts opts = {
-		.epoll_fd = -1, .batch_ms = 10, .n_cpus = n_cpus, .cpus = l->cpus, .perf_map_fd = -1,
+		.epoll_fd = -1,
+		.batch_ms = 10,
+		.n_cpus = n_cpus,
+		.cpus = l->cpus,
+		.perf_map_fd = -1,
 	};
 
 	lane_clock = 1000000000;
@@ -125,7 +129,8 @@ void perf_put(struct lanes *l, unsigned lane, uint32_t type, const void *sample,
 {
 	uint64_t pos = l->produced[lane];
 	uint32_t raw = ((bytes + 4 + 7) & ~7u) - 4;
-	struct perf_event_header head = { .type = type, .size = (uint16_t)(sizeof(head) + 4 + raw) };
+	struct perf_event_header head = { .type = type,
+					  .size = (uint16_t)(sizeof(head) + 4 + raw) };
 	uint8_t *at = l->data[lane] + pos % LANE_BYTES;
 
 	g_assert_cmpuint(pos + head.size - l->consumed[lane], <=, LANE_BYTES);

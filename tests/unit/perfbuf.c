@@ -128,7 +128,8 @@ static void test_garbage(gconstpointer via)
 		l->s->lanes[0].pos = l->consumed[0] = 8 * g_rand_int_range(rand, 0, 1024);
 		l->produced[0] = l->consumed[0] + left;
 		for (unsigned i = 0; i < LANE_BYTES / 4; i++)
-			((uint32_t *)l->data[0])[i] = g_rand_int(rand) >> g_rand_int_range(rand, 0, 32);
+			((uint32_t *)l->data[0])[i] = g_rand_int(rand) >>
+						      g_rand_int_range(rand, 0, 32);
 		for (unsigned i = 0; i < 20; i++)
 			memcpy(l->data[0] + 8 * g_rand_int_range(rand, 0, LANE_BYTES / 8), &ev, 64);
 		ks__stream_in_flight(l->s, counts);
