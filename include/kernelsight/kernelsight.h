@@ -42,7 +42,7 @@
  *            copy and disturb nothing. Call ks_close() in children that live on: until then the
  *            child holds descriptors, and a program that the parent detaches runs on, idle, until
  *            the child is gone. After exec nothing is left (all descriptors are close-on-exec). A
- *            child of vfork must not call the library.
+ *            child of vfork must not call the library; one forked in a callback must not leave it.
  *  Signals   None is handled or raised, and none is blocked but for the moment in which
  *            ks_selftest() makes its child. Only ks_wakeup() may be called from a handler.
  *  Process   No thread, no timer signal, no exit handler, no thread-local or process-wide state:
@@ -215,7 +215,7 @@ KS_API int ks_set_scope(struct ks *ks, const struct ks_scope *scope);
  * further call costs it again. A probe that cannot be loaded does not fail it: ks_query_probe().
  * @probes, @n: KS_PROBE_...; NULL and 0: all that this library has
  * Returns how many of them run on kernel programs now (the rest: fallback or unavailable).
- * Errors: -EINVAL (no such probe), -ENOMEM, -KS_EFORKED.
+ * Errors: -EINVAL (no such probe), -ENOMEM, -EMFILE, -KS_EFORKED.
  * Cost: 20 ms and a peak of 18 MiB, of which malloc may keep 12 (KS_OPEN_TRIM gives them back).
  *   Not for an event-loop thread. Since: 0.1
  */

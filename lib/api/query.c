@@ -119,24 +119,20 @@ static struct ks__source *expect(struct ks *ks, const struct ks__probe *probe,
 	return NULL;
 }
 
+/* Each reason once: variants that are refused for the same one need not repeat it. */
 void ks__say_unavailable(struct ks *ks, const struct ks__probe *probe, char *text, size_t size)
 {
 	struct ks__note note;
 	uint16_t kind;
-	int n = 0;
+	size_t n = 0;
 
 	text[0] = '\0';
-	for (uint32_t i = 0; ks__note_of(ks, probe, i, &note, &kind) == 0; i++) {
-		if (!note.error || (i && n > (int)size / 2))
-			continue;
-		n += snprintf(text + n, size - (size_t)n, "%s%s", n ? "; " : "", note.reason);
-		if (n >= (int)size)
-			return;
-		if (i == 0 && kind == KS_SOURCE_BPF)
-			break; /* the others mostly repeat it: ks_query_variant() has them all */
-	}
-	if (!probe->fallback && probe->no_fallback)
-		snprintf(text + n, size - (size_t)n, "%s%s", n ? "; " : "", probe->no_fallback);
+	for (uint32_t i = 0; n < size && ks__note_of(ks, probe, i, &note, &kind) == 0; i++)
+		if (note.error && !strstr(text, note.reason))
+			n += (size_t)snprintf(text + n, size - n, "%s%s", n ? "; " : "",
+					      note.reason);
+	if (n < size && !probe->fallback && probe->no_fallback)
+		snprintf(text + n, size - n, "%s%s", n ? "; " : "", probe->no_fallback);
 }
 
 /* ---- queries ------------------------------------------------------------------------------------- */
