@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 
+#include "config.h"
 #include "files/scan.h"
 #include "support/fake_proc.h"
 #include "support/ks_test.h"
@@ -73,23 +74,47 @@ static void test_scope_tree(void)
 	bed_free(bed);
 }
 
-/* Who is there already is found by parents; what was before belongs to the old scope. */
+/* What was before belongs to the old scope. */
 static void test_scope_change(void)
 {
 	struct bed *bed = bed_new(0);
 
 	show(bed, 200, 100, "child", 60, 11, FORKNOEXEC);
-	show(bed, 300, 200, "grandchild", 60, 11, FORKNOEXEC);
 	bed_enable(bed);
 	show(bed, 400, 100, "self's", 60, 11, FORKNOEXEC);
 	show(bed, 500, 1, "init's", 60, 11, FORKNOEXEC);
 	bed_scope(bed, KS_SCOPE_TREE, 200, 0);
+	show(bed, 300, 200, "grandchild", 60, 11, FORKNOEXEC);
 	show(bed, 600, 300, "of the tree", 60, 11, FORKNOEXEC);
 	vanish(bed, 400);
-	bed_found(bed, "fork 100 host > 400\nfork 300 grandchild > 600\n");
+	bed_found(bed, "fork 100 host > 400\n"
+		       "fork 200 child > 300\n"
+		       "fork 300 grandchild > 600\n");
 	bed_scope(bed, KS_SCOPE_SYSTEM, 0, 0);
 	vanish(bed, 500);
 	bed_found(bed, "exit 500 init's of 1 in 50\n");
+	bed_free(bed);
+}
+
+/* A root with children is refused, and the old scope stays; programs of the kernel would follow it. */
+static void test_scope_late(void)
+{
+	struct bed *bed = bed_new(0);
+	int32_t root = 200;
+	struct ks__scope tree = { .kind = KS_SCOPE_TREE, .n_pids = 1, .pids = &root };
+
+	if (KS_HAVE_BPF) {
+		g_test_skip("kernel programs may follow trees here");
+		bed_free(bed);
+		return;
+	}
+	show(bed, 200, 100, "child", 60, 11, FORKNOEXEC);
+	show(bed, 300, 200, "grandchild", 60, 11, FORKNOEXEC);
+	bed_enable(bed);
+	ks_assert_rc(bed->s->ops->set_scope(bed->s, &tree), -KS_EUNAVAIL);
+	show(bed, 400, 100, "self's", 60, 11, FORKNOEXEC);
+	show(bed, 500, 300, "of the tree", 60, 11, FORKNOEXEC);
+	bed_found(bed, "fork 100 host > 400\n");
 	bed_free(bed);
 }
 
@@ -355,6 +380,7 @@ int main(int argc, char **argv)
 		{ "/source_files/scope/pids", test_scope_pids },
 		{ "/source_files/scope/tree", test_scope_tree },
 		{ "/source_files/scope/change", test_scope_change },
+		{ "/source_files/scope/late", test_scope_late },
 		{ "/source_files/scope/comm", test_scope_comm },
 		{ "/source_files/scope/circle", test_circle },
 		{ "/source_files/no events", test_no_events },
