@@ -22,6 +22,11 @@
 #define KS__SOURCES_MAX 4
 #define KS__ERRORS 16
 
+/* ks.consumer: nobody; a consumer sleeps; somebody who is none looks at the rings for a moment. */
+#define KS__CONSUMER_NONE 0
+#define KS__CONSUMER_WAITS INT32_MAX
+#define KS__CONSUMER_BORROWED (-1)
+
 /* Outlives ks_close() while readers hold it. */
 struct ks__core {
 	atomic_int refs;
@@ -38,6 +43,9 @@ struct ks__slot {
 	_Atomic uint64_t valid;
 	_Atomic uint64_t since_ns;      /* first enable, 0: never */
 	atomic_uint was_on;             /* bit per source index: has counted at some time */
+	_Atomic uint64_t valid_ever;    /* what all that have counted could know */
+	uint64_t seen_at_enable;        /* events counted when it was enabled last */
+	_Atomic uint64_t seen;          /* sum of its statistics at the last read */
 	uint32_t variant;
 	uint64_t changed_ns;
 	_Atomic uint64_t last_ns;
@@ -62,11 +70,12 @@ struct ks {
 	struct ks__slot slots[KS__PROBES_MAX];       /* by probe id; probe NULL: none */
 	struct ks__scope scope;
 
-	atomic_int consumer;    /* tid inside a consumer function; -tid: counts in flight; 0: none */
+	atomic_int consumer;    /* KS__CONSUMER_... or the tid that consumes */
+	atomic_int changed;     /* deadlines of sources may be others than the consumer knows */
 	atomic_int in_callback; /* tid inside an event callback, 0: none */
 	int closing;            /* ks_close() was called in a callback */
 	struct ks__order *order; /* KS_OPEN_ORDERED */
-	atomic_uint held[KS__PROBES_MAX]; /* records inside `order`, by probe */
+	_Atomic uint64_t ordered[KS__PROBES_MAX]; /* records that came out of `order`, by probe */
 	uint64_t watermark_ns; /* consumer only: what is as old as that may leave `order` */
 	_Atomic uint64_t user_ns, wakeups;
 	int rested;             /* consumer only: nothing was read since the sources were told to rest */

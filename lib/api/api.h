@@ -22,6 +22,8 @@ int ks__take_params(struct ks *ks, const struct ks__probe *probe, const struct k
 struct ks__slot *ks__slot(struct ks *ks, uint32_t probe);
 struct ks__slot *ks__switchable(struct ks *ks, uint32_t probe);
 int ks__is_on(const struct ks__slot *slot);
+/* Events counted so far, by all sources. */
+uint64_t ks__events_seen(struct ks *ks, uint32_t probe);
 /* Variants are numbered over the probe's own and then its fallback. NULL, -ENOENT past the last. */
 const char *ks__variant_name(const struct ks__probe *probe, uint32_t index);
 int ks__note_of(struct ks *ks, const struct ks__probe *probe, uint32_t index, struct ks__note *ret,
@@ -36,14 +38,34 @@ void ks__say_unavailable(struct ks *ks, const struct ks__probe *probe, char *tex
 /* Books of all sources that ever served the probe. idle: as in source.h. */
 void ks__book(struct ks *ks, uint32_t probe, int idle, struct ks__book *ret);
 
-/* event.c: keep the consumer out, without waiting: 1, or 0 if somebody else does or is it. */
+/* event.c */
+/* Keep the consumer out for a moment: 0 if it is at work, else what to give to ks__consumer_done(). */
 int ks__consumer_try(struct ks *ks);
-void ks__consumer_done(struct ks *ks);
+void ks__consumer_done(struct ks *ks, int got);
+/* Files may have to be looked at earlier than the consumer thinks. Any thread. */
+void ks__consumer_poke(struct ks *ks);
 
 static inline void ks__restore_errno(const int *saved)
 {
 	errno = *saved;
 }
+
+static inline int ks__no_cancel(void)
+{
+	int state;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+	return state;
+}
+
+static inline void ks__restore_cancel(const int *state)
+{
+	pthread_setcancelstate(*state, NULL);
+}
+
+/* Of functions that hold locks over calls at which a thread may be cancelled. */
+#define KS__UNCANCELLED \
+	__attribute__((cleanup(ks__restore_cancel), unused)) int saved_cancel = ks__no_cancel()
 
 /* First line of a public function: keeps errno, checks the argument, knows a forked child. */
 #define KS__ENTER(ks)                                                                \

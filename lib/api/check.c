@@ -198,6 +198,7 @@ static int check_probe(struct ks *ks, const struct ks__probe *probe, struct ks__
 int ks_check(struct ks *ks, uint32_t format, char *buf, size_t size)
 {
 	KS__ENTER(ks);
+	KS__UNCANCELLED;
 	int all = 2, any = 0;
 	struct ks__doc doc;
 
@@ -255,6 +256,7 @@ static void explain_probe(struct ks *ks, struct ks__slot *slot, struct ks__doc *
 int ks_explain(struct ks *ks, uint32_t format, char *buf, size_t size)
 {
 	KS__ENTER(ks);
+	KS__UNCANCELLED;
 	uint64_t kernel = 0, user = sizeof(*ks), k, u;
 	uint32_t descriptors = 5, d;
 	struct ks__doc doc;

@@ -19,10 +19,13 @@
 #define WAIT_EVENTS 32 /* what is not taken now is told again */
 #define AT_ONCE 1      /* a deadline that is always over */
 
+struct guard;
+
 /* One call of a consumer function. The sink comes first: sources get a pointer to it. */
 struct call {
 	struct ks__sink sink;
 	struct ks *ks;
+	struct guard *guard;
 	int rc; /* negative: what the callback returned */
 
 	ks_event_fn fn;
@@ -36,42 +39,64 @@ struct call {
 
 int ks__consumer_try(struct ks *ks)
 {
-	int none = 0;
+	int was = KS__CONSUMER_NONE;
 
-	return atomic_compare_exchange_strong(&ks->consumer, &none, -gettid());
+	if (atomic_compare_exchange_strong(&ks->consumer, &was, KS__CONSUMER_BORROWED))
+		return 1;
+	was = KS__CONSUMER_WAITS;
+	return atomic_compare_exchange_strong(&ks->consumer, &was, KS__CONSUMER_BORROWED) ? 2 : 0;
 }
 
-void ks__consumer_done(struct ks *ks)
+void ks__consumer_done(struct ks *ks, int got)
 {
-	atomic_store(&ks->consumer, 0);
+	atomic_store(&ks->consumer, got == 2 ? KS__CONSUMER_WAITS : KS__CONSUMER_NONE);
 }
 
-/* A reader that counts what is in flight is no consumer to complain about: gone in microseconds. */
-static int enter(struct ks *ks)
+/* From a state to another one; who has borrowed it gives it back in microseconds. */
+static int become(struct ks *ks, int from, int to)
 {
 	const struct timespec moment = { 0, 10000 };
-	int tid = 0;
+	int was = from;
 
-	while (!atomic_compare_exchange_strong(&ks->consumer, &tid, gettid())) {
-		if (tid > 0)
-			break;
+	while (!atomic_compare_exchange_strong(&ks->consumer, &was, to)) {
+		if (was != KS__CONSUMER_BORROWED)
+			return was;
 		nanosleep(&moment, NULL);
-		tid = 0;
+		was = from;
 	}
-	if (!tid)
-		return 0;
-	if (tid == gettid())
-		return ks__fail(ks, -EBUSY, "inside an event callback: return from it first");
-	return ks__fail(ks, -EBUSY, "thread %d is consuming", tid);
+	return 0;
 }
 
-/* Runs on return, when a C++ exception unwinds and on pthread_cancel: built with -fexceptions. */
-static void leave(struct ks **guard)
+static int enter(struct ks *ks)
 {
-	struct ks *ks = *guard;
+	int tid = gettid(), other = become(ks, KS__CONSUMER_NONE, tid);
 
+	if (!other)
+		return 0;
+	if (other == tid)
+		return ks__fail(ks, -EBUSY, "inside an event callback: return from it first");
+	return ks__fail(ks, -EBUSY, "another thread is consuming");
+}
+
+/* The end of a consumer function, by return, by an exception or by pthread_cancel: -fexceptions. */
+struct guard {
+	struct ks *ks;
+	int waits;    /* inside epoll_wait() */
+	int finished; /* by return: the next wake-up is armed, or the descriptor is readable */
+};
+
+static void stay_readable(struct ks *ks);
+
+static void leave(struct guard *guard)
+{
+	struct ks *ks = guard->ks;
+
+	if (guard->waits)
+		become(ks, KS__CONSUMER_WAITS, gettid());
+	if (!guard->finished && !ks->closing)
+		stay_readable(ks);
 	atomic_store(&ks->in_callback, 0);
-	ks__consumer_done(ks);
+	atomic_store(&ks->consumer, KS__CONSUMER_NONE);
 	if (ks->closing)
 		ks__close_now(ks);
 }
@@ -126,8 +151,6 @@ static int put_order(struct ks__sink *sink, const struct ks_event *ev)
 		hold->full = 1;
 		return -1;
 	}
-	atomic_fetch_add_explicit(&ks->held[ev->id >> 8 & (KS__PROBES_MAX - 1)], 1,
-				  memory_order_relaxed);
 	hold->full = ks__order_full(ks->order);
 	return hold->full;
 }
@@ -135,7 +158,7 @@ static int put_order(struct ks__sink *sink, const struct ks_event *ev)
 static int any_on(struct ks *ks)
 {
 	for (unsigned p = 0; p < KS__PROBES_MAX; p++)
-		if (ks->slots[p].probe && atomic_load(&ks->slots[p].state) == KS_STATE_ON)
+		if (ks->slots[p].probe && ks__is_on(&ks->slots[p]))
 			return 1;
 	return 0;
 }
@@ -184,7 +207,7 @@ static int fill_order(struct ks *ks)
 static int drain_ordered(struct call *call, unsigned max)
 {
 	struct ks *ks = call->ks;
-	uint64_t watermark = ks__now() - hold_ns(ks);
+	uint64_t now = ks__now(), watermark = now > hold_ns(ks) ? now - hold_ns(ks) : 0;
 	const struct ks_event *ev;
 	unsigned n = 0;
 	int rc = fill_order(ks);
@@ -196,7 +219,7 @@ static int drain_ordered(struct call *call, unsigned max)
 	while (n < max &&
 	       (ev = ks__order_take(ks->order,
 				    ks__order_full(ks->order) ? UINT64_MAX : ks->watermark_ns))) {
-		atomic_fetch_sub_explicit(&ks->held[ev->id >> 8 & (KS__PROBES_MAX - 1)], 1,
+		atomic_fetch_add_explicit(&ks->ordered[ev->id >> 8 & (KS__PROBES_MAX - 1)], 1,
 					  memory_order_relaxed);
 		n++;
 		if (call->sink.put(&call->sink, ev))
@@ -250,8 +273,19 @@ static int rest(struct ks *ks)
 			first = due;
 	}
 	set_timer(ks, first);
+	if (atomic_exchange(&ks->changed, 0))
+		return 1;
 	ks->rested = 1;
 	return 0;
+}
+
+/* The flag before the timer: a rest that sets the timer after us sees the flag. */
+void ks__consumer_poke(struct ks *ks)
+{
+	struct itimerspec at_once = { .it_value = { 0, AT_ONCE } };
+
+	atomic_store(&ks->changed, 1);
+	timerfd_settime(ks->timer_fd, TFD_TIMER_ABSTIME, &at_once, NULL);
 }
 
 /*
@@ -291,6 +325,20 @@ static int wait_for(struct ks *ks, int timeout_ms)
 	return woken;
 }
 
+/* Sleeps; meanwhile the rings may be looked at by who counts what is in them. */
+static int sleep_for(struct call *call, int timeout_ms)
+{
+	struct ks *ks = call->ks;
+	int rc;
+
+	call->guard->waits = 1;
+	atomic_store(&ks->consumer, KS__CONSUMER_WAITS);
+	rc = wait_for(ks, timeout_ms);
+	become(ks, KS__CONSUMER_WAITS, gettid());
+	call->guard->waits = 0;
+	return rc;
+}
+
 static int left_ms(uint64_t end_ns)
 {
 	uint64_t now = ks__now();
@@ -309,10 +357,12 @@ static int consume(struct call *call, int timeout_ms, unsigned max)
 		return woken;
 	for (;;) {
 		n = drain(call, max);
-		if (call->rc < 0 || ks->closing)
+		if (ks->closing)
 			return call->rc;
-		if (n < 0)
-			return n;
+		if (call->rc < 0 || n < 0) { /* more may be there */
+			stay_readable(ks);
+			return call->rc < 0 ? call->rc : n;
+		}
 		if ((unsigned)n >= max ||
 		    (n && call->size && call->size - call->used < KS_RECORD_MAX)) {
 			stay_readable(ks);
@@ -325,7 +375,7 @@ static int consume(struct call *call, int timeout_ms, unsigned max)
 		}
 		if (n || woken > 0 || !timeout_ms || (timeout_ms > 0 && !left_ms(end)))
 			return n;
-		woken = wait_for(ks, timeout_ms < 0 ? -1 : left_ms(end));
+		woken = sleep_for(call, timeout_ms < 0 ? -1 : left_ms(end));
 		if (woken < 0)
 			return woken;
 	}
@@ -350,12 +400,14 @@ int ks_poll(struct ks *ks, int timeout_ms, int max_events, ks_event_fn fn, void 
 	rc = enter(ks);
 	if (rc)
 		return rc;
-	__attribute__((cleanup(leave))) struct ks *guard = ks;
+	__attribute__((cleanup(leave))) struct guard guard = { .ks = ks };
+	call.guard = &guard;
 	began = ks__cpu_now();
 	atomic_store(&ks->in_callback, atomic_load(&ks->consumer));
 	rc = consume(&call, timeout_ms, max_events ? (unsigned)max_events : MAX_EVENTS);
 	account(ks, began);
-	return guard->closing ? -KS_ECLOSED : rc;
+	guard.finished = 1;
+	return ks->closing ? -KS_ECLOSED : rc;
 }
 
 int ks_read_events(struct ks *ks, void *buf, size_t size, int timeout_ms, size_t *ret_size)
@@ -372,13 +424,15 @@ int ks_read_events(struct ks *ks, void *buf, size_t size, int timeout_ms, size_t
 	rc = enter(ks);
 	if (rc)
 		return rc;
-	__attribute__((cleanup(leave))) struct ks *guard = ks;
+	__attribute__((cleanup(leave))) struct guard guard = { .ks = ks };
+	call.guard = &guard;
 	began = ks__cpu_now();
 	rc = consume(&call, timeout_ms, UINT32_MAX >> 1);
 	account(ks, began);
 	if (rc >= 0)
 		*ret_size = call.used;
-	return guard->closing ? -KS_ECLOSED : rc;
+	guard.finished = 1;
+	return ks->closing ? -KS_ECLOSED : rc;
 }
 
 /* ---- the descriptor -------------------------------------------------------------------------------- */

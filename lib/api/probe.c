@@ -39,6 +39,7 @@ static void add_user_ns(struct ks *ks, uint64_t since)
 int ks_prepare(struct ks *ks, const uint32_t *probes, size_t n)
 {
 	KS__ENTER(ks);
+	KS__UNCANCELLED;
 	uint64_t began = ks__cpu_now();
 	uint32_t mask = 0;
 	int rc;
@@ -50,7 +51,7 @@ int ks_prepare(struct ks *ks, const uint32_t *probes, size_t n)
 			return -EINVAL;
 		mask |= 1u << probes[i];
 	}
-	for (uint32_t p = 1; !n && p < KS__PROBES_MAX; p++)
+	for (uint32_t p = 1; !probes && p < KS__PROBES_MAX; p++)
 		if (ks->slots[p].probe)
 			mask |= 1u << p;
 	pthread_mutex_lock(&ks->lock);
@@ -87,9 +88,15 @@ static int enable_on(struct ks *ks, struct ks__slot *slot, unsigned i, const cha
 	slot->set = *set;
 	atomic_store(&slot->valid, valid);
 	atomic_store(&slot->source, s);
+	atomic_store(&slot->valid_ever,
+		     valid & (atomic_load(&slot->since_ns) ? atomic_load(&slot->valid_ever) :
+							     UINT64_MAX));
 	atomic_fetch_or(&slot->was_on, 1u << i);
+	slot->seen_at_enable = ks__events_seen(ks, probe);
 	if (!atomic_load(&slot->since_ns))
 		atomic_store(&slot->since_ns, ks__now());
+	if (s->ops->kind == KS_SOURCE_FILES)
+		ks__consumer_poke(ks);
 	return 0;
 }
 
@@ -152,7 +159,7 @@ static int enable_off(struct ks *ks, struct ks__slot *slot, const struct ks_enab
 	return ks__fail(ks, -KS_EUNAVAIL, "%s: %s", probe->name, slot->reason);
 }
 
-static int configure(struct ks__slot *slot, struct ks__settings *set)
+static int configure(struct ks *ks, struct ks__slot *slot, struct ks__settings *set)
 {
 	struct ks__source *s = atomic_load(&slot->source);
 	int rc;
@@ -162,6 +169,8 @@ static int configure(struct ks__slot *slot, struct ks__settings *set)
 	if (rc)
 		return rc;
 	slot->set = *set;
+	if (s->ops->kind == KS_SOURCE_FILES)
+		ks__consumer_poke(ks);
 	return (int)set->generation;
 }
 
@@ -175,11 +184,18 @@ static int enable_again(struct ks *ks, struct ks__slot *slot, const struct ks_en
 		return ks__fail(ks, -EBUSY, "%s is on by %s: disable it before forcing %s",
 				slot->probe->name, ks__variant_name(slot->probe, slot->variant),
 				o->variant);
+	if (o->flags & KS_ENABLE_NO_FALLBACK &&
+	    atomic_load(&slot->source)->ops->kind == KS_SOURCE_FILES)
+		return ks__fail(ks, -KS_EUNAVAIL, "%s is on and reads files: disable it before",
+				slot->probe->name);
+	if (o->flags & ~(slot->set.flags | KS_ENABLE_NO_FALLBACK))
+		return ks__fail(ks, -EBUSY, "%s is on with other flags: disable it before",
+				slot->probe->name);
 	if (!o->n_params)
 		return 0;
 	rc = ks__take_params(ks, slot->probe, o->params, o->n_params, &set);
 	if (!rc)
-		rc = configure(slot, &set);
+		rc = configure(ks, slot, &set);
 	return rc < 0 ? rc : 0;
 }
 
@@ -206,6 +222,7 @@ static int enable(struct ks *ks, struct ks__slot *slot, const struct ks_enable_o
 int ks_enable_probe(struct ks *ks, uint32_t probe, const struct ks_enable_opts *opts)
 {
 	KS__ENTER(ks);
+	KS__UNCANCELLED;
 	const uint32_t all = KS_ENABLE_NO_FALLBACK | KS_ENABLE_NO_EVENTS | KS_ENABLE_NO_STATS;
 	struct ks_enable_opts o = { 0 };
 	struct ks__slot *slot = ks__switchable(ks, probe);
@@ -232,6 +249,7 @@ int ks_enable_probe(struct ks *ks, uint32_t probe, const struct ks_enable_opts *
 int ks_disable_probe(struct ks *ks, uint32_t probe)
 {
 	KS__ENTER(ks);
+	KS__UNCANCELLED;
 	struct ks__slot *slot = ks__switchable(ks, probe);
 
 	if (!slot)
@@ -253,6 +271,7 @@ int ks_disable_probe(struct ks *ks, uint32_t probe)
 int ks_configure_probe(struct ks *ks, uint32_t probe, const struct ks_param *params, size_t n)
 {
 	KS__ENTER(ks);
+	KS__UNCANCELLED;
 	struct ks__slot *slot = ks__switchable(ks, probe);
 	struct ks__settings set;
 	int rc = 0;
@@ -272,7 +291,7 @@ int ks_configure_probe(struct ks *ks, uint32_t probe, const struct ks_param *par
 			set.flags = slot->set.flags;
 		}
 		if (!rc)
-			rc = configure(slot, &set);
+			rc = configure(ks, slot, &set);
 	}
 	pthread_mutex_unlock(&ks->lock);
 	return rc;

@@ -8,6 +8,8 @@
 
 #include <linux/capability.h>
 
+#include "../../bpf/shared.h"
+#include "../data/ledger.h"
 #include "api.h"
 
 struct ks__slot *ks__slot(struct ks *ks, uint32_t probe)
@@ -179,6 +181,15 @@ static void fill_state(struct ks *ks, struct ks__slot *slot, struct ks_probe_inf
 			 ks__variant_name(slot->probe, info->variant));
 }
 
+/* All that was counted but what was filtered. */
+uint64_t ks__events_seen(struct ks *ks, uint32_t probe)
+{
+	struct ks__book book;
+
+	ks__book(ks, probe, 0, &book);
+	return ks__ledger_fired(&book) - book.outcome[KS_FILTERED];
+}
+
 static void fill_book(struct ks *ks, struct ks__slot *slot, struct ks_probe_info *info)
 {
 	struct ks__book book;
@@ -187,14 +198,14 @@ static void fill_book(struct ks *ks, struct ks__slot *slot, struct ks_probe_info
 	info->missed = book.missed;
 	if (book.missed_known)
 		info->facts |= KS_FACT_MISSED;
-	for (unsigned i = 1; i < sizeof(book.outcome) / sizeof(book.outcome[0]); i++)
-		if (book.outcome[i]) /* all but filtered */
-			info->facts |= KS_FACT_SEEN;
+	if (ks__ledger_fired(&book) - book.outcome[KS_FILTERED] > slot->seen_at_enable)
+		info->facts |= KS_FACT_SEEN;
 }
 
 int ks_query_probe(struct ks *ks, uint32_t probe, struct ks_probe_info *ret_info)
 {
 	KS__ENTER(ks);
+	KS__UNCANCELLED;
 	struct ks__slot *slot = ks__slot(ks, probe);
 	struct ks_probe_info info = { .size = sizeof(info), .probe = probe };
 
@@ -223,6 +234,7 @@ int ks_query_variant(struct ks *ks, uint32_t probe, uint32_t index,
 		     struct ks_variant_info *ret_info)
 {
 	KS__ENTER(ks);
+	KS__UNCANCELLED;
 	struct ks__slot *slot = ks__slot(ks, probe);
 	struct ks_variant_info info = { .size = sizeof(info) };
 	struct ks__note note;
@@ -265,6 +277,7 @@ static void say_why(struct ks *ks, struct ks__slot *slot, uint64_t missing, char
 int ks_query_valid(struct ks *ks, uint32_t probe, uint64_t bits, char *why, size_t why_size)
 {
 	KS__ENTER(ks);
+	KS__UNCANCELLED;
 	struct ks__slot *slot = ks__slot(ks, probe);
 	char reason[256] = "";
 	uint64_t missing;

@@ -106,6 +106,7 @@ static int tell_sources(struct ks *ks, const struct ks__scope *scope)
 int ks_set_scope(struct ks *ks, const struct ks_scope *scope)
 {
 	KS__ENTER(ks);
+	KS__UNCANCELLED;
 	struct ks_scope s = { .size = sizeof(s) };
 	struct ks__scope next = { 0 };
 	int rc = 0;
@@ -132,6 +133,13 @@ int ks_set_scope(struct ks *ks, const struct ks_scope *scope)
 		free(ks->scope.pids);
 		ks->scope = next;
 		next.pids = NULL;
+		for (uint32_t p = 0; p < KS__PROBES_MAX; p++) {
+			struct ks__source *in_use = atomic_load(&ks->slots[p].source);
+
+			if (in_use && in_use->ops->kind == KS_SOURCE_FILES &&
+			    ks__is_on(&ks->slots[p]))
+				ks__consumer_poke(ks);
+		}
 	}
 	pthread_mutex_unlock(&ks->lock);
 	free(next.pids);

@@ -75,6 +75,7 @@ int ks__take_params(struct ks *ks, const struct ks__probe *probe, const struct k
 int ks_query_param(struct ks *ks, uint32_t probe, uint32_t id, uint64_t *ret_value)
 {
 	KS__ENTER(ks);
+	KS__UNCANCELLED;
 	struct ks__slot *slot = ks__switchable(ks, probe);
 	struct ks_param_desc d;
 

@@ -13,6 +13,7 @@ struct ks_reader {
 	struct ks__core *core;
 	uint32_t probe, by, flags;
 	uint64_t since_ns;         /* of the next delta */
+	uint64_t valid;            /* what could be known at the previous read */
 	struct ks__rows now, base; /* total and then one block a CPU; swapped by a delta read */
 	struct ks_stats_self
 		*self; /* KS_PROBE_SELF: total and one a probe, as of the previous read */
@@ -24,8 +25,9 @@ struct ks_reader {
 void ks__book(struct ks *ks, uint32_t probe, int idle, struct ks__book *ret)
 {
 	struct ks__slot *slot = &ks->slots[probe];
-	unsigned was_on = atomic_load(&slot->was_on);
-	uint64_t submitted, done, held;
+	/* what belongs to no probe: children that a tree had no room for, records without sense */
+	unsigned was_on = probe == KS_PROBE_SELF ? ~0u : atomic_load(&slot->was_on);
+	uint64_t out = atomic_load(&ks->ordered[probe]), submitted, done;
 
 	memset(ret, 0, sizeof(*ret));
 	ret->missed_known = 1;
@@ -33,18 +35,19 @@ void ks__book(struct ks *ks, uint32_t probe, int idle, struct ks__book *ret)
 		struct ks__book book = { 0 };
 
 		if (!(was_on & 1u << i) ||
+		    (probe == KS_PROBE_SELF && ks->sources[i]->ops->kind != KS_SOURCE_BPF) ||
 		    ks->sources[i]->ops->book(ks->sources[i], probe, idle, &book))
 			continue;
 		ks__ledger_add(ret, &book);
 	}
-	/* what waits in the heap to be ordered is not delivered yet */
-	held = atomic_load(&ks->held[probe]);
-	ret->delivered -= held < ret->delivered ? held : ret->delivered;
+	if (ks->order && probe != KS_PROBE_SELF) {
+		/* what waits in the heap to be ordered is not delivered yet */
+		ret->in_flight += ret->delivered - out;
+		ret->delivered = out;
+	}
 	submitted = ret->outcome[KS_SUBMITTED];
 	done = ret->delivered + ret->discarded;
-	if (idle)
-		ret->in_flight += held;
-	else
+	if (!idle)
 		ret->in_flight = submitted > done ? submitted - done : 0;
 }
 
@@ -70,9 +73,10 @@ static void fill_total(struct ks *ks, struct ks_stats_self *row)
 /* rows[0] the total, rows[1 + i] the i-th probe of ks__probes. Returns how many. */
 static size_t read_self(struct ks *ks, int idle, struct ks_stats_self *rows)
 {
-	struct ks__book total = { .missed_known = 1 };
+	struct ks__book total;
 	size_t n = 1;
 
+	ks__book(ks, KS_PROBE_SELF, idle, &total);
 	memset(&rows[0], 0, sizeof(rows[0]));
 	for (const struct ks__probe *const *p = ks__probes; *p; p++) {
 		struct ks__book book;
@@ -102,7 +106,7 @@ static void subtract_self(struct ks_stats_self *row, const struct ks_stats_self 
 	for (const struct ks__field *f = desc->fields; f->name; f++) {
 		uint64_t now, then;
 
-		if (f->kind != KS_KIND_COUNTER)
+		if (f->kind != KS_KIND_COUNTER || f->valid & ~(row->row.valid & base->row.valid))
 			continue;
 		memcpy(&now, (char *)row + f->offset, sizeof(now));
 		memcpy(&then, (const char *)base + f->offset, sizeof(then));
@@ -128,9 +132,9 @@ static int read_self_table(struct ks_reader *r, struct ks *ks)
 	int idle = ks__consumer_try(ks);
 
 	if (rows)
-		n = read_self(ks, idle, rows);
+		n = read_self(ks, idle != 0, rows);
 	if (idle)
-		ks__consumer_done(ks);
+		ks__consumer_done(ks, idle);
 	if (!rows)
 		return -ENOMEM;
 	if (r->table.rows_size < bytes) {
@@ -162,6 +166,17 @@ static int read_self_table(struct ks_reader *r, struct ks *ks)
 
 /* ---- other probes: raw blocks ----------------------------------------------------------------------- */
 
+/* Something was counted since anybody read: that is when it was seen last. */
+static void note_seen(struct ks__slot *slot, const struct ks__rows *total)
+{
+	uint64_t sum = 0;
+
+	for (size_t w = 0; w < total->words; w++)
+		sum += total->raw[w];
+	if (atomic_exchange_explicit(&slot->seen, sum, memory_order_relaxed) != sum)
+		atomic_store_explicit(&slot->last_ns, ks__now(), memory_order_relaxed);
+}
+
 /*
  * Block 0: the total; 1 to n_cpus: the CPUs; the last: what no CPU counted (files). The total is the
  * sum of the others of the same read, so that rows add up exactly.
@@ -188,6 +203,7 @@ static int read_raw(struct ks *ks, uint32_t probe, struct ks__rows *into)
 	for (size_t row = 1; row < into->n_rows; row++)
 		for (size_t w = 0; w < into->words; w++)
 			into->raw[w] += into->raw[row * into->words + w];
+	note_seen(&ks->slots[probe], into);
 	return 0;
 }
 
@@ -239,12 +255,15 @@ static int read_table(struct ks_reader *r, struct ks *ks)
 {
 	struct ks__slot *slot = &ks->slots[r->probe];
 	struct ks__rows swap;
+	uint64_t valid = atomic_load(&slot->valid), delta_valid = valid & r->valid;
 	int rc = read_raw(ks, r->probe, &r->now);
 
 	if (!rc)
-		rc = build(r, atomic_load(&slot->valid));
+		rc = build(r,
+			   r->flags & KS_READ_DELTA ? delta_valid : atomic_load(&slot->valid_ever));
 	if (rc || !(r->flags & KS_READ_DELTA))
 		return rc;
+	r->valid = valid;
 	swap = r->base;
 	r->base = r->now;
 	r->now = swap;
@@ -289,6 +308,7 @@ int ks_reader_new(struct ks *ks, uint32_t probe, const struct ks_reader_opts *op
 		  struct ks_reader **ret_reader)
 {
 	KS__ENTER(ks);
+	KS__UNCANCELLED;
 	struct ks_reader_opts o = { 0 };
 	struct ks__slot *slot = ks__slot(ks, probe);
 	uint32_t can = KS_BY_TOTAL | (probe == KS_PROBE_SELF ? KS_BY_PROBE : KS_BY_CPU);
@@ -314,6 +334,7 @@ int ks_reader_new(struct ks *ks, uint32_t probe, const struct ks_reader_opts *op
 	r->by = o.by ? o.by : KS_BY_TOTAL;
 	r->flags = o.flags;
 	r->since_ns = ks__now();
+	r->valid = atomic_load(&slot->since_ns) ? atomic_load(&slot->valid) : slot->probe->valid;
 	rc = reader_init(r, ks);
 	if (rc)
 		ks_reader_free(r);
@@ -324,14 +345,15 @@ int ks_reader_new(struct ks *ks, uint32_t probe, const struct ks_reader_opts *op
 
 int ks_read_stats(struct ks_reader *reader, struct ks_stats *ret_stats)
 {
+	KS__UNCANCELLED;
 	struct ks_stats s = { .size = sizeof(s) };
 	struct ks__slot *slot;
 	struct ks__source *source;
 	struct ks *ks;
 	int rc, saved = errno;
 
-	if (!reader || !ret_stats)
-		return -EINVAL;
+	if (!reader || !ret_stats || ret_stats->size < sizeof(ret_stats->size))
+		return -EINVAL; /* before the delta is taken */
 	if (ks__forked(reader->core))
 		return -KS_EFORKED;
 	if (atomic_load(&reader->core->closed))

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
-#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -12,6 +11,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <linux/membarrier.h>
@@ -29,9 +29,9 @@ static int check_book(struct ks *ks, const struct ks__slot *slot, char *why, siz
 	int at_rest = idle && atomic_load(&slot->state) == KS_STATE_OFF;
 	struct ks__book book;
 
-	ks__book(ks, slot->probe->id, idle, &book);
+	ks__book(ks, slot->probe->id, idle != 0, &book);
 	if (idle)
-		ks__consumer_done(ks);
+		ks__consumer_done(ks, idle);
 	/* A program that is running may stand between its reserve and its count, nested once. */
 	return ks__ledger_check(slot->probe->name, &book, at_rest ? 0 : 4ull * ks->n_cpus, why,
 				size);
@@ -46,6 +46,7 @@ static void wait_for_programs(void)
 int ks_ledger_check(struct ks *ks, uint32_t probe)
 {
 	KS__ENTER(ks);
+	KS__UNCANCELLED;
 	char why[256];
 	int rc = 0;
 
@@ -118,22 +119,22 @@ static void release_child(struct child *c, uint32_t go)
 	syscall(SYS_futex, &c->go, FUTEX_WAKE, 1, NULL, NULL, 0);
 }
 
-/* 0 or -ETIMEDOUT; the child is gone in either case. */
+/* 0 or -ETIMEDOUT; the child is gone in either case. It ends within a few milliseconds. */
 static int reap_child(pid_t pid, int timeout_ms)
 {
-	struct pollfd p = { .fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN };
-	int rc = 0;
+	const struct timespec moment = { 0, 1000000 };
+	uint64_t end = ks__now() + (uint64_t)timeout_ms * 1000000u;
 
-	if (p.fd >= 0) {
-		if (poll(&p, 1, timeout_ms) == 0) {
+	while (waitpid(pid, NULL, __WALL | WNOHANG) == 0) {
+		if (ks__now() >= end) {
 			kill(pid, SIGKILL);
-			rc = -ETIMEDOUT;
+			while (waitpid(pid, NULL, __WALL) < 0 && errno == EINTR)
+				;
+			return -ETIMEDOUT;
 		}
-		close(p.fd);
+		nanosleep(&moment, NULL);
 	}
-	while (waitpid(pid, NULL, __WALL) < 0 && errno == EINTR)
-		;
-	return rc;
+	return 0;
 }
 
 /* Sum of a counter's elements over all sources and CPUs. */
@@ -207,8 +208,10 @@ static int judge(struct ks *ks, struct ks__slot *slot, const struct child *c,
 			n += snprintf(blind + n, sizeof(blind) - (size_t)n, "%s%s", n ? ", " : "",
 				      c->kinds[i].kind);
 	}
-	slot->changed_ns = ks__now();
-	atomic_store(&slot->state, n ? KS_STATE_SILENT : KS_STATE_ON);
+	if (seen || n) {
+		slot->changed_ns = ks__now();
+		atomic_store(&slot->state, n ? KS_STATE_SILENT : KS_STATE_ON);
+	}
 	if (n)
 		return ks__fail(
 			ks, -KS_ESILENT,
@@ -252,6 +255,7 @@ static int selftest(struct ks *ks, struct ks__slot *slot, const struct ks_selfte
 int ks_selftest(struct ks *ks, uint32_t probe, const struct ks_selftest_opts *opts)
 {
 	KS__ENTER(ks);
+	KS__UNCANCELLED;
 	struct ks_selftest_opts o = { 0 };
 	struct ks__slot *slot = ks__slot(ks, probe);
 	int rc = 0;

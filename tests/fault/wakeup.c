@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include "fault.h"
 
@@ -254,6 +255,111 @@ static void timeouts(void)
 	ks_close(ks);
 }
 
+/* ---- what a callback leaves behind ------------------------------------------------------- */
+
+static int refuse(const struct ks_event *ev, void *user)
+{
+	(void)ev, (void)user;
+	return -7;
+}
+
+/* A level-triggered host that calls once a turn must be told again. */
+static void stopped(void)
+{
+	struct ks *ks;
+
+	if (!ks_test_root())
+		return;
+	ks = fault_open(NULL);
+	fault_burst(ks, 10);
+	ks_assert_rc(ks_poll(ks, 0, 0, nobody, NULL), 0);
+	syscall(SYS_getppid);
+	ks_assert_rc(ks_poll(ks, -1, 0, refuse, NULL), -7);
+	g_assert_cmpint(readable(ks), ==, 1);
+	g_assert_cmpuint(fault_drain(ks), ==, 9);
+	fault_settle(ks, BURST_PROBE);
+	ks_close(ks);
+}
+
+static int leave_thread(const struct ks_event *ev, void *user)
+{
+	(void)ev, (void)user;
+	pthread_exit(NULL); /* unwinds as an exception does */
+}
+
+static void *unwind(void *ks)
+{
+	ks_poll(ks, -1, 0, leave_thread, NULL);
+	g_assert_not_reached();
+}
+
+/* The event counts as delivered, and the next one wakes. */
+static void unwound(void)
+{
+	pthread_t thread;
+	struct ks *ks;
+
+	if (!ks_test_root())
+		return;
+	ks = fault_open(NULL);
+	fault_burst(ks, 1);
+	for (int turn = 0; turn < 3; turn++) {
+		ks_assert_rc(ks_poll(ks, 0, 0, nobody, NULL), 0);
+		syscall(SYS_getppid);
+		g_assert_cmpint(pthread_create(&thread, NULL, unwind, ks), ==, 0);
+		pthread_join(thread, NULL);
+		ks_assert_rc(ks_poll(ks, 0, 0, nobody, NULL), 0);
+		syscall(SYS_getppid);
+		ks_assert_rc(poll(&(struct pollfd){ .fd = ks_fd(ks), .events = POLLIN }, 1, 5000),
+			     1);
+		g_assert_cmpuint(fault_drain(ks), ==, 1);
+	}
+	g_assert_cmpuint(fault_book(ks, BURST_PROBE).delivered, ==, 6);
+	fault_settle(ks, BURST_PROBE);
+	ks_close(ks);
+}
+
+/* Cancelled while it waits: the handle is free for the next consumer. */
+static void cancelled(void)
+{
+	struct waiter w;
+	struct ks *ks = fault_open(NULL);
+
+	begin_wait(&w, ks);
+	g_assert_cmpint(pthread_cancel(w.thread), ==, 0);
+	pthread_join(w.thread, NULL);
+	ks_assert_rc(ks_poll(ks, 0, 0, nobody, NULL), 0);
+	ks_close(ks);
+}
+
+static int any(const struct ks_event *ev, void *user)
+{
+	(void)ev, (void)user;
+	return 0;
+}
+
+/* Files begin to be looked at while the consumer knows of no deadline, and while it waits for one. */
+static void late_files(void)
+{
+	struct ks_param often = { .id = KS_PARAM_INTERVAL_MS, .value = 50 };
+	struct ks_enable_opts o = { .size = sizeof(o), .variant = "procfs" };
+	struct ks *ks = fault_open(NULL);
+	uint64_t began = work_now();
+	pid_t pid;
+
+	ks_assert_rc(ks_poll(ks, 0, 0, nobody, NULL), 0);
+	ks_assert_rc(ks_enable_probe(ks, KS_PROBE_PROC, &o), 1);
+	ks_assert_rc(ks_configure_probe(ks, KS_PROBE_PROC, &often, 1), 2);
+	pid = fork();
+	if (pid == 0)
+		_exit(pause());
+	ks_assert_rc(ks_poll(ks, 20000, 0, any, NULL), 1);
+	g_assert_cmpuint(work_now() - began, <, 15000000000);
+	kill(pid, SIGKILL);
+	g_assert_cmpint(waitpid(pid, NULL, 0), ==, pid);
+	ks_close(ks);
+}
+
 int main(int argc, char **argv)
 {
 	ks_test_init(&argc, &argv);
@@ -264,5 +370,9 @@ int main(int argc, char **argv)
 	g_test_add_func("/wakeup/back-and-forth", back_and_forth);
 	g_test_add_func("/wakeup/beside-records", beside_records);
 	g_test_add_func("/wakeup/timeouts", timeouts);
+	g_test_add_func("/wakeup/stopped", stopped);
+	g_test_add_func("/wakeup/unwound", unwound);
+	g_test_add_func("/wakeup/cancelled", cancelled);
+	g_test_add_func("/wakeup/late-files", late_files);
 	return g_test_run();
 }
