@@ -32,7 +32,7 @@
  *  Threads   Any thread, at any time, in parallel, until ks_close(). The exceptions are ks_poll()
  *            and ks_read_events(), together called the consumer: one thread at a time, though not
  *            always the same. A second one gets -EBUSY. Nothing waits for the consumer.
- *  Callbacks Run in the thread that called you into the library, no lock held. They must return, or
+ *  Callbacks Of events run in the thread that called the library, no lock held. They must return or
  *            unwind (C++ exception, pthread_cancel: the event counts as delivered). longjmp through
  *            the library leaves the consumer at -EBUSY. (PostgreSQL: elog() of any level may
  *            longjmp on a pending cancel: HOLD_INTERRUPTS first, or use ks_read_events().) An event
@@ -75,7 +75,7 @@ struct ks_reader; /* a place to read statistics into */
 /* Codes beside errno. Pinned: appended, never reused. */
 enum ks_error {
 	KS_EUNAVAIL = 4096, /* neither a kernel hook nor a fallback can serve this here */
-	KS_EOFF = 4097,     /* the probe was never enabled */
+	KS_EOFF = 4097,     /* the probe is off, or was never on */
 	KS_EFORKED = 4098,  /* the handle belongs to the parent process */
 	KS_EBALANCE = 4099, /* the ledger does not add up */
 	KS_ESILENT = 4100,  /* attached, but an event that was provoked was not counted */
@@ -213,9 +213,9 @@ KS_API int ks_set_scope(struct ks *ks, const struct ks_scope *scope);
  *
  * One pass over the kernel's type information serves all probes named in the same call; each
  * further call costs it again. A probe that cannot be loaded does not fail it: ks_query_probe().
- * @probes, @n: KS_PROBE_...; NULL and 0: all that this library has
- * Returns how many of them run on kernel programs now (the rest: fallback or unavailable).
- * Errors: -EINVAL (no such probe), -ENOMEM, -EMFILE, -KS_EFORKED.
+ * @probes, @n: KS_PROBE_...; @probes NULL: all that this library has
+ * Returns how many of them run on kernel programs now (the rest: fallback or unavailable). Errors:
+ *   -EINVAL (no such probe), -ENOMEM, -EMFILE (about 50 descriptors are needed), -KS_EFORKED.
  * Cost: 20 ms and a peak of 18 MiB, of which malloc may keep 12 (KS_OPEN_TRIM gives them back).
  *   Not for an event-loop thread. Since: 0.1
  */
@@ -235,7 +235,7 @@ struct ks_param {
 
 /* Settings that every probe has. */
 enum ks_common_param {
-	KS_PARAM_SAMPLE_EVERY = 1, /* a record for 1 event in N; 0: none. Counters stay exact */
+	KS_PARAM_SAMPLE_EVERY = 1, /* a record for 1 event in N; 0: of slow ones only. All count */
 	KS_PARAM_MAX_PER_SEC = 2,  /* records over all CPUs; 0: no limit */
 	KS_PARAM_BURST = 3,        /* records at once before that limit holds */
 	KS_PARAM_IDENTITY = 5,     /* ks_identity bits: what a record tells of its thread */
@@ -266,13 +266,14 @@ struct ks_enable_opts {
  *
  * The best variant that works is taken; why each better one was skipped is kept, see
  * ks_query_variant(). A probe that is on already takes the parameters that are named, and
- * nothing changes if none is. One that was off begins with its defaults.
+ * nothing changes if none is. One that was off begins with its defaults. What the kernel refused
+ * once stays closed for the life of the handle.
  * @probe: KS_PROBE_...
  * @opts: NULL: defaults
- * Returns 0, or 1 if it works with less than everything: on a fallback, or with fields unavailable.
+ * Returns 0, or 1 if it works with less: on a fallback, or with fields unavailable.
  * Errors: -KS_EUNAVAIL (ks_last_error(): why, and the remedy), -EINVAL (no such probe or variant,
- *   a parameter out of bounds), -EBUSY (it is on by another variant than the one named), -ENOMEM,
- *   -EMFILE, -E2BIG, -KS_EFORKED.
+ *   a parameter out of bounds), -EBUSY (it is on by another variant or with other flags),
+ *   -ENOMEM, -EMFILE, -E2BIG, -KS_EFORKED.
  * Cost: <= 0.2 ms if prepared, else that of ks_prepare() for this probe. Since: 0.1
  */
 KS_API int ks_enable_probe(struct ks *ks, uint32_t probe, const struct ks_enable_opts *opts);
@@ -430,7 +431,7 @@ KS_API int ks_read_events(struct ks *ks, void *buf, size_t size, int timeout_ms,
  * @buf, @size: as filled by ks_read_events()
  * @ev: NULL: the first
  * Returns the one after @ev, or NULL:  for (ev = NULL; (ev = ks_next_event(buf, size, ev));)
- * Threads: any, no handle. Since: 0.1
+ *   No handle, any thread. Since: 0.1
  */
 KS_API const struct ks_event *ks_next_event(const void *buf, size_t size,
 					    const struct ks_event *ev);
@@ -439,7 +440,6 @@ KS_API const struct ks_event *ks_next_event(const void *buf, size_t size,
  * ks_wakeup - make the consumer return
  *
  * If none is waiting, the next one returns at once, once. Several calls count as one.
- *
  * Returns 0. Errors: -KS_EFORKED (a child's signal handler does not wake the parent).
  * Threads: any, and async-signal-safe (errno is kept). Cost: one system call. Since: 0.1
  */
@@ -461,8 +461,7 @@ struct ks_reader_opts {
 /*
  * ks_reader_new - prepare to read a probe's statistics
  *
- * Each reader has its own deltas; readers do not disturb each other, nothing is cleared by reading.
- * The first delta counts from here.
+ * Readers do not disturb each other, nothing is cleared by reading. A first delta counts from here.
  * @probe: KS_PROBE_...; KS_PROBE_SELF for ledgers and cost
  * @opts: NULL: one row, the total
  * @ret_reader: the reader
@@ -497,9 +496,8 @@ struct ks_stats {
  * @ret_stats: set size first; its pointers are valid until the next read with this reader or
  *   ks_reader_free(), also after ks_close()
  * Returns 0.
- * Errors: -KS_EOFF (never enabled), -ENOMEM (nothing is lost: the next read has it), -KS_ECLOSED,
- *   -KS_EFORKED.
- * Threads: see ks_reader_new().
+ * Errors (the next read has what this one has not): -EINVAL (no size), -KS_EOFF (never on),
+ *   -ENOMEM, of a fallback -EMFILE, -KS_ECLOSED, -KS_EFORKED. Threads: see ks_reader_new().
  * Cost: no system call and no waiting, 0.1 us a histogram and CPU. A fallback reads files: 11 us a
  *   process. KS_PROBE_SELF asks the kernel about each attached program: 1 us each. Since: 0.1
  */
@@ -534,7 +532,8 @@ KS_API double ks_hist_quantile(const struct ks_stats *stats, const struct ks_his
  * ks_ledger_check - does everything add up (struct ks_stats_self)
  *
  * Exact for probes at rest (off, and their records read); for running ones the difference may be
- * as large as the events of the last microseconds, and only more than that is an error.
+ * as large as the events of the last microseconds. While a consumer is at work, or inside its
+ * callback, records in flight cannot be counted and are taken to be what is missing.
  * @probe: KS_PROBE_..., or KS_PROBE_SELF: all
  * Returns 0. Errors: -KS_EBALANCE (ks_last_error(): which line, by how much), -EINVAL, -KS_EFORKED.
  * Cost: microseconds. Since: 0.1
@@ -552,7 +551,8 @@ struct ks_selftest_opts {
  * ks_selftest - provoke one event of each kind and see it counted, so that 0 means 0
  *
  * Works with a short-lived child that shares your memory, raises no SIGCHLD, is invisible to wait()
- * and is in scope whatever the scope is. Its records carry KS_FLAG_SELFTEST. Needs no consumer.
+ * and is in scope whatever the scope is: it is in your statistics, too. Its records carry
+ * KS_FLAG_SELFTEST. Needs no consumer.
  * @probe: that is on
  * @opts: NULL: defaults
  * Returns how many kinds were seen; kinds that cannot be provoked here are not counted. 0 on a
