@@ -85,8 +85,10 @@ static int test_ground(struct ks__bpf *b)
 	}
 	if (ks__bpf_shortage(b->error))
 		return ks__fail(b->base.ks, b->error, "%s", b->reason);
-	b->nested = !fstatat(b->base.ks->proc_fd, "self/ns/pid", &st, 0) &&
-		    st.st_ino != PID_NS_FIRST;
+	if (fstatat(b->base.ks->proc_fd, "self/ns/pid", &st, 0))
+		b->nested = -1; /* pid_level() asks the kernel */
+	else
+		b->nested = st.st_ino != PID_NS_FIRST;
 	return 0;
 }
 
@@ -103,7 +105,10 @@ static int gate(struct ks__bpf *b, struct ks__bpf_user *u, int way)
 		rc = -KS_EUNAVAIL;
 		snprintf(why, sizeof(why),
 			 "its process ids are those of the first pid namespace, and "
-			 "this process is in another one");
+			 "%s",
+			 b->nested > 0 ?
+				 "this process is in another one" :
+				 "without procfs nobody knows whether this process is in it");
 	}
 	for (unsigned i = 0; i < w->n && !rc; i++)
 		rc = ks__hook_possible(&w->progs[i].hook, &b->features, why, sizeof(why));

@@ -377,6 +377,29 @@ static void pid_namespace(struct kt *t)
 	kt_enable(t, NULL, 0); /* outside nothing has changed */
 }
 
+/* The same, and no /proc that tells: the number is still that of the own namespace. */
+static void as_first_unseen(struct kt *outer)
+{
+	struct ks_open_opts opts = { .size = sizeof(opts), .proc_path = "/nonexistent" };
+	struct kt t = fresh(outer, &opts);
+
+	if (usable_inside(&t))
+		own_advice(&t);
+	ks_close(t.ks);
+}
+
+static void namespaced_unseen(struct kt *t)
+{
+	must(unshare(CLONE_NEWPID) == 0);
+	in_child(t, as_first_unseen);
+}
+
+static void pid_namespace_unseen(struct kt *t)
+{
+	in_child(t, namespaced_unseen);
+	kt_enable(t, NULL, 0);
+}
+
 /* libbpf looks for the kernel's types where they usually are, whatever it is told. */
 static void hide_sys(void)
 {
@@ -432,6 +455,7 @@ static void add(void)
 	kt_add(KS_PROBE_FADVISE, "refused", KT_BEST, refused);
 	kt_add(KS_PROBE_FADVISE, "pid-namespace", 0, pid_namespace);
 	kt_add(KS_PROBE_PROC, "pid-namespace", 0, pid_namespace);
+	kt_add(KS_PROBE_FADVISE, "pid-namespace-unseen", 0, pid_namespace_unseen);
 	kt_add(KS_PROBE_FADVISE, "other-paths", 0, other_paths);
 }
 
