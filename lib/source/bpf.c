@@ -8,8 +8,6 @@
 
 #include "bpf.h"
 
-#define BURST_MAX (1u << 30) /* times a second: still less than 2^60 ns */
-
 /* ---- open and close -------------------------------------------------------------------------- */
 
 static const struct ks__variant tree_variants[] = {
@@ -76,7 +74,7 @@ static void bpf_close_forked(struct ks__source *s)
 
 /* ---- settings -------------------------------------------------------------------------------- */
 
-/* More than a billion records a second is no limit: one costs less than a tick of the clock. */
+/* The bounds of settings (lib/api/schema.c) keep each within its word, burst_ns within 2^54. */
 static void convert(const struct ks__settings *in, struct ks_bpf_settings *out)
 {
 	memset(out, 0, sizeof(*out));
@@ -89,12 +87,10 @@ static void convert(const struct ks__settings *in, struct ks_bpf_settings *out)
 		out->flags |= KS_WANT_CGROUP;
 	if (in->identity & KS_IDENTITY_COMM)
 		out->flags |= KS_WANT_COMM;
-	out->sample_every = in->sample_every > UINT32_MAX ? UINT32_MAX : (uint32_t)in->sample_every;
+	out->sample_every = (uint32_t)in->sample_every;
 	if (in->max_per_sec) {
 		out->record_ns = 1000000000u / in->max_per_sec;
-		out->burst_ns = out->record_ns * (in->burst < BURST_MAX ? in->burst : BURST_MAX);
-		if (!in->burst)
-			out->burst_ns = out->record_ns;
+		out->burst_ns = out->record_ns * in->burst;
 	}
 	memcpy(out->param, in->own, sizeof(out->param));
 }
