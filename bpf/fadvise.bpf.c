@@ -22,14 +22,25 @@ struct {
 
 /* ---- enter ------------------------------------------------------------------------------------- */
 
+/* Out of scope: a call whose end was not seen must not pass for this one. */
+static __always_inline enum ks_bpf_outcome turned_away(void)
+{
+	struct fadvise_call *stale = call_stored();
+
+	if (stale)
+		call_end(stale);
+	return KS_FILTERED;
+}
+
 static __always_inline enum ks_bpf_outcome entered(struct ks_run *run, struct task_struct *task,
 						   struct fadvise_call *call)
 {
 	if (!ks_admit(run, task))
-		return KS_FILTERED;
+		return turned_away();
 	call->start_ns = ks_now(run);
 	call->pid = run->pid;
 	call->flags = run->flags;
+	call->generation = run->set->generation;
 	return call_begin(call) ? KS_OPENED : KS_LOST_MAP_FULL;
 }
 
@@ -107,8 +118,8 @@ static __always_inline int fadvise_drop(void *ctx, uint64_t pages)
 
 	if (!ks_begin(&run, ctx, KS_PROBE_FADVISE, false))
 		return 0;
-	call = call_find();
-	if (!call || !call->start_ns)
+	call = call_stored();
+	if (!call_lasts(&run, call))
 		return ks_end(&run, KS_FILTERED);
 	call->dropped += pages * (ks_page_bytes() / 4096);
 	return ks_end(&run, KS_AGGREGATED);
@@ -165,10 +176,10 @@ static __always_inline enum ks_bpf_outcome tell(struct ks_run *run, struct task_
 static __always_inline enum ks_bpf_outcome returned(struct ks_run *run, struct task_struct *task,
 						    int result)
 {
-	struct fadvise_call *stored = call_find(), call;
+	struct fadvise_call *stored = call_stored(), call;
 	struct ks_bpf_stats_fadvise *stats;
 
-	if (!stored || !stored->start_ns)
+	if (!call_lasts(run, stored))
 		return ks_admit(run, task) ? KS_UNMATCHED : KS_FILTERED;
 	call = *stored;
 	call_end(stored);

@@ -13,7 +13,8 @@ struct fadvise_call {
 	uint32_t advice;
 	int32_t fd;
 	uint32_t pid;
-	uint32_t flags; /* ks_event_flag */
+	uint16_t flags; /* ks_event_flag */
+	uint16_t generation;
 };
 
 struct {
@@ -33,7 +34,7 @@ struct {
 
 /* ---- the call of the current task -------------------------------------------------------------- */
 
-static __always_inline struct fadvise_call *call_find(void)
+static __always_inline struct fadvise_call *call_stored(void)
 {
 	uint64_t task;
 
@@ -41,6 +42,20 @@ static __always_inline struct fadvise_call *call_find(void)
 		return bpf_task_storage_get(&fadvise_open, bpf_get_current_task_btf(), NULL, 0);
 	task = bpf_get_current_task();
 	return bpf_map_lookup_elem(&fadvise_open_hash, &task);
+}
+
+/*
+ * A call whose end fell into a time when the probe was off stays stored and is none any more. Each
+ * enabling has a new generation, and beside it stand inert settings, generation 0, until they are
+ * configured: one of the two slots has the call's own generation, or it is from another time. (So
+ * has one during which they were configured twice: its end counts as unmatched.)
+ */
+static __always_inline bool call_lasts(struct ks_run *run, const struct fadvise_call *call)
+{
+	const volatile struct ks_bpf_settings *slots = run->control->settings[run->probe];
+
+	return call && call->start_ns &&
+	       (call->generation == slots[0].generation || call->generation == slots[1].generation);
 }
 
 static __always_inline bool call_begin(const struct fadvise_call *call)

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Shows that `fadvise` counts and records each call as it was made: kind, result, file, range,
- * caller, and the pages that really left memory; and that slow calls are told apart from fast ones.
+ * caller, and the pages that really left memory; that slow calls are told apart from fast ones; and
+ * that a call which outlasts the probe is nobody's when it is on again.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <signal.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "support/counters.h"
@@ -322,6 +325,114 @@ static void sampled(struct kt *t)
 	work_free(&w);
 }
 
+/* ---- on and off within a call ---------------------------------------------------------------- */
+
+#define TRIES 10
+
+/*
+ * A call that lasts 50 ms, to write back as many pieces as there are pages; then what ends in no
+ * call of the time after it: pages, and one call out of scope.
+ */
+static int outlast(void *page)
+{
+	int fd = cached_file(), other = cached_file(), i;
+
+	for (i = 0; i < 4096; i++)
+		if (pwrite(fd, "o", 1, (off_t)i * 2 * PAGE) != 1)
+			return 1;
+	fad_make(page, fd, 0, 0, POSIX_FADV_DONTNEED);
+	raise(SIGSTOP);
+	if (ftruncate(other, 0))
+		return 1;
+	raise(SIGSTOP);
+	fad_make(page, -1, 0, 0, POSIX_FADV_RANDOM);
+	return 0;
+}
+
+static void wait_stopped(pid_t pid)
+{
+	int status;
+
+	g_assert_cmpint(waitpid(pid, &status, WUNTRACED), ==, pid);
+	g_assert_true(WIFSTOPPED(status));
+}
+
+/* Disables while the call lasts. 0: it was over first; the child has stopped or ended. */
+static int disable_within(struct kt *t, struct work *w)
+{
+	struct ks_stats_self before, book;
+	pid_t done = 0;
+
+	kt_watch(t, KS_SCOPE_PIDS, w->pid);
+	kt_enable(t, every_call, 1);
+	kt_ledger(t, &before);
+	work_go(w);
+	do {
+		done = waitpid(w->pid, &w->status, WNOHANG | WUNTRACED);
+		kt_ledger(t, &book);
+	} while (!done && book.opened == before.opened);
+	kt_disable(t);
+	if (done)
+		return 0;
+	wait_stopped(w->pid);
+	kt_ledger(t, &book);
+	return book.submitted == before.submitted;
+}
+
+/* 0, or skipped. */
+static int start_outlasting(struct kt *t, struct work *w)
+{
+	int i;
+
+	for (i = 0; i < TRIES; i++) {
+		work_start(w, outlast);
+		if (disable_within(t, w))
+			return 0;
+		if (w->status == NO_DISK << 8) {
+			no_disk(w);
+			return 1;
+		}
+		kill(w->pid, SIGKILL);
+		work_wait(w);
+		work_free(w);
+	}
+	g_test_skip("no call lasted until the probe was off");
+	return 1;
+}
+
+static void outlasted(struct kt *t)
+{
+	struct ks_stats_fadvise row, row_before;
+	struct ks_stats_self book, before;
+	struct work w;
+
+	if (start_outlasting(t, &w))
+		return;
+	kt_drain(t);
+	kt_forget(t);
+	kt_total(t, &row_before, sizeof(row_before));
+	kt_enable(t, every_call, 1);
+	kt_ledger(t, &before);
+	kill(w.pid, SIGCONT);
+	wait_stopped(w.pid);
+	kt_ledger(t, &book);
+	g_assert_cmpuint(book.aggregated, ==, before.aggregated);
+
+	kt_watch(t, KS_SCOPE_PIDS, getpid());
+	kill(w.pid, SIGCONT);
+	work_wait(&w);
+	g_assert_cmpint(w.status, ==, 0);
+	kt_settle(t);
+	g_assert_cmpuint(t->n, ==, 0);
+	kt_total(t, &row, sizeof(row));
+	g_assert_cmpmem(row.calls, sizeof(row.calls), row_before.calls, sizeof(row.calls));
+	g_assert_cmpuint(row.dropped_pages, ==, row_before.dropped_pages);
+	kt_ledger(t, &book);
+	g_assert_cmpuint(book.opened, ==, before.opened);
+	g_assert_cmpuint(book.unmatched, ==, before.unmatched);
+	work_free(&w);
+}
+
 static void add(void)
 {
 	kt_add(KS_PROBE_FADVISE, "table", KT_PERF | KT_FEATURES, table);
@@ -329,6 +440,7 @@ static void add(void)
 	kt_add(KS_PROBE_FADVISE, "not-dropped", 0, not_dropped);
 	kt_add(KS_PROBE_FADVISE, "slow", KT_PERF, slow);
 	kt_add(KS_PROBE_FADVISE, "sampled", KT_PERF | KT_FEATURES, sampled);
+	kt_add(KS_PROBE_FADVISE, "outlasted", 0, outlasted);
 }
 
 int main(int argc, char **argv)
