@@ -22,6 +22,8 @@ int ks__take_params(struct ks *ks, const struct ks__probe *probe, const struct k
 struct ks__slot *ks__slot(struct ks *ks, uint32_t probe);
 struct ks__slot *ks__switchable(struct ks *ks, uint32_t probe);
 int ks__is_on(const struct ks__slot *slot);
+/* Effective capabilities, those included for which another one stands in; all if unknown. */
+uint64_t ks__caps(void);
 /* Events counted so far, by all sources. */
 uint64_t ks__events_seen(struct ks *ks, uint32_t probe);
 /* Variants are numbered over the probe's own and then its fallback. NULL, -ENOENT past the last. */

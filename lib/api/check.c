@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -44,61 +43,93 @@ static void check_kernel(struct ks__doc *doc)
 	ks__doc_close(doc);
 }
 
+static const struct {
+	const char *name;
+	int bit;
+} capabilities[] = {
+	{ "cap_bpf", CAP_BPF },
+	{ "cap_perfmon", CAP_PERFMON },
+	{ "cap_sys_admin", CAP_SYS_ADMIN },
+	{ "cap_sys_resource", CAP_SYS_RESOURCE },
+	{ NULL, 0 },
+};
+
 static void check_capabilities(struct ks__doc *doc)
 {
-	static const struct {
-		const char *name;
-		int bit;
-	} wanted[] = {
-		{ "cap_bpf", CAP_BPF },
-		{ "cap_perfmon", CAP_PERFMON },
-		{ "cap_sys_admin", CAP_SYS_ADMIN },
-		{ "cap_sys_resource", CAP_SYS_RESOURCE },
-	};
-	struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
-	struct __user_cap_data_struct data[2] = { { 0 }, { 0 } };
-	uint64_t have;
+	uint64_t have = ks__caps();
 
-	if (syscall(SYS_capget, &head, data))
-		return;
-	have = (uint64_t)data[1].effective << 32 | data[0].effective;
 	ks__doc_object(doc, "capabilities");
-	for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
-		ks__doc_bool(doc, wanted[i].name, have >> wanted[i].bit & 1);
+	for (unsigned i = 0; capabilities[i].name; i++)
+		ks__doc_bool(doc, capabilities[i].name, have >> capabilities[i].bit & 1);
 	ks__doc_close(doc);
 }
 
+/* A value of a file that stands in the way of some program, and what to do about it. */
+static const struct obstacle {
+	const char *file; /* below proc_path/sys */
+	char value;       /* its first character */
+	const char *remedy;
+} obstacles[] = {
+	{ "kernel/ftrace_enabled", '0',
+	  "sysctl kernel.ftrace_enabled=1: without it fentry and kprobes attach and count nothing" },
+	{ "net/core/bpf_jit_enable", '0',
+	  "sysctl net.core.bpf_jit_enable=1: programs are interpreted, several times slower" },
+	{ "kernel/unprivileged_bpf_disabled", '-', NULL },
+	{ "kernel/perf_event_paranoid", '-', NULL },
+	{ "kernel/kptr_restrict", '-', NULL },
+	{ NULL, 0, NULL },
+};
+
 static void check_sysctls(struct ks *ks, struct ks__doc *doc)
 {
-	static const char *const names[] = {
-		"kernel/unprivileged_bpf_disabled",
-		"kernel/perf_event_paranoid",
-		"kernel/kptr_restrict",
-		"kernel/ftrace_enabled",
-		"net/core/bpf_jit_enable",
-	};
-
 	ks__doc_object(doc, "sysctls");
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+	for (const struct obstacle *o = obstacles; o->file; o++) {
 		char path[80], value[64];
 
-		snprintf(path, sizeof(path), "sys/%s", names[i]);
-		ks__doc_str(doc, names[i], read_line(ks->proc_fd, path, value, sizeof(value)));
+		snprintf(path, sizeof(path), "sys/%s", o->file);
+		ks__doc_str(doc, o->file, read_line(ks->proc_fd, path, value, sizeof(value)));
 	}
 	ks__doc_close(doc);
 }
 
 /* "none [integrity] confidentiality" */
-static void check_lockdown(struct ks *ks, struct ks__doc *doc)
+static const char *lockdown(struct ks *ks, char *buf, size_t size)
 {
-	char buf[128], *from, *to;
-	const char *line = read_line(ks->sys_fd, "kernel/security/lockdown", buf, sizeof(buf));
+	char *from, *to;
+	const char *line = read_line(ks->sys_fd, "kernel/security/lockdown", buf, size);
 
 	from = line ? strchr(line, '[') : NULL;
 	to = from ? strchr(from, ']') : NULL;
-	if (to)
-		*to = '\0';
-	ks__doc_str(doc, "lockdown", to ? from + 1 : "not in this kernel, or not visible");
+	if (!to)
+		return NULL;
+	*to = '\0';
+	return from + 1;
+}
+
+static void check_remedies(struct ks *ks, struct ks__doc *doc)
+{
+	const uint64_t both = 1ull << CAP_BPF | 1ull << CAP_PERFMON;
+	char path[80], value[128];
+	const char *line;
+
+	ks__doc_array(doc, "remedies");
+	if (both & ~ks__caps())
+		ks__doc_str(doc, NULL,
+			    "setcap cap_bpf,cap_perfmon+ep PROGRAM, or run as root: without these "
+			    "capabilities the kernel takes no programs");
+	for (const struct obstacle *o = obstacles; o->file; o++) {
+		snprintf(path, sizeof(path), "sys/%s", o->file);
+		line = read_line(ks->proc_fd, path, value, sizeof(value));
+		if (o->remedy && line && line[0] == o->value)
+			ks__doc_str(doc, NULL, o->remedy);
+	}
+	line = lockdown(ks, value, sizeof(value));
+	if (line && !strcmp(line, "confidentiality"))
+		ks__doc_str(
+			doc, NULL,
+			"boot without lockdown=confidentiality: it forbids programs to read kernel "
+			"memory");
+	ks__doc_close(doc);
 }
 
 /* The memory controller's hierarchy: 0 is v2. */
@@ -201,6 +232,8 @@ int ks_check(struct ks *ks, uint32_t format, char *buf, size_t size)
 	KS__UNCANCELLED;
 	int all = 2, any = 0;
 	struct ks__doc doc;
+	char value[128];
+	const char *line;
 
 	if (format > KS_JSON || (size && !buf))
 		return ks__fail(ks, -EINVAL, "ks_check: there is no format %u", format);
@@ -208,7 +241,8 @@ int ks_check(struct ks *ks, uint32_t format, char *buf, size_t size)
 	check_kernel(&doc);
 	check_capabilities(&doc);
 	check_sysctls(ks, &doc);
-	check_lockdown(ks, &doc);
+	line = lockdown(ks, value, sizeof(value));
+	ks__doc_str(&doc, "lockdown", line ? line : "not in this kernel, or not visible");
 	check_cgroups(ks, &doc);
 	ks__doc_str(&doc, "proc_path", ks->opts.proc_path);
 	ks__doc_str(&doc, "sys_path", ks->opts.sys_path);
@@ -227,6 +261,7 @@ int ks_check(struct ks *ks, uint32_t format, char *buf, size_t size)
 		any = got > any ? got : any;
 	}
 	ks__doc_close(&doc);
+	check_remedies(ks, &doc);
 	ks__doc_str(&doc, "verdict", all == 2 ? "full" : any ? "partial" : "nothing works");
 	return ks__doc_finish(&doc, buf, size);
 }
@@ -246,6 +281,11 @@ static void explain_probe(struct ks *ks, struct ks__slot *slot, struct ks__doc *
 		ks__book(ks, slot->probe->id, 0, &book);
 		ks__doc_u64(doc, "fired", ks__ledger_fired(&book));
 		ks__doc_u64(doc, "kernel_ns", book.kernel_ns);
+		ks__doc_array(doc, "capabilities");
+		for (unsigned i = 0; s->ops->kind == KS_SOURCE_BPF && capabilities[i].name; i++)
+			if (slot->probe->caps >> capabilities[i].bit & 1)
+				ks__doc_str(doc, NULL, capabilities[i].name);
+		ks__doc_close(doc);
 		if (ks__ledger_fired(&book))
 			ks__doc_u64(doc, "ns_per_run", book.kernel_ns / ks__ledger_fired(&book));
 		s->ops->explain(s, slot->probe->id, doc);

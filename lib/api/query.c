@@ -139,18 +139,18 @@ void ks__say_unavailable(struct ks *ks, const struct ks__probe *probe, char *tex
 
 /* ---- queries ------------------------------------------------------------------------------------- */
 
-static uint64_t caps_missing(uint64_t wanted)
+uint64_t ks__caps(void)
 {
 	struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
 	struct __user_cap_data_struct data[2] = { { 0 }, { 0 } };
 	uint64_t have;
 
 	if (syscall(SYS_capget, &head, data))
-		return 0;
+		return UINT64_MAX;
 	have = (uint64_t)data[1].effective << 32 | data[0].effective;
 	if (have & 1ull << CAP_SYS_ADMIN) /* stands in for both */
 		have |= 1ull << CAP_BPF | 1ull << CAP_PERFMON;
-	return wanted & ~have;
+	return have;
 }
 
 static void fill_state(struct ks *ks, struct ks__slot *slot, struct ks_probe_info *info)
@@ -222,7 +222,7 @@ int ks_query_probe(struct ks *ks, uint32_t probe, struct ks_probe_info *ret_info
 		info.variant = UINT32_MAX;
 		info.valid = slot->probe->valid;
 	} else {
-		info.caps_missing = caps_missing(slot->probe->caps);
+		info.caps_missing = slot->probe->caps & ~ks__caps();
 		fill_state(ks, slot, &info);
 		fill_book(ks, slot, &info);
 	}
