@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What a record costs the thread that causes it: the library's way against the least that a program
+ * can do, and two CPUs at a time against one. Thread CPU time of getppid(), which makes a thousand
+ * records, so that the call itself does not count.
+ */
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <bpf/libbpf.h>
+
+#include "bench.h"
+
+#define RECORDS 1000
+#define CALLS 8
+#define ROUNDS 41
+#define RING (1 << 20) /* of each CPU: a round fits */
+
+static double per_record(void)
+{
+	uint64_t began = cpu_thread();
+
+	for (unsigned i = 0; i < CALLS; i++)
+		syscall(SYS_getppid);
+	return (double)(cpu_thread() - began) / (RECORDS * CALLS);
+}
+
+static int ignore(void *user, void *data, size_t size)
+{
+	(void)user, (void)data, (void)size;
+	return 0;
+}
+
+static struct ring_buffer *peer_rings(struct peer *peer)
+{
+	struct ring_buffer *rings = ring_buffer__new(peer_ring_fd(peer, 0), ignore, NULL, NULL);
+
+	ring_buffer__add(rings, peer_ring_fd(peer, 1), ignore, NULL);
+	return rings;
+}
+
+/* ---- one producer ---------------------------------------------------------------------------- */
+
+struct ways {
+	struct samples bare, timed, plain, full; /* peer without and with clock; library */
+};
+
+static void measure_ways(struct ks *ks, struct peer *peer, struct ways *w)
+{
+	struct ring_buffer *rings = peer_rings(peer);
+	struct peer_config *c = peer_config(peer);
+
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		for (unsigned clock = 0; clock < 2; clock++) {
+			c->clock = clock;
+			c->records = RECORDS;
+			samples_add(clock ? &w->timed : &w->bare, per_record());
+			c->records = 0;
+			ring_buffer__consume(rings);
+		}
+		for (unsigned identity = 0; identity < 2; identity++) {
+			struct ks_param set = { .id = KS_PARAM_IDENTITY,
+						.value = identity ? KS_IDENTITY_CGROUP |
+								    KS_IDENTITY_COMM :
+								    0 };
+
+			must(ks, ks_configure_probe(ks, 15, &set, 1), "ks_configure_probe");
+			host_records(ks, RECORDS);
+			samples_add(identity ? &w->full : &w->plain, per_record());
+			host_records(ks, 0);
+			host_drain(ks);
+		}
+	}
+	ring_buffer__free(rings);
+}
+
+static void report_ways(const struct ways *w)
+{
+	double bare = samples_median(&w->bare), clock = samples_median(&w->timed) - bare;
+	double plain = samples_median(&w->plain), full = samples_median(&w->full);
+
+	figure("record path / bare + clock", (plain - clock) / bare, AT_MOST, 1.5, "x",
+	       "library %.1f ns (min %.1f), bare %.1f (min %.1f), clock %.1f", plain,
+	       samples_min(&w->plain), bare, samples_min(&w->bare), clock);
+	figure_plain("  with cgroup and comm", (full - clock) / bare, "x", "library %.1f ns (min %.1f)",
+		     full, samples_min(&w->full));
+}
+
+/* ---- two producers --------------------------------------------------------------------------- */
+
+struct producer {
+	pthread_t thread;
+	pthread_barrier_t *start;
+	int cpu;
+	double ns;
+};
+
+static void *produce(void *user)
+{
+	struct producer *p = user;
+
+	pin(p->cpu);
+	per_record();
+	pthread_barrier_wait(p->start);
+	p->ns = per_record();
+	return NULL;
+}
+
+/* Mean cost of a record for n producers on n CPUs. */
+static double together(unsigned n)
+{
+	struct producer p[2];
+	pthread_barrier_t start;
+	double sum = 0;
+
+	pthread_barrier_init(&start, NULL, n);
+	for (unsigned i = 0; i < n; i++) {
+		p[i] = (struct producer){ .start = &start, .cpu = cpu_at(i) };
+		pthread_create(&p[i].thread, NULL, produce, &p[i]);
+	}
+	for (unsigned i = 0; i < n; i++) {
+		pthread_join(p[i].thread, NULL);
+		sum += p[i].ns;
+	}
+	pthread_barrier_destroy(&start);
+	return sum / n;
+}
+
+static void measure_two(struct ks *ks, struct peer *peer)
+{
+	struct samples library[3] = { { 0 } }, shared[3] = { { 0 } };
+	struct ring_buffer *rings = peer_rings(peer);
+	struct peer_config *c = peer_config(peer);
+
+	if (cpu_at(1) < 0) {
+		figure_skipped("two producers / one", "one CPU only");
+		return;
+	}
+	c->rings = 1;
+	c->clock = 0;
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		for (unsigned n = 1; n <= 2; n++) {
+			host_records(ks, RECORDS / 4);
+			samples_add(&library[n], 4 * together(n));
+			host_records(ks, 0);
+			host_drain(ks);
+			c->records = RECORDS / 4;
+			samples_add(&shared[n], 4 * together(n));
+			c->records = 0;
+			ring_buffer__consume(rings);
+		}
+	}
+	figure("two producers / one", samples_median(&library[2]) / samples_median(&library[1]),
+	       AT_MOST, 1.4, "x", "%.1f ns each, alone %.1f (min %.1f, %.1f)",
+	       samples_median(&library[2]), samples_median(&library[1]), samples_min(&library[2]),
+	       samples_min(&library[1]));
+	figure_plain("  with one shared ring", samples_median(&shared[2]) / samples_median(&shared[1]),
+		     "x", "%.1f ns each, alone %.1f", samples_median(&shared[2]),
+		     samples_median(&shared[1]));
+	ring_buffer__free(rings);
+}
+
+int main(void)
+{
+	struct ways ways = { 0 };
+	struct peer *peer;
+	struct ks *ks;
+
+	need_root("record path");
+	peer = peer_open(RING);
+	ks = host_open(0, (uint64_t)RING * (uint64_t)sysconf(_SC_NPROCESSORS_CONF), 0);
+	host_burst(ks, 0, 0, 0);
+	peer_attach(peer, "peer_burst");
+	measure_two(ks, peer);
+	pin(cpu_at(0));
+	measure_ways(ks, peer, &ways);
+	report_ways(&ways);
+	ks_close(ks);
+	peer_close(peer);
+	return 0;
+}
