@@ -37,15 +37,16 @@ static int wait_by_map(void)
 }
 
 /*
- * Until no run that began before `flip_ns` goes on. 6-14 ms, unless the flip is long past: no run
- * takes a second. With nohz_full CPUs membarrier() says EINVAL; a seccomp filter may refuse it.
+ * Until no run goes on that may use a slot which was left at `left_ns`, 0: never in use. 8-32 ms,
+ * unless that is long past: no run takes a second. With nohz_full CPUs membarrier() says EINVAL; a
+ * seccomp filter may refuse it.
  */
-static void wait_grace(uint64_t flip_ns)
+static void wait_grace(uint64_t left_ns)
 {
-	uint64_t end = flip_ns + SECOND, now = ks__now();
+	uint64_t end = left_ns + SECOND, now = ks__now();
 	struct timespec t = { (time_t)(end / SECOND), (long)(end % SECOND) };
 
-	if (!flip_ns || now >= end)
+	if (!left_ns || now >= end)
 		return;
 	if (!syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) || !wait_by_map())
 		return;
@@ -53,22 +54,27 @@ static void wait_grace(uint64_t flip_ns)
 		;
 }
 
-static void flip(uint32_t *index, uint32_t to, uint64_t *flip_ns)
-{
-	__atomic_store_n(index, to, __ATOMIC_RELEASE);
-	*flip_ns = ks__now();
-}
-
 /* ---- settings -------------------------------------------------------------------------------- */
 
 static void put_settings(struct ks__control *c, uint32_t probe, const struct ks_bpf_settings *set)
 {
 	struct ks_bpf_control *map = c->map;
-	uint32_t next = !map->index[probe];
+	uint32_t old = map->index[probe], next = !old;
 
-	wait_grace(c->flip_ns[probe]);
+	wait_grace(c->left_ns[probe][next]);
 	map->settings[probe][next] = *set;
-	flip(&map->index[probe], next, &c->flip_ns[probe]);
+	__atomic_store_n(&map->index[probe], next, __ATOMIC_RELEASE);
+	if (map->settings[probe][old].generation)
+		c->left_ns[probe][old] = ks__now();
+}
+
+/* One word of the slot in use: no run that begins after it looks at the others. */
+static void put_inert(struct ks__control *c, uint32_t probe)
+{
+	uint32_t index = c->map->index[probe];
+
+	__atomic_store_n(&c->map->settings[probe][index].generation, 0, __ATOMIC_RELEASE);
+	c->left_ns[probe][index] = ks__now();
 }
 
 void ks__control_apply(struct ks__control *c, uint32_t probe, const struct ks_bpf_settings *set)
@@ -80,13 +86,15 @@ void ks__control_apply(struct ks__control *c, uint32_t probe, const struct ks_bp
 
 void ks__control_live(struct ks__control *c, uint32_t probe, int live)
 {
-	static const struct ks_bpf_settings inert;
-
 	if (!live == !(c->live & 1u << probe))
 		return;
 	c->live ^= 1u << probe;
-	if (c->map)
-		put_settings(c, probe, live ? &c->settings[probe] : &inert);
+	if (!c->map)
+		return;
+	if (live)
+		put_settings(c, probe, &c->settings[probe]);
+	else
+		put_inert(c, probe);
 }
 
 /* ---- scope ----------------------------------------------------------------------------------- */
@@ -94,15 +102,17 @@ void ks__control_live(struct ks__control *c, uint32_t probe, int live)
 void ks__control_scope(struct ks__control *c, const struct ks_bpf_scope *scope)
 {
 	struct ks_bpf_control *map = c->map;
-	uint32_t next;
+	uint32_t old, next;
 
 	c->scope = *scope;
 	if (!map)
 		return;
-	next = !map->scope_index;
-	wait_grace(c->scope_flip_ns);
+	old = map->scope_index;
+	next = !old;
+	wait_grace(c->scope_left_ns[next]);
 	map->scope[next] = *scope;
-	flip(&map->scope_index, next, &c->scope_flip_ns);
+	__atomic_store_n(&map->scope_index, next, __ATOMIC_RELEASE);
+	c->scope_left_ns[old] = ks__now();
 }
 
 /* A single word: stored into the slot that is in use. */
@@ -124,16 +134,16 @@ int ks__control_map(struct ks__control *c, int fd)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE),
 	       size = (sizeof(*c->map) + page - 1) & ~(page - 1);
-	void *map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	struct ks_bpf_control *map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
 	if (map == MAP_FAILED)
 		return -errno;
 	c->map = map;
 	c->map_size = size;
-	ks__control_scope(c, &c->scope);
+	map->scope[0] = c->scope; /* no program has run yet */
 	for (uint32_t p = 0; p < KS_BPF_PROBES; p++)
 		if (c->live & 1u << p)
-			put_settings(c, p, &c->settings[p]);
+			map->settings[p][0] = c->settings[p];
 	return 0;
 }
 

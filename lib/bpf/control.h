@@ -4,7 +4,10 @@
  *
  * A new value goes into the slot that is not in use; then the index is flipped: one store, one
  * moment for all programs. A run that began before may still read the old slot, so before that is
- * written again, a grace period must have passed since the flip.
+ * written again, a grace period must have passed since it was left: it is waited for if that was
+ * less than a second ago. So what waits, 8-32 ms, is the second change within a second: of the
+ * scope, or of one probe's settings. Disabling writes one word of the slot in use and never waits;
+ * with the enabling after it, it is one change.
  *
  * What is said before the maps exist is kept and takes effect when they are mapped.
  */
@@ -22,11 +25,11 @@ struct ks__control {
 	struct ks_bpf_scope scope; /* as last said */
 	struct ks_bpf_settings settings[KS_BPF_PROBES];
 	uint32_t live; /* a bit each probe: its settings are in force, else it is inert */
-	uint64_t scope_flip_ns, flip_ns[KS_BPF_PROBES];
+	uint64_t scope_left_ns[2], left_ns[KS_BPF_PROBES][2]; /* when a slot was last in use */
 };
 
 void ks__control_init(struct ks__control *c);
-/* Maps ks_control. 0 or -errno. */
+/* Maps ks_control, which is new. 0 or -errno. */
 int ks__control_map(struct ks__control *c, int fd);
 void ks__control_unmap(struct ks__control *c);
 
