@@ -6,16 +6,21 @@
 #include "probe.bpf.h"
 
 #define KS_THREADS_WALKED 64
+#define KS_EEXIST 17 /* asm-generic/errno-base.h */
+
+struct proc_end {
+	uint64_t signal, start_ns; /* the address alone is soon that of another process */
+};
 
 /*
- * Processes of several threads that ended, by signal_struct: its start time. Only where the hook
- * does not say which thread was the last.
+ * Processes of several threads that ended: only where the hook does not say which thread was the
+ * last. An entry is needed until the last one has passed; the oldest makes room.
  */
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 1024);
-	__type(key, uint64_t);
-	__type(value, uint64_t);
+	__type(key, struct proc_end);
+	__type(value, uint32_t);
 } proc_ended SEC(".maps");
 
 static __always_inline struct task_struct *proc_leader(struct ks_run *run,
@@ -26,25 +31,20 @@ static __always_inline struct task_struct *proc_leader(struct ks_run *run,
 
 /*
  * Before 6.16 the hook does not say whether the process is at its end. live was decremented before
- * it: but two threads that end at once may both find 0. The first of them stands for the process.
- * Entries stay until the kernel uses the memory for another process.
+ * it: but two threads that end at once may both find 0. The first of them stands for the process,
+ * and may be gone from nr_threads when the second comes.
  */
 static __always_inline bool proc_is_last(const struct task_struct *task)
 {
 	const struct signal_struct *signal = BPF_CORE_READ(task, signal);
-	uint64_t key = (uint64_t)signal, start = BPF_CORE_READ(task, group_leader, start_time);
-	uint64_t *claimed;
+	struct proc_end key = { (uint64_t)signal, BPF_CORE_READ(task, group_leader, start_time) };
+	uint32_t ended = 1;
 
 	if (BPF_CORE_READ(signal, live.counter))
 		return false;
-	if (BPF_CORE_READ(signal, nr_threads) <= 1 ||
-	    !bpf_map_update_elem(&proc_ended, &key, &start, BPF_NOEXIST))
-		return true;
-	claimed = bpf_map_lookup_elem(&proc_ended, &key);
-	if (claimed && *claimed == start)
-		return false;
-	bpf_map_update_elem(&proc_ended, &key, &start, BPF_ANY);
-	return true;
+	if (BPF_CORE_READ(signal, nr_threads) <= 1)
+		return !bpf_map_lookup_elem(&proc_ended, &key);
+	return bpf_map_update_elem(&proc_ended, &key, &ended, BPF_NOEXIST) != -KS_EEXIST;
 }
 
 /* What wait4() will say: kernel/exit.c, wait_task_zombie(). */
