@@ -9,8 +9,12 @@
 
 #include "bpf.h"
 
-#define PIDS_OF_TREE 32768  /* processes of a tree that live at one time */
-#define PIDS_OTHERWISE 8192 /* twice the most that a scope names: old and new ones together */
+/*
+ * Processes of a tree that live at one time; in a nested pid namespace half as many. 2.5 MiB, from
+ * the start: programs keep the map that they were loaded with, and the scope may become a tree
+ * later. Preallocated, as tracing programs want it before 6.1.
+ */
+#define PIDS_MAX 32768
 #define PROGS_MAX (KS__BPF_USERS * KS__PROGS_MAX)
 
 static const char *const common_maps[] = { "ks_control", "ks_cpus", "ks_buckets", "ks_rings",
@@ -141,20 +145,18 @@ static int load_picks(struct ks__bpf *b, const struct pick *picks, unsigned n, c
 				 .consts = &b->consts,
 				 .maps = &b->maps,
 				 .n_cpus = b->base.ks->n_cpus,
+				 .n_pids = PIDS_MAX,
 				 .wanted = wanted,
 				 .progs = progs };
 	unsigned n_wanted = 0;
 	int rc;
 
 	wanted[n_wanted++] = common_maps;
-	unit.n_pids = PIDS_OTHERWISE;
 	for (unsigned i = 0; i < n; i++) {
 		struct ks__bpf_way *w = &picks[i].user->ways[picks[i].way];
 
 		if (picks[i].user->maps)
 			wanted[n_wanted++] = picks[i].user->maps;
-		if (picks[i].number == KS__BPF_TREE)
-			unit.n_pids = PIDS_OF_TREE;
 		for (unsigned p = 0; p < w->n; p++)
 			progs[unit.n_progs++] = &w->progs[p];
 	}
