@@ -247,9 +247,10 @@ static int load_mask(struct ks__bpf *b, uint32_t mask, const char *variant)
 
 int ks__bpf_prepare(struct ks__bpf *b, uint32_t mask, const char *variant)
 {
+	struct pick picks[KS__BPF_USERS];
 	int rc = ks__bpf_setup(b);
 
-	if (rc || b->error)
+	if (rc || b->error || !pick(b, mask, variant, picks))
 		return rc;
 	rc = load_mask(b, mask, variant);
 	count_resources(b);
