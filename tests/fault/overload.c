@@ -221,10 +221,11 @@ static void single(void)
 		storm(1, 200000, KS_IMMEDIATE);
 }
 
+/* Ten million. */
 static void crowd(void)
 {
 	if (ks_test_root())
-		storm(4, 2000000, KS_IMMEDIATE);
+		storm(10, 5000000, KS_IMMEDIATE);
 }
 
 /* Mostly held, looked at by the timer; between floods it must be armed again. */
