@@ -49,6 +49,25 @@ static struct files *files_of(struct ks__source *s)
 	return (struct files *)s;
 }
 
+/*
+ * What is read under the lock are files, and each read is a cancellation point: whoever holds it
+ * cannot be cancelled.
+ */
+static int lock(struct files *files)
+{
+	int state;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+	pthread_mutex_lock(&files->lock);
+	return state;
+}
+
+static void unlock(struct files *files, int state)
+{
+	pthread_mutex_unlock(&files->lock);
+	pthread_setcancelstate(state, NULL);
+}
+
 static const struct ks__probe *probe_of(const struct files *files, uint32_t probe)
 {
 	return files->source.ks->slots[probe].probe;
@@ -266,15 +285,15 @@ static int files_enable(struct ks__source *s, uint32_t probe, const char *varian
 	const struct ks__probe *p = probe_of(files, probe);
 	uint64_t valid;
 	uint32_t index;
-	int rc;
+	int state, rc;
 
 	if (variant && (!p->fallback || strcmp(variant, p->fallback->name)))
 		return -KS_EUNAVAIL;
 	if (files_expect(s, probe, &index, &valid))
 		return -KS_EUNAVAIL;
-	pthread_mutex_lock(&files->lock);
+	state = lock(files);
 	rc = files->served[probe].scan ? 0 : start(files, p, &files->served[probe]);
-	pthread_mutex_unlock(&files->lock);
+	unlock(files, state);
 	if (rc)
 		return ks__fail(s->ks, rc, "%s: %s cannot be walked: %s", p->name,
 				s->ks->opts.proc_path, ks_strerror(rc));
@@ -288,21 +307,23 @@ static void files_disable(struct ks__source *s, uint32_t probe)
 {
 	struct files *files = files_of(s);
 	struct served *served = &files->served[probe];
+	int state;
 
-	pthread_mutex_lock(&files->lock);
+	state = lock(files);
 	if (served->scan)
 		try_look(files, served);
 	stop(served);
-	pthread_mutex_unlock(&files->lock);
+	unlock(files, state);
 }
 
 static int files_apply(struct ks__source *s, uint32_t probe, const struct ks__settings *set)
 {
 	struct files *files = files_of(s);
+	int state;
 
-	pthread_mutex_lock(&files->lock);
+	state = lock(files);
 	files->served[probe].set = *set;
-	pthread_mutex_unlock(&files->lock);
+	unlock(files, state);
 	return 0;
 }
 
@@ -313,7 +334,6 @@ static int by_number(const void *a, const void *b)
 	return (*p > *q) - (*p < *q);
 }
 
-/* A look divides what was before from what comes after. */
 /* Kernel programs enrol children and have looked for earlier ones: one that is there now is theirs. */
 static int is_followed(const struct ks *ks)
 {
@@ -343,11 +363,12 @@ static int check_tree(struct ks *ks, const struct ks__scope *scope)
 			child);
 }
 
+/* A look divides what was before from what comes after. */
 static int files_set_scope(struct ks__source *s, const struct ks__scope *scope)
 {
 	struct files *files = files_of(s);
 	struct ks__scope next = *scope;
-	int rc = check_tree(s->ks, scope);
+	int rc = check_tree(s->ks, scope), state;
 	unsigned i;
 
 	if (rc)
@@ -360,14 +381,14 @@ static int files_set_scope(struct ks__source *s, const struct ks__scope *scope)
 		memcpy(next.pids, scope->pids, scope->n_pids * sizeof(*next.pids));
 		qsort(next.pids, next.n_pids, sizeof(*next.pids), by_number);
 	}
-	pthread_mutex_lock(&files->lock);
+	state = lock(files);
 	for (i = 0; i < KS__PROBES_MAX; i++)
 		if (files->served[i].scan)
 			try_look(files, &files->served[i]);
 	free(files->scope.pids);
 	files->scope = next;
 	files->scope_turn++;
-	pthread_mutex_unlock(&files->lock);
+	unlock(files, state);
 	return 0;
 }
 
@@ -406,15 +427,15 @@ static int files_drain(struct ks__source *s, struct ks__sink *sink, unsigned max
 	} record;
 	struct files *files = files_of(s);
 	unsigned n = 0;
-	int got, rc = 0;
+	int got, state, rc = 0;
 
-	pthread_mutex_lock(&files->lock);
+	state = lock(files);
 	look_if_due(files);
-	pthread_mutex_unlock(&files->lock);
+	unlock(files, state);
 	while (n < max && !rc) {
-		pthread_mutex_lock(&files->lock);
+		state = lock(files);
 		got = take(files, &record.ev);
-		pthread_mutex_unlock(&files->lock);
+		unlock(files, state);
 		if (!got)
 			break;
 		n++;
@@ -427,17 +448,17 @@ static int files_rest(struct ks__source *s, uint64_t *ret_deadline_ns)
 {
 	struct files *files = files_of(s);
 	uint64_t first = UINT64_MAX;
-	int ready;
+	int ready, state;
 	unsigned i;
 
-	pthread_mutex_lock(&files->lock);
+	state = lock(files);
 	ready = ks__queue_ready(&files->queue);
 	for (i = 0; i < KS__PROBES_MAX; i++) {
 		uint64_t due = due_ns(&files->served[i]);
 
 		first = due < first ? due : first;
 	}
-	pthread_mutex_unlock(&files->lock);
+	unlock(files, state);
 	if (ready)
 		return 1;
 	*ret_deadline_ns = first == UINT64_MAX ? 0 : first;
@@ -450,15 +471,15 @@ static int files_read(struct ks__source *s, uint32_t probe, struct ks__rows *row
 {
 	struct files *files = files_of(s);
 	struct served *served = &files->served[probe];
-	int rc = 0;
+	int state, rc = 0;
 
 	(void)per_cpu; /* no CPU has seen it: all is in the first row */
-	pthread_mutex_lock(&files->lock);
+	state = lock(files);
 	if (served->scan)
 		rc = look(files, served);
 	if (!rc && served->tally.block)
 		ks__rows_add(rows, 0, served->tally.block);
-	pthread_mutex_unlock(&files->lock);
+	unlock(files, state);
 	if (rc)
 		return ks__fail(s->ks, rc, "%s cannot be looked at now: %s", s->ks->opts.proc_path,
 				ks_strerror(rc));
@@ -470,12 +491,13 @@ static int files_book(struct ks__source *s, uint32_t probe, int idle, struct ks_
 	struct files *files = files_of(s);
 	const struct ks__tally *tally = &files->served[probe].tally;
 	struct ks__book book = { 0 }; /* who came and went between two looks, nobody knows */
+	int state;
 
-	pthread_mutex_lock(&files->lock);
+	state = lock(files);
 	memcpy(book.outcome, tally->outcome, sizeof(book.outcome));
 	book.delivered = tally->delivered;
 	book.in_flight = idle ? tally->queued : 0;
-	pthread_mutex_unlock(&files->lock);
+	unlock(files, state);
 	*ret = book;
 	return 0;
 }
@@ -514,13 +536,14 @@ static void files_size(struct ks__source *s, uint64_t *ret_kernel, uint64_t *ret
 	struct files *files = files_of(s);
 	uint64_t bytes = sizeof(*files);
 	unsigned i;
+	int state;
 
-	pthread_mutex_lock(&files->lock);
+	state = lock(files);
 	bytes += files->queue.size;
 	for (i = 0; i < KS__PROBES_MAX; i++)
 		if (files->served[i].scan)
 			bytes += files->served[i].scan->bytes(files->served[i].state);
-	pthread_mutex_unlock(&files->lock);
+	unlock(files, state);
 	*ret_kernel = 0;
 	*ret_user = bytes;
 	*ret_descriptors = 0;

@@ -4,6 +4,7 @@
  * sampling, limits, losses told in their place, and a ledger that balances.
  */
 #include <errno.h>
+#include <pthread.h>
 
 #include "config.h"
 #include "files/scan.h"
@@ -337,6 +338,31 @@ static void test_off_and_on(void)
 	bed_free(bed);
 }
 
+/* Cancelled at its first chance: that is not while it holds what others need. */
+static void *drain_cancelled(void *bed)
+{
+	pthread_cancel(pthread_self());
+	bed_drain(bed, 1000, "fork 100 host > 200\n");
+	return bed;
+}
+
+static void test_cancelled(void)
+{
+	struct bed *bed = bed_on();
+	pthread_t consumer;
+	void *got;
+
+	bed->set.interval_ms = 0;
+	bed_apply(bed);
+	show_children(bed, 200, 1);
+	g_assert_cmpint(pthread_create(&consumer, NULL, drain_cancelled, bed), ==, 0);
+	g_assert_cmpint(pthread_join(consumer, &got), ==, 0);
+	g_assert_true(got == bed);
+	show_children(bed, 210, 1);
+	bed_found(bed, "fork 100 host > 210\n");
+	bed_free(bed);
+}
+
 /* ---- what cannot be had ---------------------------------------------------------------------- */
 
 static void test_reasons(void)
@@ -390,6 +416,7 @@ int main(int argc, char **argv)
 		{ "/source_files/no comm", test_no_comm },
 		{ "/source_files/interval", test_interval },
 		{ "/source_files/off and on", test_off_and_on },
+		{ "/source_files/cancelled", test_cancelled },
 		{ "/source_files/reasons", test_reasons },
 	};
 	size_t i;
