@@ -12,6 +12,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "config.h"
 #include "machine.h"
 #include "unit.h"
 
@@ -27,15 +28,16 @@ static int quiet(enum libbpf_print_level level, const char *format, va_list args
 }
 
 /*
- * The host may use the same libbpf (-Dlibbpf=shared): its print callback is put aside for the time
- * of a load. Two handles that load at once do not take quiet() for the host's; what can go wrong is
- * that messages of the later one's load are printed, or the host's of that moment are not.
+ * A libbpf of our own stays silent. The host may use the same one (-Dlibbpf=shared): then its print
+ * callback is put aside for the time of a load. Two handles that load at once do not take quiet()
+ * for the host's; what can go wrong is that messages of the later one's load are printed, or the
+ * host's of that moment are not.
  */
 static libbpf_print_fn_t silence(void)
 {
 	libbpf_print_fn_t old = libbpf_set_print(quiet);
 
-	return old == quiet ? NULL : old;
+	return old == quiet || KS_LIBBPF_STATIC ? NULL : old;
 }
 
 static void unsilence(libbpf_print_fn_t old)
