@@ -161,6 +161,19 @@ static void drain(struct ks__stream *s, struct ks__lane *lane, struct ks__pass *
 	__atomic_store_n(lane->consumed, lane->pos, __ATOMIC_RELEASE);
 }
 
+static uint64_t next_ns(struct ks__stream *s, const struct ks__lane *lane)
+{
+	struct ks_event *ev = (struct ks_event *)s->record;
+	struct perf_event_header head;
+
+	if (!header(lane, lane->pos, ks__lane_produced(lane), &head) ||
+	    head.type != PERF_RECORD_SAMPLE)
+		return 0;
+	return ks__record_sound(s, ev, sample(lane, lane->pos, &head, ev, sizeof(s->record))) ?
+		       ev->time_ns :
+		       0;
+}
+
 static void in_flight(const struct ks__stream *s, const struct ks__lane *lane,
 		      uint64_t counts[KS_BPF_PROBES])
 {
@@ -184,6 +197,7 @@ static void in_flight(const struct ks__stream *s, const struct ks__lane *lane,
 const struct ks__transport ks__perfbufs = {
 	.open = open_buffer,
 	.drain = drain,
+	.next_ns = next_ns,
 	.in_flight = in_flight,
 	.pages = 1,
 };

@@ -157,6 +157,16 @@ static void drain(struct ks__stream *s, struct ks__lane *lane, struct ks__pass *
 	lane->looked += (unsigned)(looks - pass->looks);
 }
 
+static uint64_t next_ns(struct ks__stream *s, const struct ks__lane *lane)
+{
+	uint32_t head = header(lane, lane->pos);
+	const struct ks_event *ev = record(lane, lane->pos);
+
+	if (head & STATE_BITS || !ks__record_sound(s, ev, head))
+		return 0;
+	return ev->time_ns;
+}
+
 /*
  * The kernel exchanges the header and then reads our position; we publish the position and then
  * read the header. With a full fence between, one of the two sees the other: it wakes, or we see
@@ -190,6 +200,7 @@ static void in_flight(const struct ks__stream *s, const struct ks__lane *lane,
 const struct ks__transport ks__rings = {
 	.open = open_ring,
 	.drain = drain,
+	.next_ns = next_ns,
 	.in_flight = in_flight,
 	.pages = 3, /* positions, and one for the map itself */
 };

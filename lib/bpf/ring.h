@@ -44,6 +44,7 @@ struct ks__told {
 	uint64_t throttled[KS_BPF_PROBES];
 	uint64_t lost_by[KS_BPF_PROBES]; /* when the count of each probe was last settled */
 	uint64_t unsettled;              /* losses told since */
+	uint64_t total;                  /* all losses told; what the ledger said when it was opened */
 };
 
 /* One call of drain. */
@@ -60,6 +61,8 @@ struct ks__transport {
 	int (*open)(const struct ks__stream_opts *opts, unsigned index, size_t bytes,
 		    struct ks__lane *lane, char *why, size_t size);
 	void (*drain)(struct ks__stream *stream, struct ks__lane *lane, struct ks__pass *pass);
+	/* Time of the record that a drain would begin with; 0: there is none yet, or no sound one. */
+	uint64_t (*next_ns)(struct ks__stream *stream, const struct ks__lane *lane);
 	void (*in_flight)(const struct ks__stream *stream, const struct ks__lane *lane,
 			  uint64_t counts[KS_BPF_PROBES]);
 	unsigned pages; /* of the kernel's own in each lane, beside the data */
@@ -90,8 +93,15 @@ struct ks__stream *ks__stream_new(const struct ks__stream_opts *opts,
 /* Publishes all that was read. 1: a committed record lies there already, no wake-up will tell. */
 int ks__ring_arm(struct ks__lane *lane);
 
+/*
+ * Running counts have 32 bits. One that is behind what was told is that of a record which was
+ * overtaken by an interrupt's, unless the ledger knows of so many losses: then the count has gone
+ * half way round since.
+ */
+int ks__stream_round(const struct ks__stream *stream, uint32_t cpu, uint32_t rise);
+
 /* Tells of the hole before a record, or before now. 0: no room for the record itself. */
-int ks__stream_hole(struct ks__stream *stream, struct ks__pass *pass, uint32_t cpu, uint32_t lost,
+int ks__stream_hole(struct ks__stream *stream, struct ks__pass *pass, uint32_t cpu, uint64_t rise,
 		    uint8_t generation, uint64_t time_ns);
 
 /* The cost of one wake-up, and how many may come at once: 200 a second, burst 20. */
@@ -143,6 +153,7 @@ static inline int ks__stream_hand(struct ks__stream *s, struct ks__lane *lane,
 				  uint64_t next)
 {
 	struct ks__told *told;
+	uint32_t rise;
 
 	if (__builtin_expect(!ks__record_sound(s, ev, bytes), 0)) {
 		ks__lane_step(lane, next);
@@ -150,8 +161,10 @@ static inline int ks__stream_hand(struct ks__stream *s, struct ks__lane *lane,
 		return 1;
 	}
 	told = &s->told[ev->cpu];
-	if (__builtin_expect((int32_t)(ev->lost - told->lost) > 0, 0) &&
-	    !ks__stream_hole(s, pass, ev->cpu, ev->lost, ev->generation, ev->time_ns))
+	rise = ev->lost - told->lost;
+	if (__builtin_expect(rise != 0, 0) &&
+	    ((int32_t)rise > 0 || ks__stream_round(s, ev->cpu, rise)) &&
+	    !ks__stream_hole(s, pass, ev->cpu, rise, ev->generation, ev->time_ns))
 		return 0;
 	told->generation = ev->generation;
 	told->time_ns = ev->time_ns;

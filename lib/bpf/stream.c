@@ -47,6 +47,7 @@ static void begin_cpu(struct ks__stream *s, uint32_t cpu, uint64_t now)
 	for (unsigned p = 0; p < KS_BPF_PROBES; p++) {
 		told->throttled[p] = outcome(s, cpu, p, KS_THROTTLED);
 		told->lost_by[p] = losses(s, cpu, p);
+		told->total += told->lost_by[p];
 	}
 }
 
@@ -166,12 +167,37 @@ int ks__stream_ring_fd(const struct ks__stream *s, unsigned ring)
 
 /* ---- losses ----------------------------------------------------------------------------------- */
 
+/* Losses of a CPU that the ledger knows of and nobody was told of. */
+static uint64_t untold(const struct ks__stream *s, uint32_t cpu)
+{
+	uint64_t sum = 0, total = s->told[cpu].total;
+
+	for (unsigned p = 0; p < KS_BPF_PROBES; p++)
+		sum += losses(s, cpu, p);
+	return sum > total ? sum - total : 0; /* the ledger counts last */
+}
+
+int ks__stream_round(const struct ks__stream *s, uint32_t cpu, uint32_t rise)
+{
+	return untold(s, cpu) >= rise;
+}
+
+/* The count says how many modulo 2^32, the ledger how often it has gone round. */
+static uint64_t whole_rise(const struct ks__stream *s, uint32_t cpu, uint32_t rise)
+{
+	uint64_t all = untold(s, cpu);
+
+	if (all < rise)
+		return (int32_t)rise > 0 ? rise : 0;
+	return rise + ((all - rise) & ~(uint64_t)UINT32_MAX);
+}
+
 /*
  * The only probe that has lost records since the counts were settled, or UINT32_MAX. The ledger
  * is ahead of what the ring tells, so it is settled when one probe alone can be meant, or when all
  * that it counts has been told.
  */
-static uint32_t blame(const struct ks__stream *s, uint32_t cpu, uint32_t rise)
+static uint32_t blame(const struct ks__stream *s, uint32_t cpu, uint64_t rise)
 {
 	struct ks__told *told = &s->told[cpu];
 	uint64_t by[KS_BPF_PROBES], sum = 0;
@@ -196,7 +222,7 @@ static uint32_t blame(const struct ks__stream *s, uint32_t cpu, uint32_t rise)
 }
 
 static void tell(struct ks__pass *pass, const struct ks__told *told, uint32_t cpu,
-		 uint8_t generation, struct ks_event_lost *lost)
+		 uint8_t generation, uint64_t time_ns, struct ks_event_lost *lost)
 {
 	lost->ev = (struct ks_event){
 		.size = sizeof(*lost),
@@ -205,18 +231,17 @@ static void tell(struct ks__pass *pass, const struct ks__told *told, uint32_t cp
 		.generation = generation,
 		.weight = 1,
 		.lost = told->lost,
-		.time_ns = lost->to_ns,
+		.time_ns = time_ns,
 	};
 	pass->room--;
 	if (pass->sink->put(pass->sink, &lost->ev))
 		pass->stop = 1;
 }
 
-int ks__stream_hole(struct ks__stream *s, struct ks__pass *pass, uint32_t cpu, uint32_t lost,
+int ks__stream_hole(struct ks__stream *s, struct ks__pass *pass, uint32_t cpu, uint64_t rise,
 		    uint8_t generation, uint64_t time_ns)
 {
 	struct ks__told *told = &s->told[cpu];
-	uint32_t rise = lost - told->lost;
 	struct ks_event_lost ev = {
 		.lost = rise,
 		/* what an interrupt wrote into a task's program has the later time and came first */
@@ -226,13 +251,18 @@ int ks__stream_hole(struct ks__stream *s, struct ks__pass *pass, uint32_t cpu, u
 		.probe = blame(s, cpu, rise),
 	};
 
-	told->lost = lost;
-	tell(pass, told, cpu, generation, &ev);
+	told->lost += (uint32_t)rise;
+	told->total += rise;
+	tell(pass, told, cpu, generation, time_ns, &ev);
 	return ks__pass_goes_on(pass);
 }
 
-/* Counts have no place in the ring: between the last look and now is all that can be said. */
-static void tell_throttled(struct ks__stream *s, struct ks__pass *pass, uint32_t cpu)
+/*
+ * Counts have no place in the ring: between the last look and now is all that can be said. The time
+ * of the head is that of the record which follows (0: none), so that it stays before it in order.
+ */
+static void tell_throttled(struct ks__stream *s, struct ks__pass *pass, uint32_t cpu,
+			   uint64_t next_ns)
 {
 	struct ks__told *told = &s->told[cpu];
 	uint64_t now = told->time_ns;
@@ -252,7 +282,7 @@ static void tell_throttled(struct ks__stream *s, struct ks__pass *pass, uint32_t
 			return;
 		now = ev.to_ns = s->now();
 		told->throttled[p] = count;
-		tell(pass, told, cpu, told->generation, &ev);
+		tell(pass, told, cpu, told->generation, next_ns ? next_ns : now, &ev);
 	}
 	if (now > told->throttle_ns)
 		told->throttle_ns = now;
@@ -267,10 +297,13 @@ static int empty(const struct ks__lane *lane)
 
 static void drain_lane(struct ks__stream *s, unsigned i, struct ks__pass *pass)
 {
+	uint64_t next_ns;
+
 	if (empty(&s->lanes[i]))
 		return;
-	for (uint32_t cpu = i; cpu < s->n_cpus; cpu += s->n_lanes)
-		tell_throttled(s, pass, cpu);
+	next_ns = s->via->next_ns(s, &s->lanes[i]);
+	for (uint32_t cpu = i; cpu < s->n_cpus && next_ns; cpu += s->n_lanes)
+		tell_throttled(s, pass, cpu, next_ns);
 	if (ks__pass_goes_on(pass))
 		s->via->drain(s, &s->lanes[i], pass);
 }
@@ -284,12 +317,13 @@ static void tell_rest(struct ks__stream *s, unsigned i, struct ks__pass *pass)
 	for (uint32_t cpu = i; cpu < s->n_cpus && ks__pass_goes_on(pass); cpu += s->n_lanes) {
 		struct ks__told *told = &s->told[cpu];
 		uint32_t lost = __atomic_load_n(&s->cpus[cpu].lost, __ATOMIC_ACQUIRE);
+		uint64_t rise = whole_rise(s, cpu, lost - told->lost);
 
 		if (!empty(&s->lanes[i]))
 			return;
-		if ((int32_t)(lost - told->lost) > 0)
-			ks__stream_hole(s, pass, cpu, lost, told->generation, s->now());
-		tell_throttled(s, pass, cpu);
+		if (rise)
+			ks__stream_hole(s, pass, cpu, rise, told->generation, s->now());
+		tell_throttled(s, pass, cpu, 0);
 	}
 }
 

@@ -39,6 +39,22 @@ static void test_samples(void)
 	lanes_free(l);
 }
 
+/* What was throttled stands before the record that follows, in time too. */
+static void test_throttled(void)
+{
+	struct lanes *l = lanes_new(&ks__perfbufs, 1, 1);
+
+	sample(l, 0, lane_event(1, 0, 0));
+	lane_throttle(l, 0, 1, 4);
+	lane_clock += 9;
+	g_assert_cmpint(lanes_drain(l, 100), ==, 2);
+	g_assert_cmpuint(l->seen[0].ev.id, ==, KS_EVENT_LOST);
+	g_assert_cmpuint(l->seen[0].lost.lost, ==, 4);
+	g_assert_cmpuint(l->seen[0].ev.time_ns, ==, l->seen[1].ev.time_ns);
+	g_assert_cmpuint(l->seen[0].lost.to_ns, ==, lane_clock);
+	lanes_free(l);
+}
+
 /* A buffer is mapped once: samples wrap, at every place that is a multiple of 8. */
 static void test_wrap(void)
 {
@@ -146,6 +162,7 @@ int main(int argc, char **argv)
 {
 	ks_test_init(&argc, &argv);
 	g_test_add_func("/perfbuf/samples", test_samples);
+	g_test_add_func("/perfbuf/throttled", test_throttled);
 	g_test_add_func("/perfbuf/wrap", test_wrap);
 	g_test_add_func("/perfbuf/lost-once", test_lost_once);
 	g_test_add_func("/perfbuf/senseless", test_senseless);

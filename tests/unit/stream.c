@@ -18,7 +18,6 @@ static void expect_lost(const struct seen *seen, uint32_t reason, uint32_t probe
 	g_assert_cmpuint(seen->lost.reason, ==, reason);
 	g_assert_cmpuint(seen->lost.probe, ==, probe);
 	g_assert_cmpuint(seen->lost.lost, ==, lost);
-	g_assert_cmpuint(seen->ev.time_ns, ==, seen->lost.to_ns);
 }
 
 static void expect_hole(const struct seen *seen, unsigned cpu, uint64_t lost, uint64_t from_ns,
@@ -28,6 +27,7 @@ static void expect_hole(const struct seen *seen, unsigned cpu, uint64_t lost, ui
 	g_assert_cmpuint(seen->ev.cpu, ==, cpu);
 	g_assert_cmpuint(seen->lost.from_ns, ==, from_ns);
 	g_assert_cmpuint(seen->lost.to_ns, ==, to_ns);
+	g_assert_cmpuint(seen->ev.time_ns, ==, to_ns);
 }
 
 /* ---- records ---------------------------------------------------------------------------------- */
@@ -319,6 +319,30 @@ static void test_around(void)
 	lanes_free(l);
 }
 
+/* More than 2^31 between two records, and more than the count can hold. */
+static void test_half_way(void)
+{
+	struct lanes *l = lanes_new(&ks__rings, 1, 1);
+
+	ring_add(l, 1, 0, 0);
+	lane_lose(l, 0, 1, 0x80000005);
+	ring_add(l, 1, 0, 0x80000005);
+	ring_add(l, 1, 0, 0x80000004); /* overtaken by an interrupt's */
+	g_assert_cmpint(lanes_drain(l, 100), ==, 4);
+	expect_lost(&l->seen[1], KS_LOST_RING, 1, 0x80000005);
+	lane_lose(l, 0, 1, 0xffffffff);
+	lane_lose(l, 0, 1, 8);
+	ring_add(l, 1, 0, 0x8000000c);
+	g_assert_cmpint(lanes_drain(l, 100), ==, 3);
+	expect_lost(&l->seen[4], KS_LOST_RING, 1, 7);
+	expect_lost(&l->seen[6], KS_LOST_RING, 1, 1ull << 32);
+	lane_lose(l, 0, 1, 0xfffffff0); /* nothing follows */
+	g_assert_cmpint(lanes_drain(l, 100), ==, 1);
+	expect_lost(&l->seen[7], KS_LOST_RING, 1, 0xfffffff0);
+	g_assert_cmpint(lanes_drain(l, 100), ==, 0);
+	lanes_free(l);
+}
+
 /* The ledger is ahead of the ring: later losses do not change who lost earlier ones. */
 static void test_blame(void)
 {
@@ -394,6 +418,8 @@ static void test_throttled(void)
 	lane_clock += 5;
 	g_assert_cmpint(lanes_drain(l, 1), ==, 1);
 	expect_lost(&l->seen[0], KS_LOST_THROTTLED, 1, 10);
+	g_assert_cmpuint(l->seen[0].ev.time_ns, ==, 1000000000); /* of the record that follows */
+	g_assert_cmpuint(l->seen[0].lost.to_ns, ==, 1000000005);
 	g_assert_cmpint(lanes_drain(l, 100), ==, 2);
 	expect_lost(&l->seen[1], KS_LOST_THROTTLED, 2, 1);
 	g_assert_cmpuint(l->seen[1].lost.from_ns, ==, 1000000000);
@@ -405,6 +431,7 @@ static void test_throttled(void)
 	expect_lost(&l->seen[3], KS_LOST_THROTTLED, 1, 1);
 	g_assert_cmpuint(l->seen[3].lost.from_ns, ==, 1000000005);
 	g_assert_cmpuint(l->seen[3].lost.to_ns, ==, 1000000010);
+	g_assert_cmpuint(l->seen[3].ev.time_ns, ==, 1000000010);
 	g_assert_cmpint(lanes_drain(l, 100), ==, 0);
 	lanes_free(l);
 }
@@ -426,6 +453,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/stream/hole", test_hole);
 	g_test_add_func("/stream/nested", test_nested);
 	g_test_add_func("/stream/around", test_around);
+	g_test_add_func("/stream/half-way", test_half_way);
 	g_test_add_func("/stream/blame", test_blame);
 	g_test_add_func("/stream/last-hole", test_last_hole);
 	g_test_add_func("/stream/shared", test_shared);
