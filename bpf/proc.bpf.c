@@ -92,7 +92,7 @@ int proc_fork_tracepoint(struct trace_event_raw_task_newtask *ctx)
 
 /*
  * old_tid: in the first namespace. It belongs to nobody any more if another than the first thread
- * called exec, so its number in a nested one cannot be found: 0 then.
+ * called exec, so its number in a nested one cannot be found.
  */
 static __always_inline enum ks_bpf_outcome execed(struct ks_run *run, struct task_struct *task,
 						  uint32_t old_tid, const char *path)
@@ -108,7 +108,7 @@ static __always_inline enum ks_bpf_outcome execed(struct ks_run *run, struct tas
 	rec = ks_reserve(run, task, &room, KS_EVENT_PROC_EXEC, sizeof(room));
 	if (!rec)
 		return run->outcome;
-	rec->valid = KS_HAS_PROC_PARENT | KS_HAS_PROC_START;
+	rec->valid = KS_HAS_PROC_PARENT | KS_HAS_PROC_START | KS_HAS_PROC_UID;
 	rec->start_ns = ks_read(run, task, start_time);
 	rec->ppid = proc_parent(run, task);
 	rec->session = proc_session(task);
@@ -117,6 +117,8 @@ static __always_inline enum ks_bpf_outcome execed(struct ks_run *run, struct tas
 		rec->old_tid = rec->ev.tid;
 	else if (!ks_const.pid_level)
 		rec->old_tid = old_tid;
+	if (rec->old_tid)
+		rec->valid |= KS_HAS_PROC_OLD_TID;
 	proc_path(rec, path);
 	return ks_submit(run, rec, sizeof(room));
 }

@@ -82,7 +82,7 @@ struct ks_event {
 	int32_t pid;        /* 16 process */
 	int32_t tid;        /* 20 thread */
 	uint64_t time_ns;   /* 24 */
-	uint64_t cgroup;    /* 32 id of the cgroup, 0 if not asked for (KS_PARAM_IDENTITY) */
+	uint64_t cgroup;    /* 32 id of the cgroup, 0 if not asked for (KS_PARAM_IDENTITY) or read from files */
 	uint64_t tag;       /* 40 the host's own number for what the thread works on, 0 = none */
 	char comm[16];      /* 48 */
 };                      /* 64 */
@@ -216,6 +216,8 @@ enum ks_has_proc {
 	KS_HAS_PROC_IO = 1 << 7,      /* read_bytes, write_bytes: needs task I/O accounting */
 	KS_HAS_PROC_SHORT = 1 << 8,   /* short-lived ones too: without it, counts are lower bounds */
 	KS_HAS_PROC_LIFETIME = 1 << 9, /* lifetime_ns */
+	KS_HAS_PROC_UID = 1 << 10,     /* uid */
+	KS_HAS_PROC_OLD_TID = 1 << 11, /* old_tid */
 };
 
 /* A process or a thread was made. The head describes the one who made it. */

@@ -325,18 +325,18 @@ static void put_fork(struct ks__look *look, uint32_t weight, const struct proces
 	ks__look_put(look, &e.ev, weight);
 }
 
-/* (uid_t)-1, which nobody is, if it cannot be read. */
-static uint32_t read_uid(int proc_fd, int32_t pid)
+static void read_uid(int proc_fd, struct ks_event_proc_exec *e)
 {
 	char path[32], text[STATUS_BYTES];
 	uint64_t uid;
 	ssize_t n;
 
-	snprintf(path, sizeof(path), "%d/status", pid);
+	snprintf(path, sizeof(path), "%d/status", e->ev.pid);
 	n = ks__text_read(proc_fd, path, text, sizeof(text));
 	if (n < 0 || ks__kv_number(text, (size_t)n, "Uid", 0, &uid) || uid > UINT32_MAX)
-		return UINT32_MAX;
-	return (uint32_t)uid;
+		return;
+	e->valid |= KS_HAS_PROC_UID;
+	e->uid = (uint32_t)uid;
 }
 
 static void read_path(int proc_fd, struct ks_event_proc_exec *e)
@@ -362,11 +362,10 @@ static void put_exec(struct ks__look *look, uint32_t weight, const struct proces
 		.start_ns = p->start_ns,
 		.ppid = p->ppid,
 		.session = p->session,
-		.old_tid = p->pid,
 	};
 
 	ks__look_head(look, sizeof(e), KS_EVENT_PROC_EXEC, p->pid, p->comm, &e.ev);
-	e.uid = read_uid(look->proc_fd, p->pid);
+	read_uid(look->proc_fd, &e);
 	read_path(look->proc_fd, &e);
 	ks__look_put(look, &e.ev, weight);
 }

@@ -55,9 +55,9 @@ static const struct ks__field exec_fields[] = {
 	{ KS__AT(struct ks_event_proc_exec, session), .count = 1, .kind = KS_KIND_ID,
 	  .is_signed = 1, .valid = KS_HAS_PROC_PARENT, .help = "its session" },
 	{ KS__AT(struct ks_event_proc_exec, old_tid), .count = 1, .kind = KS_KIND_ID,
-	  .is_signed = 1, .help = "the thread that called exec" },
+	  .is_signed = 1, .valid = KS_HAS_PROC_OLD_TID, .help = "the thread that called exec" },
 	{ KS__AT(struct ks_event_proc_exec, uid), .count = 1, .kind = KS_KIND_ID,
-	  .help = "real user" },
+	  .valid = KS_HAS_PROC_UID, .help = "real user" },
 	{ KS__AT(struct ks_event_proc_exec, path), .count = 1, .kind = KS_KIND_TEXT,
 	  .valid = KS_HAS_PROC_PATH, .help = "of the program, as it was called" },
 	{ 0 },
@@ -101,7 +101,7 @@ static const struct ks__field exit_fields[] = {
 #define ALL                                                                              \
 	(KS_HAS_PROC_PARENT | KS_HAS_PROC_START | KS_HAS_PROC_STATUS | KS_HAS_PROC_CPU | \
 	 KS_HAS_PROC_PATH | KS_HAS_PROC_THREADS | KS_HAS_PROC_MEMORY | KS_HAS_PROC_IO |  \
-	 KS_HAS_PROC_SHORT | KS_HAS_PROC_LIFETIME)
+	 KS_HAS_PROC_SHORT | KS_HAS_PROC_LIFETIME | KS_HAS_PROC_UID | KS_HAS_PROC_OLD_TID)
 
 static const struct ks__struct stats = {
 	.name = "proc",
@@ -163,9 +163,9 @@ static const struct ks__fallback fallback = {
 	.name = "procfs",
 	.needs = "self/stat",
 	.lacks = KS_HAS_PROC_STATUS | KS_HAS_PROC_CPU | KS_HAS_PROC_THREADS | KS_HAS_PROC_MEMORY |
-		 KS_HAS_PROC_IO | KS_HAS_PROC_SHORT | KS_HAS_PROC_LIFETIME,
-	.lacks_why =
-		"a scan of /proc misses what begins and ends between two looks, and how it ended",
+		 KS_HAS_PROC_IO | KS_HAS_PROC_SHORT | KS_HAS_PROC_LIFETIME | KS_HAS_PROC_OLD_TID,
+	.lacks_why = "a scan of /proc misses what begins and ends between two looks, how it ended, "
+		     "and which thread called exec",
 	.scan = &ks__scan_proc,
 };
 

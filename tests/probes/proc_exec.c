@@ -52,8 +52,10 @@ static void check_exec(const struct ks_event_proc_exec *ev, pid_t pid, pid_t par
 	g_assert_true(ev->valid & KS_HAS_PROC_PARENT);
 	g_assert_cmpint(ev->ppid, ==, parent);
 	g_assert_cmpint(ev->session, ==, getsid(0));
+	g_assert_true(ev->valid & KS_HAS_PROC_UID);
 	g_assert_cmpuint(ev->uid, ==, getuid());
 	g_assert_true(ev->valid & KS_HAS_PROC_START);
+	g_assert_true(ev->valid & KS_HAS_PROC_OLD_TID);
 	g_free(shown);
 	g_free(comm);
 }

@@ -13,6 +13,7 @@
 
 #include "support/ks_test.h"
 
+#define KNOWN (KS_HAS_PROC_PARENT | KS_HAS_PROC_START | KS_HAS_PROC_PATH | KS_HAS_PROC_UID)
 #define N 200
 #define HOUR_MS 3600000
 #define TICK_NS 10000000u
@@ -247,8 +248,7 @@ static void check_execs(struct run *run, struct children *c)
 
 		child_index(c, e->ev.pid, seen);
 		g_assert_cmpstr(e->ev.comm, ==, "sh");
-		g_assert_cmpuint(e->valid, ==,
-				 KS_HAS_PROC_START | KS_HAS_PROC_PARENT | KS_HAS_PROC_PATH);
+		g_assert_cmpuint(e->valid, ==, KNOWN);
 		g_assert_cmpstr(e->path, ==, shell);
 		g_assert_cmpint(e->ppid, ==, getpid());
 		g_assert_cmpint(e->session, ==, getsid(0));
@@ -352,10 +352,9 @@ static void test_short_lives(void)
 
 static void test_valid(void)
 {
-	const uint64_t known = KS_HAS_PROC_PARENT | KS_HAS_PROC_START | KS_HAS_PROC_PATH;
-	const uint64_t unknown[] = { KS_HAS_PROC_STATUS,  KS_HAS_PROC_CPU, KS_HAS_PROC_THREADS,
-				     KS_HAS_PROC_MEMORY,  KS_HAS_PROC_IO,  KS_HAS_PROC_SHORT,
-				     KS_HAS_PROC_LIFETIME };
+	const uint64_t unknown[] = { KS_HAS_PROC_STATUS,   KS_HAS_PROC_CPU,    KS_HAS_PROC_THREADS,
+				     KS_HAS_PROC_MEMORY,   KS_HAS_PROC_IO,     KS_HAS_PROC_SHORT,
+				     KS_HAS_PROC_LIFETIME, KS_HAS_PROC_OLD_TID };
 	struct ks_probe_info info = { .size = sizeof(info) };
 	struct run *run = run_new(HOUR_MS);
 	char why[256];
@@ -365,9 +364,9 @@ static void test_valid(void)
 	g_assert_cmpuint(info.state, ==, KS_STATE_ON);
 	g_assert_cmpuint(info.source, ==, KS_SOURCE_FILES);
 	g_assert_cmpstr(info.variant_name, ==, "procfs");
-	g_assert_cmpuint(info.valid, ==, known);
+	g_assert_cmpuint(info.valid, ==, KNOWN);
 	g_assert_cmpuint(info.facts & KS_FACT_MISSED, ==, 0);
-	g_assert_cmpint(ks_query_valid(run->ks, KS_PROBE_PROC, known, why, sizeof(why)), ==, 1);
+	g_assert_cmpint(ks_query_valid(run->ks, KS_PROBE_PROC, KNOWN, why, sizeof(why)), ==, 1);
 	for (i = 0; i < G_N_ELEMENTS(unknown); i++) {
 		why[0] = '\0';
 		g_assert_cmpint(ks_query_valid(run->ks, KS_PROBE_PROC, unknown[i], why, 256), ==,
@@ -375,7 +374,7 @@ static void test_valid(void)
 		g_assert_true(g_str_has_prefix(why, "procfs: "));
 	}
 	look(run);
-	g_assert_cmpuint(run->row.row.valid, ==, known);
+	g_assert_cmpuint(run->row.row.valid, ==, KNOWN);
 	run_free(run);
 }
 
