@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What probes cost inside the kernel: a hook with nothing behind it, typed against classic, by the
+ * CPU time of what runs into it; and the run time of the programs of `proc`, as the kernel counts
+ * it, against those of execsnoop and exitsnoop for the same processes, all attached at the same
+ * time. A program that does nothing is counted at some 35 ns: that is taken off.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "bench.h"
+#include "lib/source/bpf.h"
+#include "peers.h"
+
+#define RENAMES 20000
+#define ROUNDS 15
+#define PROCESSES 400
+#define PASSES 5
+
+/* ---- empty hooks ----------------------------------------------------------------------------- */
+
+static double per_rename(void)
+{
+	uint64_t began = cpu_thread();
+
+	for (unsigned i = 0; i < RENAMES; i++)
+		prctl(PR_SET_NAME, "bench");
+	return (double)(cpu_thread() - began) / RENAMES;
+}
+
+static void empty_hooks(struct peer *peer)
+{
+	static const char *const names[] = { "peer_rename_btf", "peer_rename_raw",
+					     "peer_rename_classic" };
+	struct samples added[3] = { { 0 } };
+
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		for (unsigned i = 0; i < 3; i++) {
+			double without = per_rename();
+			int link = peer_attach(peer, names[i]);
+
+			samples_add(&added[i], per_rename() - without);
+			close(link);
+		}
+	}
+	figure("empty hook, tp_btf / tracepoint",
+	       samples_median(&added[0]) / samples_median(&added[2]), AT_MOST, 0.6, "x",
+	       "adds %.0f ns, raw_tp %.0f, classic %.0f", samples_median(&added[0]),
+	       samples_median(&added[1]), samples_median(&added[2]));
+}
+
+static void share(struct ks *ks)
+{
+	static const uint32_t numbers[] = { KS_PROBE_PROC, KS_PROBE_FADVISE };
+	unsigned typed = 0;
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct ks_probe_info info = { .size = sizeof(info) };
+
+		must(ks, ks_query_probe(ks, numbers[i], &info), "ks_query_probe");
+		typed += !strcmp(info.variant_name, "tp_btf");
+	}
+	figure("probes of tracepoints on tp_btf", 100.0 * typed / 2, AT_LEAST, 100, "%",
+	       "%u of 2", typed);
+}
+
+/* ---- programs for the same events ------------------------------------------------------------ */
+
+/* Programs whose run time is summed. */
+struct group {
+	uint32_t ids[64];
+	unsigned n;
+	struct runs before, during; /* sums */
+	struct samples ns;          /* net, per event */
+};
+
+static struct runs sum_of(const struct group *g)
+{
+	struct runs sum = { 0, 0 };
+
+	for (unsigned i = 0; i < g->n; i++) {
+		struct runs r = program_runs(g->ids[i]);
+
+		sum.count += r.count;
+		sum.ns += r.ns;
+	}
+	return sum;
+}
+
+static void add_own(struct ks *ks, const char *name, struct group *g)
+{
+	for (unsigned i = 0; ks->sources[i]; i++) {
+		struct ks__bpf_user *user;
+		struct ks__program_info info;
+
+		if (ks->sources[i]->ops != &ks__source_bpf)
+			continue;
+		user = &ks__bpf_of(ks->sources[i])->users[KS_PROBE_PROC];
+		for (unsigned p = 0; p < user->ways[user->way].n; p++) {
+			const struct ks__program *prog = &user->ways[user->way].progs[p];
+
+			if (!strcmp(prog->name, name) && !ks__program_info(prog->fd, &info))
+				g->ids[g->n++] = info.id;
+		}
+	}
+}
+
+static pid_t add_tool(char *name, unsigned programs, struct group *g)
+{
+	char *argv[] = { name, NULL };
+	uint64_t end = wall() + 10000000000ull;
+	pid_t pid;
+
+	if (!tool_exists(name))
+		return 0;
+	pid = tool_start(argv, NULL);
+	while ((g->n = tool_programs(pid, g->ids, 64)) < programs && wall() < end)
+		nap(20000000);
+	return pid;
+}
+
+static int ignore(const struct ks_event *ev, void *user)
+{
+	(void)ev, (void)user;
+	return 0;
+}
+
+struct consumer {
+	pthread_t thread;
+	struct ks *ks;
+	atomic_int stop;
+	int reads;
+};
+
+static void *consume(void *user)
+{
+	struct consumer *c = user;
+
+	while (!atomic_load(&c->stop)) {
+		int rc = ks_poll(c->ks, -1, 0, ignore, NULL);
+
+		if (rc != -EINTR)
+			must(c->ks, rc, "ks_poll");
+	}
+	return NULL;
+}
+
+/* `reads` 0: nobody does, so that nothing wakes anybody. */
+static void consumer_start(struct consumer *c, uint32_t batch_ms, int reads)
+{
+	struct ks_scope scope = { .size = sizeof(scope), .kind = KS_SCOPE_SYSTEM };
+
+	c->ks = host_open(batch_ms, 0, 0);
+	must(c->ks, ks_set_scope(c->ks, &scope), "ks_set_scope");
+	must(c->ks, ks_enable_probe(c->ks, KS_PROBE_PROC, NULL), "ks_enable_probe");
+	c->reads = reads;
+	if (reads)
+		pthread_create(&c->thread, NULL, consume, c);
+}
+
+static void consumer_stop(struct consumer *c)
+{
+	atomic_store(&c->stop, 1);
+	if (c->reads) {
+		ks_wakeup(c->ks);
+		pthread_join(c->thread, NULL);
+	}
+	ks_close(c->ks);
+}
+
+enum { EMPTY, BATCHED, IMMEDIATE, UNREAD, TOOL, GROUPS };
+#define HANDLES 3 /* BATCHED to UNREAD */
+
+/* Net ns an event: what an empty program is counted at comes off each run. */
+static void account(struct group groups[GROUPS])
+{
+	double floor, events;
+
+	for (unsigned i = 0; i < GROUPS; i++) {
+		struct runs now = sum_of(&groups[i]);
+
+		groups[i].during = (struct runs){ now.count - groups[i].before.count,
+						  now.ns - groups[i].before.ns };
+	}
+	events = (double)groups[EMPTY].during.count;
+	floor = (double)groups[EMPTY].during.ns / events;
+	samples_add(&groups[EMPTY].ns, floor);
+	for (unsigned i = BATCHED; i < GROUPS; i++)
+		samples_add(&groups[i].ns, ((double)groups[i].during.ns -
+					    floor * (double)groups[i].during.count) / events);
+}
+
+static void report(const char *event, const char *tool, struct group g[GROUPS])
+{
+	double peer = samples_median(&g[TOOL].ns);
+	char name[64];
+
+	if (!g[TOOL].n) {
+		figure_skipped(event, "no libbpf-tools, or they do not run here");
+		return;
+	}
+	snprintf(name, sizeof(name), "%s event / %s", event, tool);
+	figure(name, samples_median(&g[BATCHED].ns) / peer, AT_MOST, 0.15, "x",
+	       "%.0f ns net (min %.0f), %s %.0f (min %.0f); an empty program %.0f",
+	       samples_median(&g[BATCHED].ns), samples_min(&g[BATCHED].ns), tool, peer,
+	       samples_min(&g[TOOL].ns), samples_median(&g[EMPTY].ns));
+	figure("  with KS_IMMEDIATE", samples_median(&g[IMMEDIATE].ns) / peer, AT_MOST, 1, "x",
+	       "%.0f ns net (min %.0f)", samples_median(&g[IMMEDIATE].ns),
+	       samples_min(&g[IMMEDIATE].ns));
+	figure_plain("  with no wake-ups at all", samples_median(&g[UNREAD].ns) / peer, "x",
+		     "%.0f ns net (min %.0f)", samples_median(&g[UNREAD].ns),
+		     samples_min(&g[UNREAD].ns));
+}
+
+static void same_events(struct peer *peer, struct consumer c[HANDLES])
+{
+	struct group exec[GROUPS] = { { .n = 0 } }, exits[GROUPS] = { { .n = 0 } };
+	pid_t tools[2] = { add_tool("execsnoop", 2, &exec[TOOL]),
+			   add_tool("exitsnoop", 1, &exits[TOOL]) };
+	int links[2] = { peer_attach(peer, "peer_exec"), peer_attach(peer, "peer_exit") };
+
+	exec[EMPTY].ids[exec[EMPTY].n++] = program_id(peer_program(peer, "peer_exec"));
+	exits[EMPTY].ids[exits[EMPTY].n++] = program_id(peer_program(peer, "peer_exit"));
+	for (unsigned i = 0; i < HANDLES; i++) {
+		add_own(c[i].ks, "proc_exec_tp_btf", &exec[BATCHED + i]);
+		add_own(c[i].ks, "proc_exit_tp_btf", &exits[BATCHED + i]);
+	}
+	stats_on();
+	for (unsigned pass = 0; pass < PASSES; pass++) {
+		for (unsigned i = 0; i < GROUPS; i++) {
+			exec[i].before = sum_of(&exec[i]);
+			exits[i].before = sum_of(&exits[i]);
+		}
+		make_processes(PROCESSES);
+		account(exec);
+		account(exits);
+		host_drain(c[UNREAD - BATCHED].ks);
+	}
+	report("exec", "execsnoop", exec);
+	report("exit", "exitsnoop", exits);
+	for (unsigned i = 0; i < 2; i++) {
+		if (tools[i])
+			tool_stop(tools[i]);
+		close(links[i]);
+	}
+}
+
+int main(void)
+{
+	struct consumer consumers[HANDLES] = { { .stop = 0 } };
+	struct peer *peer;
+	struct ks *ks;
+
+	need_root("hooks");
+	peer = peer_open(4096);
+	empty_hooks(peer);
+	ks = host_open(0, 0, 0);
+	share(ks);
+	ks_close(ks);
+	consumer_start(&consumers[0], 0, 1);
+	consumer_start(&consumers[1], KS_IMMEDIATE, 1);
+	consumer_start(&consumers[2], 0, 0);
+	same_events(peer, consumers);
+	for (unsigned i = 0; i < HANDLES; i++)
+		consumer_stop(&consumers[i]);
+	peer_close(peer);
+	return 0;
+}
