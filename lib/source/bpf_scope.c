@@ -11,7 +11,11 @@
 
 #include "../bpf/pids.h"
 #include "../files/children.h"
+#include "../files/columns.h"
+#include "../files/text.h"
 #include "bpf.h"
+
+#define FIRST_NUMBER 0x80000000u /* see tree.bpf.c: leads to the number in our namespace */
 
 _Static_assert((int)KS_BPF_SCOPE_SELF == KS_SCOPE_SELF && (int)KS_BPF_SCOPE_TREE == KS_SCOPE_TREE &&
 		       (int)KS_BPF_SCOPE_PIDS == KS_SCOPE_PIDS &&
@@ -79,12 +83,27 @@ static int add_all(int fd, const int32_t *pids, uint32_t n)
 	return rc;
 }
 
-/*
- * Deletes what is not named. Children may be enrolled meanwhile, by parents that are not deleted
- * yet: again until there is nothing to delete.
- */
-static void sweep(int fd, const int32_t *pids, uint32_t n)
+struct change {
+	struct ks__bpf *b;
+	const struct ks__scope *scope; /* the new one */
+	struct ks__pid *old;           /* what was in the map before */
+	size_t n_old;
+};
+
+static int is_not_named(const struct change *c, const struct ks__pid *pid)
 {
+	return !is_named(c->scope->pids, c->scope->n_pids, pid->pid);
+}
+
+/*
+ * Deletes what `goes`. Children may be enrolled meanwhile, by parents that are not deleted yet:
+ * again until there is nothing to delete.
+ */
+static void sweep(const struct change *c,
+		  int (*goes)(const struct change *c, const struct ks__pid *pid))
+{
+	int fd = pids_fd(c->b);
+
 	for (unsigned turn = 0, found = 1; found && turn < 64; turn++) {
 		struct ks__pid *now = NULL;
 		size_t n_now = 0;
@@ -93,7 +112,7 @@ static void sweep(int fd, const int32_t *pids, uint32_t n)
 		if (ks__pids_list(fd, &now, &n_now))
 			return;
 		for (size_t i = 0; i < n_now; i++) {
-			if (is_named(pids, n, now[i].pid))
+			if (!goes(c, &now[i]))
 				continue;
 			ks__pids_delete(fd, now[i].pid);
 			found = 1;
@@ -138,44 +157,84 @@ static int is_watching(const struct ks__bpf *b)
 	return 0;
 }
 
+static int32_t parent_of(const struct ks__bpf *b, uint32_t pid)
+{
+	char path[32], text[1024];
+	struct ks__stat stat;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "%u/stat", pid);
+	n = ks__text_read(b->base.ks->proc_fd, path, text, sizeof(text));
+	if (n <= 0 || ks__columns_stat(text, (size_t)n, &stat))
+		return 0;
+	return (int32_t)stat.column[KS__STAT_PPID];
+}
+
+/* Is it a root of the new tree, or below one? fresh: one that was not in the old scope. */
+static int is_below(const struct change *c, const struct ks__pid *pid, int fresh)
+{
+	int32_t at = (int32_t)(pid->pid & FIRST_NUMBER ? pid->start_ns : pid->pid);
+
+	for (unsigned depth = 0; at > 0 && depth < 64; depth++, at = parent_of(c->b, (uint32_t)at))
+		if (is_named(c->scope->pids, c->scope->n_pids, (uint32_t)at) &&
+		    !(fresh && is_old(c->old, c->n_old, (uint32_t)at)))
+			return 1;
+	return 0;
+}
+
+/* The new tree is accepted: the old one goes, and what it has enrolled since. */
+static int goes_with_old(const struct change *c, const struct ks__pid *pid)
+{
+	return !is_below(c, pid, 0);
+}
+
+/* The old scope stays: what only the new one put there goes. An old tree goes on enrolling. */
+static int goes_with_new(const struct change *c, const struct ks__pid *pid)
+{
+	return !is_old(c->old, c->n_old, pid->pid) &&
+	       (c->b->control.scope.kind != KS_BPF_SCOPE_TREE || is_below(c, pid, 1));
+}
+
+static int refuse_grown(struct ks__bpf *b, int32_t stray)
+{
+	return ks__fail(b->base.ks, -KS_EUNAVAIL,
+			"process %d is a child already: set the scope before the root of a tree "
+			"starts others (fork, let the child wait, set the scope, let it exec)",
+			stray);
+}
+
 /*
- * Roots in, what else is in the map out, then the flip: from here on the programs enrol. Only then
- * are children looked for, so that none slips in between. A failure puts everything back.
+ * Roots in, then the flip: from here on the programs enrol. Only then are children looked for, so
+ * that none slips in between. Until it is known that there are none, the old scope keeps its
+ * processes, and gets them back with all that they have started meanwhile.
  */
 static int enter_tree(struct ks__bpf *b, const struct ks__scope *scope,
 		      const struct ks_bpf_scope *next)
 {
 	const struct ks_bpf_scope before = b->control.scope;
-	int fd = pids_fd(b), rc;
-	struct ks__pid *old = NULL;
-	size_t n_old = 0;
-	int32_t stray;
+	struct change c = { .b = b, .scope = scope };
+	int fd = pids_fd(b), rc = ks__pids_list(fd, &c.old, &c.n_old);
+	int32_t stray = 0;
 
-	rc = ks__pids_list(fd, &old, &n_old);
 	if (!rc)
 		rc = add_all(fd, scope->pids, scope->n_pids);
 	if (rc) {
-		take_back(fd, scope->pids, scope->n_pids, old, n_old);
-		free(old);
-		return ks__fail(b->base.ks, rc, "the map of processes has no room (%s)",
-				ks_error_name(rc));
+		take_back(fd, scope->pids, scope->n_pids, c.old, c.n_old);
+		ks__fail(b->base.ks, rc, "the map of processes has no room (%s)",
+			 ks_error_name(rc));
+		goto out;
 	}
-	sweep(fd, scope->pids, scope->n_pids);
 	ks__control_scope(&b->control, next);
 	stray = ks__children_find(b->base.ks->proc_fd, scope->pids, scope->n_pids, is_enrolled, b);
 	if (stray) {
-		for (size_t i = 0; i < n_old; i++)
-			ks__pids_add(fd, &old[i]);
 		ks__control_scope(&b->control, &before);
-		take_back(fd, scope->pids, scope->n_pids, old, n_old);
-		rc = ks__fail(
-			b->base.ks, -KS_EUNAVAIL,
-			"process %d is a child already: set the scope "
-			"before the root of a tree starts others (fork, let the child wait, set "
-			"the scope, let it exec)",
-			stray);
+		sweep(&c, goes_with_new);
+		rc = refuse_grown(b, stray);
+	} else if (c.n_old) {
+		sweep(&c, goes_with_old);
 	}
-	free(old);
+out:
+	free(c.old);
 	return rc;
 }
 
@@ -201,17 +260,22 @@ static int enter(struct ks__bpf *b, const struct ks__scope *scope, const struct 
 				ks_error_name(rc));
 	ks__control_scope(&b->control, next);
 	if (fd >= 0)
-		sweep(fd, scope->pids, scope->n_pids);
+		sweep(&(struct change){ .b = b, .scope = scope }, is_not_named);
 	return 0;
 }
 
+/* *ret_error: why nothing of this source can serve while the scope is so. */
 static int set_tree(struct ks__bpf *b, const struct ks__scope *scope,
-		    const struct ks_bpf_scope *next)
+		    const struct ks_bpf_scope *next, int *ret_error)
 {
-	int was_attached = b->users[KS__BPF_TREE].way >= 0,
-	    rc = ks__bpf_attach(b, KS__BPF_TREE, NULL);
+	int was_attached = b->users[KS__BPF_TREE].way >= 0, rc;
+	int32_t stray =
+		ks__children_find(b->base.ks->proc_fd, scope->pids, scope->n_pids, NULL, NULL);
 	char why[256];
 
+	if (stray)
+		return refuse_grown(b, stray);
+	rc = ks__bpf_attach(b, KS__BPF_TREE, NULL);
 	if (!rc) {
 		rc = enter_tree(b, scope, next);
 		if (rc && !was_attached)
@@ -223,9 +287,22 @@ static int set_tree(struct ks__bpf *b, const struct ks__scope *scope,
 	rc = no_tree(b, why, sizeof(why));
 	if (is_watching(b))
 		return ks__fail(b->base.ks, rc, "%s", why);
-	/* another source may serve: those of this one are unavailable while the scope is so */
-	b->tree_error = rc;
+	/* another source may serve */
+	*ret_error = rc;
 	snprintf(b->tree_reason, sizeof(b->tree_reason), "%s", why);
+	return 0;
+}
+
+static int set_other(struct ks__bpf *b, const struct ks__scope *scope,
+		     const struct ks_bpf_scope *next)
+{
+	int rc = enter(b, scope, next);
+
+	if (rc || b->users[KS__BPF_TREE].way < 0)
+		return rc;
+	ks__bpf_detach(b, KS__BPF_TREE);
+	if (pids_fd(b) >= 0)
+		sweep(&(struct change){ .b = b, .scope = scope }, is_not_named);
 	return 0;
 }
 
@@ -234,7 +311,7 @@ int ks__bpf_set_scope(struct ks__source *s, const struct ks__scope *scope)
 	struct ks__bpf *b = ks__bpf_of(s);
 	struct ks_bpf_scope next;
 	int32_t *pids = NULL;
-	int rc;
+	int rc, tree_error = 0;
 
 	if (scope->n_pids) {
 		pids = malloc(scope->n_pids * sizeof(*pids));
@@ -242,22 +319,16 @@ int ks__bpf_set_scope(struct ks__source *s, const struct ks__scope *scope)
 			return ks__fail(s->ks, -ENOMEM, "no memory for %u pids", scope->n_pids);
 		memcpy(pids, scope->pids, scope->n_pids * sizeof(*pids));
 	}
-	b->tree_error = 0;
 	convert(b, scope, &next);
-	if (scope->kind == KS_SCOPE_TREE) {
-		rc = set_tree(b, scope, &next);
-	} else {
-		rc = enter(b, scope, &next);
-		if (!rc && b->users[KS__BPF_TREE].way >= 0) {
-			ks__bpf_detach(b, KS__BPF_TREE);
-			if (pids_fd(b) >= 0)
-				sweep(pids_fd(b), pids, scope->n_pids);
-		}
-	}
+	if (scope->kind == KS_SCOPE_TREE)
+		rc = set_tree(b, scope, &next, &tree_error);
+	else
+		rc = set_other(b, scope, &next);
 	if (rc) {
 		free(pids);
 		return rc;
 	}
+	b->tree_error = tree_error;
 	free(b->pids);
 	b->pids = pids;
 	b->n_pids = scope->n_pids;

@@ -172,6 +172,37 @@ static void tree(struct kt *t)
 	work_free(&other);
 }
 
+/* One that has children is refused, and the old tree stays; another one takes its place. */
+static void tree_replaced(struct kt *t)
+{
+	struct ks_scope grown = { .size = sizeof(grown), .kind = KS_SCOPE_TREE };
+	int32_t self_pid = getpid(), two[2];
+	struct work w[4];
+	int i;
+
+	for (i = 0; i < 4; i++)
+		work_start(&w[i], tree_root);
+	two[0] = w[0].pid;
+	two[1] = w[1].pid;
+	set_scope(t, KS_SCOPE_TREE, two, 2, NULL, NULL);
+	kt_enable(t, every_call, 1);
+	g_assert_cmpint(ks_set_scope(t->ks, &grown), ==, -KS_EUNAVAIL);
+	work_run(&w[0]);
+	kt_drain(t);
+	g_assert_cmpuint(t->n, ==, FAD_CALLS);
+	set_scope(t, KS_SCOPE_TREE, &w[2].pid, 1, NULL, NULL);
+	work_run(&w[1]);
+	work_run(&w[2]);
+	kt_drain(t);
+	g_assert_cmpuint(t->n, ==, 2 * FAD_CALLS);
+	set_scope(t, KS_SCOPE_PIDS, &self_pid, 1, NULL, NULL);
+	work_run(&w[3]);
+	kt_settle(t);
+	g_assert_cmpuint(t->n, ==, 2 * FAD_CALLS);
+	for (i = 0; i < 4; i++)
+		work_free(&w[i]);
+}
+
 /* By name, in and out. */
 static void names(struct kt *t)
 {
@@ -450,6 +481,7 @@ static void add(void)
 	kt_add(KS_PROBE_FADVISE, "pids", 0, pids);
 	kt_add(KS_PROBE_FADVISE, "system", 0, everybody);
 	kt_add(KS_PROBE_FADVISE, "tree", 0, tree);
+	kt_add(KS_PROBE_FADVISE, "tree-replaced", KT_BEST, tree_replaced);
 	kt_add(KS_PROBE_FADVISE, "names", 0, names);
 	kt_add(KS_PROBE_FADVISE, "replaced", KT_BEST, replaced);
 	kt_add(KS_PROBE_FADVISE, "refused", KT_BEST, refused);
