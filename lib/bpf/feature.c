@@ -427,8 +427,8 @@ int ks__feature(struct ks__features *f, enum ks__feature_id id)
 	r->error = table[id].try(f, r);
 	if (!r->error)
 		r->reason[0] = '\0';
-	if (r->error == -ENOMEM || r->error == -EMFILE || r->error == -ENFILE)
-		r->tried = 0; /* that says nothing about the kernel */
+	if (ks__machine_shortage(r->error))
+		r->tried = 0;
 	return r->error;
 }
 

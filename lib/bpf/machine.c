@@ -142,15 +142,19 @@ static void say_refused(const struct ks__machine *m, const char *call, const cha
 			 what, call, ks_error_name(error));
 }
 
+int ks__machine_shortage(int error)
+{
+	return error == -ENOMEM || error == -EMFILE || error == -ENFILE;
+}
+
 /* Nothing that the kernel or a policy refuses. 1 if that was it. */
 static int say_shortage(const char *what, int error, char *buf, size_t size)
 {
-	if (error == -EMFILE || error == -ENFILE)
-		snprintf(buf, size, "%s: too few descriptors are free (RLIMIT_NOFILE)", what);
-	else if (error == -ENOMEM)
-		snprintf(buf, size, "%s: the kernel has no memory for it", what);
-	else
+	if (!ks__machine_shortage(error))
 		return 0;
+	snprintf(buf, size, "%s: %s", what,
+		 error == -ENOMEM ? "the kernel has no memory for it" :
+				    "too few descriptors are free (RLIMIT_NOFILE)");
 	return 1;
 }
 

@@ -28,6 +28,9 @@ void ks__machine_read(const struct ks *ks, struct ks__machine *ret);
 /* Bytes read, NUL-ended; or -errno. dir_fd: of struct ks. */
 int ks__machine_text(int dir_fd, const char *path, char *buf, size_t size);
 
+/* Out of something that the host has to give: says nothing about the kernel, worth another try. */
+int ks__machine_shortage(int error);
+
 /* "WHAT: why bpf() said error; what to do" */
 void ks__machine_bpf(const struct ks *ks, const char *what, int error, char *buf, size_t size);
 /* The same for perf_event_open(). */

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "machine.h"
 #include "types.h"
 
 static int scan_fd(int fd, const char *path, struct ks__btf_ask *asks, size_t n, char *why,
@@ -60,12 +61,6 @@ static void scan_core(struct ks__types *t)
 	close(fd);
 }
 
-/* Out of something that is no fault of the files: to be read again. */
-static int is_shortage(int rc)
-{
-	return rc == -ENOMEM || rc == -EMFILE || rc == -ENFILE;
-}
-
 static void scan(struct ks__types *t)
 {
 	if (t->scanned)
@@ -74,7 +69,7 @@ static void scan(struct ks__types *t)
 	scan_own(t);
 	if (t->ks->opts.btf_path)
 		scan_core(t);
-	t->scanned = !is_shortage(t->own_error) && !is_shortage(t->core_error);
+	t->scanned = !ks__machine_shortage(t->own_error) && !ks__machine_shortage(t->core_error);
 }
 
 static const struct ks__btf_ask *find(const struct ks__btf_ask *asks, size_t n,

@@ -267,7 +267,7 @@ static int load(const struct ks__unit *unit, struct bpf_object *obj, char *logs)
 		return rc;
 	rc = bpf_object__load(obj);
 	if (rc) {
-		if (rc != -ENOMEM && rc != -EMFILE && rc != -ENFILE)
+		if (!ks__machine_shortage(rc))
 			name_refused(unit, obj, logs, rc);
 		return rc;
 	}

@@ -89,7 +89,6 @@ int ks__bpf_setup(struct ks__bpf *b);
 int ks__bpf_consts(struct ks__bpf *b, char *why, size_t size);
 void ks__bpf_close_way(struct ks__bpf *b, struct ks__bpf_user *u, int way, int error,
 		       const char *reason);
-int ks__bpf_shortage(int rc);
 
 /* ---- bpf_load.c ------------------------------------------------------------------------------ */
 

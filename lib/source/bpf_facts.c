@@ -14,12 +14,6 @@
 
 #define PID_NS_FIRST 0xeffffffcu /* inode of the first pid namespace, fixed by the kernel */
 
-/* Out of something that the host has to give: no fault of a variant, worth another try. */
-int ks__bpf_shortage(int rc)
-{
-	return rc == -ENOMEM || rc == -EMFILE || rc == -ENFILE;
-}
-
 void ks__bpf_close_way(struct ks__bpf *b, struct ks__bpf_user *u, int way, int error,
 		       const char *reason)
 {
@@ -83,7 +77,7 @@ static int test_ground(struct ks__bpf *b)
 		b->error = ks__feature(&b->features, all[i]);
 		snprintf(b->reason, sizeof(b->reason), "%s", b->features.by_id[all[i]].reason);
 	}
-	if (ks__bpf_shortage(b->error))
+	if (ks__machine_shortage(b->error))
 		return ks__fail(b->base.ks, b->error, "%s", b->reason);
 	if (fstatat(b->base.ks->proc_fd, "self/ns/pid", &st, 0))
 		b->nested = -1; /* pid_level() asks the kernel */
@@ -112,7 +106,7 @@ static int gate(struct ks__bpf *b, struct ks__bpf_user *u, int way)
 	}
 	for (unsigned i = 0; i < w->n && !rc; i++)
 		rc = ks__hook_possible(&w->progs[i].hook, &b->features, why, sizeof(why));
-	if (ks__bpf_shortage(rc))
+	if (ks__machine_shortage(rc))
 		return ks__fail(b->base.ks, rc, "%s", why);
 	if (rc)
 		ks__bpf_close_way(b, u, way, rc, why);

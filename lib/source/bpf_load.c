@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../bpf/machine.h"
 #include "bpf.h"
 
 /*
@@ -224,7 +225,7 @@ static int load_mask(struct ks__bpf *b, uint32_t mask, const char *variant)
 
 		if (!rc)
 			break;
-		if (ks__bpf_shortage(rc))
+		if (ks__machine_shortage(rc))
 			return ks__fail(b->base.ks, rc, "%s",
 					why[0] ? why : "no memory to load programs");
 		if (close_refused(b, picks, n))
@@ -318,7 +319,7 @@ int ks__bpf_attach(struct ks__bpf *b, uint32_t user, const char *variant)
 		rc = attach_way(b, u, way, why, sizeof(why));
 		if (!rc)
 			break;
-		if (ks__bpf_shortage(rc))
+		if (ks__machine_shortage(rc))
 			return ks__fail(b->base.ks, rc, "%s", why);
 		unload_way(&u->ways[way]);
 		ks__bpf_close_way(b, u, way, rc, why);
