@@ -121,20 +121,21 @@ static struct ks__source *expect(struct ks *ks, const struct ks__probe *probe,
 	return NULL;
 }
 
-/* Each reason once: variants that are refused for the same one need not repeat it. */
+/* Each reason once: variants refused for the same one need not repeat it. The end is not cut off. */
 void ks__say_unavailable(struct ks *ks, const struct ks__probe *probe, char *text, size_t size)
 {
+	const char *end = !probe->fallback && probe->no_fallback ? probe->no_fallback : "";
+	size_t room = size > strlen(end) + 2 ? size - strlen(end) - 2 : 0, n = 0;
 	struct ks__note note;
 	uint16_t kind;
-	size_t n = 0;
 
 	text[0] = '\0';
-	for (uint32_t i = 0; n < size && ks__note_of(ks, probe, i, &note, &kind) == 0; i++)
+	for (uint32_t i = 0; n < room && ks__note_of(ks, probe, i, &note, &kind) == 0; i++)
 		if (note.error && !strstr(text, note.reason))
-			n += (size_t)snprintf(text + n, size - n, "%s%s", n ? "; " : "",
+			n += (size_t)snprintf(text + n, room - n, "%s%s", n ? "; " : "",
 					      note.reason);
-	if (n < size && !probe->fallback && probe->no_fallback)
-		snprintf(text + n, size - n, "%s%s", n ? "; " : "", probe->no_fallback);
+	n = strlen(text);
+	snprintf(text + n, size - n, "%s%s", n && end[0] ? "; " : "", end);
 }
 
 /* ---- queries ------------------------------------------------------------------------------------- */
