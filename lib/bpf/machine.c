@@ -89,6 +89,14 @@ void ks__machine_read(const struct ks *ks, struct ks__machine *ret)
 	lockdown(ks->sys_fd, ret->lockdown, sizeof(ret->lockdown));
 }
 
+int ks__machine_confidential(const struct ks *ks)
+{
+	char mode[32];
+
+	lockdown(ks->sys_fd, mode, sizeof(mode));
+	return !strcmp(mode, "confidentiality");
+}
+
 /* ---- words ----------------------------------------------------------------------------------- */
 
 static int has(const struct ks__machine *m, int cap)

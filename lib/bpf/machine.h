@@ -36,6 +36,9 @@ void ks__machine_bpf(const struct ks *ks, const char *what, int error, char *buf
 /* The same for perf_event_open(). */
 void ks__machine_perf(const struct ks *ks, const char *what, int error, char *buf, size_t size);
 
+/* Does lockdown keep kernel memory from programs? The verifier only says that a helper is missing. */
+int ks__machine_confidential(const struct ks *ks);
+
 /* Members for ks_check(), beside those that need no reading between the lines. */
 void ks__machine_doc(const struct ks *ks, struct ks__doc *doc);
 

@@ -183,7 +183,12 @@ static void name_refused(const struct ks__unit *unit, struct bpf_object *obj, ch
 		log[LOG_SIZE - 1] = '\0';
 		last_words(log, words, sizeof(words));
 		p->error = error;
-		if (words[0])
+		if (strstr(words, "bpf_probe_read") && ks__machine_confidential(unit->features->ks))
+			snprintf(p->reason, sizeof(p->reason),
+				 "%s: kernel lockdown (confidentiality) lets no program read "
+				 "kernel memory: boot with lockdown=integrity or none",
+				 ks__hook_name(&p->hook));
+		else if (words[0])
 			snprintf(p->reason, sizeof(p->reason), "%s: the verifier refused %s: %s",
 				 ks__hook_name(&p->hook), p->name, words);
 		else
