@@ -351,7 +351,9 @@ static int consume(struct call *call, int timeout_ms, unsigned max)
 {
 	struct ks *ks = call->ks;
 	uint64_t end = timeout_ms > 0 ? ks__now() + (uint64_t)timeout_ms * 1000000u : 0;
-	int woken = wait_for(ks, 0), n;
+	/* what is held back has its time: to look at once finds one record or two, each time */
+	int waits = timeout_ms && ks->rested && ks->deadline_ns;
+	int woken = waits ? sleep_for(call, timeout_ms) : wait_for(ks, 0), n;
 
 	if (woken < 0)
 		return woken;
