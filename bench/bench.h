@@ -47,6 +47,9 @@ void figure_plain(const char *name, double value, const char *unit, const char *
 	__attribute__((format(printf, 4, 5)));
 void figure_skipped(const char *name, const char *reason);
 
+/* Runs it in a forked process, whose failure is that of the program. */
+void in_child(void (*fn)(void));
+
 /* Ends the program with the handle's sentence if rc is negative; returns rc. */
 int must(struct ks *ks, int rc, const char *what);
 /* Ends the program with skipped figures unless it is run by root. */

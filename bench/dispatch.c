@@ -112,9 +112,9 @@ int main(void)
 	       samples_min(&poll), samples_median(&bare), samples_min(&bare));
 	figure_plain("  all in one call", samples_median(&whole) / samples_median(&bare), "x",
 		     "%.1f ns a record (min %.1f)", samples_median(&whole), samples_min(&whole));
-	figure("ks_read_events / libbpf", samples_median(&batch) / samples_median(&bare), AT_MOST, 1.1,
-	       "x", "%.1f ns a record (min %.1f), copy and walk included", samples_median(&batch),
-	       samples_min(&batch));
+	figure("ks_read_events / libbpf", samples_median(&batch) / samples_median(&bare), AT_MOST,
+	       1.1, "x", "%.1f ns a record (min %.1f), copy and walk included",
+	       samples_median(&batch), samples_min(&batch));
 	ring_buffer__free(rings);
 	ks_close(ks);
 	peer_close(peer);

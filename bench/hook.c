@@ -15,10 +15,10 @@
 
 #include "bench.h"
 #include "lib/source/bpf.h"
-#include "peers.h"
+#include "tool.h"
 
-#define RENAMES 20000
-#define ROUNDS 15
+#define RENAMES 10000
+#define ROUNDS 31
 #define PROCESSES 400
 #define PASSES 5
 
@@ -33,12 +33,14 @@ static double per_rename(void)
 	return (double)(cpu_thread() - began) / RENAMES;
 }
 
-static void empty_hooks(struct peer *peer)
+static void empty_hooks(void)
 {
 	static const char *const names[] = { "peer_rename_btf", "peer_rename_raw",
 					     "peer_rename_classic" };
 	struct samples added[3] = { { 0 } };
+	struct peer *peer = peer_open(4096);
 
+	pin(cpu_at(0));
 	for (unsigned round = 0; round < ROUNDS; round++) {
 		for (unsigned i = 0; i < 3; i++) {
 			double without = per_rename();
@@ -52,6 +54,7 @@ static void empty_hooks(struct peer *peer)
 	       samples_median(&added[0]) / samples_median(&added[2]), AT_MOST, 0.6, "x",
 	       "adds %.0f ns, raw_tp %.0f, classic %.0f", samples_median(&added[0]),
 	       samples_median(&added[1]), samples_median(&added[2]));
+	peer_close(peer);
 }
 
 static void share(struct ks *ks)
@@ -65,8 +68,8 @@ static void share(struct ks *ks)
 		must(ks, ks_query_probe(ks, numbers[i], &info), "ks_query_probe");
 		typed += !strcmp(info.variant_name, "tp_btf");
 	}
-	figure("probes of tracepoints on tp_btf", 100.0 * typed / 2, AT_LEAST, 100, "%",
-	       "%u of 2", typed);
+	figure("probes of tracepoints on tp_btf", 100.0 * typed / 2, AT_LEAST, 100, "%", "%u of 2",
+	       typed);
 }
 
 /* ---- programs for the same events ------------------------------------------------------------ */
@@ -191,8 +194,9 @@ static void account(struct group groups[GROUPS])
 	floor = (double)groups[EMPTY].during.ns / events;
 	samples_add(&groups[EMPTY].ns, floor);
 	for (unsigned i = BATCHED; i < GROUPS; i++)
-		samples_add(&groups[i].ns, ((double)groups[i].during.ns -
-					    floor * (double)groups[i].during.count) / events);
+		samples_add(&groups[i].ns,
+			    ((double)groups[i].during.ns - floor * (double)groups[i].during.count) /
+				    events);
 }
 
 static void report(const char *event, const char *tool, struct group g[GROUPS])
@@ -257,8 +261,8 @@ int main(void)
 	struct ks *ks;
 
 	need_root("hooks");
+	in_child(empty_hooks);
 	peer = peer_open(4096);
-	empty_hooks(peer);
 	ks = host_open(0, 0, 0);
 	share(ks);
 	ks_close(ks);

@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "bench.h"
@@ -154,19 +153,6 @@ static void idle(void)
 	ks_wakeup(c.ks);
 	pthread_join(thread, NULL);
 	ks_close(c.ks);
-}
-
-static void in_child(void (*fn)(void))
-{
-	int status;
-	pid_t pid = fork();
-
-	if (!pid) {
-		fn();
-		_exit(0);
-	}
-	if (pid < 0 || waitpid(pid, &status, 0) != pid || status)
-		errx(1, "a measured process failed");
 }
 
 int main(void)

@@ -7,8 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <bpf/libbpf.h>
 
@@ -32,26 +30,11 @@ static struct {
 	double on[CYCLES], off[CYCLES];
 	unsigned n_progs;
 	struct ks_bpf_const consts;
-} *result;
+} * result;
 
 static double ms_since(uint64_t began)
 {
 	return (double)(cpu_process() - began) / 1e6;
-}
-
-static void in_child(void (*fn)(void))
-{
-	int status;
-	pid_t pid = fork();
-
-	if (pid < 0)
-		err(1, "fork");
-	if (!pid) {
-		fn();
-		_exit(0);
-	}
-	if (waitpid(pid, &status, 0) != pid || status)
-		errx(1, "a measured process failed");
 }
 
 /* ---- the library ----------------------------------------------------------------------------- */
@@ -105,8 +88,8 @@ static void cycles(void)
 
 static int wanted_map(const char *name)
 {
-	static const char *const common[] = { "ks_control", "ks_cpus", "ks_buckets", "ks_rings",
-					      "ks_pids",    ".rodata" };
+	static const char *const common[] = { "ks_control", "ks_cpus", "ks_buckets",
+					      "ks_rings",   "ks_pids", ".rodata" };
 
 	for (unsigned i = 0; i < sizeof(common) / sizeof(common[0]); i++)
 		if (strstr(name, common[i]))

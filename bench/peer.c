@@ -44,8 +44,7 @@ struct peer *peer_open(uint32_t ring_bytes)
 		err(1, PEER_OBJECT);
 	bpf_map__set_max_entries(map_named(peer, "ring0"), ring_bytes);
 	bpf_map__set_max_entries(map_named(peer, "ring1"), ring_bytes);
-	bpf_object__for_each_program(prog, peer->obj)
-		bpf_program__set_autoload(prog, true);
+	bpf_object__for_each_program(prog, peer->obj) bpf_program__set_autoload(prog, true);
 	if (bpf_object__load(peer->obj))
 		err(1, "loading " PEER_OBJECT);
 	peer->config = mmap(NULL, sizeof(*peer->config), PROT_READ | PROT_WRITE, MAP_SHARED,

@@ -62,8 +62,8 @@ static void run(struct producer *p)
 
 struct producer *producer_start(int cpu)
 {
-	struct producer *p = mmap(NULL, sizeof(*p), PROT_READ | PROT_WRITE,
-				  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct producer *p =
+		mmap(NULL, sizeof(*p), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	pid_t pid;
 

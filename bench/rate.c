@@ -11,7 +11,7 @@
 #include "producer.h"
 #include "support/burst.h"
 
-#define RECORDS 100 /* of each call */
+#define RECORDS 100   /* of each call */
 #define PACE_NS 42000 /* on busy machines it comes to 2 million records a second */
 #define SECONDS 2
 #define ROUNDS 5
@@ -120,8 +120,8 @@ int main(void)
 	paced(p, 64 << 20, 1);
 	figure("rate without loss, rings", samples_median(&rings), AT_LEAST, 2, "M/s",
 	       "all rounds at least %.2f", samples_min(&rings));
-	figure("  rings / perf buffers", samples_median(&rings) / samples_median(&perf), AT_LEAST, 5,
-	       "x", "perf buffers %.2f M/s", samples_median(&perf));
+	figure("  rings / perf buffers", samples_median(&rings) / samples_median(&perf), AT_LEAST,
+	       5, "x", "perf buffers %.2f M/s", samples_median(&perf));
 	producer_stop(p);
 	return 0;
 }

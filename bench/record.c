@@ -13,6 +13,7 @@
 #include <bpf/libbpf.h>
 
 #include "bench.h"
+#include "support/burst.h"
 
 #define RECORDS 1000
 #define CALLS 8
@@ -62,12 +63,13 @@ static void measure_ways(struct ks *ks, struct peer *peer, struct ways *w)
 			ring_buffer__consume(rings);
 		}
 		for (unsigned identity = 0; identity < 2; identity++) {
-			struct ks_param set = { .id = KS_PARAM_IDENTITY,
-						.value = identity ? KS_IDENTITY_CGROUP |
-								    KS_IDENTITY_COMM :
-								    0 };
+			struct ks_param set = {
+				.id = KS_PARAM_IDENTITY,
+				.value = identity ? KS_IDENTITY_CGROUP | KS_IDENTITY_COMM : 0
+			};
 
-			must(ks, ks_configure_probe(ks, 15, &set, 1), "ks_configure_probe");
+			must(ks, ks_configure_probe(ks, BURST_PROBE, &set, 1),
+			     "ks_configure_probe");
 			host_records(ks, RECORDS);
 			samples_add(identity ? &w->full : &w->plain, per_record());
 			host_records(ks, 0);
@@ -85,8 +87,8 @@ static void report_ways(const struct ways *w)
 	figure("record path / bare + clock", (plain - clock) / bare, AT_MOST, 1.5, "x",
 	       "library %.1f ns (min %.1f), bare %.1f (min %.1f), clock %.1f", plain,
 	       samples_min(&w->plain), bare, samples_min(&w->bare), clock);
-	figure_plain("  with cgroup and comm", (full - clock) / bare, "x", "library %.1f ns (min %.1f)",
-		     full, samples_min(&w->full));
+	figure_plain("  with cgroup and comm", (full - clock) / bare, "x",
+		     "library %.1f ns (min %.1f)", full, samples_min(&w->full));
 }
 
 /* ---- two producers --------------------------------------------------------------------------- */
@@ -157,8 +159,9 @@ static void measure_two(struct ks *ks, struct peer *peer)
 	       AT_MOST, 1.4, "x", "%.1f ns each, alone %.1f (min %.1f, %.1f)",
 	       samples_median(&library[2]), samples_median(&library[1]), samples_min(&library[2]),
 	       samples_min(&library[1]));
-	figure_plain("  with one shared ring", samples_median(&shared[2]) / samples_median(&shared[1]),
-		     "x", "%.1f ns each, alone %.1f", samples_median(&shared[2]),
+	figure_plain("  with one shared ring",
+		     samples_median(&shared[2]) / samples_median(&shared[1]), "x",
+		     "%.1f ns each, alone %.1f", samples_median(&shared[2]),
 		     samples_median(&shared[1]));
 	ring_buffer__free(rings);
 }

@@ -12,7 +12,7 @@
 #include "producer.h"
 #include "support/burst.h"
 
-#define SECONDS(n) ((uint64_t)((n) * 1e9))
+#define SECONDS(n) ((uint64_t)((n)*1e9))
 #define BUSY_NS 20000    /* 50,000 records a second */
 #define QUIET_NS 1000000 /* 1,000 */
 #define ROUNDS 7
@@ -146,8 +146,9 @@ int main(void)
 	setup.producer = producer_start(cpu_at(0));
 	pin(cpu_at(1));
 	setup.peer = peer_open(2 << 20);
-	*peer_config(setup.peer) = (struct peer_config){ .pid = (uint32_t)setup.producer->pid,
-							  .records = 1, .clock = 1, .rings = 1 };
+	*peer_config(setup.peer) = (struct peer_config){
+		.pid = (uint32_t)setup.producer->pid, .records = 1, .clock = 1, .rings = 1
+	};
 	setup.rings = ring_buffer__new(peer_ring_fd(setup.peer, 0), on_sample, &consumer, NULL);
 	batched(&setup);
 	immediate(&setup);

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "bench.h"
-#include "peers.h"
+#include "tool.h"
 
 #define ROUNDS 7
 #define PATIENCE_NS 5000000000ull
@@ -96,15 +96,16 @@ static void first_event(void)
 	tool_stop(load);
 	if (!mine.n || !theirs.n)
 		errx(1, "no events");
-	figure("first event / execsnoop, minima", samples_min(&mine) / samples_min(&theirs), AT_MOST,
-	       0.5, "x", "kernelsight watch proc %.0f ms (median %.0f), execsnoop %.0f (median %.0f)",
+	figure("first event / execsnoop, minima", samples_min(&mine) / samples_min(&theirs),
+	       AT_MOST, 0.5, "x",
+	       "kernelsight watch proc %.0f ms (median %.0f), execsnoop %.0f (median %.0f)",
 	       samples_min(&mine), samples_median(&mine), samples_min(&theirs),
 	       samples_median(&theirs));
 }
 
 int main(void)
 {
-	need_root("tools");
+	need_root("start");
 	start();
 	first_event();
 	return 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* peers.h - other tools to compare with, and processes for them to see */
-#ifndef PEERS_H
-#define PEERS_H
+/* tool.h - other tools to compare with, and processes for them to see */
+#ifndef TOOL_H
+#define TOOL_H
 
 #include <stdint.h>
 #include <sys/resource.h>
