@@ -73,6 +73,7 @@ struct ks_run {
 	uint32_t cpu;
 	uint32_t probe;
 	uint32_t pid;          /* of the subject; set by ks_admit() */
+	uint32_t generation;   /* of the settings, read once: a disable may make them inert meanwhile */
 	uint32_t sample_every; /* of the settings; a probe may set it to 1 for what must not be missed */
 	enum ks_bpf_outcome outcome; /* why there is no record */
 	uint8_t flags;               /* ks_event_flag of the record */
@@ -156,7 +157,8 @@ static __always_inline bool ks_begin(struct ks_run *run, void *ctx, uint32_t pro
 	run->set = &run->control->settings[probe]
 				[*(volatile uint32_t *)&run->control->index[probe] & 1];
 	run->sample_every = run->set->sample_every;
-	if (run->set->generation)
+	run->generation = *(const volatile uint32_t *)&run->set->generation;
+	if (run->generation)
 		return true;
 	ks_end(run, KS_FILTERED);
 	return false;
@@ -383,7 +385,7 @@ static __always_inline void ks_fill(struct ks_run *run, const struct task_struct
 	ev->id = id;
 	ev->cpu = run->cpu;
 	ev->flags = run->flags;
-	ev->generation = run->set->generation;
+	ev->generation = run->generation;
 	ev->weight = run->sample_every;
 	ev->lost = *(volatile uint32_t *)&run->slot->lost;
 	ev->pid = run->pid;

@@ -168,7 +168,7 @@ KS_API int ks_open(const struct ks_open_opts *opts, struct ks **ret_ks);
  * @ks: may be NULL
  * Threads: no other thread may be inside a function with this handle or enter one; end a blocked
  *   consumer with ks_wakeup() and join it. In a forked child it takes no lock: see fork above.
- * Cost: 0.1 ms; 72 ms for each program on a classic tracepoint or kprobe. Since: 0.1
+ * Cost: below 1 ms; 72 ms for each program on a classic tracepoint or kprobe. Since: 0.1
  */
 KS_API void ks_close(struct ks *ks);
 
@@ -202,7 +202,8 @@ struct ks_scope {
  * Errors (the old scope stays): -EINVAL (no such kind, more than 4096 pids), -ESRCH (no such
  *   process), -KS_EUNAVAIL (a tree whose root has descendants already), -ENAMETOOLONG (a comm of
  *   more than 15 bytes), -E2BIG, -KS_EFORKED.
- * Cost: microseconds; the first KS_SCOPE_TREE loads a unit, see ks_prepare(). Since: 0.1
+ * Cost: microseconds, a second time within a second 8-32 ms, until no program uses the one before;
+ *   the first KS_SCOPE_TREE loads a unit, see ks_prepare(). Since: 0.1
  */
 KS_API int ks_set_scope(struct ks *ks, const struct ks_scope *scope);
 
@@ -274,7 +275,7 @@ struct ks_enable_opts {
  * Errors: -KS_EUNAVAIL (ks_last_error(): why, and the remedy), -EINVAL (no such probe or variant,
  *   a parameter out of bounds), -EBUSY (it is on by another variant or with other flags),
  *   -ENOMEM, -EMFILE, -E2BIG, -KS_EFORKED.
- * Cost: <= 0.2 ms if prepared, else that of ks_prepare() for this probe. Since: 0.1
+ * Cost: attaching, below a millisecond, if prepared, else that of ks_prepare(). Since: 0.1
  */
 KS_API int ks_enable_probe(struct ks *ks, uint32_t probe, const struct ks_enable_opts *opts);
 
@@ -283,7 +284,7 @@ KS_API int ks_enable_probe(struct ks *ks, uint32_t probe, const struct ks_enable
  *
  * Returns 0, also if it was off. Records submitted before are still delivered.
  * Errors: -EINVAL, -KS_EFORKED.
- * Cost: 0.1 ms; 72 ms a program on a classic tracepoint or kprobe. Since: 0.1
+ * Cost: below 1 ms; 72 ms a program on a classic tracepoint or kprobe. Since: 0.1
  */
 KS_API int ks_disable_probe(struct ks *ks, uint32_t probe);
 
@@ -296,7 +297,7 @@ KS_API int ks_disable_probe(struct ks *ks, uint32_t probe);
  *   ks_event.generation.
  * Errors: -EINVAL (not a setting of this probe, out of bounds, only at enable), -KS_EOFF,
  *   -KS_EFORKED.
- * Cost: microseconds, no reload. Since: 0.1
+ * Cost: microseconds, no reload; for the second time within a second as ks_set_scope(). Since: 0.1
  */
 KS_API int ks_configure_probe(struct ks *ks, uint32_t probe, const struct ks_param *params,
 			      size_t n);
@@ -430,8 +431,7 @@ KS_API int ks_read_events(struct ks *ks, void *buf, size_t size, int timeout_ms,
  * ks_next_event - walk over a batch
  * @buf, @size: as filled by ks_read_events()
  * @ev: NULL: the first
- * Returns the one after @ev, or NULL:  for (ev = NULL; (ev = ks_next_event(buf, size, ev));)
- *   No handle, any thread. Since: 0.1
+ * Returns the next, or NULL: for (ev = NULL; (ev = ks_next_event(buf, size, ev));)  Since: 0.1
  */
 KS_API const struct ks_event *ks_next_event(const void *buf, size_t size,
 					    const struct ks_event *ev);
