@@ -241,7 +241,8 @@ static __always_inline uint64_t ks_cgroup(struct ks_run *run, const struct task_
 		return run->typed ? task->cgroups->dfl_cgrp->kn->id :
 				    BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
 	memory = bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id);
-	return BPF_CORE_READ(task, cgroups, subsys[memory], cgroup, kn, id);
+	return run->typed ? task->cgroups->subsys[memory]->cgroup->kn->id :
+			    BPF_CORE_READ(task, cgroups, subsys[memory], cgroup, kn, id);
 }
 
 /* ---- scope ------------------------------------------------------------------------------------- */
