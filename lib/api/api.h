@@ -33,7 +33,7 @@ int ks__note_of(struct ks *ks, const struct ks__probe *probe, uint32_t index, st
 struct ks__source *ks__source_of_kind(struct ks *ks, uint16_t kind);
 int ks__may_serve(const struct ks__source *s, const struct ks__probe *probe);
 int ks__has_variant(const struct ks__source *s, const struct ks__probe *probe, const char *name);
-/* Why nothing serves it: the reason of its best variant, and why there is no fallback. */
+/* Why nothing serves it: the reasons of its variants, and why there is no fallback. */
 void ks__say_unavailable(struct ks *ks, const struct ks__probe *probe, char *text, size_t size);
 
 /* stats.c */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <errno.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -124,11 +123,6 @@ void ks__control_also(struct ks__control *c, uint32_t pid)
 }
 
 /* ---- the map --------------------------------------------------------------------------------- */
-
-void ks__control_init(struct ks__control *c)
-{
-	memset(c, 0, sizeof(*c));
-}
 
 int ks__control_map(struct ks__control *c, int fd)
 {

@@ -28,7 +28,6 @@ struct ks__control {
 	uint64_t scope_left_ns[2], left_ns[KS_BPF_PROBES][2]; /* when a slot was last in use */
 };
 
-void ks__control_init(struct ks__control *c);
 /* Maps ks_control, which is new. 0 or -errno. */
 int ks__control_map(struct ks__control *c, int fd);
 void ks__control_unmap(struct ks__control *c);
