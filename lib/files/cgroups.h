@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * cgroups.h - the cgroups of the memory controller's hierarchy: id to path, path to id
+ *
+ * A cgroup's id is the inode number of its directory, and what kernel programs read from kn->id. It
+ * is never given twice, so what is known of an id stays true: its path (but for mv(1) on v1, seen at
+ * the next walk) and its container. A name outlives its cgroup, since rows of statistics do.
+ *
+ * Paths are absolute and begin at the root of the hierarchy where that is mounted, else at what the
+ * mount or the own cgroup namespace shows as "/". Those longer than KS__CGROUP_PATH are not found.
+ *
+ * Any thread, in parallel. Look-ups wait while another thread walks the hierarchy.
+ */
+#ifndef KS_CGROUPS_H
+#define KS_CGROUPS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "container.h"
+
+#define KS__CGROUP_PATH 1024
+#define KS__CGROUP_LABEL 32 /* of ks_row.name */
+
+enum ks__cgroup_flag {
+	KS__CGROUP_IN_CONTAINER = 1 << 0, /* in one, even where its id is not known */
+	KS__CGROUP_OWN = 1 << 1,  /* in the caller's own container, by its mounts: the path is silent */
+	KS__CGROUP_GONE = 1 << 2, /* removed; path and container are those it had */
+};
+
+/* What struct ks_cgroup_info has behind its size, in this order and without padding. */
+struct ks__cgroup {
+	uint64_t id;
+	uint32_t flags;
+	struct ks__container in;
+	char path[KS__CGROUP_PATH];
+};
+
+struct ks__cgroups;
+
+/* 1 or 2: the cgroup version that has the memory controller; 2 if none has it. */
+int ks__cgroups_version(int proc_fd);
+
+/*
+ * Finds the mount of that hierarchy in self/mountinfo below proc_fd: below sys_path if there is one,
+ * else any. One that is mounted over is not taken. Walks nothing yet.
+ * 0; -ENOENT: not mounted here, or nothing to be read; -ENOMEM, -EMFILE. Holds one descriptor.
+ */
+int ks__cgroups_open(int proc_fd, const char *sys_path, struct ks__cgroups **ret);
+/* Takes no lock: also for a forked child. */
+void ks__cgroups_close(struct ks__cgroups *c);
+
+/* Where it is mounted: for sentences. */
+const char *ks__cgroups_mount(const struct ks__cgroups *c);
+
+/*
+ * The cgroup of a path as people give it: a directory of the hierarchy by its path in the file
+ * system, wherever it is mounted, or a path below its root, with or without a slash before it.
+ * 0; -ENOENT; -ENOTDIR; -EACCES; -EINVAL (empty); -EXDEV: a cgroup, but of another hierarchy.
+ * Cost: microseconds if known, else a walk.
+ */
+int ks__cgroups_resolve(struct ks__cgroups *c, const char *path, struct ks__cgroup *ret);
+
+/*
+ * What is known of an id. 0 or -ENOENT: no such cgroup, out of sight, or gone before it was ever
+ * seen. -ENOMEM, -EMFILE. Cost: 2 us if known, else a walk.
+ */
+int ks__cgroups_describe(struct ks__cgroups *c, uint64_t id, struct ks__cgroup *ret);
+
+/*
+ * The label of an id out of the kernel's tables, cut to size, at most KS__CGROUP_LABEL. Walks for an
+ * unknown one, but not twice in a second and never again for one that was not found: 10,000 rows
+ * cost one walk. 0 or -ENOENT.
+ */
+int ks__cgroups_label(struct ks__cgroups *c, uint64_t id, uint64_t now_ns, char *buf, size_t size);
+
+enum ks__cgroup_again {
+	KS__CGROUP_SAME = 0,
+	KS__CGROUP_MISSING = 1, /* nothing has this path now */
+	KS__CGROUP_OTHER = 2,   /* removed and made again: another id */
+};
+
+/*
+ * Is the cgroup of this path, as ks__cgroups_resolve() found it, still the one with this id? ret_id,
+ * which may be NULL, is set with KS__CGROUP_OTHER alone. Cost: one system call.
+ */
+int ks__cgroups_again(const struct ks__cgroups *c, const char *path, uint64_t id,
+		      uint64_t *ret_id);
+
+/* Bytes of memory in use. */
+size_t ks__cgroups_bytes(struct ks__cgroups *c);
+
+#endif
