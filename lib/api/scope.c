@@ -88,19 +88,17 @@ static int take_pids(struct ks *ks, const struct ks_scope *scope, struct ks__sco
 	return 0;
 }
 
-/* All sources or none. */
+/* All sources or none: who may refuse does so before the first has left the old scope. */
 static int tell_sources(struct ks *ks, const struct ks__scope *scope)
 {
-	for (unsigned i = 0; i < KS__SOURCES_MAX && ks->sources[i]; i++) {
-		int rc = ks->sources[i]->ops->set_scope(ks->sources[i], scope);
+	int rc = 0;
 
-		if (!rc)
-			continue;
-		while (i--)
-			ks->sources[i]->ops->set_scope(ks->sources[i], &ks->scope);
-		return rc;
-	}
-	return 0;
+	for (unsigned i = 0; i < KS__SOURCES_MAX && ks->sources[i] && !rc; i++)
+		if (ks->sources[i]->ops->try_scope)
+			rc = ks->sources[i]->ops->try_scope(ks->sources[i], scope);
+	for (unsigned i = 0; i < KS__SOURCES_MAX && ks->sources[i] && !rc; i++)
+		rc = ks->sources[i]->ops->set_scope(ks->sources[i], scope);
+	return rc;
 }
 
 int ks_set_scope(struct ks *ks, const struct ks_scope *scope)

@@ -79,8 +79,6 @@ static inline struct ks__bpf *ks__bpf_of(struct ks__source *s)
 	return (struct ks__bpf *)(void *)s;
 }
 
-extern const struct ks__source_ops ks__source_bpf;
-
 /* ---- bpf_facts.c ----------------------------------------------------------------------------- */
 
 /* Learns where programs attach and which variants are possible. 0, -ENOMEM and the like. */

@@ -40,6 +40,7 @@ struct files {
 	int32_t self;
 	uint32_t scope_turn;
 	struct ks__scope scope;
+	int32_t *room;  /* for the pids of the scope that was tried; under the handle's lock */
 	struct ks__queue queue;
 	struct served served[KS__PROBES_MAX];
 };
@@ -123,6 +124,7 @@ static void files_close_forked(struct ks__source *s)
 	}
 	ks__queue_free(&files->queue);
 	free(files->scope.pids);
+	free(files->room);
 	free(files);
 }
 
@@ -363,22 +365,32 @@ static int check_tree(struct ks *ks, const struct ks__scope *scope)
 			child);
 }
 
+static int files_try_scope(struct ks__source *s, const struct ks__scope *scope)
+{
+	struct files *files = files_of(s);
+
+	free(files->room);
+	files->room = NULL;
+	if (scope->n_pids) {
+		files->room = malloc(scope->n_pids * sizeof(*files->room));
+		if (!files->room)
+			return ks__fail(s->ks, -ENOMEM, "no memory for %u pids", scope->n_pids);
+	}
+	return check_tree(s->ks, scope);
+}
+
 /* A look divides what was before from what comes after. */
 static int files_set_scope(struct ks__source *s, const struct ks__scope *scope)
 {
 	struct files *files = files_of(s);
 	struct ks__scope next = *scope;
-	int rc = check_tree(s->ks, scope), state;
 	unsigned i;
+	int state;
 
-	if (rc)
-		return rc;
-	next.pids = NULL;
-	if (scope->n_pids) {
-		next.pids = malloc(scope->n_pids * sizeof(*next.pids));
-		if (!next.pids)
-			return ks__fail(s->ks, -ENOMEM, "no memory for %u pids", scope->n_pids);
-		memcpy(next.pids, scope->pids, scope->n_pids * sizeof(*next.pids));
+	next.pids = files->room;
+	files->room = NULL;
+	if (next.n_pids) {
+		memcpy(next.pids, scope->pids, next.n_pids * sizeof(*next.pids));
 		qsort(next.pids, next.n_pids, sizeof(*next.pids), by_number);
 	}
 	state = lock(files);
@@ -559,6 +571,7 @@ const struct ks__source_ops ks__source_files = {
 	.enable = files_enable,
 	.disable = files_disable,
 	.apply = files_apply,
+	.try_scope = files_try_scope,
 	.set_scope = files_set_scope,
 	.note = files_note,
 	.expect = files_expect,

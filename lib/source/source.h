@@ -16,6 +16,7 @@
 
 struct ks;
 struct ks__doc;
+struct ks__groups;
 struct ks__rows;
 
 /* Where a source puts records, in the order in which the host shall see them. */
@@ -79,7 +80,16 @@ struct ks__source_ops {
 	void (*disable)(struct ks__source *s, uint32_t probe);
 	/* New settings; at one moment for all programs. */
 	int (*apply)(struct ks__source *s, uint32_t probe, const struct ks__settings *set);
-	/* New scope, checked; on failure the old one stays. The text goes to ks__fail(). */
+	/*
+	 * New scope, checked, in two steps. First each source says whether it could watch it and gets
+	 * what that takes; nothing is seen of it, and the next try forgets it. May be NULL.
+	 */
+	int (*try_scope)(struct ks__source *s, const struct ks__scope *scope);
+	/*
+	 * Then each takes the one it has tried, best source first; only that one may still refuse: a
+	 * scope that was left cannot always be had again, since an old tree has grown. On failure the
+	 * old scope stays. Texts of both go to ks__fail().
+	 */
 	int (*set_scope)(struct ks__source *s, const struct ks__scope *scope);
 
 	/* Watch this process too and flag its records KS_FLAG_SELFTEST; 0: no longer. May be NULL. */
@@ -108,6 +118,12 @@ struct ks__source_ops {
 	 */
 	int (*read)(struct ks__source *s, uint32_t probe, struct ks__rows *rows, int per_cpu);
 	/*
+	 * The same by whose they are, what nobody's thread has counted in the group of nobody. NULL:
+	 * the source cannot tell.
+	 */
+	int (*read_groups)(struct ks__source *s, uint32_t probe, uint32_t by,
+			   struct ks__groups *groups);
+	/*
 	 * idle 1: the caller is the consumer, outside drain and rest: in_flight is counted by walking
 	 * the rings; 0: it is left 0.
 	 */
@@ -133,6 +149,7 @@ struct ks__source {
 /* The sources of this build, best first, NULL-ended. */
 extern const struct ks__source_ops *const ks__sources[];
 
+extern const struct ks__source_ops ks__source_bpf;   /* bpf.c; not with -Dbpf=disabled */
 extern const struct ks__source_ops ks__source_files; /* files.c; any build has it */
 
 #endif

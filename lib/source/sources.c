@@ -3,10 +3,6 @@
 #include "config.h"
 #include "source.h"
 
-#if KS_HAVE_BPF
-extern const struct ks__source_ops ks__source_bpf;
-#endif
-
 const struct ks__source_ops *const ks__sources[] = {
 #if KS_HAVE_BPF
 	&ks__source_bpf,

@@ -139,9 +139,16 @@ struct bed *bed_on(void)
 	struct bed *bed = bed_new(0);
 	struct ks__scope all = { .kind = KS_SCOPE_SYSTEM };
 
-	ks_assert_rc(bed->s->ops->set_scope(bed->s, &all), 0);
+	ks_assert_rc(bed_set_scope(bed, &all), 0);
 	bed_enable(bed);
 	return bed;
+}
+
+int bed_set_scope(struct bed *bed, const struct ks__scope *scope)
+{
+	int rc = bed->s->ops->try_scope(bed->s, scope);
+
+	return rc ? rc : bed->s->ops->set_scope(bed->s, scope);
 }
 
 void bed_scope(struct bed *bed, uint32_t kind, int32_t a, int32_t b)
@@ -149,7 +156,7 @@ void bed_scope(struct bed *bed, uint32_t kind, int32_t a, int32_t b)
 	int32_t pids[] = { a, b };
 	struct ks__scope scope = { .kind = kind, .n_pids = (a != 0) + (b != 0), .pids = pids };
 
-	ks_assert_rc(bed->s->ops->set_scope(bed->s, &scope), 0);
+	ks_assert_rc(bed_set_scope(bed, &scope), 0);
 }
 
 int bed_look(struct bed *bed)

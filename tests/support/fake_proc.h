@@ -52,6 +52,8 @@ void bed_link_exe(struct bed *bed, int pid, const char *target);
 /* Hands bed->set to the source. */
 void bed_apply(struct bed *bed);
 void bed_enable(struct bed *bed);
+/* As the api layer does it: 0, or the refusal. */
+int bed_set_scope(struct bed *bed, const struct ks__scope *scope);
 void bed_scope(struct bed *bed, uint32_t kind, int32_t a, int32_t b);
 
 /* A reader's look, and one counter of it. */

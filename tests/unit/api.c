@@ -11,6 +11,7 @@
 #include <kernelsight/kernelsight.h>
 
 #include "../support/ks_test.h"
+#include "ks.h"
 
 static struct ks *opened(void)
 {
@@ -254,6 +255,66 @@ static void test_scope(void)
 	ks_close(ks);
 }
 
+/* A source that counts, and refuses where it is told to. */
+struct asked {
+	struct ks__source source;
+	int tried, set, try_rc, set_rc;
+};
+
+static int try_scope(struct ks__source *s, const struct ks__scope *scope)
+{
+	struct asked *asked = (struct asked *)s;
+
+	g_assert_cmpuint(scope->kind, ==, KS_SCOPE_SYSTEM);
+	asked->tried++;
+	return asked->try_rc;
+}
+
+static int set_scope(struct ks__source *s, const struct ks__scope *scope)
+{
+	struct asked *asked = (struct asked *)s;
+
+	g_assert_cmpuint(scope->kind, ==, KS_SCOPE_SYSTEM);
+	asked->set++;
+	return asked->set_rc;
+}
+
+/* Nobody is told of a scope that somebody refuses, and then told to go back. */
+static void test_scope_refused(void)
+{
+	static const struct {
+		int first_set, second_try; /* what they answer */
+		int rc, tried[2], set[2];
+	} cases[] = {
+		{ 0, 0, 0, { 0, 1 }, { 1, 1 } },
+		{ 0, -ENOMEM, -ENOMEM, { 0, 1 }, { 0, 0 } },
+		{ -ENOSPC, 0, -ENOSPC, { 0, 1 }, { 1, 0 } },
+	};
+	const struct ks__source_ops plain = { .set_scope = set_scope };
+	const struct ks__source_ops both = { .try_scope = try_scope, .set_scope = set_scope };
+	const struct ks_scope s = { .size = sizeof(s), .kind = KS_SCOPE_SYSTEM };
+
+	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+		struct ks *ks = opened();
+		struct asked a[2] = { { .source = { &plain, ks }, .set_rc = cases[i].first_set },
+				      { .source = { &both, ks }, .try_rc = cases[i].second_try } };
+		struct ks__source *own[KS__SOURCES_MAX];
+
+		memcpy(own, ks->sources, sizeof(own));
+		memset(ks->sources, 0, sizeof(own));
+		ks->sources[0] = &a[0].source;
+		ks->sources[1] = &a[1].source;
+		ks_assert_rc(ks_set_scope(ks, &s), cases[i].rc);
+		g_assert_cmpuint(ks->scope.kind, ==, cases[i].rc ? KS_SCOPE_SELF : KS_SCOPE_SYSTEM);
+		for (int k = 0; k < 2; k++) {
+			g_assert_cmpint(a[k].tried, ==, cases[i].tried[k]);
+			g_assert_cmpint(a[k].set, ==, cases[i].set[k]);
+		}
+		memcpy(ks->sources, own, sizeof(own));
+		ks_close(ks);
+	}
+}
+
 static void test_null(void)
 {
 	struct ks_stats stats = { .size = sizeof(stats) };
@@ -281,7 +342,8 @@ int main(int argc, char **argv)
 	g_test_add_func("/api/sentence/threads", test_threads);
 	g_test_add_func("/api/sentence/log", test_log);
 	g_test_add_func("/api/settings", test_settings);
-	g_test_add_func("/api/scope", test_scope);
+	g_test_add_func("/api/scope/values", test_scope);
+	g_test_add_func("/api/scope/refused", test_scope_refused);
 	g_test_add_func("/api/null", test_null);
 	return g_test_run();
 }

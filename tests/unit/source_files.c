@@ -112,7 +112,7 @@ static void test_scope_late(void)
 	show(bed, 200, 100, "child", 60, 11, FORKNOEXEC);
 	show(bed, 300, 200, "grandchild", 60, 11, FORKNOEXEC);
 	bed_enable(bed);
-	ks_assert_rc(bed->s->ops->set_scope(bed->s, &tree), -KS_EUNAVAIL);
+	ks_assert_rc(bed_set_scope(bed, &tree), -KS_EUNAVAIL);
 	show(bed, 400, 100, "self's", 60, 11, FORKNOEXEC);
 	show(bed, 500, 300, "of the tree", 60, 11, FORKNOEXEC);
 	bed_found(bed, "fork 100 host > 400\n");
@@ -124,13 +124,13 @@ static void test_scope_comm(void)
 	struct bed *bed = bed_on();
 	struct ks__scope scope = { .kind = KS_SCOPE_SYSTEM, .has_comm = 1, .comm = "host" };
 
-	ks_assert_rc(bed->s->ops->set_scope(bed->s, &scope), 0);
+	ks_assert_rc(bed_set_scope(bed, &scope), 0);
 	show(bed, 200, 100, "new", 60, 11, 0);
 	show(bed, 300, 1, "host", 60, 11, 0);
 	bed_found(bed, "fork 100 host > 200\nexec 300 host of 1 in 30 by -1 ?\n");
 
 	scope = (struct ks__scope){ .kind = KS_SCOPE_SYSTEM, .has_exclude = 1, .exclude = "host" };
-	ks_assert_rc(bed->s->ops->set_scope(bed->s, &scope), 0);
+	ks_assert_rc(bed_set_scope(bed, &scope), 0);
 	vanish(bed, 200);
 	vanish(bed, 300);
 	bed_found(bed, "exit 200 new of 100 in 20\n");
