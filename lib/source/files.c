@@ -7,7 +7,8 @@
  * found wait in a queue for the consumer's next one.
  *
  * `lock` guards everything here: consumer and readers do not take the handle's. It is not held
- * while a record is handed over, since the host's callback may read statistics.
+ * while the host is called: a callback of events may read statistics, one of messages may take its
+ * time.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -41,6 +42,7 @@ struct files {
 	uint32_t scope_turn;
 	struct ks__scope scope;
 	int32_t *room;  /* for the pids of the scope that was tried; under the handle's lock */
+	int look_error; /* of the last look that failed: told when the lock is released */
 	struct ks__queue queue;
 	struct served served[KS__PROBES_MAX];
 };
@@ -65,8 +67,15 @@ static int lock(struct files *files)
 
 static void unlock(struct files *files, int state)
 {
+	struct ks *ks = files->source.ks;
+	int rc = files->look_error;
+
+	files->look_error = 0;
 	pthread_mutex_unlock(&files->lock);
 	pthread_setcancelstate(state, NULL);
+	if (rc)
+		ks__log(ks, KS_LOG_WARNING, "%s cannot be looked at now: %s", ks->opts.proc_path,
+			ks_strerror(rc));
 }
 
 static const struct ks__probe *probe_of(const struct files *files, uint32_t probe)
@@ -160,8 +169,7 @@ static void try_look(struct files *files, struct served *served)
 	int rc = look(files, served);
 
 	if (rc)
-		ks__log(files->source.ks, KS_LOG_WARNING, "%s cannot be looked at now: %s",
-			files->source.ks->opts.proc_path, ks_strerror(rc));
+		files->look_error = rc;
 }
 
 static int makes_records(const struct served *served)

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <pthread.h>
+#include <sys/resource.h>
 
 #include "config.h"
 #include "files/scan.h"
@@ -396,6 +397,49 @@ static void test_reasons(void)
 	bed_free(bed);
 }
 
+struct told {
+	struct bed *bed;
+	int times;
+};
+
+/* As one in another thread may: it would wait for ever for a lock that is held. */
+static void on_log(int level, const char *text, void *user)
+{
+	struct told *told = user;
+	struct ks__book book;
+
+	g_assert_cmpint(level, ==, KS_LOG_WARNING);
+	g_assert_true(g_str_has_prefix(text, told->bed->dir));
+	g_assert_true(g_str_has_suffix(
+		text, " cannot be looked at now: too many open descriptors in this process"));
+	told->bed->s->ops->book(told->bed->s, KS_PROBE_PROC, 0, &book);
+	told->times++;
+}
+
+/* Each is told, without the lock; and the next look finds what that one has missed. */
+static void test_failed_look(void)
+{
+	struct rlimit normal, none;
+	struct bed *bed = bed_on();
+	struct told told = { bed, 0 };
+
+	bed->ks->opts.log = on_log;
+	bed->ks->opts.log_user = &told;
+	bed->set.interval_ms = 0;
+	bed_apply(bed);
+	show_children(bed, 200, 1);
+	g_assert_cmpint(getrlimit(RLIMIT_NOFILE, &normal), ==, 0);
+	none = (struct rlimit){ 0, normal.rlim_max };
+	g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &none), ==, 0);
+	bed_drain(bed, 1000, NONE);
+	bed_scope(bed, KS_SCOPE_SELF, 0, 0);
+	g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &normal), ==, 0);
+	g_assert_cmpint(told.times, ==, 2);
+	bed_drain(bed, 1000, "fork 100 host > 200\n");
+	g_assert_cmpint(told.times, ==, 2);
+	bed_free(bed);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
@@ -418,6 +462,7 @@ int main(int argc, char **argv)
 		{ "/source_files/off and on", test_off_and_on },
 		{ "/source_files/cancelled", test_cancelled },
 		{ "/source_files/reasons", test_reasons },
+		{ "/source_files/failed look", test_failed_look },
 	};
 	size_t i;
 
