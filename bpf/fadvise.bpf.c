@@ -20,6 +20,14 @@ struct {
 	__type(value, struct ks_bpf_stats_fadvise);
 } fadvise_stats SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1); /* possible CPUs and slots of ks_threads */
+	__type(key, uint32_t);
+	__type(value, struct ks_bpf_row_fadvise);
+} fadvise_rows SEC(".maps");
+
 /* ---- enter ------------------------------------------------------------------------------------- */
 
 /* Out of scope: a call whose end was not seen must not pass for this one. */
@@ -178,6 +186,7 @@ static __always_inline enum ks_bpf_outcome returned(struct ks_run *run, struct t
 {
 	struct fadvise_call *stored = call_stored(), call;
 	struct ks_bpf_stats_fadvise *stats;
+	struct ks_bpf_row_fadvise *row;
 
 	if (!call_lasts(run, stored))
 		return ks_admit(run, task) ? KS_UNMATCHED : KS_FILTERED;
@@ -186,6 +195,9 @@ static __always_inline enum ks_bpf_outcome returned(struct ks_run *run, struct t
 	stats = ks_stats(run, &fadvise_stats);
 	if (stats)
 		count_call(run, stats, &call, result);
+	row = ks_row(run, &fadvise_rows, task);
+	if (row)
+		count_row(row, &call, result);
 	return tell(run, task, &call, result);
 }
 

@@ -122,26 +122,40 @@ static __always_inline struct task_struct *current_task(struct ks_run *run)
 
 /* ---- what is told of it ------------------------------------------------------------------------ */
 
+static __always_inline uint32_t error_slot(int result)
+{
+	if (result == -9) /* EBADF */
+		return 0;
+	if (result == -22) /* EINVAL */
+		return 1;
+	return result == -29 ? 2 : 3; /* ESPIPE, others */
+}
+
 static __always_inline void count_call(const struct ks_run *run,
 				       struct ks_bpf_stats_fadvise *stats,
 				       const struct fadvise_call *call, int result)
 {
 	uint32_t advice = call->advice < KS_ADVICE_OTHER ? call->advice : KS_ADVICE_OTHER;
-	uint32_t error = 3;
 
 	ks_add_own(run, &stats->calls[advice], 1);
 	ks_add_own(run, &stats->dropped_pages, call->dropped);
-	if (result == 0) {
+	if (result == 0)
 		ks_add_own(run, &stats->ok[advice], 1);
-		return;
-	}
-	if (result == -9) /* EBADF */
-		error = 0;
-	else if (result == -22) /* EINVAL */
-		error = 1;
-	else if (result == -29) /* ESPIPE */
-		error = 2;
-	ks_add_own(run, &stats->errors[error], 1);
+	else
+		ks_add_own(run, &stats->errors[error_slot(result)], 1);
+}
+
+static __always_inline void count_row(struct ks_bpf_row_fadvise *row,
+				      const struct fadvise_call *call, int result)
+{
+	uint32_t advice = call->advice < KS_ADVICE_OTHER ? call->advice : KS_ADVICE_OTHER;
+
+	ks_add(&row->calls[advice], 1);
+	ks_add(&row->dropped_pages, call->dropped);
+	if (result == 0)
+		ks_add(&row->ok[advice], 1);
+	else
+		ks_add(&row->errors[error_slot(result)], 1);
 }
 
 /* What the descriptor stands for now, right after the call. */

@@ -292,6 +292,8 @@ static __always_inline bool ks_admit(struct ks_run *run, const struct task_struc
 	return !scope->flags || ks_has_name(scope, run, task);
 }
 
+#include "threads.bpf.h"
+
 /* ---- records ----------------------------------------------------------------------------------- */
 
 /*

@@ -15,6 +15,7 @@
 #define KS_BPF_PROBES 16 /* probe numbers with a slot: 0 to 15 */
 #define KS_BPF_PARAMS 4  /* settings of its own that a probe may have in the kernel */
 #define KS_BPF_RINGS 16  /* rings at most; a CPU writes to ring cpu % n_rings */
+#define KS_BPF_ROLES 64  /* names of roles; their numbers are 1 to 64 */
 
 /* How a program run ended. Each run ends in exactly one. The order is that of struct ks_stats_self. */
 enum ks_bpf_outcome {
@@ -105,11 +106,22 @@ struct ks_bpf_scope {
  */
 struct ks_bpf_control {
 	uint32_t scope_index;                /*   0 */
-	uint32_t reserved[15];               /*   4 */
+	uint32_t roles;                      /*   4 changes with every change of ks_roles */
+	uint32_t threads_next;               /*   8 slots of ks_threads below it were in use */
+	uint32_t threads_full;               /*  12 no slot was left: ask no more until it is 0 */
+	uint32_t threads_dead;               /*  16 slots that were left or died, modulo 2^32 */
+	uint32_t track;                      /*  20 ks_bpf_track */
+	uint32_t era;                        /*  24 rows given in an earlier one are no rows */
+	uint32_t reserved[9];                /*  28 */
 	uint32_t index[KS_BPF_PROBES];       /*  64 */
 	struct ks_bpf_scope scope[2];        /* 128 */
 	struct ks_bpf_settings settings[KS_BPF_PROBES][2]; /* 256 */
 };                                                         /* 2304 */
+
+enum ks_bpf_track {
+	KS_TRACK_ROWS = 1 << 0, /* ends of threads are seen: they may have rows */
+	KS_TRACK_NEW = 1 << 1,  /* who is made by a thread that is known becomes known at once */
+};
 
 /* ks_const: facts of this kernel and this handle, frozen at load; the verifier drops dead branches. */
 struct ks_bpf_const {
@@ -124,8 +136,10 @@ struct ks_bpf_const {
 	uint32_t exit_has_group_dead; /* 32 sched_process_exit(task, bool group_dead): 6.16 */
 	uint32_t nr_fadvise64;        /* 36 system call numbers of this architecture */
 	uint32_t page_bytes;          /* 40 0: 4096 */
-	uint32_t reserved;            /* 44 */
-};                                    /* 48 */
+	uint32_t n_cpus;              /* 44 possible ones */
+	uint32_t n_threads;           /* 48 entries of ks_threads */
+	uint32_t tick_ns;             /* 52 of the start times in /proc/PID/stat */
+};                                    /* 56 */
 
 /*
  * A histogram on one CPU, base 2^(1/4). buckets[i + 1] is bucket i of struct ks_hist: buckets[0]
@@ -138,6 +152,68 @@ struct ks_bpf_hist {
 	uint64_t zeros;                    /*  8 */
 	uint64_t buckets[KS_HIST_BUCKETS]; /* 16 */
 };                                         /* 2072 */
+
+/* ---- statistics by thread, see threads.bpf.h ---------------------------------------------------- */
+
+enum ks_bpf_thread_state {
+	KS_THREAD_FREE = 0, /* never used, or emptied by the library */
+	KS_THREAD_LIVE = 1,
+	KS_THREAD_LEFT = 2, /* the thread has another slot now: its cgroup or role is another one */
+	KS_THREAD_DEAD = 3, /* the thread is gone for good; no program will write here */
+};
+
+/* Value of ks_threads[slot], mmapped: whose numbers are in row n_cpus + slot of each map NAME_rows. */
+struct ks_bpf_thread {
+	uint32_t state;    /*  0 ks_bpf_thread_state; written last */
+	uint32_t pid;      /*  4 in the caller's namespace */
+	uint32_t tid;      /*  8 */
+	uint32_t role;     /* 12 0: none */
+	uint64_t start_ns; /* 16 of the process, CLOCK_MONOTONIC */
+	uint64_t cgroup;   /* 24 of the memory controller */
+	uint64_t ended_ns; /* 32 when it was left or died */
+	uint64_t reserved; /* 40 */
+	char comm[16];     /* 48 of the process */
+};                         /* 64 */
+
+/* What programs keep with a task: a value of ks_who. */
+struct ks_bpf_who {
+	uint32_t row;       /*  0 in every map NAME_rows; 0: none yet */
+	uint32_t busy;      /*  4 somebody looks for a row */
+	uint32_t roles;     /*  8 ks_bpf_control.roles when its role was looked up */
+	uint32_t epoch;     /* 12 sched: of the settings under which the rest below was written */
+	uint64_t css;       /* 16 task->cgroups when its cgroup was looked up */
+	uint64_t since_ns;  /* 24 sched: when it came into its state */
+	uint64_t voluntary; /* 32 sched: the kernel's counts of switches when last seen */
+	uint64_t preempted; /* 40 */
+	uint32_t state;     /* 48 sched: see sched.bpf.h */
+	uint32_t open_row;  /* 52 sched: row that shows the open interval, 0: none */
+	uint32_t era;       /* 56 ks_bpf_control.era when it got its row */
+	uint32_t reserved;  /* 60 */
+};                          /* 64 */
+
+/* Value of ks_roles[tid in the caller's namespace] */
+struct ks_bpf_role {
+	uint32_t role;     /* 0 4 bytes */
+	uint32_t reserved; /* 4 */
+	uint64_t ticks;    /* 8 start of the thread, as in /proc/PID/stat */
+};                         /* 16 */
+
+/* What a row keeps of a histogram. */
+struct ks_bpf_sum {
+	uint64_t sum;   /* 0 */
+	uint64_t count; /* 8 */
+};
+
+/*
+ * At the end of the rows of a probe that has open intervals: what the thread is doing now, and since
+ * when. The library adds the time to the histogram that the probe's descriptor names for the state.
+ * seq is odd while a program writes here or into the sums.
+ */
+struct ks_bpf_open {
+	uint64_t since_ns; /*  0 */
+	uint32_t state;    /*  8 0: nothing is open */
+	uint32_t seq;      /* 12 */
+};
 
 /*
  * Statistics of one probe on one CPU: values of the mmapped array <probe>_stats[cpu]. The members
@@ -161,5 +237,27 @@ struct ks_bpf_stats_fadvise {
 	uint64_t errors[4];
 	uint64_t dropped_pages;
 } __attribute__((aligned(64)));
+
+/*
+ * Values of NAME_rows[row], mmapped: rows 0 to n_cpus - 1 are those of all that has no slot, by the
+ * CPU where it was counted. The members are those of the statistics, histograms as ks_bpf_sum.
+ */
+struct ks_bpf_row_proc {
+	uint64_t processes;
+	uint64_t threads;
+	uint64_t execs;
+	uint64_t process_exits;
+	uint64_t thread_exits;
+	uint64_t failed;
+	uint64_t killed;
+	struct ks_bpf_sum lifetime_ns;
+};
+
+struct ks_bpf_row_fadvise {
+	uint64_t calls[7];
+	uint64_t ok[7];
+	uint64_t errors[4];
+	uint64_t dropped_pages;
+};
 
 #endif

@@ -81,6 +81,12 @@ struct ks {
 	int rested;             /* consumer only: nothing was read since the sources were told to rest */
 	uint64_t deadline_ns;   /* consumer only: what the timer is set to, 0: off */
 
+	char roles[64][32]; /* names, in the order of their numbers, which begin at 1 */
+	atomic_uint n_roles;
+
+	pthread_mutex_t cgroups_lock;
+	struct ks__cgroups *cgroups; /* NULL: not asked for yet */
+
 	pthread_mutex_t error_lock;
 	struct ks__error errors[KS__ERRORS];
 	unsigned error_next;

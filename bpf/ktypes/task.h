@@ -28,7 +28,10 @@ struct task_struct {
 	struct list_head thread_node;
 	uint64_t utime;
 	uint64_t stime;
+	kernel_long nvcsw;
+	kernel_long nivcsw;
 	uint64_t start_time; /* CLOCK_MONOTONIC */
+	uint64_t start_boottime;
 	kernel_long min_flt;
 	kernel_long maj_flt;
 	char comm[16];

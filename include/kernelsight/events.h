@@ -132,15 +132,24 @@ enum ks_cause {
 enum ks_by {
 	KS_BY_TOTAL = 1 << 0,   /* one row: everything in scope */
 	KS_BY_CPU = 1 << 1,     /* key = CPU */
+	KS_BY_PROCESS = 1 << 2, /* key = pid, name = that of its first thread, start_ns set */
+	KS_BY_CGROUP = 1 << 3,  /* key = cgroup id, name = container or last part of its path */
+	KS_BY_ROLE = 1 << 4,    /* key = number of the role, name = its name: ks_thread_role() */
 	KS_BY_PROBE = 1 << 5,   /* key = probe, name = its name; KS_PROBE_SELF only */
 };
 
+/* Bits of ks_row.flags */
+enum ks_row_flag {
+	KS_ROW_REST = 1 << 0, /* all that has no row of its own: gone, no room, without a role */
+	KS_ROW_GONE = 1 << 1, /* the process has exited: soon its numbers go into the rest */
+};
+
 struct ks_row {
-	uint64_t key;      /*  0 see ks_by */
-	uint64_t start_ns; /*  8 0 */
+	uint64_t key;      /*  0 see ks_by; 0 in the total and the rest */
+	uint64_t start_ns; /*  8 start of the process: with key, unique; else 0 */
 	uint64_t valid;    /* 16 KS_HAS_... of the row's probe */
 	uint16_t by;       /* 24 ks_by, one bit */
-	uint16_t flags;    /* 26 0 */
+	uint16_t flags;    /* 26 ks_row_flag */
 	uint32_t reserved; /* 28 */
 	char name[32];     /* 32 */
 };                     /* 64 */
@@ -150,7 +159,8 @@ struct ks_row {
  * Prometheus native histogram of schema 2. Bucket i counts v with 2^(i/4) < v <= 2^((i+1)/4).
  * Only the buckets from the lowest to the highest in use are stored, outside the row:
  * ks_stats.buckets[at] to [at + n - 1] are the buckets `lowest` to `lowest + n - 1`.
- * count = zeros + the sum of the buckets, exactly.
+ * count = zeros + the sum of the buckets, exactly, unless n = 0: rows by process, cgroup and role,
+ * and a total that was read together with them, keep count and sum alone.
  */
 struct ks_hist {
 	uint64_t count;  /*  0 */

@@ -137,7 +137,7 @@ struct ks_open_opts {
 	ks_log_fn log;           /*  24 NULL: nothing is said */
 	void *log_user;          /*  32 */
 	uint32_t log_level;      /*  40 0: KS_LOG_WARNING */
-	uint32_t reserved;       /*  44 */
+	uint32_t max_threads;    /*  44 with rows of their own; the rest share one. 0: 16384 */
 	uint64_t features_off;   /*  48 ks_feature: do without these, to see what an old kernel sees */
 	const char *btf_path;    /*  56 kernel BTF from this file; NULL: the running kernel's */
 	const char *proc_path;   /*  64 NULL: /proc */

@@ -40,6 +40,14 @@ void ks__say_unavailable(struct ks *ks, const struct ks__probe *probe, char *tex
 /* Books of all sources that ever served the probe. idle: as in source.h. */
 void ks__book(struct ks *ks, uint32_t probe, int idle, struct ks__book *ret);
 
+/* identity.c */
+struct ks__cgroups;
+/* Names for rows; empty if there is none. read_ns: the same for all rows of one read. */
+void ks__role_name(struct ks *ks, uint32_t role, char *buf, size_t size);
+void ks__cgroup_name(struct ks *ks, uint64_t id, uint64_t read_ns, char name[32]);
+/* The cgroups of this handle, or NULL and why. */
+struct ks__cgroups *ks__cgroups_of(struct ks *ks, int *ret_error);
+
 /* event.c */
 /* Keep the consumer out for a moment: 0 if it is at work, else what to give to ks__consumer_done(). */
 int ks__consumer_try(struct ks *ks);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "../data/order.h"
+#include "../files/cgroups.h"
 #include "api.h"
 
 #define COOKIE 0x6b73u
@@ -21,6 +22,7 @@
 #define ALL_FEATURES                                                             \
 	(KS_FEATURE_RINGBUF | KS_FEATURE_BTF_TRACING | KS_FEATURE_TASK_STORAGE | \
 	 KS_FEATURE_ATOMIC_FETCH | KS_FEATURE_RDONLY_CAST | KS_FEATURE_OWN_GUARD)
+#define MAX_THREADS 16384
 #define RING_BYTES (4u << 20)
 #define BATCH_MS 10
 
@@ -112,7 +114,7 @@ void ks__core_unref(struct ks__core *core)
 
 static int check_opts(const struct ks_open_opts *o)
 {
-	if (o->flags & ~(uint32_t)ALL_FLAGS || o->reserved ||
+	if (o->flags & ~(uint32_t)ALL_FLAGS || o->max_threads > 1u << 22 ||
 	    o->features_off & ~(uint64_t)ALL_FEATURES)
 		return -EINVAL;
 	if (o->batch_ms != KS_IMMEDIATE && o->batch_ms > 60000)
@@ -152,6 +154,8 @@ static int take_opts(struct ks *ks, const struct ks_open_opts *opts)
 		o->batch_ms = BATCH_MS;
 	if (!o->ring_bytes)
 		o->ring_bytes = RING_BYTES;
+	if (!o->max_threads)
+		o->max_threads = MAX_THREADS;
 	o->btf_path = btf;
 	rc = copy_text(&o->btf_path);
 	if (rc)
@@ -273,6 +277,8 @@ static void destroy(struct ks *ks)
 	free((void *)ks->opts.sys_path);
 	pthread_mutex_destroy(&ks->lock);
 	pthread_mutex_destroy(&ks->error_lock);
+	pthread_mutex_destroy(&ks->cgroups_lock);
+	ks__cgroups_close(ks->cgroups);
 	free(ks);
 }
 
@@ -289,6 +295,7 @@ int ks_open(const struct ks_open_opts *opts, struct ks **ret_ks)
 	ks->epoll_fd = ks->wake_fd = ks->timer_fd = ks->proc_fd = ks->sys_fd = -1;
 	pthread_mutex_init(&ks->lock, NULL);
 	pthread_mutex_init(&ks->error_lock, NULL);
+	pthread_mutex_init(&ks->cgroups_lock, NULL);
 	ks->scope.kind = KS_SCOPE_SELF;
 	rc = take_opts(ks, opts);
 	if (!rc && !(ks->core = core_new(ks)))

@@ -19,7 +19,7 @@ static uint32_t groupings(const struct ks__probe *probe)
 {
 	if (!probe->stats)
 		return 0;
-	return KS_BY_TOTAL | (probe->id == KS_PROBE_SELF ? KS_BY_PROBE : KS_BY_CPU);
+	return probe->by;
 }
 
 static uint32_t count_events(const struct ks__probe *probe)

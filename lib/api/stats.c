@@ -5,9 +5,17 @@
 #include <string.h>
 
 #include "../../bpf/shared.h"
+#include "../data/groups.h"
 #include "../data/ledger.h"
 #include "../data/rows.h"
 #include "api.h"
+
+#define BY_WHOSE (KS_BY_PROCESS | KS_BY_CGROUP | KS_BY_ROLE)
+
+/* Groupings of rows that threads have counted in; a reader has a set of groups for each. */
+static const uint16_t groupings[] = { KS_BY_TOTAL, KS_BY_PROCESS, KS_BY_CGROUP, KS_BY_ROLE };
+
+#define GROUPINGS (sizeof(groupings) / sizeof(groupings[0]))
 
 struct ks_reader {
 	struct ks__core *core;
@@ -15,6 +23,8 @@ struct ks_reader {
 	uint64_t since_ns;         /* of the next delta */
 	uint64_t valid;            /* what could be known at the previous read */
 	struct ks__rows now, base; /* total and then one block a CPU; swapped by a delta read */
+	struct ks__groups fine;    /* of one moment, by process, cgroup and role together */
+	struct ks__groups groups[GROUPINGS], base_groups[GROUPINGS];
 	struct ks_stats_self
 		*self; /* KS_PROBE_SELF: total and one a probe, as of the previous read */
 	struct ks__table table;
@@ -251,23 +261,148 @@ static int build(struct ks_reader *r, uint64_t valid)
 	return rc;
 }
 
-static int read_table(struct ks_reader *r, struct ks *ks)
+/* ---- by whose they are ------------------------------------------------------------------------------ */
+
+/* All that was ever counted, in one pass, so that rows of every grouping add up to one total. */
+static int read_fine(struct ks *ks, uint32_t probe, struct ks__groups *fine)
 {
-	struct ks__slot *slot = &ks->slots[r->probe];
+	unsigned was_on = atomic_load(&ks->slots[probe].was_on);
+	const struct ks__struct *desc = ks->slots[probe].probe->stats;
+	int rc = 0;
+
+	ks__groups_empty(fine);
+	for (unsigned i = 0; i < KS__SOURCES_MAX && ks->sources[i] && !rc; i++) {
+		struct ks__source *s = ks->sources[i];
+		struct ks__rows rows;
+
+		if (!(was_on & 1u << i))
+			continue;
+		if (s->ops->read_groups) {
+			rc = s->ops->read_groups(s, probe, fine);
+			continue;
+		}
+		rc = ks__rows_init(&rows, desc, 1);
+		if (!rc)
+			rc = s->ops->read(s, probe, &rows, 0);
+		if (!rc)
+			rc = ks__groups_add_rest(fine, &rows);
+		ks__rows_free(&rows);
+	}
+	return rc;
+}
+
+static int read_groups(struct ks_reader *r, struct ks *ks, struct ks__groups *groups)
+{
+	int rc = read_fine(ks, r->probe, &r->fine);
+
+	for (unsigned i = 0; i < GROUPINGS && !rc; i++) {
+		ks__groups_empty(&groups[i]);
+		if (r->by & groupings[i])
+			rc = ks__groups_fold(&groups[i], &r->fine, groupings[i]);
+	}
+	return rc;
+}
+
+/* The names of cgroups and roles. */
+static void name_rows(struct ks *ks, struct ks__table *table)
+{
+	uint64_t now = ks__now();
+
+	for (size_t i = 0; i < table->n_rows; i++) {
+		struct ks_row *row = (void *)(table->rows + i * table->row_size);
+
+		if (row->by == KS_BY_ROLE && row->key)
+			ks__role_name(ks, (uint32_t)row->key, row->name, sizeof(row->name));
+		else if (row->by == KS_BY_CGROUP && row->key)
+			ks__cgroup_name(ks, row->key, now, row->name);
+	}
+}
+
+static int build_groups(struct ks_reader *r, struct ks *ks, uint64_t valid)
+{
+	const struct ks__struct *desc = ks->slots[r->probe].probe->stats;
+	int delta = r->flags & KS_READ_DELTA, rc = 0;
+
+	r->table.n_rows = r->table.n_buckets = 0;
+	for (unsigned i = 0; i < GROUPINGS && !rc; i++)
+		if (r->by & groupings[i])
+			rc = ks__table_add_groups(&r->table, desc, &r->groups[i],
+						  delta ? &r->base_groups[i] : NULL, groupings[i],
+						  valid);
+	if (!rc)
+		name_rows(ks, &r->table);
+	return rc;
+}
+
+/*
+ * Intervals that are open are in the rows of threads alone: the total gets its sums from there, all
+ * of one moment. Rows by CPU leave them out.
+ */
+static int add_open(struct ks_reader *r, struct ks *ks, struct ks__rows *now)
+{
+	const struct ks__probe *probe = ks->slots[r->probe].probe;
+	const uint64_t *total;
+	int rc;
+
+	if (!probe->open || r->by & KS_BY_CPU)
+		return 0;
+	rc = read_fine(ks, r->probe, &r->fine);
+	ks__groups_empty(&r->groups[0]);
+	if (!rc)
+		rc = ks__groups_fold(&r->groups[0], &r->fine, KS_BY_TOTAL);
+	total = rc ? NULL : ks__groups_find(&r->groups[0], &(struct ks__whose){ 0 });
+	for (unsigned i = 0; total && probe->open[i]; i++) {
+		int from = ks__groups_sum_word(probe->stats, probe->open[i]);
+		int to = ks__rows_word(probe->stats, probe->open[i]);
+
+		now->raw[to] = total[from];
+	}
+	return rc;
+}
+
+static int read_whose(struct ks_reader *r, struct ks *ks, uint64_t valid)
+{
+	int rc = read_groups(r, ks, r->groups);
+
+	if (!rc)
+		rc = build_groups(r, ks, valid);
+	for (unsigned i = 0; i < GROUPINGS && !rc && r->flags & KS_READ_DELTA; i++) {
+		struct ks__groups swap = r->base_groups[i];
+
+		r->base_groups[i] = r->groups[i];
+		r->groups[i] = swap;
+	}
+	return rc;
+}
+
+static int read_cpus(struct ks_reader *r, struct ks *ks, uint64_t valid)
+{
 	struct ks__rows swap;
-	uint64_t valid = atomic_load(&slot->valid), delta_valid = valid & r->valid;
 	int rc = read_raw(ks, r->probe, &r->now);
 
 	if (!rc)
-		rc = build(r,
-			   r->flags & KS_READ_DELTA ? delta_valid : atomic_load(&slot->valid_ever));
+		rc = add_open(r, ks, &r->now);
+	if (!rc)
+		rc = build(r, valid);
 	if (rc || !(r->flags & KS_READ_DELTA))
 		return rc;
-	r->valid = valid;
 	swap = r->base;
 	r->base = r->now;
 	r->now = swap;
 	return 0;
+}
+
+static int read_table(struct ks_reader *r, struct ks *ks)
+{
+	struct ks__slot *slot = &ks->slots[r->probe];
+	int delta = r->flags & KS_READ_DELTA, rc;
+	uint64_t valid = atomic_load(&slot->valid);
+	uint64_t shown = delta ? valid & r->valid : atomic_load(&slot->valid_ever);
+
+	rc = r->by & BY_WHOSE ? read_whose(r, ks, shown) : read_cpus(r, ks, shown);
+	if (!rc && delta)
+		r->valid = valid;
+	return rc;
 }
 
 /* ---- public ------------------------------------------------------------------------------------------ */
@@ -278,6 +413,11 @@ void ks_reader_free(struct ks_reader *reader)
 		return;
 	ks__rows_free(&reader->now);
 	ks__rows_free(&reader->base);
+	ks__groups_free(&reader->fine);
+	for (unsigned i = 0; i < GROUPINGS; i++) {
+		ks__groups_free(&reader->groups[i]);
+		ks__groups_free(&reader->base_groups[i]);
+	}
 	ks__table_free(&reader->table);
 	free(reader->self);
 	ks__core_unref(reader->core);
@@ -296,11 +436,20 @@ static int reader_init(struct ks_reader *r, struct ks *ks)
 		read_self(ks, 0, r->self);
 		return 0;
 	}
+	ks__groups_init(&r->fine, ks__groups_words(probe->stats));
+	for (unsigned i = 0; i < GROUPINGS; i++) {
+		ks__groups_init(&r->groups[i], r->fine.words);
+		ks__groups_init(&r->base_groups[i], r->fine.words);
+	}
+	if (r->by & BY_WHOSE)
+		return r->flags & KS_READ_DELTA ? read_groups(r, ks, r->base_groups) : 0;
 	rc = ks__rows_init(&r->now, probe->stats, ks->n_cpus + 2);
 	if (!rc)
 		rc = ks__rows_init(&r->base, probe->stats, ks->n_cpus + 2);
 	if (!rc && r->flags & KS_READ_DELTA)
 		rc = read_raw(ks, r->probe, &r->base);
+	if (!rc && r->flags & KS_READ_DELTA)
+		rc = add_open(r, ks, &r->base);
 	return rc;
 }
 
@@ -311,7 +460,6 @@ int ks_reader_new(struct ks *ks, uint32_t probe, const struct ks_reader_opts *op
 	KS__UNCANCELLED;
 	struct ks_reader_opts o = { 0 };
 	struct ks__slot *slot = ks__slot(ks, probe);
-	uint32_t can = KS_BY_TOTAL | (probe == KS_PROBE_SELF ? KS_BY_PROBE : KS_BY_CPU);
 	struct ks_reader *r;
 	int rc = 0;
 
@@ -322,7 +470,11 @@ int ks_reader_new(struct ks *ks, uint32_t probe, const struct ks_reader_opts *op
 	if (rc)
 		return ks__fail(ks, rc, "ks_reader_opts: size %zu, this library knows %zu",
 				opts->size, sizeof(o));
-	if (o.by & ~can || o.flags & ~(uint32_t)KS_READ_DELTA || o.reserved)
+	if (o.by & KS_BY_CPU && o.by & BY_WHOSE)
+		return ks__fail(ks, -EINVAL,
+				"rows by CPU are counted apart from those by process, cgroup and "
+				"role: one reader each");
+	if (o.by & ~slot->probe->by || o.flags & ~(uint32_t)KS_READ_DELTA || o.reserved)
 		return ks__fail(ks, -EINVAL, "%s cannot be read by 0x%x with flags 0x%x",
 				slot->probe->name, o.by, o.flags);
 	r = calloc(1, sizeof(*r));

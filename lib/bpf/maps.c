@@ -96,6 +96,10 @@ static int size_map(const struct ks__unit *unit, struct bpf_map *map)
 		return bpf_map__set_max_entries(map, unit->n_cpus);
 	if (!strcmp(name, "ks_pids"))
 		return bpf_map__set_max_entries(map, unit->n_pids);
+	if (ends_with(name, "_rows"))
+		return bpf_map__set_max_entries(map, unit->n_cpus + unit->consts->n_threads);
+	if (!strcmp(name, "ks_threads") || !strcmp(name, "ks_free") || !strcmp(name, "ks_who_hash"))
+		return bpf_map__set_max_entries(map, unit->consts->n_threads);
 	return 0;
 }
 

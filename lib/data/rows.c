@@ -161,21 +161,28 @@ static int add_row(struct ks__table *table, const struct ks__rows *now, const st
 	return 0;
 }
 
-int ks__table_add(struct ks__table *table, const struct ks__rows *now, const struct ks__rows *base,
-		  uint16_t by, uint64_t valid)
+int ks__table_room(struct ks__table *table, const struct ks__struct *desc, size_t n)
 {
-	const size_t size = now->desc->bytes, n_buckets = table->n_buckets;
-	char *rows =
-		reserve(table->rows, &table->rows_size, (table->n_rows + now->n_rows) * size, 1);
-	size_t i;
-	int rc;
+	char *rows = reserve(table->rows, &table->rows_size, (table->n_rows + n) * desc->bytes, 1);
 
 	if (!rows)
 		return -ENOMEM;
 	table->rows = rows;
-	table->row_size = size;
+	table->row_size = desc->bytes;
+	return 0;
+}
+
+int ks__table_add(struct ks__table *table, const struct ks__rows *now, const struct ks__rows *base,
+		  uint16_t by, uint64_t valid)
+{
+	const size_t size = now->desc->bytes, n_buckets = table->n_buckets;
+	size_t i;
+	int rc = ks__table_room(table, now->desc, now->n_rows);
+
+	if (rc)
+		return rc;
 	for (i = 0; i < now->n_rows; i++) {
-		char *row = rows + (table->n_rows + i) * size;
+		char *row = table->rows + (table->n_rows + i) * size;
 		struct ks_row head = {
 			.key = by == KS_BY_TOTAL ? 0 : i,
 			.valid = valid,

@@ -51,6 +51,8 @@ struct ks__table {
  */
 int ks__table_add(struct ks__table *table, const struct ks__rows *now, const struct ks__rows *base,
 		  uint16_t by, uint64_t valid);
+/* Room for n more rows of a struct, whose bytes are then the row_size. 0 or -ENOMEM. */
+int ks__table_room(struct ks__table *table, const struct ks__struct *desc, size_t n);
 void ks__table_free(struct ks__table *table);
 
 #endif

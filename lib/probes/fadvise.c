@@ -121,7 +121,8 @@ static const struct ks__variant variants[] = {
 	{ 0 },
 };
 
-static const char *const maps[] = { "fadvise_stats", "fadvise_open", "fadvise_open_hash", NULL };
+static const char *const maps[] = { "fadvise_stats", "fadvise_rows", "fadvise_open",
+				    "fadvise_open_hash", NULL };
 
 static const struct ks__param params[] = {
 	{
@@ -215,6 +216,7 @@ const struct ks__probe ks__probe_fadvise = {
 	.variants = variants,
 	.maps = maps,
 	.stats = &stats,
+	.by = KS_BY_TOTAL | KS_BY_CPU | KS_BY_PROCESS | KS_BY_CGROUP | KS_BY_ROLE,
 	.events = events,
 	.params = params,
 	.defaults = {

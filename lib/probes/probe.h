@@ -113,7 +113,11 @@ struct ks__probe {
 	uint64_t valid;       /* all KS_HAS_... bits */
 	const struct ks__variant *variants; /* best first; NULL: no kernel programs (KS_PROBE_SELF) */
 	const char *const *maps;            /* maps that exist for it alone, NULL-ended; the first is
-	                                       its statistics, NAME_stats */
+	                                       its statistics, NAME_stats, the second those by thread,
+	                                       NAME_rows */
+	const char *const *open;            /* NULL-ended: in state i + 1 of struct ks_bpf_open the sum
+	                                       of this histogram grows; NULL: nothing is ever open */
+	uint32_t by;                        /* ks_by bits of its statistics */
 	const struct ks__struct *stats;
 	const struct ks__struct *events; /* ends at name == NULL; ids probe << 8 | 1, 2, … */
 	const struct ks__param *params;  /* own settings; may be NULL */

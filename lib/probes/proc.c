@@ -259,6 +259,7 @@ const struct ks__probe ks__probe_proc = {
 	.variants = variants,
 	.maps = maps,
 	.stats = &stats,
+	.by = KS_BY_TOTAL | KS_BY_CPU,
 	.events = events,
 	.defaults = {
 		.sample_every = 1,

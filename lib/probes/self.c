@@ -125,5 +125,6 @@ const struct ks__probe ks__probe_self = {
 	.summary = "The library itself: its events, its ledger, its cost.",
 	.valid = KS_HAS_SELF_MISSED | KS_HAS_SELF_COST,
 	.stats = &stats,
+	.by = KS_BY_TOTAL | KS_BY_PROBE,
 	.events = events,
 };

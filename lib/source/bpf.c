@@ -19,6 +19,14 @@ static const struct ks__variant tree_variants[] = {
 	{ .name = NULL },
 };
 
+static const struct ks__variant thread_variants[] = {
+	{ .name = "tp_btf",
+	  .progs = { "thread_new_tp_btf", "thread_free_tp_btf", "thread_rename_tp_btf" } },
+	{ .name = "raw_tp",
+	  .progs = { "thread_new_raw_tp", "thread_free_raw_tp", "thread_rename_raw_tp" } },
+	{ .name = NULL },
+};
+
 static int bpf_open(struct ks *ks, struct ks__source **ret_source)
 {
 	struct ks__bpf *b = calloc(1, sizeof(*b));
@@ -30,6 +38,7 @@ static int bpf_open(struct ks *ks, struct ks__source **ret_source)
 	b->control.scope.self = (uint32_t)getpid();
 	ks__features_init(&b->features, ks);
 	ks__maps_init(&b->maps);
+	ks__threads_init(&b->threads);
 	for (unsigned u = 0; u < KS__BPF_USERS; u++)
 		b->users[u].way = -1;
 	for (const struct ks__probe *const *p = ks__probes; *p; p++) {
@@ -41,6 +50,8 @@ static int bpf_open(struct ks *ks, struct ks__source **ret_source)
 	}
 	b->users[KS__BPF_TREE].name = "tree";
 	b->users[KS__BPF_TREE].variants = tree_variants;
+	b->users[KS__BPF_THREADS].name = "threads";
+	b->users[KS__BPF_THREADS].variants = thread_variants;
 	*ret_source = &b->base;
 	return 0;
 }
@@ -59,6 +70,7 @@ static void bpf_close(struct ks__source *s)
 	}
 	ks__bpf_unload(b);
 	free(b->pids);
+	free(b->roles);
 	free(b);
 }
 
@@ -69,6 +81,7 @@ static void bpf_close_forked(struct ks__source *s)
 	ks__stream_close(atomic_exchange(&b->stream, NULL), 0);
 	ks__bpf_unload(b);
 	free(b->pids);
+	free(b->roles);
 	free(b);
 }
 
@@ -116,12 +129,40 @@ static int bpf_prepare(struct ks__source *s, uint32_t mask, const char *variant)
 {
 	struct ks__bpf *b = ks__bpf_of(s);
 
-	return b->tree_error ? 0 : ks__bpf_prepare(b, mask, variant);
+	if (b->tree_error)
+		return 0;
+	return ks__bpf_prepare(b, mask, variant);
 }
 
 static uint64_t valid_of(struct ks__bpf *b, uint32_t probe, int way)
 {
 	return b->base.ks->slots[probe].probe->valid & ~b->users[probe].variants[way].lacks;
+}
+
+static int has_rows(const struct ks__bpf *b, uint32_t probe)
+{
+	return atomic_load(&b->threads.rows[probe].mem) != NULL;
+}
+
+/*
+ * Rows by thread are for as long as somebody sees threads end. Without those programs, statistics
+ * have a total and the rest.
+ */
+static void track_threads(struct ks__bpf *b)
+{
+	int on = 0, open = 0;
+
+	for (uint32_t p = 0; p < KS__PROBES_MAX; p++) {
+		if (b->users[p].way < 0 || !has_rows(b, p))
+			continue;
+		on = 1;
+		open |= b->threads.rows[p].n_open != 0;
+	}
+	if (on)
+		on = !ks__bpf_attach(b, KS__BPF_THREADS, NULL);
+	ks__threads_track(&b->threads, on, open);
+	if (!on)
+		ks__bpf_detach(b, KS__BPF_THREADS);
 }
 
 /* All programs are attached before any of them counts: they begin at one moment. */
@@ -133,6 +174,8 @@ static int bpf_enable(struct ks__source *s, uint32_t probe, const char *variant,
 
 	if (rc)
 		return rc;
+	track_threads(b);
+	ks__threads_live(&b->threads, probe, 1);
 	ks__control_live(&b->control, probe, 1);
 	*ret_variant = (uint32_t)b->users[probe].way;
 	*ret_valid = valid_of(b, probe, b->users[probe].way);
@@ -146,6 +189,8 @@ static void bpf_disable(struct ks__source *s, uint32_t probe)
 
 	ks__control_live(&b->control, probe, 0);
 	ks__bpf_detach(b, probe);
+	ks__threads_live(&b->threads, probe, 0);
+	track_threads(b);
 }
 
 /* ---- queries --------------------------------------------------------------------------------- */
@@ -208,6 +253,7 @@ static int bpf_drain(struct ks__source *s, struct ks__sink *sink, unsigned max)
 	struct ks__stream *stream =
 		atomic_load_explicit(&ks__bpf_of(s)->stream, memory_order_acquire);
 
+	ks__threads_tidy(&ks__bpf_of(s)->threads);
 	return stream ? ks__stream_drain(stream, sink, max) : 0;
 }
 
@@ -226,6 +272,14 @@ static int bpf_read(struct ks__source *s, uint32_t probe, struct ks__rows *rows,
 	return 0;
 }
 
+static int bpf_read_groups(struct ks__source *s, uint32_t probe, struct ks__groups *groups)
+{
+	struct ks__bpf *b = ks__bpf_of(s);
+
+	ks__threads_tidy(&b->threads);
+	return ks__threads_read(&b->threads, probe, groups);
+}
+
 const struct ks__source_ops ks__source_bpf = {
 	.kind = KS_SOURCE_BPF,
 	.open = bpf_open,
@@ -236,6 +290,7 @@ const struct ks__source_ops ks__source_bpf = {
 	.disable = bpf_disable,
 	.apply = bpf_apply,
 	.set_scope = ks__bpf_set_scope,
+	.set_role = ks__bpf_set_role,
 	.admit = bpf_admit,
 	.note = bpf_note,
 	.expect = bpf_expect,
@@ -243,6 +298,7 @@ const struct ks__source_ops ks__source_bpf = {
 	.drain = bpf_drain,
 	.rest = bpf_rest,
 	.read = bpf_read,
+	.read_groups = bpf_read_groups,
 	.book = ks__bpf_book,
 	.explain = ks__bpf_explain,
 	.check = ks__bpf_check,

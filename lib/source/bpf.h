@@ -6,6 +6,7 @@
  *	bpf_facts.c   what is possible here
  *	bpf_load.c    loading and attaching
  *	bpf_scope.c   whom to watch
+ *	bpf_roles.c   what threads are for
  *	bpf_report.c  what there is, for people
  *
  * The handle's lock is held but by the consumer, readers and ks_query functions of other threads:
@@ -20,14 +21,16 @@
 #include "../bpf/feature.h"
 #include "../bpf/stream.h"
 #include "../bpf/tables.h"
+#include "../bpf/threads.h"
 #include "../bpf/unit.h"
 #include "../bpf/variant.h"
 #include "../ks.h"
 #include "source.h"
 
-/* Beside the probes: the programs that enrol the children of a tree. */
+/* Beside the probes: the programs that enrol the children of a tree, and those that know threads. */
 #define KS__BPF_TREE KS__PROBES_MAX
-#define KS__BPF_USERS (KS__PROBES_MAX + 1)
+#define KS__BPF_THREADS (KS__PROBES_MAX + 1)
+#define KS__BPF_USERS (KS__PROBES_MAX + 2)
 
 /* One variant: what is known of it, and its programs. */
 struct ks__bpf_way {
@@ -51,6 +54,12 @@ struct ks__bpf_user {
 	atomic_uint n_links;
 };
 
+struct ks__bpf_role {
+	int32_t tid;
+	uint32_t role;
+	uint64_t ticks; /* start of the thread */
+};
+
 struct ks__bpf {
 	struct ks__source base;
 	int ready; /* hooks are known, the ground is tested */
@@ -63,10 +72,14 @@ struct ks__bpf {
 	struct ks__maps maps;
 	struct ks__control control;
 	struct ks__tables tables;
+	struct ks__threads threads;
 	_Atomic(struct ks__stream *) stream;
 	struct ks__bpf_user users[KS__BPF_USERS];
 	_Atomic uint64_t map_bytes, ways_bytes;
 	atomic_uint n_fds;
+
+	unsigned n_roles; /* as in the map ks_roles, once there is one */
+	struct ks__bpf_role *roles;
 
 	uint32_t n_pids; /* of the scope as last set; pids are put into the map once there is one */
 	int32_t *pids;
@@ -105,6 +118,12 @@ void ks__bpf_unload(struct ks__bpf *b);
 int ks__bpf_set_scope(struct ks__source *s, const struct ks__scope *scope);
 /* Puts the pids of the scope into a map that is new. 0 or -errno. */
 int ks__bpf_fill_pids(struct ks__bpf *b);
+
+/* ---- bpf_roles.c ----------------------------------------------------------------------------- */
+
+int ks__bpf_set_role(struct ks__source *s, int32_t tid, uint32_t role, uint64_t ticks);
+/* Puts roles that were said before into a map that is new. 0 or -errno. */
+int ks__bpf_fill_roles(struct ks__bpf *b);
 
 /* ---- bpf_report.c ---------------------------------------------------------------------------- */
 

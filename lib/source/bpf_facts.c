@@ -198,6 +198,9 @@ int ks__bpf_consts(struct ks__bpf *b, char *why, size_t size)
 	c->exit_has_group_dead = ks__types_args(&f->types, "sched_process_exit") == 2;
 	c->nr_fadvise64 = __NR_fadvise64;
 	c->page_bytes = (uint32_t)sysconf(_SC_PAGESIZE);
+	c->n_cpus = n_cpus;
+	c->n_threads = b->base.ks->opts.max_threads;
+	c->tick_ns = 1000000000u / (uint32_t)sysconf(_SC_CLK_TCK);
 	ks__feature(f, KS__FEATURE_PERF_MISSES); /* ks__bpf_book() must not try it */
 	if (b->nested)
 		rc = pid_level(b, &c->pid_level, why, size);

@@ -18,8 +18,9 @@
 #define PIDS_MAX 32768
 #define PROGS_MAX (KS__BPF_USERS * KS__PROGS_MAX)
 
-static const char *const common_maps[] = { "ks_control", "ks_cpus", "ks_buckets", "ks_rings",
-					   "ks_perf",    "ks_pids", NULL };
+static const char *const common_maps[] = { "ks_control", "ks_cpus",     "ks_buckets", "ks_rings",
+					   "ks_perf",    "ks_pids",     "ks_threads", "ks_free",
+					   "ks_who",     "ks_who_hash", "ks_roles",   NULL };
 
 int ks__bpf_choose(const struct ks__bpf *b, uint32_t user, const char *variant)
 {
@@ -94,6 +95,34 @@ static int open_stream(struct ks__bpf *b, char *why, size_t size)
 	return rc;
 }
 
+static int wire_threads(struct ks__bpf *b)
+{
+	struct ks__map *threads = ks__maps_find(&b->maps, "ks_threads");
+	struct ks__map *empty = ks__maps_find(&b->maps, "ks_free");
+
+	if (!threads || !empty)
+		return -ENOENT;
+	return ks__threads_map(&b->threads, threads->fd, empty->fd, threads->max_entries,
+			       b->base.ks->n_cpus, b->control.map, !b->consts.atomic_fetch);
+}
+
+/* The map NAME_rows of a probe, if it has one. */
+static int wire_rows(struct ks__bpf *b, uint32_t probe, const char *const *maps)
+{
+	for (; *maps; maps++) {
+		size_t n = strlen(*maps);
+		struct ks__map *rows;
+
+		if (n < 5 || strcmp(*maps + n - 5, "_rows"))
+			continue;
+		rows = ks__maps_find(&b->maps, *maps);
+		return !rows ? -ENOENT :
+			       ks__threads_map_rows(&b->threads, b->base.ks->slots[probe].probe,
+						    rows->fd, rows->value_size);
+	}
+	return 0;
+}
+
 /* User space's ends of the maps of a unit that was loaded. */
 static int wire(struct ks__bpf *b, const struct pick *picks, unsigned n, char *why, size_t size)
 {
@@ -105,6 +134,8 @@ static int wire(struct ks__bpf *b, const struct pick *picks, unsigned n, char *w
 		rc = ks__control_map(&b->control, control->fd);
 	if (!rc)
 		rc = ks__table_map(&b->tables.cpus, cpus->fd, cpus->value_size, b->base.ks->n_cpus);
+	if (!rc)
+		rc = wire_threads(b);
 	for (unsigned i = 0; i < n && !rc; i++) {
 		const char *const *maps = picks[i].user->maps;
 		struct ks__map *stats = maps ? ks__maps_find(&b->maps, maps[0]) : NULL;
@@ -112,9 +143,13 @@ static int wire(struct ks__bpf *b, const struct pick *picks, unsigned n, char *w
 		if (stats)
 			rc = ks__table_map(&b->tables.stats[picks[i].number], stats->fd,
 					   stats->value_size, b->base.ks->n_cpus);
+		if (!rc && maps)
+			rc = wire_rows(b, picks[i].number, maps);
 	}
 	if (!rc && !atomic_load(&b->stream)) {
 		rc = ks__bpf_fill_pids(b);
+		if (!rc)
+			rc = ks__bpf_fill_roles(b);
 		if (!rc)
 			rc = open_stream(b, why, size);
 	}
@@ -132,6 +167,7 @@ static void unwire(struct ks__bpf *b, const struct ks__maps *before)
 	b->maps = *before;
 	if (atomic_load(&b->stream))
 		return;
+	ks__threads_close(&b->threads);
 	ks__control_unmap(&b->control);
 	ks__tables_unmap(&b->tables);
 }
@@ -185,7 +221,8 @@ static unsigned pick(struct ks__bpf *b, uint32_t mask, const char *variant, stru
 	unsigned n = 0;
 
 	for (uint32_t u = 0; u < KS__BPF_USERS; u++) {
-		int way = mask & 1u << u ? ks__bpf_choose(b, u, variant) : -1;
+		const char *name = u < KS__PROBES_MAX ? variant : NULL;
+		int way = mask & 1u << u ? ks__bpf_choose(b, u, name) : -1;
 
 		if (way >= 0 && !b->users[u].ways[way].loaded)
 			picks[n++] = (struct pick){ &b->users[u], u, way };
@@ -251,6 +288,9 @@ int ks__bpf_prepare(struct ks__bpf *b, uint32_t mask, const char *variant)
 	struct pick picks[KS__BPF_USERS];
 	int rc = ks__bpf_setup(b);
 
+	/* in the same unit: another one would cost another pass over the kernel's types */
+	if (mask & ((1u << KS__PROBES_MAX) - 1))
+		mask |= 1u << KS__BPF_THREADS;
 	if (rc || b->error || !pick(b, mask, variant, picks))
 		return rc;
 	rc = load_mask(b, mask, variant);
@@ -348,6 +388,7 @@ void ks__bpf_unload(struct ks__bpf *b)
 		user->ways = NULL;
 		user->n_ways = 0;
 	}
+	ks__threads_close(&b->threads);
 	ks__control_unmap(&b->control);
 	ks__tables_unmap(&b->tables);
 	ks__maps_close(&b->maps);

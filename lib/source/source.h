@@ -92,6 +92,12 @@ struct ks__source_ops {
 	 */
 	int (*set_scope)(struct ks__source *s, const struct ks__scope *scope);
 
+	/*
+	 * This thread, started at that clock tick, has that role from now on; 0: none. The text goes to
+	 * ks__fail(). NULL: roles mean nothing to it.
+	 */
+	int (*set_role)(struct ks__source *s, int32_t tid, uint32_t role, uint64_t ticks);
+
 	/* Watch this process too and flag its records KS_FLAG_SELFTEST; 0: no longer. May be NULL. */
 	int (*admit)(struct ks__source *s, int32_t pid);
 
@@ -121,8 +127,7 @@ struct ks__source_ops {
 	 * The same by whose they are, what nobody's thread has counted in the group of nobody. NULL:
 	 * the source cannot tell.
 	 */
-	int (*read_groups)(struct ks__source *s, uint32_t probe, uint32_t by,
-			   struct ks__groups *groups);
+	int (*read_groups)(struct ks__source *s, uint32_t probe, struct ks__groups *groups);
 	/*
 	 * idle 1: the caller is the consumer, outside drain and rest: in_flight is counted by walking
 	 * the rings; 0: it is left 0.

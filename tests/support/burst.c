@@ -70,6 +70,7 @@ const struct ks__probe ks__probe_burst = {
 	.variants = variants,
 	.maps = maps,
 	.stats = &stats,
+	.by = KS_BY_TOTAL | KS_BY_CPU,
 	.events = events,
 	.params = params,
 	.defaults = {

@@ -86,7 +86,7 @@ static void test_values(void)
 	refused(&o, -EINVAL);
 	o = (struct ks_open_opts){ .size = sizeof(o), .log_level = KS_LOG_DEBUG + 1 };
 	refused(&o, -EINVAL);
-	o = (struct ks_open_opts){ .size = sizeof(o), .reserved = 1 };
+	o = (struct ks_open_opts){ .size = sizeof(o), .max_threads = (1u << 22) + 1 };
 	refused(&o, -EINVAL);
 	o = (struct ks_open_opts){ .size = sizeof(o), .features_off = 1ull << 63 };
 	refused(&o, -EINVAL);

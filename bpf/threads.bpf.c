@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * threads.bpf.c - what must be known of threads beside the events of a probe: that they were made,
+ * were renamed, are gone
+ *
+ * These programs belong to no probe. They are attached while any probe is on that has rows.
+ */
+#include "probe.bpf.h"
+
+/* A run without settings and ledger. */
+static __always_inline bool begin(struct ks_run *run, void *ctx, const bool typed)
+{
+	uint32_t zero = 0;
+
+	*run = (struct ks_run){ .ctx = ctx,
+				.cpu = bpf_get_smp_processor_id(),
+				.typed = typed,
+				.control = bpf_map_lookup_elem(&ks_control, &zero) };
+	return run->control;
+}
+
+/*
+ * Programs at context switches cannot make storage: they hold the lock of a run queue. So a new
+ * thread gets it here if its maker has, or is in scope.
+ */
+static __always_inline int thread_new(void *ctx, struct task_struct *task, const bool typed)
+{
+	struct task_struct *maker = (void *)bpf_get_current_task();
+	struct ks_run run;
+
+	if (!begin(&run, ctx, typed) || !(run.control->track & KS_TRACK_NEW))
+		return 0;
+	run.typed = false;
+	if (ks_who_find(ks_self(), false) || ks_admit(&run, maker))
+		ks_who_find(task, true);
+	return 0;
+}
+
+/*
+ * The last reference but that of the caller goes, after a grace period since both the wait and the
+ * last switch: no program will ever see this task again.
+ */
+static __always_inline int thread_free(void *ctx, struct task_struct *task, const bool typed)
+{
+	struct ks_bpf_who *who = ks_who_find(task, false);
+	uint64_t key = (uint64_t)task;
+	struct ks_run run;
+
+	if (!who || !begin(&run, ctx, typed))
+		return 0;
+	if (who->row && who->era == run.control->era)
+		ks_slot_end((void *)run.control, who->row, KS_THREAD_DEAD, bpf_ktime_get_ns());
+	if (!ks_const.task_storage)
+		bpf_map_delete_elem(&ks_who_hash, &key);
+	return 0;
+}
+
+/* By exec, prctl() and writing to /proc. A process has the name of its first thread. */
+static __always_inline int thread_rename(void *ctx, struct task_struct *trusted,
+					 const struct task_struct *task, const char *comm,
+					 const bool typed)
+{
+	struct ks_bpf_who *who;
+	struct ks_bpf_thread *thread;
+	struct ks_run run;
+	uint32_t slot;
+
+	if (!begin(&run, ctx, typed) || ks_read(&run, task, pid) != ks_read(&run, task, tgid))
+		return 0;
+	who = ks_who_find(trusted, false);
+	if (!who || !who->row || who->era != run.control->era)
+		return 0;
+	slot = who->row - ks_const.n_cpus;
+	thread = bpf_map_lookup_elem(&ks_threads, &slot);
+	if (thread)
+		bpf_probe_read_kernel_str(thread->comm, sizeof(thread->comm), comm);
+	return 0;
+}
+
+SEC("?tp_btf/task_newtask")
+int thread_new_tp_btf(uint64_t *ctx)
+{
+	return thread_new(ctx, (void *)ctx[0], true);
+}
+
+SEC("?raw_tp/task_newtask")
+int thread_new_raw_tp(uint64_t *ctx)
+{
+	return thread_new(ctx, (void *)ctx[0], false);
+}
+
+SEC("?tp_btf/sched_process_free")
+int thread_free_tp_btf(uint64_t *ctx)
+{
+	return thread_free(ctx, (void *)ctx[0], true);
+}
+
+SEC("?raw_tp/sched_process_free")
+int thread_free_raw_tp(uint64_t *ctx)
+{
+	return thread_free(ctx, (void *)ctx[0], false);
+}
+
+SEC("?tp_btf/task_rename")
+int thread_rename_tp_btf(uint64_t *ctx)
+{
+	struct task_struct *task = (void *)ctx[0];
+
+	return thread_rename(ctx, task, ks_untrusted(task), (void *)ctx[1], true);
+}
+
+SEC("?raw_tp/task_rename")
+int thread_rename_raw_tp(uint64_t *ctx)
+{
+	return thread_rename(ctx, (void *)ctx[0], (void *)ctx[0], (void *)ctx[1], false);
+}

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * threads.bpf.h - statistics by process, cgroup and role: a row of its own for each thread in scope
+ *
+ * A thread gets a slot of ks_threads, which says whose it is, and with it the same row in the map
+ * NAME_rows of every probe. So a program finds a row without hashing, threads do not contend for a
+ * cache line, and nothing in the kernel ever moves a number: the library groups rows by process,
+ * cgroup or role when it reads, empties those of the dead, and gives their slots back. Who has no
+ * slot counts into the row of the CPU: the sum of all rows is always everything.
+ *
+ * A thread whose cgroup or role is another one than when it got its slot gets a new one.
+ */
+#ifndef KS_THREADS_BPF_H
+#define KS_THREADS_BPF_H
+
+static __always_inline struct ks_bpf_who *ks_who_find(struct task_struct *task, bool create)
+{
+	struct ks_bpf_who fresh = {}, *who;
+	uint64_t key = (uint64_t)task;
+
+	if (ks_const.task_storage)
+		return bpf_task_storage_get(&ks_who, task, NULL,
+					    create ? BPF_LOCAL_STORAGE_GET_F_CREATE : 0);
+	who = bpf_map_lookup_elem(&ks_who_hash, &key);
+	if (who || !create)
+		return who;
+	bpf_map_update_elem(&ks_who_hash, &key, &fresh, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&ks_who_hash, &key);
+}
+
+/* The current task, as ks_who_find() wants it in programs of all kinds. */
+static __always_inline struct task_struct *ks_self(void)
+{
+	if (ks_const.task_storage)
+		return bpf_get_current_task_btf();
+	return (void *)bpf_get_current_task();
+}
+
+static __always_inline uint32_t ks_role(struct ks_run *run, const struct task_struct *task)
+{
+	uint32_t tid = ks_tid(run, task);
+	struct ks_bpf_role *role = bpf_map_lookup_elem(&ks_roles, &tid);
+
+	if (!role || !ks_const.tick_ns ||
+	    role->ticks != ks_read(run, task, start_boottime) / ks_const.tick_ns)
+		return 0;
+	return role->role;
+}
+
+/* A slot that nobody uses: index + 1, or 0. */
+static __always_inline uint32_t ks_slot_take(struct ks_bpf_control *control)
+{
+	uint32_t slot = 0, n = ks_const.n_threads;
+
+	if (*(volatile uint32_t *)&control->threads_full)
+		return 0;
+	if (ks_const.atomic_fetch && *(volatile uint32_t *)&control->threads_next < n) {
+		slot = __sync_fetch_and_add(&control->threads_next, 1);
+		if (slot < n)
+			return slot + 1;
+	}
+	if (!bpf_map_pop_elem(&ks_free, &slot) && slot < n)
+		return slot + 1;
+	control->threads_full = 1;
+	return 0;
+}
+
+static __always_inline void ks_slot_end(struct ks_bpf_control *control, uint32_t row,
+					uint32_t state, uint64_t now)
+{
+	uint32_t slot = row - ks_const.n_cpus;
+	struct ks_bpf_thread *thread = bpf_map_lookup_elem(&ks_threads, &slot);
+
+	if (!row || !thread)
+		return;
+	thread->ended_ns = now;
+	*(volatile uint32_t *)&thread->state = state;
+	__sync_fetch_and_add(&control->threads_dead, 1);
+}
+
+/* Is the slot still that of this cgroup and role? */
+static __always_inline bool ks_slot_fits(uint32_t row, uint64_t cgroup, uint32_t role)
+{
+	uint32_t slot = row - ks_const.n_cpus;
+	const struct ks_bpf_thread *thread = bpf_map_lookup_elem(&ks_threads, &slot);
+
+	return row && thread && thread->cgroup == cgroup && thread->role == role;
+}
+
+static __always_inline void ks_slot_give(struct ks_run *run, struct ks_bpf_control *control,
+					 struct ks_bpf_who *who, const struct task_struct *task,
+					 uint64_t cgroup, uint32_t role)
+{
+	const struct task_struct *leader = ks_read(run, task, group_leader);
+	uint32_t slot = ks_slot_take(control), index = slot - 1;
+	struct ks_bpf_thread *thread = bpf_map_lookup_elem(&ks_threads, &index);
+	uint64_t comm[2];
+
+	if (!slot || !thread)
+		return;
+	if (who->row)
+		ks_slot_end(control, who->row, KS_THREAD_LEFT, ks_now(run));
+	ks_comm(run, leader, comm);
+	__builtin_memcpy(thread->comm, comm, sizeof(comm));
+	thread->pid = ks_tgid(run, task);
+	thread->tid = ks_tid(run, task);
+	thread->role = role;
+	thread->cgroup = cgroup;
+	thread->start_ns = ks_read(run, leader, start_time);
+	thread->ended_ns = 0;
+	if (ks_const.atomic_fetch) /* with barriers: whoever sees it alive sees whose it is */
+		__sync_val_compare_and_swap(&thread->state, KS_THREAD_FREE, KS_THREAD_LIVE);
+	else
+		*(volatile uint32_t *)&thread->state = KS_THREAD_LIVE;
+	who->row = ks_const.n_cpus + index;
+}
+
+/* Only one at a time; the other one's event goes to the CPU's row. */
+static __always_inline void ks_settle(struct ks_run *run, struct ks_bpf_who *who,
+				      const struct task_struct *task, uint64_t css, uint32_t roles)
+{
+	struct ks_bpf_control *control = (void *)run->control;
+	uint64_t cgroup;
+	uint32_t role;
+
+	if (who->row && who->css == css && who->roles == roles)
+		return;
+	if (who->era != control->era) /* its slot was taken away while nobody looked */
+		who->row = 0;
+	if (!who->row && *(volatile uint32_t *)&control->threads_full)
+		return;
+	if (ks_const.atomic_fetch && __sync_val_compare_and_swap(&who->busy, 0, 1))
+		return;
+	cgroup = ks_cgroup(run, task);
+	role = ks_role(run, task);
+	if (!ks_slot_fits(who->row, cgroup, role))
+		ks_slot_give(run, control, who, task, cgroup, role);
+	who->css = css;
+	who->roles = roles;
+	who->era = control->era;
+	who->busy = 0;
+}
+
+/* The row of a thread, up to date. task: as ks_read() wants it; who: NULL if there is none. */
+static __always_inline uint32_t ks_row_of(struct ks_run *run, struct ks_bpf_who *who,
+					  const struct task_struct *task)
+{
+	uint32_t roles = *(volatile uint32_t *)&run->control->roles;
+
+	if (!who || !(run->control->track & KS_TRACK_ROWS))
+		return run->cpu;
+	ks_settle(run, who, task, (uint64_t)ks_read(run, task, cgroups), roles);
+	return who->row ? who->row : run->cpu;
+}
+
+/* The value of a map NAME_rows that the current task counts into, or NULL if none is wanted. */
+static __always_inline void *ks_row(struct ks_run *run, void *map, const struct task_struct *task)
+{
+	uint32_t row = run->cpu;
+
+	if (!(run->set->flags & KS_WANT_STATS))
+		return NULL;
+	if (run->control->track & KS_TRACK_ROWS)
+		row = ks_row_of(run, ks_who_find(ks_self(), true), task);
+	return bpf_map_lookup_elem(map, &row);
+}
+
+#endif

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* identity.c - roles of threads, names of cgroups */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <kernelsight/identity.h>
+
+#include "../files/cgroups.h"
+#include "../files/columns.h"
+#include "../files/text.h"
+#include "api.h"
+
+_Static_assert((int)KS_CGROUP_IN_CONTAINER == KS__CGROUP_IN_CONTAINER &&
+		       (int)KS_CGROUP_OWN == KS__CGROUP_OWN &&
+		       (int)KS_CGROUP_GONE == KS__CGROUP_GONE,
+	       "one numbering");
+
+/* ---- roles ------------------------------------------------------------------------------------- */
+
+static int check_role(struct ks *ks, const char *role)
+{
+	size_t n = strlen(role);
+
+	if (n >= KS_ROLE_NAME)
+		return ks__fail(ks, -ENAMETOOLONG, "role \"%.40s...\": %zu bytes, at most %d", role,
+				n, KS_ROLE_NAME - 1);
+	if (!n || strspn(role, "abcdefghijklmnopqrstuvwxyz0123456789._-") != n)
+		return ks__fail(ks, -EINVAL, "role \"%s\": its letters are a-z 0-9 . _ -", role);
+	return 0;
+}
+
+/* Names are only ever added, so that readers need no lock. */
+static int role_number(struct ks *ks, const char *role)
+{
+	unsigned n = atomic_load(&ks->n_roles);
+
+	for (unsigned i = 0; i < n; i++)
+		if (!strcmp(ks->roles[i], role))
+			return (int)i + 1;
+	if (n == KS_ROLE_MAX)
+		return ks__fail(ks, -ENOSPC, "role \"%s\": a handle has %d names of roles", role,
+				KS_ROLE_MAX);
+	snprintf(ks->roles[n], sizeof(ks->roles[n]), "%s", role);
+	atomic_store(&ks->n_roles, n + 1);
+	return (int)n + 1;
+}
+
+void ks__role_name(struct ks *ks, uint32_t role, char *buf, size_t size)
+{
+	if (role - 1 < atomic_load(&ks->n_roles))
+		snprintf(buf, size, "%s", ks->roles[role - 1]);
+}
+
+/* When the thread was started, in clock ticks: with its number it is unique. */
+static int thread_start(struct ks *ks, int32_t tid, uint64_t *ret_ticks)
+{
+	char path[32], text[1024];
+	struct ks__stat stat;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "%d/stat", tid);
+	n = ks__text_read(ks->proc_fd, path, text, sizeof(text));
+	if (n == -ENOENT || n == -ESRCH || n == 0)
+		return ks__fail(ks, -ESRCH, "there is no thread %d", tid);
+	if (n < 0)
+		return ks__fail(ks, (int)n, "%s/%s: %s", ks->opts.proc_path, path,
+				ks_strerror((int)n));
+	if (ks__columns_stat(text, (size_t)n, &stat))
+		return ks__fail(ks, -EINVAL, "%s/%s is not understood", ks->opts.proc_path, path);
+	*ret_ticks = stat.column[KS__STAT_START];
+	return 0;
+}
+
+static int set_role(struct ks *ks, int32_t tid, const char *role)
+{
+	uint64_t ticks = 0;
+	int number = 0, rc = thread_start(ks, tid, &ticks);
+
+	if (!rc && role) {
+		number = role_number(ks, role);
+		rc = number < 0 ? number : 0;
+	}
+	for (unsigned i = 0; i < KS__SOURCES_MAX && ks->sources[i] && !rc; i++)
+		if (ks->sources[i]->ops->set_role)
+			rc = ks->sources[i]->ops->set_role(ks->sources[i], tid, (uint32_t)number,
+							   ticks);
+	return rc ? rc : number;
+}
+
+int ks_thread_role(struct ks *ks, int32_t tid, const char *role)
+{
+	KS__ENTER(ks);
+	KS__UNCANCELLED;
+	int rc = role ? check_role(ks, role) : 0;
+
+	if (rc)
+		return rc;
+	if (tid < 0)
+		return ks__fail(ks, -EINVAL, "%d is no thread", tid);
+	pthread_mutex_lock(&ks->lock);
+	rc = set_role(ks, tid ? tid : (int32_t)syscall(SYS_gettid), role);
+	pthread_mutex_unlock(&ks->lock);
+	return rc;
+}
+
+/* ---- cgroups ----------------------------------------------------------------------------------- */
+
+/* Opened when first asked for; *ret_error: why there is none. */
+struct ks__cgroups *ks__cgroups_of(struct ks *ks, int *ret_error)
+{
+	struct ks__cgroups *cgroups;
+
+	pthread_mutex_lock(&ks->cgroups_lock);
+	if (!ks->cgroups) {
+		int rc = ks__cgroups_open(ks->proc_fd, ks->opts.sys_path, &cgroups);
+
+		if (!rc)
+			ks->cgroups = cgroups;
+		else if (ret_error)
+			*ret_error = rc;
+	}
+	cgroups = ks->cgroups;
+	pthread_mutex_unlock(&ks->cgroups_lock);
+	return cgroups;
+}
+
+void ks__cgroup_name(struct ks *ks, uint64_t id, uint64_t read_ns, char name[32])
+{
+	struct ks__cgroups *cgroups = ks__cgroups_of(ks, NULL);
+
+	if (!cgroups || ks__cgroups_label(cgroups, id, read_ns, name))
+		name[0] = '\0';
+}
+
+int ks_describe_cgroup(struct ks *ks, uint64_t id, struct ks_cgroup_info *ret_info)
+{
+	KS__ENTER(ks);
+	KS__UNCANCELLED;
+	struct ks_cgroup_info info = { .size = sizeof(info), .id = id };
+	struct ks__cgroups *cgroups;
+	struct ks__cgroup found;
+	int rc = 0;
+
+	if (!ret_info || ret_info->size < sizeof(ret_info->size))
+		return -EINVAL;
+	cgroups = ks__cgroups_of(ks, &rc);
+	if (!cgroups)
+		return rc != -ENOENT ?
+			       rc :
+			       ks__fail(ks, -KS_EUNAVAIL, "no cgroup hierarchy is mounted below %s",
+					ks->opts.sys_path);
+	rc = ks__cgroups_describe(cgroups, id, &found);
+	if (rc == -ENOENT)
+		return ks__fail(ks, rc, "no cgroup below %s has the id %llu",
+				ks__cgroups_mount(cgroups), (unsigned long long)id);
+	if (rc)
+		return rc;
+	info.flags = found.flags;
+	memcpy(info.path, found.path, sizeof(info.path));
+	memcpy(info.container, found.in.id, sizeof(info.container));
+	memcpy(info.runtime, found.in.runtime, sizeof(info.runtime));
+	memcpy(info.pod_uid, found.in.pod_uid, sizeof(info.pod_uid));
+	return ks__opts_out(ret_info, &info, sizeof(info));
+}

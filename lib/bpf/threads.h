@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * threads.h - the library's half of statistics by thread (bpf/threads.bpf.h)
+ *
+ * Readers look at the slots and rows of all threads where programs write them: a mapping, no system
+ * call, no waiting. A slot whose thread is gone is emptied by the next reader or consumer who finds
+ * many of them: its numbers go to `base`, by process while that lives, then by cgroup and role. Only
+ * that takes the lock for writing, so that no reader sees a number twice or not at all.
+ */
+#ifndef KS_THREADS_H
+#define KS_THREADS_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "../../bpf/shared.h"
+#include "../data/groups.h"
+
+#define KS__OPEN_STATES 4
+
+/* The rows of one probe. */
+struct ks__thread_rows {
+	_Atomic(char *) mem; /* NULL: the probe has none yet */
+	size_t stride, size;
+	unsigned n_open;                /* states that a thread may be in, 0: no open intervals */
+	int open_word[KS__OPEN_STATES]; /* of state i + 1: the sum that grows meanwhile */
+	_Atomic uint64_t off_ns;        /* detached since: open intervals stand still; 0: it is on */
+	struct ks__groups base;         /* words of slots that were emptied */
+	_Atomic uint64_t *shown; /* of each slot and state: the most that any reader was told */
+};
+
+struct ks__threads {
+	pthread_rwlock_t lock;
+	uint32_t n_cpus, n_slots;
+	struct ks_bpf_control *control;
+	_Atomic(struct ks_bpf_thread *) slots;
+	size_t slots_size;
+	int free_fd;       /* queue of empty slots */
+	uint32_t emptied;  /* of control->threads_dead */
+	uint64_t swept_ns; /* when dead slots were last looked for */
+	struct ks__thread_rows rows[KS_BPF_PROBES];
+};
+
+void ks__threads_init(struct ks__threads *t);
+void ks__threads_close(struct ks__threads *t);
+
+/* Maps the slots, once. push: there is no fetching addition, so all slots go into the queue first. */
+int ks__threads_map(struct ks__threads *t, int slots_fd, int free_fd, uint32_t n_slots,
+		    uint32_t n_cpus, struct ks_bpf_control *control, int push);
+/* Maps the rows of a probe, once. */
+int ks__threads_map_rows(struct ks__threads *t, const struct ks__probe *probe, int fd,
+			 uint32_t value_size);
+
+/*
+ * The programs that see threads end are attached: rows may be given. new: also to threads that are
+ * made, before their first event. Detached: no more, and all that had rows get new ones next time.
+ */
+void ks__threads_track(struct ks__threads *t, int on, int new);
+
+/* The probe's programs are attached from now on, or detached. */
+void ks__threads_live(struct ks__threads *t, uint32_t probe, int live);
+
+/* Adds all rows of a probe to `into`. Any thread. 0 or -ENOMEM. */
+int ks__threads_read(struct ks__threads *t, uint32_t probe, struct ks__groups *into);
+
+/* Empties slots of the dead if there are many, or some for long. Any thread; costs a load if not. */
+void ks__threads_tidy(struct ks__threads *t);
+
+#endif

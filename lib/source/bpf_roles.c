@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* bpf_roles.c - roles of threads: the map ks_roles, where programs look them up by number and start */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+
+#include "../files/columns.h"
+#include "../files/text.h"
+#include "bpf.h"
+
+#define ROLES_MAX 4096 /* entries of ks_roles */
+
+static int put(int fd, const struct ks__bpf_role *r)
+{
+	struct ks_bpf_role role = { .role = r->role, .ticks = r->ticks };
+	uint32_t tid = (uint32_t)r->tid;
+
+	return bpf_map_update_elem(fd, &tid, &role, BPF_ANY) ? -errno : 0;
+}
+
+int ks__bpf_fill_roles(struct ks__bpf *b)
+{
+	struct ks__map *map = ks__maps_find(&b->maps, "ks_roles");
+	int rc = map ? 0 : -ENOENT;
+
+	for (unsigned i = 0; i < b->n_roles && !rc; i++)
+		rc = put(map->fd, &b->roles[i]);
+	return rc;
+}
+
+static int lives(const struct ks *ks, const struct ks__bpf_role *r)
+{
+	char path[32], text[1024];
+	struct ks__stat stat;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "%d/stat", r->tid);
+	n = ks__text_read(ks->proc_fd, path, text, sizeof(text));
+	return n > 0 && !ks__columns_stat(text, (size_t)n, &stat) &&
+	       stat.column[KS__STAT_START] == r->ticks;
+}
+
+static void drop(struct ks__bpf *b, int fd, unsigned i)
+{
+	uint32_t tid = (uint32_t)b->roles[i].tid;
+
+	if (fd >= 0)
+		bpf_map_delete_elem(fd, &tid);
+	b->roles[i] = b->roles[--b->n_roles];
+}
+
+/* Room for one more; the threads of some may have ended. */
+static int make_room(struct ks__bpf *b, int fd)
+{
+	if (!b->roles)
+		b->roles = malloc(ROLES_MAX * sizeof(*b->roles));
+	if (!b->roles)
+		return -ENOMEM;
+	for (unsigned i = b->n_roles; b->n_roles == ROLES_MAX && i--;)
+		if (!lives(b->base.ks, &b->roles[i]))
+			drop(b, fd, i);
+	if (b->n_roles < ROLES_MAX)
+		return 0;
+	return ks__fail(b->base.ks, -ENOSPC, "%d threads that live have roles: more is not kept",
+			ROLES_MAX);
+}
+
+int ks__bpf_set_role(struct ks__source *s, int32_t tid, uint32_t role, uint64_t ticks)
+{
+	struct ks__bpf *b = ks__bpf_of(s);
+	struct ks__map *map = ks__maps_find(&b->maps, "ks_roles");
+	int fd = map ? map->fd : -1, rc = 0;
+
+	for (unsigned i = 0; i < b->n_roles; i++)
+		if (b->roles[i].tid == tid) {
+			drop(b, fd, i);
+			break;
+		}
+	if (role) {
+		rc = make_room(b, fd);
+		if (!rc)
+			b->roles[b->n_roles++] = (struct ks__bpf_role){ tid, role, ticks };
+		if (!rc && fd >= 0)
+			rc = put(fd, &b->roles[b->n_roles - 1]);
+	}
+	if (b->control.map)
+		__atomic_fetch_add(&b->control.map->roles, 1, __ATOMIC_RELEASE);
+	return rc;
+}
