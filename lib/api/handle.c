@@ -61,7 +61,8 @@ int ks__opts_in(void *mine, size_t known, const void *theirs)
 		if (bytes[i])
 			return -E2BIG;
 	memset(mine, 0, known);
-	memcpy(mine, theirs, size < known ? size : known);
+	memcpy(mine, theirs,
+	       (size < known ? size : known) & ~(size_t)7); /* half a pointer is none */
 	return 0;
 }
 
