@@ -123,12 +123,13 @@ static inline int ks__pass_goes_on(const struct ks__pass *pass)
 	return pass->room && pass->looks && !pass->stop;
 }
 
-/* Is this a record of ours, whole, in `bytes` bytes? */
+/* Is this a record of ours, whole, in `bytes` bytes? No program makes those of probe 0. */
 static inline int ks__record_sound(const struct ks__stream *s, const struct ks_event *ev,
 				   uint64_t bytes)
 {
 	return ev->size >= KS__RECORD_MIN && ev->size <= bytes && ev->size <= KS_RECORD_MAX &&
-	       ev->size % 8 == 0 && ev->cpu < s->n_cpus && ev->id >> 8 < KS_BPF_PROBES;
+	       ev->size % 8 == 0 && ev->cpu < s->n_cpus &&
+	       (ev->id >> 8) - 1u < KS_BPF_PROBES - 1;
 }
 
 /* Only the consumer writes these: no locked instruction is needed. */
