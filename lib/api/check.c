@@ -1,30 +1,23 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* check.c - what this machine allows, and what this handle has put into the kernel */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
-#include <unistd.h>
 
 #include <linux/capability.h>
 
 #include "../data/doc.h"
 #include "../data/ledger.h"
+#include "../files/facts.h"
+#include "../files/text.h"
 #include "api.h"
 
 /* First line of a small file, or NULL. */
 static const char *read_line(int dir, const char *path, char *buf, size_t size)
 {
-	int fd = openat(dir, path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, buf, size - 1);
-
-	if (fd >= 0)
-		close(fd);
-	if (n <= 0)
+	if (ks__text_string(dir, path, buf, size) <= 0)
 		return NULL;
-	buf[n] = '\0';
 	buf[strcspn(buf, "\n")] = '\0';
 	return buf;
 }
@@ -92,20 +85,6 @@ static void check_sysctls(struct ks *ks, struct ks__doc *doc)
 	ks__doc_close(doc);
 }
 
-/* "none [integrity] confidentiality" */
-static const char *lockdown(struct ks *ks, char *buf, size_t size)
-{
-	char *from, *to;
-	const char *line = read_line(ks->sys_fd, "kernel/security/lockdown", buf, size);
-
-	from = line ? strchr(line, '[') : NULL;
-	to = from ? strchr(from, ']') : NULL;
-	if (!to)
-		return NULL;
-	*to = '\0';
-	return from + 1;
-}
-
 static void check_remedies(struct ks *ks, struct ks__doc *doc)
 {
 	const uint64_t both = 1ull << CAP_BPF | 1ull << CAP_PERFMON;
@@ -123,8 +102,8 @@ static void check_remedies(struct ks *ks, struct ks__doc *doc)
 		if (o->remedy && line && line[0] == o->value)
 			ks__doc_str(doc, NULL, o->remedy);
 	}
-	line = lockdown(ks, value, sizeof(value));
-	if (line && !strcmp(line, "confidentiality"))
+	ks__facts_lockdown(ks->sys_fd, value, sizeof(value));
+	if (!strcmp(value, "confidentiality"))
 		ks__doc_str(
 			doc, NULL,
 			"boot without lockdown=confidentiality: it forbids programs to read kernel "
@@ -132,24 +111,13 @@ static void check_remedies(struct ks *ks, struct ks__doc *doc)
 	ks__doc_close(doc);
 }
 
-/* The memory controller's hierarchy: 0 is v2. */
 static void check_cgroups(struct ks *ks, struct ks__doc *doc)
 {
-	char path[4096], name[64], controllers[256];
-	const char *where = "none";
-	FILE *f;
-	int fd = openat(ks->proc_fd, "cgroups", O_RDONLY | O_CLOEXEC), hierarchy;
+	int version = ks__facts_memcg(ks->proc_fd);
+	char controllers[256];
 
-	f = fd < 0 ? NULL : fdopen(fd, "r");
-	if (!f && fd >= 0)
-		close(fd);
-	while (f && fgets(path, sizeof(path), f))
-		if (sscanf(path, "%63s %d", name, &hierarchy) == 2 && !strcmp(name, "memory"))
-			where = hierarchy ? "v1" : "v2";
-	if (f)
-		fclose(f);
 	ks__doc_object(doc, "cgroups");
-	ks__doc_str(doc, "memory_controller", where);
+	ks__doc_str(doc, "memory_controller", version == 1 ? "v1" : version == 2 ? "v2" : "none");
 	ks__doc_str(doc, "v2_controllers",
 		    read_line(ks->sys_fd, "fs/cgroup/cgroup.controllers", controllers,
 			      sizeof(controllers)));
@@ -232,8 +200,7 @@ int ks_check(struct ks *ks, uint32_t format, char *buf, size_t size)
 	KS__UNCANCELLED;
 	int all = 2, any = 0;
 	struct ks__doc doc;
-	char value[128];
-	const char *line;
+	char value[32];
 
 	if (format > KS_JSON || (size && !buf))
 		return ks__fail(ks, -EINVAL, "ks_check: there is no format %u", format);
@@ -241,8 +208,8 @@ int ks_check(struct ks *ks, uint32_t format, char *buf, size_t size)
 	check_kernel(&doc);
 	check_capabilities(&doc);
 	check_sysctls(ks, &doc);
-	line = lockdown(ks, value, sizeof(value));
-	ks__doc_str(&doc, "lockdown", line ? line : "not in this kernel, or not visible");
+	ks__facts_lockdown(ks->sys_fd, value, sizeof(value));
+	ks__doc_str(&doc, "lockdown", value[0] ? value : "not in this kernel, or not visible");
 	check_cgroups(ks, &doc);
 	ks__doc_str(&doc, "proc_path", ks->opts.proc_path);
 	ks__doc_str(&doc, "sys_path", ks->opts.sys_path);

@@ -3,13 +3,13 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <linux/capability.h>
 
 #include "../../bpf/shared.h"
 #include "../data/ledger.h"
+#include "../files/facts.h"
 #include "api.h"
 
 struct ks__slot *ks__slot(struct ks *ks, uint32_t probe)
@@ -142,13 +142,10 @@ void ks__say_unavailable(struct ks *ks, const struct ks__probe *probe, char *tex
 
 uint64_t ks__caps(void)
 {
-	struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
-	struct __user_cap_data_struct data[2] = { { 0 }, { 0 } };
 	uint64_t have;
 
-	if (syscall(SYS_capget, &head, data))
+	if (ks__facts_caps(&have))
 		return UINT64_MAX;
-	have = (uint64_t)data[1].effective << 32 | data[0].effective;
 	if (have & 1ull << CAP_SYS_ADMIN) /* stands in for both */
 		have |= 1ull << CAP_BPF | 1ull << CAP_PERFMON;
 	return have;

@@ -12,6 +12,7 @@
 #include <linux/perf_event.h>
 
 #include "../data/doc.h"
+#include "../files/text.h"
 #include "feature.h"
 #include "machine.h"
 
@@ -298,7 +299,7 @@ int ks__feature_event_id(const struct ks *ks, const char *event, uint32_t *ret_i
 		int n;
 
 		snprintf(path, sizeof(path), "%s/events/%s/id", roots[i], event);
-		n = ks__machine_text(ks->sys_fd, path, text, sizeof(text));
+		n = ks__text_string(ks->sys_fd, path, text, sizeof(text));
 		if (n > 0) {
 			*ret_id = (uint32_t)strtoul(text, NULL, 10);
 			return 0;
@@ -363,8 +364,8 @@ static int try_kprobe(struct ks__features *f, struct ks__feature *r)
 	char text[32];
 	int rc;
 
-	rc = ks__machine_text(f->ks->sys_fd, "bus/event_source/devices/kprobe/type", text,
-			      sizeof(text));
+	rc = ks__text_string(f->ks->sys_fd, "bus/event_source/devices/kprobe/type", text,
+			     sizeof(text));
 	if (rc < 0 && rc != -ENOENT) {
 		snprintf(r->reason, sizeof(r->reason), "kprobe: %.80s cannot be read (%s)",
 			 f->ks->opts.sys_path, ks_error_name(rc));

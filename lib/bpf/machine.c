@@ -1,53 +1,25 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <linux/capability.h>
 
 #include "../data/doc.h"
+#include "../files/facts.h"
+#include "../files/text.h"
 #include "machine.h"
 
 #define USER_NS_FIRST 0xeffffffdu /* inode of the first user namespace, fixed by the kernel */
 #define NOT_KNOWN -100
 
-int ks__machine_text(int dir_fd, const char *path, char *buf, size_t size)
-{
-	int fd = openat(dir_fd, path, O_RDONLY | O_CLOEXEC);
-	ssize_t n;
-
-	if (fd < 0)
-		return -errno;
-	n = read(fd, buf, size - 1);
-	if (n < 0)
-		n = -errno;
-	close(fd);
-	if (n < 0)
-		return (int)n;
-	buf[n] = '\0';
-	return (int)n;
-}
-
 static int read_int(int dir_fd, const char *path, int otherwise)
 {
 	char text[32];
 
-	return ks__machine_text(dir_fd, path, text, sizeof(text)) > 0 ? atoi(text) : otherwise;
-}
-
-static uint64_t effective_caps(void)
-{
-	struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
-	struct __user_cap_data_struct data[2] = { { 0 }, { 0 } };
-
-	if (syscall(SYS_capget, &head, data))
-		return 0;
-	return (uint64_t)data[1].effective << 32 | data[0].effective;
+	return ks__text_string(dir_fd, path, text, sizeof(text)) > 0 ? atoi(text) : otherwise;
 }
 
 static int seccomp_mode(int proc_fd)
@@ -55,45 +27,31 @@ static int seccomp_mode(int proc_fd)
 	char text[4096];
 	const char *line;
 
-	if (ks__machine_text(proc_fd, "self/status", text, sizeof(text)) <= 0)
+	if (ks__text_string(proc_fd, "self/status", text, sizeof(text)) <= 0)
 		return -1;
 	line = strstr(text, "\nSeccomp:");
 	return line ? atoi(line + 9) : -1;
-}
-
-/* "none [integrity] confidentiality": the one in force is in brackets. */
-static void lockdown(int sys_fd, char *buf, size_t size)
-{
-	char text[128];
-	const char *from, *to;
-
-	buf[0] = '\0';
-	if (ks__machine_text(sys_fd, "kernel/security/lockdown", text, sizeof(text)) <= 0)
-		return;
-	from = strchr(text, '[');
-	to = from ? strchr(from, ']') : NULL;
-	if (to)
-		snprintf(buf, size, "%.*s", (int)(to - from - 1), from + 1);
 }
 
 void ks__machine_read(const struct ks *ks, struct ks__machine *ret)
 {
 	struct stat st;
 
-	ret->caps = effective_caps();
+	if (ks__facts_caps(&ret->caps))
+		ret->caps = 0;
 	ret->has_cap_bpf = read_int(ks->proc_fd, "sys/kernel/cap_last_cap", CAP_BPF) >= CAP_BPF;
 	ret->first_userns = fstatat(ks->proc_fd, "self/ns/user", &st, 0) ||
 			    st.st_ino == USER_NS_FIRST;
 	ret->seccomp = seccomp_mode(ks->proc_fd);
 	ret->perf_paranoid = read_int(ks->proc_fd, "sys/kernel/perf_event_paranoid", NOT_KNOWN);
-	lockdown(ks->sys_fd, ret->lockdown, sizeof(ret->lockdown));
+	ks__facts_lockdown(ks->sys_fd, ret->lockdown, sizeof(ret->lockdown));
 }
 
 int ks__machine_confidential(const struct ks *ks)
 {
 	char mode[32];
 
-	lockdown(ks->sys_fd, mode, sizeof(mode));
+	ks__facts_lockdown(ks->sys_fd, mode, sizeof(mode));
 	return !strcmp(mode, "confidentiality");
 }
 

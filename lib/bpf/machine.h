@@ -25,9 +25,6 @@ struct ks__machine {
 
 void ks__machine_read(const struct ks *ks, struct ks__machine *ret);
 
-/* Bytes read, NUL-ended; or -errno. dir_fd: of struct ks. */
-int ks__machine_text(int dir_fd, const char *path, char *buf, size_t size);
-
 /* Out of something that the host has to give: says nothing about the kernel, worth another try. */
 int ks__machine_shortage(int error);
 

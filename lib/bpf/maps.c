@@ -10,7 +10,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
-#include "machine.h"
+#include "../files/text.h"
 #include "unit.h"
 
 void ks__maps_init(struct ks__maps *maps)
@@ -143,7 +143,7 @@ static uint64_t map_bytes(const struct ks *ks, int fd)
 	const char *line;
 
 	snprintf(path, sizeof(path), "self/fdinfo/%d", fd);
-	if (ks__machine_text(ks->proc_fd, path, text, sizeof(text)) <= 0)
+	if (ks__text_string(ks->proc_fd, path, text, sizeof(text)) <= 0)
 		return 0;
 	line = strstr(text, "memlock:");
 	return line ? strtoull(line + 8, NULL, 10) : 0;

@@ -12,6 +12,7 @@
 
 #include <bpf/bpf.h>
 
+#include "../files/text.h"
 #include "machine.h"
 #include "variant.h"
 
@@ -113,7 +114,7 @@ static int read_number(const struct ks *ks, const char *path, const char *before
 {
 	char text[64];
 	size_t skip = strlen(before);
-	int n = ks__machine_text(ks->sys_fd, path, text, sizeof(text));
+	int n = ks__text_string(ks->sys_fd, path, text, sizeof(text));
 
 	if (n < 0)
 		return n;

@@ -28,6 +28,15 @@ ssize_t ks__text_read(int dir_fd, const char *path, char *buf, size_t size)
 	return n < 0 ? n : (ssize_t)length;
 }
 
+int ks__text_string(int dir_fd, const char *path, char *buf, size_t size)
+{
+	ssize_t n = ks__text_read(dir_fd, path, buf, size - 1);
+
+	if (n >= 0)
+		buf[n] = '\0';
+	return (int)n;
+}
+
 static int is_blank(char c)
 {
 	return c == ' ' || c == '\t';

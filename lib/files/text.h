@@ -13,6 +13,9 @@
  */
 ssize_t ks__text_read(int dir_fd, const char *path, char *buf, size_t size);
 
+/* The same with a NUL behind it, up to size - 1 bytes. */
+int ks__text_string(int dir_fd, const char *path, char *buf, size_t size);
+
 /*
  * The decimal number at *at, after blanks; *at then points behind it. Negative ones come out in
  * two's complement. A blank, a tab or a newline must follow: what was cut off is not a number.

@@ -10,6 +10,7 @@
 #include <asm/unistd.h>
 
 #include "../bpf/machine.h"
+#include "../files/facts.h"
 #include "bpf.h"
 
 #define PID_NS_FIRST 0xeffffffcu /* inode of the first pid namespace, fixed by the kernel */
@@ -167,18 +168,6 @@ static int pid_level(struct ks__bpf *b, uint32_t *ret_level, char *why, size_t s
 	return 0;
 }
 
-/* Each line of /proc/cgroups is: controller, number of its v1 hierarchy (0: it is on v2), … */
-static int memcg_on_v1(const struct ks *ks)
-{
-	char text[2048];
-	const char *line;
-
-	if (ks__machine_text(ks->proc_fd, "cgroups", text, sizeof(text)) <= 0)
-		return 0;
-	line = strstr(text, "\nmemory\t");
-	return line && atoi(line + 8) != 0;
-}
-
 int ks__bpf_consts(struct ks__bpf *b, char *why, size_t size)
 {
 	struct ks__features *f = &b->features;
@@ -193,7 +182,7 @@ int ks__bpf_consts(struct ks__bpf *b, char *why, size_t size)
 	c->atomic_fetch = !ks__feature(f, KS__FEATURE_ATOMIC_FETCH);
 	c->rdonly_cast = !ks__feature(f, KS__FEATURE_RDONLY_CAST);
 	c->own_guard = !ks__feature(f, KS__FEATURE_OWN_GUARD);
-	c->memcg_v1 = (uint32_t)memcg_on_v1(b->base.ks);
+	c->memcg_v1 = ks__facts_memcg(b->base.ks->proc_fd) == 1;
 	c->n_rings = n_cpus < KS_BPF_RINGS ? n_cpus : KS_BPF_RINGS;
 	c->exit_has_group_dead = ks__types_args(&f->types, "sched_process_exit") == 2;
 	c->nr_fadvise64 = __NR_fadvise64;

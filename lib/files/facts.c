@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* facts.c - what the kernel says of this process and this machine */
+#include "facts.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <linux/capability.h>
+
+#include "kv.h"
+#include "text.h"
+
+int ks__facts_caps(uint64_t *ret_caps)
+{
+	struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct data[2] = { { 0 }, { 0 } };
+
+	if (syscall(SYS_capget, &head, data))
+		return -errno;
+	*ret_caps = (uint64_t)data[1].effective << 32 | data[0].effective;
+	return 0;
+}
+
+/* "none [integrity] confidentiality": the one in force is in brackets. */
+int ks__facts_lockdown(int sys_fd, char *buf, size_t size)
+{
+	char text[128];
+	const char *from, *to;
+	int n;
+
+	buf[0] = '\0';
+	n = ks__text_string(sys_fd, "kernel/security/lockdown", text, sizeof(text));
+	if (n < 0)
+		return n;
+	from = strchr(text, '[');
+	to = from ? strchr(from, ']') : NULL;
+	if (!to)
+		return -EINVAL;
+	snprintf(buf, size, "%.*s", (int)(to - from - 1), from + 1);
+	return 0;
+}
+
+/* A line is: controller, number of its v1 hierarchy (0: it is on v2), cgroups, is it enabled. */
+int ks__facts_memcg(int proc_fd)
+{
+	char text[4096];
+	ssize_t n = ks__text_read(proc_fd, "cgroups", text, sizeof(text));
+	uint64_t hierarchy, enabled;
+
+	if (n < 0)
+		return (int)n;
+	if (ks__kv_number(text, (size_t)n, "memory", 0, &hierarchy) ||
+	    ks__kv_number(text, (size_t)n, "memory", 2, &enabled) || !enabled)
+		return 0;
+	return hierarchy ? 1 : 2;
+}

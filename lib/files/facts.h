@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* facts.h - what the kernel says of this process and this machine, asked anew by each call */
+#ifndef KS_FACTS_H
+#define KS_FACTS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Effective capabilities of the calling thread, 1 << CAP_...; 0 or -errno. */
+int ks__facts_caps(uint64_t *ret_caps);
+
+/* The mode of kernel lockdown: "none", "integrity", "confidentiality"; "" and -errno if not known. */
+int ks__facts_lockdown(int sys_fd, char *buf, size_t size);
+
+/* The version of cgroups that has the memory controller: 1 or 2; 0 if none has it; -errno. */
+int ks__facts_memcg(int proc_fd);
+
+#endif

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Shows that what the machine says of itself is read as each kernel writes it, and that what it does
+ * not say is not made up.
+ */
+#include <errno.h>
+#include <fcntl.h>
+
+#include "files/facts.h"
+#include "files/kv.h"
+#include "files/text.h"
+#include "support/ks_test.h"
+
+/* A directory in which `name` says `text`; NULL: it is empty. */
+struct place {
+	char *dir, *file;
+	int fd;
+};
+
+static struct place place(const char *folder, const char *name, const char *text)
+{
+	struct place p = { .dir = g_dir_make_tmp("ks-facts-XXXXXX", NULL) };
+	char *inner = g_build_filename(p.dir, folder, NULL);
+
+	g_assert_cmpint(g_mkdir_with_parents(inner, 0755), ==, 0);
+	p.file = g_build_filename(inner, name, NULL);
+	if (text)
+		g_assert_true(g_file_set_contents(p.file, text, -1, NULL));
+	p.fd = open(p.dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	g_assert_cmpint(p.fd, >=, 0);
+	g_free(inner);
+	return p;
+}
+
+static void leave(struct place *p)
+{
+	close(p->fd);
+	unlink(p->file);
+	for (char *slash; (slash = strrchr(p->file, '/')) && strlen(p->file) > strlen(p->dir);) {
+		*slash = '\0';
+		rmdir(p->file);
+	}
+	g_assert_false(g_file_test(p->dir, G_FILE_TEST_EXISTS));
+	g_free(p->file);
+	g_free(p->dir);
+}
+
+static void test_lockdown(void)
+{
+	static const struct {
+		const char *text;
+		int rc;
+		const char *mode;
+	} cases[] = {
+		{ "[none] integrity confidentiality\n", 0, "none" },
+		{ "none [integrity] confidentiality\n", 0, "integrity" },
+		{ "none integrity [confidentiality]\n", 0, "confidentiality" },
+		{ "none integrity [confid", -EINVAL, "" },
+		{ "none\n", -EINVAL, "" },
+		{ "", -EINVAL, "" },
+		{ NULL, -ENOENT, "" }, /* not in this kernel, or securityfs is not mounted */
+	};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+		struct place p = place("kernel/security", "lockdown", cases[i].text);
+		char mode[32] = "untouched", cut[5];
+
+		ks_assert_rc(ks__facts_lockdown(p.fd, mode, sizeof(mode)), cases[i].rc);
+		g_assert_cmpstr(mode, ==, cases[i].mode);
+		ks__facts_lockdown(p.fd, cut, sizeof(cut));
+		g_assert_true(g_str_has_prefix(cases[i].mode, cut));
+		leave(&p);
+	}
+}
+
+#define HEAD "#subsys_name\thierarchy\tnum_cgroups\tenabled\n"
+
+static void test_memcg(void)
+{
+	static const struct {
+		const char *text;
+		int version;
+	} cases[] = {
+		{ HEAD "cpuset\t3\t1\t1\nmemory\t4\t16\t1\npids\t8\t1\t1\n", 1 },
+		{ HEAD "memory\t11\t16\t1\n", 1 },
+		{ HEAD "cpuset\t0\t99\t1\nmemory\t0\t99\t1\npids\t0\t99\t1\n", 2 },
+		{ HEAD "cpuset\t0\t99\t1\nmemory\t0\t1\t0\n", 0 }, /* cgroup_disable=memory */
+		{ HEAD "cpuset\t0\t99\t1\n", 0 },
+		{ HEAD "cpuset\t0\t99\t1\nmemory\t1", 0 }, /* cut off */
+		{ "", 0 },
+		{ NULL, -ENOENT },
+	};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+		struct place p = place(".", "cgroups", cases[i].text);
+
+		ks_assert_rc(ks__facts_memcg(p.fd), cases[i].version);
+		leave(&p);
+	}
+}
+
+/* Two ways to ask the kernel. */
+static void test_caps(void)
+{
+	char status[4096];
+	int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC), n;
+	uint64_t caps = 99;
+	const char *value;
+	size_t length;
+
+	n = ks__text_string(proc, "thread-self/status", status, sizeof(status));
+	close(proc);
+	if (n <= 0) {
+		g_test_skip("no procfs here");
+		return;
+	}
+	g_assert_cmpint(ks__kv_find(status, (size_t)n, "CapEff", &value, &length), ==, 0);
+	ks_assert_rc(ks__facts_caps(&caps), 0);
+	g_assert_cmphex(caps, ==, g_ascii_strtoull(value, NULL, 16));
+}
+
+static void test_string(void)
+{
+	struct place p = place(".", "text", "12345678\n");
+	char text[32] = "untouched", cut[5];
+
+	ks_assert_rc(ks__text_string(p.fd, "text", text, sizeof(text)), 9);
+	g_assert_cmpstr(text, ==, "12345678\n");
+	ks_assert_rc(ks__text_string(p.fd, "text", cut, sizeof(cut)), 4);
+	g_assert_cmpstr(cut, ==, "1234");
+	ks_assert_rc(ks__text_string(p.fd, "none", text, sizeof(text)), -ENOENT);
+	g_assert_cmpstr(text, ==, "12345678\n");
+	leave(&p);
+}
+
+int main(int argc, char **argv)
+{
+	ks_test_init(&argc, &argv);
+	g_test_add_func("/facts/lockdown", test_lockdown);
+	g_test_add_func("/facts/memory controller", test_memcg);
+	g_test_add_func("/facts/capabilities", test_caps);
+	g_test_add_func("/facts/string", test_string);
+	return g_test_run();
+}
