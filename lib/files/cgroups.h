@@ -28,7 +28,7 @@ enum ks__cgroup_flag {
 	KS__CGROUP_GONE = 1 << 2, /* removed; path and container are those it had */
 };
 
-/* What struct ks_cgroup_info has behind its size, in this order and without padding. */
+/* Without padding, so that it can stand behind the size of a public struct as it is. */
 struct ks__cgroup {
 	uint64_t id;
 	uint32_t flags;
@@ -38,11 +38,8 @@ struct ks__cgroup {
 
 struct ks__cgroups;
 
-/* 1 or 2: the cgroup version that has the memory controller; 2 if none has it. */
-int ks__cgroups_version(int proc_fd);
-
 /*
- * Finds the mount of that hierarchy in self/mountinfo below proc_fd: below sys_path if there is one,
+ * Finds the mount of the hierarchy, of v2 if no version has the controller, in self/mountinfo below proc_fd: below sys_path if there is one,
  * else any. One that is mounted over is not taken. Walks nothing yet.
  * 0; -ENOENT: not mounted here, or nothing to be read; -ENOMEM, -EMFILE. Holds one descriptor.
  */
@@ -68,11 +65,13 @@ int ks__cgroups_resolve(struct ks__cgroups *c, const char *path, struct ks__cgro
 int ks__cgroups_describe(struct ks__cgroups *c, uint64_t id, struct ks__cgroup *ret);
 
 /*
- * The label of an id out of the kernel's tables, cut to size, at most KS__CGROUP_LABEL. Walks for an
- * unknown one, but not twice in a second and never again for one that was not found: 10,000 rows
- * cost one walk. 0 or -ENOENT.
+ * The label of an id out of the kernel's tables, which were read at read_ns: the same time for all
+ * rows of a read. Walks for an unknown one, but not twice in a second and not again for one that a
+ * later walk has not found: 10,000 rows cost one walk. 0; -ENOENT, and what it leaves untouched has
+ * no name; -ENOMEM, -EMFILE. Cost: 0.2 us if known.
  */
-int ks__cgroups_label(struct ks__cgroups *c, uint64_t id, uint64_t now_ns, char *buf, size_t size);
+int ks__cgroups_label(struct ks__cgroups *c, uint64_t id, uint64_t read_ns,
+		      char ret_label[KS__CGROUP_LABEL]);
 
 enum ks__cgroup_again {
 	KS__CGROUP_SAME = 0,

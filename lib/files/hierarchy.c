@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "hierarchy.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "facts.h"
+#include "mounts.h"
+#include "text.h"
+
+#define FILE_MAX (16u << 20)
+#define ROOT_INODE 1                /* of a whole hierarchy: kernfs counts from 1 */
+#define FIRST_NAMESPACE 0xeffffffbu /* PROC_CGROUP_INIT_INO */
+
+/* All of a file, to be freed. */
+static int read_whole(int dir_fd, const char *path, char **ret_text, size_t *ret_length)
+{
+	size_t size = 1 << 16;
+	char *text = NULL;
+	ssize_t n;
+
+	do {
+		free(text);
+		size *= 2;
+		text = malloc(size);
+		if (!text)
+			return -ENOMEM;
+		n = ks__text_read(dir_fd, path, text, size);
+	} while (n == (ssize_t)size && size < FILE_MAX);
+	if (n < 0) {
+		free(text);
+		return (int)n;
+	}
+	*ret_text = text;
+	*ret_length = (size_t)n;
+	return 0;
+}
+
+static int is_below(const char *path, const char *top)
+{
+	size_t length = strlen(top);
+
+	while (length && top[length - 1] == '/')
+		length--;
+	return !strncmp(path, top, length) && (path[length] == '/' || !path[length]);
+}
+
+/* ---- the mount ---------------------------------------------------------------------------------- */
+
+static int is_wanted(const struct ks__mount *mount, int version)
+{
+	if (version != 1)
+		return !strcmp(mount->type, "cgroup2");
+	return !strcmp(mount->type, "cgroup") && ks__mounts_option(mount, "memory");
+}
+
+/* 1: it is what can be reached there, and better than what `best` says. */
+static int try_mount(const struct ks__mount *mount, const char *sys_path, int *best, int *ret_fd,
+		     struct stat *ret_st)
+{
+	int fd = open(mount->point, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct stat st;
+	int score;
+
+	if (fd < 0)
+		return 0;
+	if (!fstat(fd, &st) && st.st_dev == makedev(mount->major, mount->minor)) {
+		score = 1 + (st.st_ino == ROOT_INODE) + 2 * is_below(mount->point, sys_path);
+		if (score > *best) {
+			*best = score;
+			*ret_fd = fd;
+			*ret_st = st;
+			return 1;
+		}
+	}
+	close(fd);
+	return 0;
+}
+
+/* A mount of less than the hierarchy says from where on; "/" is the root of the own namespace. */
+static int take_mount(struct ks__hierarchy *h, const struct ks__mount *mount, int fd,
+		      const struct stat *st)
+{
+	int whole = st->st_ino == ROOT_INODE || !strcmp(mount->root, "/");
+	char *prefix = strdup(whole ? "" : mount->root), *point = strdup(mount->point);
+
+	if (!prefix || !point) {
+		free(prefix);
+		free(point);
+		close(fd);
+		return -ENOMEM;
+	}
+	ks__hierarchy_close(h);
+	h->fd = fd;
+	h->dev = st->st_dev;
+	h->is_own = st->st_ino != ROOT_INODE && !is_below(prefix, "/..");
+	h->mount = point;
+	h->prefix = prefix;
+	return 0;
+}
+
+static int find_mount(int version, const char *sys_path, const char *text, size_t length,
+		      struct ks__hierarchy *h)
+{
+	const char *at = text, *end = text + length;
+	struct ks__mount mount;
+	int best = 0, rc = 0;
+
+	while (!rc && ks__mounts_next(&at, end, &mount)) {
+		struct stat st;
+		int fd;
+
+		if (is_wanted(&mount, version) && try_mount(&mount, sys_path, &best, &fd, &st))
+			rc = take_mount(h, &mount, fd, &st);
+	}
+	return rc ? rc : best ? 0 : -ENOENT;
+}
+
+/* Outside of a cgroup namespace paths tell of containers, and mounts may be those of others. */
+static int find_own(int proc_fd, const char *text, size_t length, struct ks__container *ret)
+{
+	struct stat st;
+	char name[256];
+	ssize_t n;
+
+	if (fstatat(proc_fd, "self/ns/cgroup", &st, 0) || st.st_ino == FIRST_NAMESPACE)
+		return 0;
+	n = ks__text_read(proc_fd, "sys/kernel/hostname", name, sizeof(name) - 1);
+	name[n > 0 ? n : 0] = 0;
+	name[strcspn(name, "\n")] = 0;
+	return ks__container_own(text, length, name, ret);
+}
+
+int ks__hierarchy_open(int proc_fd, const char *sys_path, struct ks__hierarchy *ret)
+{
+	struct ks__hierarchy h = { .fd = -1 };
+	size_t length = 0;
+	char *text = NULL;
+	int rc;
+
+	rc = read_whole(proc_fd, "self/mountinfo", &text, &length);
+	if (rc)
+		return rc;
+	rc = find_mount(ks__facts_memcg(proc_fd), sys_path, text, length, &h);
+	h.is_own = !rc && h.is_own && find_own(proc_fd, text, length, &h.own);
+	free(text);
+	if (rc)
+		ks__hierarchy_close(&h);
+	else
+		*ret = h;
+	return rc;
+}
+
+void ks__hierarchy_close(struct ks__hierarchy *h)
+{
+	if (h->fd >= 0)
+		close(h->fd);
+	free(h->mount);
+	free(h->prefix);
+}
+
+/* ---- paths -------------------------------------------------------------------------------------- */
+
+const char *ks__hierarchy_below(const struct ks__hierarchy *h, const char *path)
+{
+	if (is_below(path, h->prefix))
+		path += strlen(h->prefix);
+	path += strspn(path, "/");
+	return *path ? path : ".";
+}
+
+static int inode_at(const struct ks__hierarchy *h, int dir_fd, const char *path, uint64_t *ret_id)
+{
+	int fd = openat(dir_fd, path, O_PATH | O_DIRECTORY | O_CLOEXEC), rc = -ENOENT;
+	struct statfs fs;
+	struct stat st;
+
+	if (fd < 0)
+		return -errno;
+	if (!fstat(fd, &st) && st.st_dev == h->dev) {
+		*ret_id = st.st_ino;
+		rc = 0;
+	} else if (!fstatfs(fd, &fs) &&
+		   (fs.f_type == CGROUP_SUPER_MAGIC || fs.f_type == CGROUP2_SUPER_MAGIC)) {
+		rc = -EXDEV;
+	}
+	close(fd);
+	return rc;
+}
+
+int ks__hierarchy_resolve(const struct ks__hierarchy *h, const char *path, uint64_t *ret_id)
+{
+	int rc = -ENOENT, below;
+
+	if (!*path)
+		return -EINVAL;
+	if (*path == '/')
+		rc = inode_at(h, AT_FDCWD, path, ret_id);
+	if (!rc || rc == -EXDEV)
+		return rc;
+	below = inode_at(h, h->fd, ks__hierarchy_below(h, path), ret_id);
+	return below == -ENOENT ? rc : below;
+}
