@@ -240,6 +240,15 @@ static const char *types_path(const struct ks *ks, char *buf, size_t size)
 	return buf;
 }
 
+/*
+ * libbpf has codes of its own, from 4000 up. Of an object that is part of this library they mean that
+ * libelf has had no memory.
+ */
+static int as_errno(int code)
+{
+	return code <= -4000 ? -ENOMEM : code;
+}
+
 static struct bpf_object *open_object(const char *types)
 {
 	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = "ks", .btf_custom_path = types);
@@ -317,7 +326,7 @@ static int spare_descriptors(const struct ks__unit *unit)
 static int load_object(const struct ks__unit *unit, const char *types, char *logs)
 {
 	struct bpf_object *obj = open_object(types);
-	int rc = obj ? load(unit, obj, logs) : -errno, named = 0;
+	int rc = as_errno(obj ? load(unit, obj, logs) : -errno), named = 0;
 
 	bpf_object__close(obj);
 	for (unsigned i = 0; i < unit->n_progs; i++)
@@ -362,7 +371,7 @@ int ks__unit_hooks(struct ks__program *const *progs, unsigned n)
 {
 	libbpf_print_fn_t old = silence();
 	struct bpf_object *obj = open_object(NULL);
-	int rc = obj ? 0 : -errno;
+	int rc = obj ? 0 : as_errno(-errno);
 
 	for (unsigned i = 0; obj && i < n; i++) {
 		const struct bpf_program *prog =
