@@ -93,8 +93,9 @@ int ks__types_expect(struct ks__types *t, enum ks__btf_kind kind, const char *na
 
 	if (find(t->own, t->n, kind, name))
 		return 0;
-	if (t->n == KS__NAMES_MAX || t->scanned || strlen(name) >= sizeof(ask->name))
+	if (t->n == KS__NAMES_MAX || strlen(name) >= sizeof(ask->name))
 		return -ENOSPC;
+	t->scanned = 0; /* who announces late, since memory was short before, has it read again */
 	ask->kind = kind;
 	memcpy(ask->name, name, strlen(name) + 1);
 	t->n++;

@@ -3,7 +3,7 @@
  * types.h - the type information of a handle: the running kernel's, which typed programs (tp_btf,
  * fentry) attach by, and what programs are loaded against, which opts.btf_path may replace
  *
- * Read once, at the first question: all names must have been announced before.
+ * Read at the first question, and again at the first one after more names have been announced.
  */
 #ifndef KS_TYPES_H
 #define KS_TYPES_H
@@ -27,7 +27,7 @@ struct ks__types {
 
 void ks__types_init(struct ks__types *t, const struct ks *ks);
 
-/* 0, or -ENOSPC: too many names, too long a name, or too late. */
+/* 0, or -ENOSPC: too many names, or too long a name. */
 int ks__types_expect(struct ks__types *t, enum ks__btf_kind kind, const char *name);
 
 /* Type id in the running kernel's BTF; 0: it is not there, or there is no BTF. */
