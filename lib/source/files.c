@@ -18,7 +18,6 @@
 
 #include "../data/doc.h"
 #include "../data/rows.h"
-#include "../files/children.h"
 #include "../files/queue.h"
 #include "../files/scan.h"
 #include "../files/text.h"
@@ -293,13 +292,17 @@ static int files_enable(struct ks__source *s, uint32_t probe, const char *varian
 {
 	struct files *files = files_of(s);
 	const struct ks__probe *p = probe_of(files, probe);
-	uint64_t valid;
-	uint32_t index;
+	char why[256];
 	int state, rc;
 
 	if (variant && (!p->fallback || strcmp(variant, p->fallback->name)))
 		return -KS_EUNAVAIL;
-	if (files_expect(s, probe, &index, &valid))
+	rc = usable(files, probe, why, sizeof(why));
+	if (rc == -EMFILE || rc == -ENFILE ||
+	    rc == -ENOMEM) /* the host's to mend, not the machine's */
+		return ks__fail(s->ks, rc, "%s: %s cannot be read: %s", p->name,
+				s->ks->opts.proc_path, ks_strerror(rc));
+	if (rc)
 		return -KS_EUNAVAIL;
 	state = lock(files);
 	rc = files->served[probe].scan ? 0 : start(files, p, &files->served[probe]);
@@ -307,8 +310,8 @@ static int files_enable(struct ks__source *s, uint32_t probe, const char *varian
 	if (rc)
 		return ks__fail(s->ks, rc, "%s: %s cannot be walked: %s", p->name,
 				s->ks->opts.proc_path, ks_strerror(rc));
-	*ret_variant = index;
-	*ret_valid = valid;
+	*ret_variant = fallback_index(p);
+	*ret_valid = p->valid & ~p->fallback->lacks;
 	return 0;
 }
 
@@ -344,35 +347,6 @@ static int by_number(const void *a, const void *b)
 	return (*p > *q) - (*p < *q);
 }
 
-/* Kernel programs enrol children and have looked for earlier ones: one that is there now is theirs. */
-static int is_followed(const struct ks *ks)
-{
-	uint32_t variant;
-	uint64_t valid;
-
-	for (unsigned i = 0; ks->sources[i] && ks->sources[i]->ops->kind == KS_SOURCE_BPF; i++)
-		for (uint32_t p = 0; p < KS__PROBES_MAX; p++)
-			if (ks->slots[p].probe && ks->slots[p].probe->variants &&
-			    !ks->sources[i]->ops->expect(ks->sources[i], p, &variant, &valid))
-				return 1;
-	return 0;
-}
-
-static int check_tree(struct ks *ks, const struct ks__scope *scope)
-{
-	int32_t child;
-
-	if (scope->kind != KS_SCOPE_TREE || is_followed(ks))
-		return 0;
-	child = ks__children_find(ks->proc_fd, scope->pids, scope->n_pids, NULL, NULL);
-	if (!child)
-		return 0;
-	return ks__fail(ks, -KS_EUNAVAIL,
-			"process %d is a child already: set the scope before the "
-			"root of a tree starts others",
-			child);
-}
-
 static int files_try_scope(struct ks__source *s, const struct ks__scope *scope)
 {
 	struct files *files = files_of(s);
@@ -384,7 +358,7 @@ static int files_try_scope(struct ks__source *s, const struct ks__scope *scope)
 		if (!files->room)
 			return ks__fail(s->ks, -ENOMEM, "no memory for %u pids", scope->n_pids);
 	}
-	return check_tree(s->ks, scope);
+	return 0;
 }
 
 /* A look divides what was before from what comes after. */
