@@ -34,7 +34,7 @@ struct ks__cgroups {
 	uint64_t walked_ns;       /* see ks__cgroups_label() */
 };
 
-/* ---- what is known ------------------------------------------------------------------------------ */
+/* ---- what is known --------------------------------------------------------------------------- */
 
 /* Flags of enum ks__cgroup_flag. */
 static uint32_t identify(const struct ks__cgroups *c, const char *path, struct ks__container *ret)
@@ -123,7 +123,7 @@ static void settle(struct ks__cgroups *c)
 	c->n = c->n_sorted = n;
 }
 
-/* ---- the walk ----------------------------------------------------------------------------------- */
+/* ---- the walk -------------------------------------------------------------------------------- */
 
 struct walk {
 	struct ks__cgroups *c;
@@ -204,6 +204,8 @@ static int walk(struct ks__cgroups *c)
 	struct stat st;
 	int rc = fstat(c->h.fd, &st) ? -errno : 0;
 
+	if (c->n > c->n_sorted)
+		settle(c);
 	c->walk++;
 	if (!rc)
 		rc = see(&w, &st, *c->h.prefix ? c->h.prefix : "/");
@@ -224,7 +226,7 @@ static int walk(struct ks__cgroups *c)
 	return rc;
 }
 
-/* ---- questions ---------------------------------------------------------------------------------- */
+/* ---- questions ------------------------------------------------------------------------------- */
 
 /* openat, read and close would let a thread be cancelled with the lock held. */
 static int hold(struct ks__cgroups *c)
@@ -296,9 +298,14 @@ int ks__cgroups_label(struct ks__cgroups *c, uint64_t id, uint64_t read_ns,
 		      char ret_label[KS__CGROUP_LABEL])
 {
 	int state = hold(c), rc = 0;
+	int may_walk = !c->walk || read_ns >= c->walked_ns + WALK_NS;
 	struct known *k = find(c, id);
 
-	if (!k && (!c->walk || read_ns >= c->walked_ns + WALK_NS)) {
+	if (!k && may_walk && c->n > c->n_sorted) {
+		settle(c);
+		k = find(c, id);
+	}
+	if (!k && may_walk) {
 		rc = walk(c);
 		c->walked_ns = rc ? 0 : read_ns;
 		k = find(c, id);
@@ -328,7 +335,7 @@ int ks__cgroups_resolve(struct ks__cgroups *c, const char *path, struct ks__cgro
 	return rc;
 }
 
-/* ---- open and close ----------------------------------------------------------------------------- */
+/* ---- open and close -------------------------------------------------------------------------- */
 
 int ks__cgroups_open(int proc_fd, const char *sys_path, struct ks__cgroups **ret)
 {

@@ -121,7 +121,7 @@ static void copy_unescaped(char *buf, size_t size, struct part p)
 	buf[n] = 0;
 }
 
-/* ---- pods ------------------------------------------------------------------------------------- */
+/* ---- pods ------------------------------------------------------------------------------------ */
 
 /* A UUID, or the hash that pods out of a file of the node have. */
 static int is_uid(struct part p)
@@ -150,8 +150,9 @@ static const char *find_last(struct part p, const char *text)
 }
 
 /*
- * podUID; kubepods-burstable-podUID.slice, with _ for -, maybe a prefix, and with :cri-containerd:ID
- * behind it where kubelet's driver is systemd and containerd's is not; libpod_pod_ID.slice.
+ * podUID; kubepods-burstable-podUID.slice, with _ for -, maybe a prefix, and with
+ * :cri-containerd:ID behind it where kubelet's driver is systemd and containerd's is not;
+ * libpod_pod_ID.slice.
  */
 static int take_pod(struct part p, int below_libpod, struct ks__container *ret)
 {
@@ -184,7 +185,7 @@ static int take_pod(struct part p, int below_libpod, struct ks__container *ret)
 	return 1;
 }
 
-/* ---- containers -------------------------------------------------------------------------------- */
+/* ---- containers ------------------------------------------------------------------------------ */
 
 static void set(struct ks__container *ret, const char *runtime, struct part id)
 {
@@ -237,8 +238,8 @@ static int is_ecs(struct part p)
 }
 
 /*
- * machine-NAME.scope, systemd-nspawn@NAME.service. What is in machine-NAME.scope is nspawn's only if
- * it has made its payload there: virtual machines are registered too.
+ * machine-NAME.scope, systemd-nspawn@NAME.service. What is in machine-NAME.scope is nspawn's only
+ * if it has made its payload there: virtual machines are registered too.
  */
 static int take_machine(struct part p, const char **at, struct ks__container *ret)
 {
@@ -337,7 +338,7 @@ int ks__container_parse(const char *path, struct ks__container *ret)
 	return found.id[0] != 0;
 }
 
-/* ---- the own one -------------------------------------------------------------------------------- */
+/* ---- the own one ----------------------------------------------------------------------------- */
 
 /* How sure an id is; what a container shares with others comes last. */
 enum { NOTHING, BY_HOSTS, BY_HOSTNAME, BY_ITS_OWN };
@@ -355,8 +356,8 @@ static int rank(const char *point)
 
 /*
  * containers/ID/hostname of docker, overlay-containers/ID/userdata/hostname of podman and cri-o,
- * containers/NAMESPACE/ID/hostname and etchosts/NAMESPACE/ID/hosts of nerdctl, sandboxes/ID/hostname
- * of containerd, where ID is the pod's.
+ * containers/NAMESPACE/ID/hostname and etchosts/NAMESPACE/ID/hosts of nerdctl,
+ * sandboxes/ID/hostname of containerd, where ID is the pod's.
  */
 static int take_mount(const char *root, struct ks__container *ret)
 {
@@ -439,7 +440,7 @@ int ks__container_own(const char *mountinfo, size_t length, const char *hostname
 	return found.id[0] || found.runtime[0] || found.pod_uid[0];
 }
 
-/* ---- names --------------------------------------------------------------------------------------- */
+/* ---- names ----------------------------------------------------------------------------------- */
 
 static int short_length(const char *id, int otherwise)
 {

@@ -52,7 +52,7 @@ static int is_below(const char *path, const char *top)
 	return !strncmp(path, top, length) && (path[length] == '/' || !path[length]);
 }
 
-/* ---- the mount ---------------------------------------------------------------------------------- */
+/* ---- the mount ------------------------------------------------------------------------------- */
 
 static int is_wanted(const struct ks__mount *mount, int version)
 {
@@ -61,7 +61,18 @@ static int is_wanted(const struct ks__mount *mount, int version)
 	return !strcmp(mount->type, "cgroup") && ks__mounts_option(mount, "memory");
 }
 
-/* 1: it is what can be reached there, and better than what `best` says. */
+/* Or is another mount over it? */
+static int is_reached(const struct ks__mount *mount, int fd, struct stat *ret_st)
+{
+	struct statx stx;
+
+	if (fstat(fd, ret_st) || ret_st->st_dev != makedev(mount->major, mount->minor))
+		return 0;
+	return statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &stx) || !(stx.stx_mask & STATX_MNT_ID) ||
+	       stx.stx_mnt_id == mount->id;
+}
+
+/* 1: it is better than what `best` says. */
 static int try_mount(const struct ks__mount *mount, const char *sys_path, int *best, int *ret_fd,
 		     struct stat *ret_st)
 {
@@ -71,7 +82,7 @@ static int try_mount(const struct ks__mount *mount, const char *sys_path, int *b
 
 	if (fd < 0)
 		return 0;
-	if (!fstat(fd, &st) && st.st_dev == makedev(mount->major, mount->minor)) {
+	if (is_reached(mount, fd, &st)) {
 		score = 1 + (st.st_ino == ROOT_INODE) + 2 * is_below(mount->point, sys_path);
 		if (score > *best) {
 			*best = score;
@@ -166,7 +177,7 @@ void ks__hierarchy_close(struct ks__hierarchy *h)
 	free(h->prefix);
 }
 
-/* ---- paths -------------------------------------------------------------------------------------- */
+/* ---- paths ----------------------------------------------------------------------------------- */
 
 const char *ks__hierarchy_below(const struct ks__hierarchy *h, const char *path)
 {
@@ -201,7 +212,7 @@ int ks__hierarchy_resolve(const struct ks__hierarchy *h, const char *path, uint6
 
 	if (!*path)
 		return -EINVAL;
-	if (*path == '/')
+	if (*path == '/' && path[1])
 		rc = inode_at(h, AT_FDCWD, path, ret_id);
 	if (!rc || rc == -EXDEV)
 		return rc;

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "text.h"
+
 /* A field of a line; *at then points behind it. 0: there is none. */
 static size_t next_field(const char **at, const char *end, const char **ret_field)
 {
@@ -54,8 +56,11 @@ static int parse_line(const char *at, const char *end, struct ks__mount *ret)
 	const char *field, *found[5];
 	size_t length[5];
 	char dev[24];
+	uint64_t id;
 
-	next_field(&at, end, &field);
+	if (ks__text_number(&at, end, &id) || id > UINT32_MAX)
+		return 0;
+	ret->id = (uint32_t)id;
 	next_field(&at, end, &field);
 	for (int i = 0; i < 3; i++)
 		length[i] = next_field(&at, end, &found[i]);

@@ -12,6 +12,7 @@
 
 /* Blanks and newlines, which the file writes as octal numbers, are characters again. */
 struct ks__mount {
+	uint32_t id;           /* of the mount, as statx() has it */
 	uint32_t major, minor; /* of the file system, as in st_dev */
 	char root[1024];       /* which directory or file of the file system this is */
 	char point[1024];      /* where it is */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that the paths that runtimes give their cgroups, on v1 and v2 and nested, and the files that
- * they mount into containers, tell which container and pod it is, and that nothing else does.
+ * Shows that the paths that runtimes give their cgroups, on v1 and v2 and nested, and the files
+ * that they mount into containers, tell which container and pod it is, and that nothing else does.
  */
 #include <stdio.h>
 
@@ -15,9 +15,10 @@
 #define UID_ "74c13223_5a00_11e9_b385_42010a80018d"
 #define HASH "9b1f0c5d8e7a4b3c2d1e0f9a8b7c6d5e"
 #define GUID "8d4f8c4e-9b9b-4b9d-5d0e-b4c1"
+#define U8 "\u00e4\u00e4\u00e4\u00e4"
 #define USER "/user.slice/user-1000.slice/user@1000.service"
 
-/* ---- paths ------------------------------------------------------------------------------------- */
+/* ---- paths ----------------------------------------------------------------------------------- */
 
 struct path {
 	const char *name, *path, *id, *runtime, *pod_uid, *label;
@@ -155,18 +156,15 @@ static const struct path paths[] = {
 	{ "none/containerd", "/system.slice/containerd.service", "", "", "", "containerd.service" },
 	{ "none/user", USER "/app.slice/run-u7.scope", "", "", "", "run-u7.scope" },
 	{ "none/docker itself", "/docker", "", "", "", "docker" },
-	{ "none/63 digits", "/docker/b1946ac92492d2347c6235b4d2611184b1946ac92492d2347c6235b4d261118", "",
-	  "", "", "b1946ac92492d2347c6235b4d261118" },
+	{ "none/63 digits",
+	  "/docker/b1946ac92492d2347c6235b4d2611184b1946ac92492d2347c6235b4d261118", "", "", "",
+	  "b1946ac92492d2347c6235b4d261118" },
 	{ "none/short", "/docker/3f4a5b6c7d8e", "", "", "", "3f4a5b6c7d8e" },
 	{ "none/65 digits", "/docker/0" ID, "", "", "", "03f4a5b6c7d8e9f0011223344556677" },
 	{ "none/no pod", "/podcast/pod1/pod" GUID, "", "", "", "pod" GUID },
 	{ "none/slashes", "//docker///" ID "//", ID, "docker", "", "3f4a5b6c7d8e" },
 	{ "none/empty", "", "", "", "", "" },
-	{ "none/utf-8",
-	  "/\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4"
-	  "\u00e4\u00e4",
-	  "", "", "",
-	  "\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4" },
+	{ "none/utf-8", "/" U8 U8 U8 U8, "", "", "", U8 U8 U8 "\u00e4\u00e4\u00e4" },
 };
 
 static void test_path(gconstpointer data)
@@ -212,7 +210,7 @@ static void test_long_names(void)
 	g_assert_cmpuint(strlen(in.pod_uid), ==, sizeof(in.pod_uid) - 1);
 }
 
-/* ---- mounts ------------------------------------------------------------------------------------ */
+/* ---- mounts ---------------------------------------------------------------------------------- */
 
 #define LINE(root, point) \
 	"701 690 254:1 " root " " point " rw,relatime master:1 - ext4 /dev/vda1 rw\n"
@@ -291,8 +289,9 @@ static const struct own owns[] = {
 		  "/docker/containers/" ID "/hosts", "/etc/hosts"),
 	  "web", ID, "docker", "" },
 	{ "nspawn",
-	  "913 912 0:24 /systemd/nspawn/propagate/web-1 /run/host/incoming ro master:5 - tmpfs tmpfs rw\n",
-	  "other", "web-1", "systemd-nspawn", "" },
+	  "9 8 0:24 /systemd/nspawn/propagate/web-1 /run/host/incoming ro - tmpfs tmpfs rw\n",
+	  "other",
+	  "web-1", "systemd-nspawn", "" },
 	{ "hostname", REST, "0123456789ab", "0123456789ab", "", "" },
 	{ "hostname/another", REST, "0123456789ag", "", "", "" },
 	{ "nothing", "", NULL, "", "", "" },
@@ -335,6 +334,7 @@ static void test_mounts_cut(void)
 		if (n == 1) {
 			g_assert_cmpstr(mount.root, ==, "/a b");
 			g_assert_cmpstr(mount.point, ==, "/sys/fs/cg\\r\np");
+			g_assert_cmpuint(mount.id, ==, 31);
 			g_assert_cmpuint(mount.minor, ==, 28);
 		}
 		if (n == 2) {
