@@ -57,7 +57,7 @@ KS_MAP struct {
 	__type(value, uint32_t);
 } ks_perf SEC(".maps");
 
-/* Processes in scope: number in the caller's pid namespace, start time or 0. See tree.bpf.c. */
+/* Processes in scope: KS_PID_KEY(), start time or 0. See tree.bpf.c. */
 KS_MAP struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 32768);

@@ -267,12 +267,39 @@ static __always_inline bool ks_is_selftest(struct ks_run *run, const struct task
 	return run->pid == child || ks_tgid(run, ks_read(run, task, real_parent)) == child;
 }
 
+#define KS_CGROUP_DEPTH 32 /* of nested cgroups, at most */
+
+/* Is the task's cgroup this one or below it? By the parents, which both versions have. */
+static __always_inline bool ks_is_below(struct ks_run *run, const struct task_struct *task,
+					uint64_t cgroup)
+{
+	const struct css_set *set = ks_read(run, task, cgroups);
+	const struct cgroup_subsys_state *css;
+
+	if (ks_const.memcg_v1)
+		css = ks_read(run, set,
+			      subsys[bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id)]);
+	else
+		css = (const void *)ks_read(run, set, dfl_cgrp) +
+		      bpf_core_field_offset(struct cgroup, self);
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < KS_CGROUP_DEPTH && css; i++) {
+		const struct cgroup *at = ks_read(run, css, cgroup);
+		const struct kernfs_node *kn = ks_read(run, at, kn);
+
+		if (ks_read(run, kn, id) == cgroup)
+			return true;
+		css = ks_read(run, css, parent);
+	}
+	return false;
+}
+
 /* Is this thread in scope? Sets run->pid, its process in the caller's namespace. */
 static __always_inline bool ks_admit(struct ks_run *run, const struct task_struct *task)
 {
-	const struct ks_bpf_scope *scope =
-		&run->control->scope[*(volatile uint32_t *)&run->control->scope_index & 1];
-	uint32_t pid = ks_tgid(run, task);
+	uint32_t slot = *(volatile uint32_t *)&run->control->scope_index & 1;
+	const struct ks_bpf_scope *scope = &run->control->scope[slot];
+	uint32_t pid = ks_tgid(run, task), key = KS_PID_KEY(pid, slot);
 
 	run->pid = pid;
 	/* Out of sight from a nested namespace; of the first one only the idle tasks have no number. */
@@ -285,8 +312,11 @@ static __always_inline bool ks_admit(struct ks_run *run, const struct task_struc
 	if (scope->kind == KS_BPF_SCOPE_SELF) {
 		if (pid != scope->self)
 			return false;
+	} else if (scope->kind == KS_BPF_SCOPE_CGROUP) {
+		if (!ks_is_below(run, task, scope->cgroup))
+			return false;
 	} else if (scope->kind != KS_BPF_SCOPE_SYSTEM) {
-		if (!bpf_map_lookup_elem(&ks_pids, &pid))
+		if (!bpf_map_lookup_elem(&ks_pids, &key))
 			return false;
 	}
 	return !scope->flags || ks_has_name(scope, run, task);

@@ -80,6 +80,7 @@ enum ks_bpf_scope_kind {
 	KS_BPF_SCOPE_SELF = 0,
 	KS_BPF_SCOPE_TREE = 1,
 	KS_BPF_SCOPE_PIDS = 2,
+	KS_BPF_SCOPE_CGROUP = 3,
 	KS_BPF_SCOPE_SYSTEM = 4,
 };
 
@@ -88,7 +89,13 @@ enum ks_bpf_scope_flag {
 	KS_SCOPE_HAS_EXCLUDE = 1 << 1,
 };
 
-/* All process ids of a scope, those in the map ks_pids too, are numbers of the caller's namespace. */
+/*
+ * All process ids of a scope are numbers of the caller's namespace. Those of a set or tree are keys of
+ * ks_pids, with the slot of the scope in bit 30: the set of a new scope is complete before it is in
+ * force, and the old one is left alone.
+ */
+#define KS_PID_KEY(pid, slot) ((uint32_t)(pid) | (uint32_t)(slot) << 30)
+
 struct ks_bpf_scope {
 	uint32_t kind;       /*  0 ks_bpf_scope_kind */
 	uint32_t self;       /*  4 the host */
@@ -96,8 +103,13 @@ struct ks_bpf_scope {
 	uint32_t also;       /* 12 the child of ks_selftest(): it and its children are in scope */
 	uint64_t comm[2];    /* 16 padded with zeros */
 	uint64_t exclude[2]; /* 32 */
-	uint64_t reserved[2]; /* 48 */
-};                            /* 64 */
+	uint64_t cgroup;     /* 48 its id: this one and all below */
+	uint64_t reserved;   /* 56 */
+};                           /* 64 */
+
+/* Bits of ks_bpf_control.tree, shifted by the slot of the scope */
+#define KS_TREE_FOLLOW 1 /* children of whom is in it are enrolled */
+#define KS_TREE_WINDOW 4 /* the library is still looking for those that live already */
 
 /*
  * The one value of ks_control, mmapped. Programs read an index once a run and use that slot; the
@@ -112,7 +124,8 @@ struct ks_bpf_control {
 	uint32_t threads_dead;               /*  16 slots that were left or died, modulo 2^32 */
 	uint32_t track;                      /*  20 ks_bpf_track */
 	uint32_t era;                        /*  24 rows given in an earlier one are no rows */
-	uint32_t reserved[9];                /*  28 */
+	uint32_t tree;                       /*  28 KS_TREE_... */
+	uint32_t reserved[8];                /*  32 */
 	uint32_t index[KS_BPF_PROBES];       /*  64 */
 	struct ks_bpf_scope scope[2];        /* 128 */
 	struct ks_bpf_settings settings[KS_BPF_PROBES][2]; /* 256 */

@@ -4,12 +4,20 @@
  *
  * A child is enrolled at its fork, before it runs, and struck off when its last reference goes,
  * after every program that looks at its exit. Values are start times: a number may have been given
- * away again by then. These programs belong to no probe; what does not fit into ks_pids is counted
- * as KS_LOST_MAP_FULL of KS_PROBE_SELF.
+ * away again by then.
+ *
+ * While the library looks for those that live already, a window is open: then a fork asks for any
+ * ancestor in the tree, not only for the maker, and who exits enrols its children, before the kernel
+ * gives them to another parent. So whatever moves, the library sees it or a program does.
+ *
+ * These programs belong to no probe; what does not fit into ks_pids is counted as KS_LOST_MAP_FULL of
+ * KS_PROBE_SELF.
  */
 #include "probe.bpf.h"
 
 #define CLONE_THREAD 0x00010000
+#define ANCESTORS 64 /* that are looked at: fork storms make chains of dozens */
+#define CHILDREN 256 /* that one exit enrols; the library's next look finds the others */
 
 /*
  * When a task is freed, its numbers in nested namespaces are gone. So there a second entry leads
@@ -18,77 +26,184 @@
  */
 #define FIRST_NUMBER 0x80000000u
 
-static __always_inline bool tracking(void)
+/* One run, for the scope of one slot. */
+struct tree {
+	struct ks_run run;
+	uint32_t slot;
+	bool window;
+};
+
+static __always_inline uint32_t trees(void)
 {
 	const struct ks_bpf_control *control;
 	uint32_t zero = 0;
 
 	control = bpf_map_lookup_elem(&ks_control, &zero);
-	return control && control->scope[*(volatile uint32_t *)&control->scope_index & 1].kind ==
-				  KS_BPF_SCOPE_TREE;
+	return control ? *(volatile uint32_t *)&control->tree : 0;
 }
 
-static __always_inline void insert(uint32_t nr, uint64_t value)
+static __always_inline bool is_in(const struct tree *tree, uint32_t pid)
+{
+	uint32_t key = KS_PID_KEY(pid, tree->slot);
+
+	return bpf_map_lookup_elem(&ks_pids, &key);
+}
+
+static __always_inline void insert(uint32_t key, uint64_t value, uint64_t how)
 {
 	uint32_t cpu = bpf_get_smp_processor_id();
 	struct ks_bpf_cpu *slot;
 
-	if (!bpf_map_update_elem(&ks_pids, &nr, &value, BPF_ANY))
+	if (bpf_map_update_elem(&ks_pids, &key, &value, how) != -7) /* E2BIG */
 		return;
 	slot = bpf_map_lookup_elem(&ks_cpus, &cpu);
 	if (slot)
 		ks_add(&slot->probe[KS_PROBE_SELF].outcome[KS_LOST_MAP_FULL], 1);
 }
 
-/* first: the child's number in the first namespace. */
-static __always_inline int enrol(uint32_t parent, uint32_t child, uint32_t first, uint64_t start)
+/* first: its number in the first namespace. */
+static __always_inline void enrol(const struct tree *tree, uint32_t pid, uint32_t first,
+				  uint64_t start, uint64_t how)
 {
-	if (!child)
-		return 0;
-	if (bpf_map_lookup_elem(&ks_pids, &parent)) {
-		insert(child, start);
-		if (ks_const.pid_level)
-			insert(first | FIRST_NUMBER, child);
-	} else if (bpf_map_lookup_elem(&ks_pids, &child)) {
-		/* The number of one whose end was missed. */
-		bpf_map_delete_elem(&ks_pids, &child);
+	if (!pid)
+		return;
+	insert(KS_PID_KEY(pid, tree->slot), start, how);
+	if (ks_const.pid_level)
+		insert(KS_PID_KEY(first, tree->slot) | FIRST_NUMBER, pid, BPF_ANY);
+}
+
+/* ---- the window -------------------------------------------------------------------------------- */
+
+/* The task or any of its ancestors. RCU keeps alive what is walked over. */
+static __always_inline bool descends(struct tree *tree, const struct task_struct *task)
+{
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < ANCESTORS; i++) {
+		uint32_t pid = ks_tgid(&tree->run, task);
+
+		if (pid <= 1)
+			return false;
+		if (is_in(tree, pid))
+			return true;
+		task = ks_read(&tree->run, task, real_parent);
 	}
-	return 0;
+	return false;
+}
+
+static __always_inline void enrol_children(struct tree *tree, struct task_struct *task)
+{
+	struct list_head *head = (void *)task + bpf_core_field_offset(task->children), *at;
+
+	at = ks_read(&tree->run, task, children.next);
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < CHILDREN && at && at != head; i++) {
+		struct task_struct *child = (void *)at - bpf_core_field_offset(task->sibling);
+		struct list_head *next = BPF_CORE_READ(child, sibling.next);
+
+		if (next == at) /* reaped meanwhile: its links lead nowhere */
+			return;
+		tree->run.typed = false;
+		enrol(tree, ks_tgid(&tree->run, child), BPF_CORE_READ(child, tgid),
+		      BPF_CORE_READ(child, start_time), BPF_NOEXIST);
+		at = next;
+	}
+}
+
+/* ---- fork, exit, free, for one of two scopes --------------------------------------------------- */
+
+static __always_inline bool begin(struct tree *tree, uint32_t slot, const bool typed)
+{
+	uint32_t bits = trees() >> slot;
+
+	*tree = (struct tree){ .run = { .typed = typed },
+			       .slot = slot,
+			       .window = bits & KS_TREE_WINDOW };
+	return bits & KS_TREE_FOLLOW;
+}
+
+static __always_inline void forked(uint32_t slot, struct task_struct *parent, uint32_t pid,
+				   uint32_t first, uint64_t start, const bool typed)
+{
+	struct tree tree;
+	uint32_t key = KS_PID_KEY(pid, slot);
+
+	if (!begin(&tree, slot, typed))
+		return;
+	if (is_in(&tree, ks_tgid(&tree.run, parent)) ||
+	    (tree.window && (descends(&tree, parent) || descends(&tree, parent))))
+		enrol(&tree, pid, first, start, BPF_ANY);
+	else if (pid && is_in(&tree, pid))
+		bpf_map_delete_elem(&ks_pids, &key); /* the number of one whose end was missed */
 }
 
 static __always_inline int fork(struct task_struct *parent, struct task_struct *child,
 				const bool typed)
 {
 	struct ks_run run = { .typed = typed };
+	uint32_t pid, first;
+	uint64_t start;
 
-	if (!tracking() || ks_read(&run, child, pid) != ks_read(&run, child, tgid))
+	if (!trees() || ks_read(&run, child, pid) != ks_read(&run, child, tgid))
 		return 0;
-	return enrol(ks_tgid(&run, parent), ks_tgid(&run, child), ks_read(&run, child, tgid),
-		     ks_read(&run, child, start_time));
+	pid = ks_tgid(&run, child);
+	first = ks_read(&run, child, tgid);
+	start = ks_read(&run, child, start_time);
+	forked(0, parent, pid, first, start, typed);
+	forked(1, parent, pid, first, start, typed);
+	return 0;
+}
+
+static __always_inline void exited(uint32_t slot, struct task_struct *task, const bool typed)
+{
+	struct tree tree;
+
+	if (begin(&tree, slot, typed) && tree.window && descends(&tree, task))
+		enrol_children(&tree, task);
+}
+
+static __always_inline int exit(struct task_struct *task, const bool typed)
+{
+	if (!(trees() & (KS_TREE_WINDOW | KS_TREE_WINDOW << 1)))
+		return 0;
+	exited(0, task, typed);
+	exited(1, task, typed);
+	return 0;
+}
+
+static __always_inline void freed(uint32_t slot, uint32_t nr, uint64_t start_time)
+{
+	uint32_t key = KS_PID_KEY(nr, slot), first = key | FIRST_NUMBER;
+	struct tree tree;
+	uint64_t *start;
+
+	if (!begin(&tree, slot, false))
+		return;
+	if (ks_const.pid_level) {
+		uint64_t *mine = bpf_map_lookup_elem(&ks_pids, &first);
+
+		if (!mine)
+			return;
+		key = KS_PID_KEY(*mine, slot);
+	}
+	start = bpf_map_lookup_elem(&ks_pids, &key);
+	if (start && (!*start || *start == start_time)) {
+		bpf_map_delete_elem(&ks_pids, &key);
+		if (ks_const.pid_level)
+			bpf_map_delete_elem(&ks_pids, &first);
+	}
 }
 
 static __always_inline int free(struct task_struct *task, const bool typed)
 {
 	struct ks_run run = { .typed = typed };
-	uint32_t nr = ks_read(&run, task, tgid), first = nr | FIRST_NUMBER;
-	uint64_t *start;
+	uint32_t nr = ks_read(&run, task, tgid);
+	uint64_t start = ks_read(&run, task, start_time);
 
 	/* Not the former first thread of a process in which another one called exec. */
-	if (!tracking() || ks_read(&run, task, pid) != nr)
+	if (!trees() || ks_read(&run, task, pid) != nr)
 		return 0;
-	if (ks_const.pid_level) {
-		uint64_t *mine = bpf_map_lookup_elem(&ks_pids, &first);
-
-		if (!mine)
-			return 0;
-		nr = *mine;
-	}
-	start = bpf_map_lookup_elem(&ks_pids, &nr);
-	if (start && *start == ks_read(&run, task, start_time)) {
-		bpf_map_delete_elem(&ks_pids, &nr);
-		if (ks_const.pid_level)
-			bpf_map_delete_elem(&ks_pids, &first);
-	}
+	freed(0, nr, start);
+	freed(1, nr, start);
 	return 0;
 }
 
@@ -108,9 +223,32 @@ int tree_fork_raw_tp(uint64_t *ctx)
 SEC("?tracepoint/task/task_newtask")
 int tree_fork_tracepoint(struct trace_event_raw_task_newtask *ctx)
 {
-	if (!tracking() || ctx->clone_flags & CLONE_THREAD)
+	struct task_struct *parent = (void *)bpf_get_current_task();
+	uint64_t now = bpf_ktime_get_ns();
+
+	if (!trees() || ctx->clone_flags & CLONE_THREAD)
 		return 0;
-	return enrol(bpf_get_current_pid_tgid() >> 32, ctx->pid, ctx->pid, bpf_ktime_get_ns());
+	forked(0, parent, ctx->pid, ctx->pid, now, false);
+	forked(1, parent, ctx->pid, ctx->pid, now, false);
+	return 0;
+}
+
+SEC("?tp_btf/sched_process_exit")
+int tree_exit_tp_btf(uint64_t *ctx)
+{
+	return exit(ks_untrusted((void *)ctx[0]), true);
+}
+
+SEC("?raw_tp/sched_process_exit")
+int tree_exit_raw_tp(uint64_t *ctx)
+{
+	return exit((void *)ctx[0], false);
+}
+
+SEC("?tracepoint/sched/sched_process_exit")
+int tree_exit_tracepoint(void *ctx)
+{
+	return exit((void *)bpf_get_current_task(), false);
 }
 
 SEC("?tp_btf/sched_process_free")
@@ -132,9 +270,12 @@ int tree_free_raw_tp(uint64_t *ctx)
 SEC("?tracepoint/sched/sched_process_free")
 int tree_free_tracepoint(struct trace_event_raw_sched_process_template *ctx)
 {
-	uint32_t pid = ctx->pid;
+	uint32_t pid = ctx->pid, first = KS_PID_KEY(pid, 0), second = KS_PID_KEY(pid, 1);
+	uint32_t bits = trees();
 
-	if (tracking())
-		bpf_map_delete_elem(&ks_pids, &pid);
+	if (bits & KS_TREE_FOLLOW)
+		bpf_map_delete_elem(&ks_pids, &first);
+	if (bits >> 1 & KS_TREE_FOLLOW)
+		bpf_map_delete_elem(&ks_pids, &second);
 	return 0;
 }

@@ -5,12 +5,16 @@ struct kernfs_node {
 	uint64_t id; /* inode number of the folder */
 };
 
-struct cgroup {
-	struct kernfs_node *kn;
-};
+struct cgroup;
 
 struct cgroup_subsys_state {
 	struct cgroup *cgroup;
+	struct cgroup_subsys_state *parent;
+};
+
+struct cgroup {
+	struct cgroup_subsys_state self;
+	struct kernfs_node *kn;
 };
 
 /* The kernel's own number depends on its configuration: only by bpf_core_enum_value(). */

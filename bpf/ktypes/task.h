@@ -23,6 +23,8 @@ struct task_struct {
 	uint32_t pid;
 	uint32_t tgid;
 	struct task_struct *real_parent;
+	struct list_head children;
+	struct list_head sibling;
 	struct task_struct *group_leader;
 	struct pid *thread_pid;
 	struct list_head thread_node;

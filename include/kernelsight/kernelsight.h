@@ -128,7 +128,6 @@ enum ks_feature {
 };
 
 #define KS_IMMEDIATE 0xffffffff /* ks_open_opts.batch_ms: wake up for each record */
-
 struct ks_open_opts {
 	size_t size;             /*   0 */
 	uint32_t flags;          /*   8 ks_open_flag */
@@ -176,8 +175,9 @@ KS_API void ks_close(struct ks *ks);
 
 enum ks_scope_kind {
 	KS_SCOPE_SELF = 0,   /* this process, all threads: the default */
-	KS_SCOPE_TREE = 1,   /* pids[] and all that they will ever start; they have no children yet */
+	KS_SCOPE_TREE = 1,   /* pids[], all their descendants, and all that they will ever start */
 	KS_SCOPE_PIDS = 2,   /* pids[] */
+	KS_SCOPE_CGROUP = 3, /* one cgroup of the memory controller's hierarchy, and all below it */
 	KS_SCOPE_SYSTEM = 4, /* everything that this pid namespace may see */
 };
 
@@ -188,22 +188,23 @@ struct ks_scope {
 	const int32_t *pids;      /* 16 as the caller sees them; NULL with n_pids 0: itself */
 	const char *comm;         /* 24 only threads of this name (15 bytes); NULL: all */
 	const char *exclude_comm; /* 32 leave out threads of this name; NULL: none */
-};                                /* 40 */
+	const char *cgroup;       /* 40 its directory, or its path below the root of the hierarchy */
+};                                /* 48 */
 
 /*
  * ks_set_scope - whom to watch; filtered in the kernel, first thing in every program
  *
  * Replaces the scope as a whole, also while probes run. Counters go on: what was counted stays.
- *
- * Children of a KS_SCOPE_TREE root are enrolled by a program of their own, before they run. A root
- * is registered before it starts anything: fork, have the child wait, set the scope, let it exec.
+ * Children in a KS_SCOPE_TREE are enrolled by programs of their own, before they run; those whose
+ * parents had died before are in no tree any more. A cgroup that is removed and made again under its
+ * path is found again within a second by who consumes events: KS_EVENT_STATE, KS_CAUSE_SCOPE.
  * @scope: NULL: self
  * Returns 0.
- * Errors (the old scope stays): -EINVAL (no such kind, more than 4096 pids), -ESRCH (no such
- *   process), -KS_EUNAVAIL (a tree whose root has descendants already), -ENAMETOOLONG (a comm of
- *   more than 15 bytes), -E2BIG, -KS_EFORKED.
- * Cost: microseconds, a second time within a second 8-32 ms, until no program uses the one before;
- *   the first KS_SCOPE_TREE loads a unit, see ks_prepare(). Since: 0.1
+ * Errors (the old scope stays): -EINVAL (no such kind), -ESRCH (no such process), -ENOENT (no such
+ *   cgroup), -EXDEV (of another hierarchy), -KS_EUNAVAIL (no cgroups, or nothing can follow a tree),
+ *   -ENAMETOOLONG (a comm of over 15 bytes), -E2BIG, -KS_EFORKED. Since: 0.1
+ * Cost: microseconds, a second time within a second 8-32 ms, until no program uses the one before.
+ *   KS_SCOPE_TREE loads a unit first, see ks_prepare(), and looks at /proc 3 times.
  */
 KS_API int ks_set_scope(struct ks *ks, const struct ks_scope *scope);
 
@@ -293,8 +294,7 @@ KS_API int ks_disable_probe(struct ks *ks, uint32_t probe);
  *
  * All of them or none, at one moment. Settings that are not named stay.
  * @params, @n: NULL and 0: all back to their defaults
- * Returns the generation, 1 to 255 and round again: records made under these settings carry it in
- *   ks_event.generation.
+ * Returns the generation, 1 to 255 and round again, which records carry in ks_event.generation.
  * Errors: -EINVAL (not a setting of this probe, out of bounds, only at enable), -KS_EOFF,
  *   -KS_EFORKED.
  * Cost: microseconds, no reload; for the second time within a second as ks_set_scope(). Since: 0.1

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../files/cgroups.h"
 #include "api.h"
 
 #define PIDS_MAX 4096
@@ -88,6 +89,37 @@ static int take_pids(struct ks *ks, const struct ks_scope *scope, struct ks__sco
 	return 0;
 }
 
+static int take_cgroup(struct ks *ks, const struct ks_scope *scope, struct ks__scope *ret)
+{
+	struct ks__cgroups *cgroups;
+	struct ks__cgroup found;
+	int rc = 0;
+
+	if (scope->kind != KS_SCOPE_CGROUP) {
+		if (scope->cgroup)
+			return ks__fail(ks, -EINVAL, "this kind of scope takes no cgroup");
+		return 0;
+	}
+	if (!scope->cgroup)
+		return ks__fail(ks, -EINVAL, "which cgroup? name its directory");
+	cgroups = ks__cgroups_of(ks, &rc);
+	if (!cgroups)
+		return ks__fail(ks, rc == -ENOENT ? -KS_EUNAVAIL : rc,
+				"no cgroup hierarchy is mounted below %s", ks->opts.sys_path);
+	rc = ks__cgroups_resolve(cgroups, scope->cgroup, &found);
+	if (rc == -EXDEV)
+		return ks__fail(ks, rc,
+				"%s is of another hierarchy than the memory controller's: name the "
+				"one below %s",
+				scope->cgroup, ks__cgroups_mount(cgroups));
+	if (rc)
+		return ks__fail(ks, rc, "there is no cgroup %s below %s (%s)", scope->cgroup,
+				ks__cgroups_mount(cgroups), ks_error_name(rc));
+	ret->cgroup = found.id;
+	snprintf(ret->cgroup_path, sizeof(ret->cgroup_path), "%s", found.path);
+	return 0;
+}
+
 /* All sources or none: who may refuse does so before the first has left the old scope. */
 static int tell_sources(struct ks *ks, const struct ks__scope *scope)
 {
@@ -114,13 +146,14 @@ int ks_set_scope(struct ks *ks, const struct ks_scope *scope)
 	if (rc)
 		return ks__fail(ks, rc, "ks_scope: size %zu, this library knows %zu", scope->size,
 				sizeof(s));
-	if (s.kind != KS_SCOPE_SELF && s.kind != KS_SCOPE_TREE && s.kind != KS_SCOPE_PIDS &&
-	    s.kind != KS_SCOPE_SYSTEM)
+	if (s.kind > KS_SCOPE_SYSTEM)
 		return ks__fail(ks, -EINVAL, "there is no scope of kind %u", s.kind);
 	next.kind = s.kind;
 	rc = take_comm(ks, "comm", s.comm, &next.has_comm, next.comm);
 	if (!rc)
 		rc = take_comm(ks, "exclude_comm", s.exclude_comm, &next.has_exclude, next.exclude);
+	if (!rc)
+		rc = take_cgroup(ks, &s, &next);
 	if (!rc)
 		rc = take_pids(ks, &s, &next);
 	if (rc)

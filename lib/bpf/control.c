@@ -98,6 +98,15 @@ void ks__control_live(struct ks__control *c, uint32_t probe, int live)
 
 /* ---- scope ----------------------------------------------------------------------------------- */
 
+uint32_t ks__control_scope_slot(struct ks__control *c)
+{
+	uint32_t slot = !c->map->scope_index;
+
+	wait_grace(c->scope_left_ns[slot]);
+	c->scope_left_ns[slot] = 0;
+	return slot;
+}
+
 void ks__control_scope(struct ks__control *c, const struct ks_bpf_scope *scope)
 {
 	struct ks_bpf_control *map = c->map;
@@ -107,8 +116,7 @@ void ks__control_scope(struct ks__control *c, const struct ks_bpf_scope *scope)
 	if (!map)
 		return;
 	old = map->scope_index;
-	next = !old;
-	wait_grace(c->scope_left_ns[next]);
+	next = ks__control_scope_slot(c);
 	map->scope[next] = *scope;
 	__atomic_store_n(&map->scope_index, next, __ATOMIC_RELEASE);
 	c->scope_left_ns[old] = ks__now();

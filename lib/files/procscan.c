@@ -13,6 +13,7 @@
 #include "../ks.h"
 #include "columns.h"
 #include "kv.h"
+#include "member.h"
 #include "scan.h"
 #include "text.h"
 
@@ -309,6 +310,18 @@ static void grow(struct procscan *scan, struct table *table)
 			place(scan, &table->at[i]);
 }
 
+/* Processes move between cgroups: each look asks anew. Who is gone stays where it was. */
+static void ask_cgroups(struct procscan *scan, const struct ks__look *look)
+{
+	for (size_t i = 0; i < scan->now.n; i++) {
+		struct process *p = &scan->now.at[i];
+		int below = ks__member_below(look->proc_fd, p->pid, look->scope->cgroup_path);
+
+		if (below >= 0)
+			p->tree = below ? TREE_IN : TREE_OUT;
+	}
+}
+
 /* ---- records --------------------------------------------------------------------------------- */
 
 static void put_fork(struct ks__look *look, uint32_t weight, const struct process *child,
@@ -492,7 +505,10 @@ static int procscan_look(void *state, struct ks__look *look)
 		return rc;
 	if (!scan->begun)
 		plant(scan, &scan->now, look);
-	grow(scan, &scan->now);
+	if (look->scope->kind == KS_SCOPE_CGROUP)
+		ask_cgroups(scan, look);
+	else
+		grow(scan, &scan->now);
 	look->now_ns = ks__now();
 	if (scan->begun)
 		compare(scan, look);

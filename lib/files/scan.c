@@ -35,6 +35,7 @@ int ks__look_in_scope(const struct ks__look *look, int32_t pid, int in_tree, con
 	case KS_SCOPE_SELF:
 		return pid == look->self;
 	case KS_SCOPE_TREE:
+	case KS_SCOPE_CGROUP:
 		return in_tree;
 	case KS_SCOPE_PIDS:
 		return has_pid(scope, pid);

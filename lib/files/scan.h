@@ -49,7 +49,7 @@ struct ks__scan {
 	size_t (*bytes)(const void *state);
 };
 
-/* Does it watch this process? in_tree: for KS_SCOPE_TREE the scan knows. */
+/* Does it watch this process? in_tree: for KS_SCOPE_TREE and KS_SCOPE_CGROUP the scan knows. */
 int ks__look_in_scope(const struct ks__look *look, int32_t pid, int in_tree, const char *comm);
 
 /*

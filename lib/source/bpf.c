@@ -11,10 +11,10 @@
 /* ---- open and close -------------------------------------------------------------------------- */
 
 static const struct ks__variant tree_variants[] = {
-	{ .name = "tp_btf", .progs = { "tree_fork_tp_btf", "tree_free_tp_btf" } },
-	{ .name = "raw_tp", .progs = { "tree_fork_raw_tp", "tree_free_raw_tp" } },
+	{ .name = "tp_btf", .progs = { "tree_fork_tp_btf", "tree_exit_tp_btf", "tree_free_tp_btf" } },
+	{ .name = "raw_tp", .progs = { "tree_fork_raw_tp", "tree_exit_raw_tp", "tree_free_raw_tp" } },
 	{ .name = "tracepoint",
-	  .progs = { "tree_fork_tracepoint", "tree_free_tracepoint" },
+	  .progs = { "tree_fork_tracepoint", "tree_exit_tracepoint", "tree_free_tracepoint" },
 	  .first_pidns = 1 },
 	{ .name = NULL },
 };

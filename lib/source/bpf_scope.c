@@ -1,24 +1,29 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * bpf_scope.c - whom to watch: the words in ks_control, the map ks_pids, and the programs that
- * enrol the children of a tree
+ * follow a tree
+ *
+ * A scope stands in the slot of ks_control that is not in use, and its processes in ks_pids under
+ * the number of that slot, before it is in force: nobody who is in the old and in the new one is
+ * ever out, and a new one that is refused leaves no trace. What the old one had goes when its slot is
+ * needed again.
  */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "../bpf/pids.h"
-#include "../files/children.h"
-#include "../files/columns.h"
-#include "../files/text.h"
+#include "../files/descent.h"
 #include "bpf.h"
 
-#define FIRST_NUMBER 0x80000000u /* see tree.bpf.c: leads to the number in our namespace */
+#define WALKS_MAX 64 /* a walk that enrols nobody comes after three or four */
 
 _Static_assert((int)KS_BPF_SCOPE_SELF == KS_SCOPE_SELF && (int)KS_BPF_SCOPE_TREE == KS_SCOPE_TREE &&
 		       (int)KS_BPF_SCOPE_PIDS == KS_SCOPE_PIDS &&
+		       (int)KS_BPF_SCOPE_CGROUP == KS_SCOPE_CGROUP &&
 		       (int)KS_BPF_SCOPE_SYSTEM == KS_SCOPE_SYSTEM,
 	       "one numbering");
 
@@ -29,6 +34,7 @@ static void convert(const struct ks__bpf *b, const struct ks__scope *scope,
 	ret->kind = scope->kind;
 	ret->self = (uint32_t)getpid();
 	ret->also = b->control.scope.also;
+	ret->cgroup = scope->cgroup;
 	if (scope->has_comm)
 		ret->flags |= KS_SCOPE_HAS_COMM;
 	if (scope->has_exclude)
@@ -46,79 +52,48 @@ static int pids_fd(struct ks__bpf *b)
 	return map ? map->fd : -1;
 }
 
-static int is_named(const int32_t *pids, uint32_t n, uint32_t pid)
+/* Bit 30 of a key: see KS_PID_KEY(). */
+static uint32_t slot_of(uint32_t key)
 {
-	for (uint32_t i = 0; i < n; i++)
-		if ((uint32_t)pids[i] == pid)
-			return 1;
-	return 0;
+	return key >> 30 & 1;
 }
 
-static int is_old(const struct ks__pid *old, size_t n, uint32_t pid)
+static int add(int fd, uint32_t slot, int32_t pid)
 {
-	for (size_t i = 0; i < n; i++)
-		if (old[i].pid == pid)
-			return 1;
-	return 0;
+	struct ks__pid entry = { KS_PID_KEY(pid, slot), 0 };
+
+	return ks__pids_add(fd, &entry);
 }
 
-/* Takes back the pids that are not among the old ones. */
-static void take_back(int fd, const int32_t *pids, uint32_t n, const struct ks__pid *old,
-		      size_t n_old)
-{
-	for (uint32_t i = 0; i < n; i++)
-		if (!is_old(old, n_old, (uint32_t)pids[i]))
-			ks__pids_delete(fd, (uint32_t)pids[i]);
-}
-
-static int add_all(int fd, const int32_t *pids, uint32_t n)
+static int add_all(int fd, uint32_t slot, const int32_t *pids, uint32_t n)
 {
 	int rc = 0;
 
-	for (uint32_t i = 0; i < n && !rc; i++) {
-		struct ks__pid pid = { (uint32_t)pids[i], 0 };
-
-		rc = ks__pids_add(fd, &pid);
-	}
+	for (uint32_t i = 0; i < n && !rc; i++)
+		rc = add(fd, slot, pids[i]);
 	return rc;
 }
 
-struct change {
-	struct ks__bpf *b;
-	const struct ks__scope *scope; /* the new one */
-	struct ks__pid *old;           /* what was in the map before */
-	size_t n_old;
-};
-
-static int is_not_named(const struct change *c, const struct ks__pid *pid)
+/* Takes out those of a slot: all, or the dead. */
+static void clear(int fd, uint32_t slot, int only_dead)
 {
-	return !is_named(c->scope->pids, c->scope->n_pids, pid->pid);
-}
+	struct ks__pid *pids = NULL;
+	size_t n = 0;
 
-/*
- * Deletes what `goes`. Children may be enrolled meanwhile, by parents that are not deleted yet:
- * again until there is nothing to delete.
- */
-static void sweep(const struct change *c,
-		  int (*goes)(const struct change *c, const struct ks__pid *pid))
-{
-	int fd = pids_fd(c->b);
+	if (ks__pids_list(fd, &pids, &n))
+		return;
+	for (size_t i = 0; i < n; i++) {
+		uint32_t pid = pids[i].pid & 0x3fffffffu;
 
-	for (unsigned turn = 0, found = 1; found && turn < 64; turn++) {
-		struct ks__pid *now = NULL;
-		size_t n_now = 0;
-
-		found = 0;
-		if (ks__pids_list(fd, &now, &n_now))
-			return;
-		for (size_t i = 0; i < n_now; i++) {
-			if (!goes(c, &now[i]))
-				continue;
-			ks__pids_delete(fd, now[i].pid);
-			found = 1;
-		}
-		free(now);
+		if (slot_of(pids[i].pid) != slot)
+			continue;
+		/* the top bit: what leads to a number, not a number; see tree.bpf.c */
+		if (only_dead &&
+		    (pids[i].pid >> 31 || !kill((pid_t)pid, 0) || errno != ESRCH))
+			continue;
+		ks__pids_delete(fd, pids[i].pid);
 	}
+	free(pids);
 }
 
 int ks__bpf_fill_pids(struct ks__bpf *b)
@@ -127,14 +102,56 @@ int ks__bpf_fill_pids(struct ks__bpf *b)
 
 	if (!b->n_pids)
 		return 0;
-	return fd < 0 ? -ENOENT : add_all(fd, b->pids, b->n_pids);
+	return fd < 0 ? -ENOENT : add_all(fd, 0, b->pids, b->n_pids);
 }
 
 /* ---- a tree ---------------------------------------------------------------------------------- */
 
-static int is_enrolled(void *user, int32_t pid)
+struct growth {
+	int fd;
+	uint32_t slot;
+};
+
+static int is_in(void *user, int32_t pid)
 {
-	return ks__pids_has(pids_fd(user), (uint32_t)pid);
+	const struct growth *g = user;
+
+	return ks__pids_has(g->fd, KS_PID_KEY(pid, g->slot));
+}
+
+static int enrol(void *user, int32_t pid)
+{
+	const struct growth *g = user;
+
+	return add(g->fd, g->slot, pid);
+}
+
+static void put_tree(struct ks__bpf *b, uint32_t bits)
+{
+	__atomic_store_n(&b->control.map->tree, bits, __ATOMIC_RELEASE);
+}
+
+/*
+ * Programs enrol whoever is made and the children of whoever dies while we look; so a walk that
+ * finds nobody new has found all. The first one is for children of those who were dying already when
+ * the window was opened.
+ */
+static int grow(struct ks__bpf *b, uint32_t slot, int fd)
+{
+	struct growth g = { fd, slot };
+	const struct ks__descent tree = { is_in, enrol, &g };
+	uint32_t other = b->control.map->tree & (uint32_t)(KS_TREE_FOLLOW << !slot);
+	int rc = ks__descent_walk(b->base.ks->proc_fd, &tree);
+
+	put_tree(b, other | (uint32_t)((KS_TREE_FOLLOW | KS_TREE_WINDOW) << slot));
+	if (rc >= 0)
+		rc = 1;
+	for (unsigned turn = 0; rc > 0 && turn < WALKS_MAX; turn++)
+		rc = ks__descent_walk(b->base.ks->proc_fd, &tree);
+	put_tree(b, rc < 0 ? other : other | (uint32_t)(KS_TREE_FOLLOW << slot));
+	if (rc >= 0)
+		clear(fd, slot, 1);
+	return rc < 0 ? rc : 0;
 }
 
 /* Why no program can enrol children: of the best way. */
@@ -157,131 +174,12 @@ static int is_watching(const struct ks__bpf *b)
 	return 0;
 }
 
-static int32_t parent_of(const struct ks__bpf *b, uint32_t pid)
-{
-	char path[32], text[1024];
-	struct ks__stat stat;
-	ssize_t n;
-
-	snprintf(path, sizeof(path), "%u/stat", pid);
-	n = ks__text_read(b->base.ks->proc_fd, path, text, sizeof(text));
-	if (n <= 0 || ks__columns_stat(text, (size_t)n, &stat))
-		return 0;
-	return (int32_t)stat.column[KS__STAT_PPID];
-}
-
-/* Is it a root of the new tree, or below one? fresh: one that was not in the old scope. */
-static int is_below(const struct change *c, const struct ks__pid *pid, int fresh)
-{
-	int32_t at = (int32_t)(pid->pid & FIRST_NUMBER ? pid->start_ns : pid->pid);
-
-	for (unsigned depth = 0; at > 0 && depth < 64; depth++, at = parent_of(c->b, (uint32_t)at))
-		if (is_named(c->scope->pids, c->scope->n_pids, (uint32_t)at) &&
-		    !(fresh && is_old(c->old, c->n_old, (uint32_t)at)))
-			return 1;
-	return 0;
-}
-
-/* The new tree is accepted: the old one goes, and what it has enrolled since. */
-static int goes_with_old(const struct change *c, const struct ks__pid *pid)
-{
-	return !is_below(c, pid, 0);
-}
-
-/* The old scope stays: what only the new one put there goes. An old tree goes on enrolling. */
-static int goes_with_new(const struct change *c, const struct ks__pid *pid)
-{
-	return !is_old(c->old, c->n_old, pid->pid) &&
-	       (c->b->control.scope.kind != KS_BPF_SCOPE_TREE || is_below(c, pid, 1));
-}
-
-static int refuse_grown(struct ks__bpf *b, int32_t stray)
-{
-	return ks__fail(b->base.ks, -KS_EUNAVAIL,
-			"process %d is a child already: set the scope before the root of a tree "
-			"starts others (fork, let the child wait, set the scope, let it exec)",
-			stray);
-}
-
-/*
- * Roots in, then the flip: from here on the programs enrol. Only then are children looked for, so
- * that none slips in between. Until it is known that there are none, the old scope keeps its
- * processes, and gets them back with all that they have started meanwhile.
- */
-static int enter_tree(struct ks__bpf *b, const struct ks__scope *scope,
-		      const struct ks_bpf_scope *next)
-{
-	const struct ks_bpf_scope before = b->control.scope;
-	struct change c = { .b = b, .scope = scope };
-	int fd = pids_fd(b), rc = ks__pids_list(fd, &c.old, &c.n_old);
-	int32_t stray = 0;
-
-	if (!rc)
-		rc = add_all(fd, scope->pids, scope->n_pids);
-	if (rc) {
-		take_back(fd, scope->pids, scope->n_pids, c.old, c.n_old);
-		ks__fail(b->base.ks, rc, "the map of processes has no room (%s)",
-			 ks_error_name(rc));
-		goto out;
-	}
-	ks__control_scope(&b->control, next);
-	stray = ks__children_find(b->base.ks->proc_fd, scope->pids, scope->n_pids, is_enrolled, b);
-	if (stray) {
-		ks__control_scope(&b->control, &before);
-		sweep(&c, goes_with_new);
-		rc = refuse_grown(b, stray);
-	} else if (c.n_old) {
-		sweep(&c, goes_with_old);
-	}
-out:
-	free(c.old);
-	return rc;
-}
-
-/* ---- any scope ------------------------------------------------------------------------------- */
-
-/* New pids in, flip, old ones out: those that are in both are in scope all the time. */
-static int enter(struct ks__bpf *b, const struct ks__scope *scope, const struct ks_bpf_scope *next)
-{
-	int fd = pids_fd(b), rc = 0;
-	struct ks__pid *old = NULL;
-	size_t n_old = 0;
-
-	if (fd >= 0 && scope->n_pids) {
-		rc = ks__pids_list(fd, &old, &n_old);
-		if (!rc)
-			rc = add_all(fd, scope->pids, scope->n_pids);
-		if (rc)
-			take_back(fd, scope->pids, scope->n_pids, old, n_old);
-		free(old);
-	}
-	if (rc)
-		return ks__fail(b->base.ks, rc, "the map of processes has no room (%s)",
-				ks_error_name(rc));
-	ks__control_scope(&b->control, next);
-	if (fd >= 0)
-		sweep(&(struct change){ .b = b, .scope = scope }, is_not_named);
-	return 0;
-}
-
 /* *ret_error: why nothing of this source can serve while the scope is so. */
-static int set_tree(struct ks__bpf *b, const struct ks__scope *scope,
-		    const struct ks_bpf_scope *next, int *ret_error)
+static int follow(struct ks__bpf *b, int *ret_error)
 {
-	int was_attached = b->users[KS__BPF_TREE].way >= 0, rc;
-	int32_t stray =
-		ks__children_find(b->base.ks->proc_fd, scope->pids, scope->n_pids, NULL, NULL);
+	int rc = ks__bpf_attach(b, KS__BPF_TREE, NULL);
 	char why[256];
 
-	if (stray)
-		return refuse_grown(b, stray);
-	rc = ks__bpf_attach(b, KS__BPF_TREE, NULL);
-	if (!rc) {
-		rc = enter_tree(b, scope, next);
-		if (rc && !was_attached)
-			ks__bpf_detach(b, KS__BPF_TREE);
-		return rc;
-	}
 	if (rc != -KS_EUNAVAIL)
 		return rc;
 	rc = no_tree(b, why, sizeof(why));
@@ -293,25 +191,40 @@ static int set_tree(struct ks__bpf *b, const struct ks__scope *scope,
 	return 0;
 }
 
-static int set_other(struct ks__bpf *b, const struct ks__scope *scope,
-		     const struct ks_bpf_scope *next)
-{
-	int rc = enter(b, scope, next);
+/* ---- any scope ------------------------------------------------------------------------------- */
 
-	if (rc || b->users[KS__BPF_TREE].way < 0)
-		return rc;
-	ks__bpf_detach(b, KS__BPF_TREE);
-	if (pids_fd(b) >= 0)
-		sweep(&(struct change){ .b = b, .scope = scope }, is_not_named);
+/* Complete in the slot that is not in use; then in force. */
+static int enter(struct ks__bpf *b, const struct ks__scope *scope, const struct ks_bpf_scope *next)
+{
+	int fd = pids_fd(b), rc = 0;
+	uint32_t slot;
+
+	if (fd < 0 || !b->control.map) {
+		ks__control_scope(&b->control, next);
+		return 0;
+	}
+	slot = ks__control_scope_slot(&b->control);
+	clear(fd, slot, 0);
+	rc = add_all(fd, slot, scope->pids, scope->n_pids);
+	if (!rc && scope->kind == KS_SCOPE_TREE)
+		rc = grow(b, slot, fd);
+	if (rc) {
+		clear(fd, slot, 0);
+		return ks__fail(b->base.ks, rc, "the processes of the scope: %s",
+				rc == -E2BIG ? "the map has no room for so many" :
+					       ks_strerror(rc));
+	}
+	ks__control_scope(&b->control, next);
+	put_tree(b, b->control.map->tree & (uint32_t)(KS_TREE_FOLLOW << slot));
 	return 0;
 }
 
 int ks__bpf_set_scope(struct ks__source *s, const struct ks__scope *scope)
 {
 	struct ks__bpf *b = ks__bpf_of(s);
+	int was_followed = b->users[KS__BPF_TREE].way >= 0, tree_error = 0, rc = 0;
 	struct ks_bpf_scope next;
 	int32_t *pids = NULL;
-	int rc, tree_error = 0;
 
 	if (scope->n_pids) {
 		pids = malloc(scope->n_pids * sizeof(*pids));
@@ -321,13 +234,17 @@ int ks__bpf_set_scope(struct ks__source *s, const struct ks__scope *scope)
 	}
 	convert(b, scope, &next);
 	if (scope->kind == KS_SCOPE_TREE)
-		rc = set_tree(b, scope, &next, &tree_error);
-	else
-		rc = set_other(b, scope, &next);
+		rc = follow(b, &tree_error);
+	if (!rc && !tree_error)
+		rc = enter(b, scope, &next);
 	if (rc) {
+		if (!was_followed)
+			ks__bpf_detach(b, KS__BPF_TREE);
 		free(pids);
 		return rc;
 	}
+	if (scope->kind != KS_SCOPE_TREE)
+		ks__bpf_detach(b, KS__BPF_TREE);
 	b->tree_error = tree_error;
 	free(b->pids);
 	b->pids = pids;

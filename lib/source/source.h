@@ -50,6 +50,8 @@ struct ks__scope {
 	int32_t *pids;
 	int has_comm, has_exclude;
 	char comm[16], exclude[16];
+	uint64_t cgroup; /* of KS_SCOPE_CGROUP: its id, and its path in the hierarchy */
+	char cgroup_path[1024];
 };
 
 struct ks__source; /* each source begins with one */

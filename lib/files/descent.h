@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* descent.h - who descends from whom, as /proc tells it at the moment */
+#ifndef KS_DESCENT_H
+#define KS_DESCENT_H
+
+#include <stdint.h>
+
+struct ks__descent {
+	/* Is this process in the tree? */
+	int (*is_in)(void *user, int32_t pid);
+	/* An ancestor of it is: enrol it. Negative ends the walk. */
+	int (*enrol)(void *user, int32_t pid);
+	void *user;
+};
+
+/*
+ * One walk over all processes of the procfs at proc_fd. Processes that move meanwhile may be missed:
+ * walk until a walk enrols nobody. Returns how many it has enrolled, or a negative code; 0 if there
+ * is no procfs.
+ */
+int ks__descent_walk(int proc_fd, const struct ks__descent *tree);
+
+#endif
