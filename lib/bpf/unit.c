@@ -165,7 +165,12 @@ static void last_words(const char *log, char *buf, size_t size)
 	snprintf(buf, size, "%.*s", (int)(strchrnul(best, '\n') - best), best);
 }
 
-static void name_refused(const struct ks__unit *unit, struct bpf_object *obj, char *logs, int error)
+/*
+ * Notes why. libbpf loads a program that has failed once more, for its log. If the kernel only says
+ * that the log is too long, and the log of no complaint, then the program is sound: there was no
+ * memory for it the first time.
+ */
+static int name_refused(const struct ks__unit *unit, struct bpf_object *obj, char *logs, int error)
 {
 	struct bpf_program *prog;
 	unsigned i = 0;
@@ -182,6 +187,8 @@ static void name_refused(const struct ks__unit *unit, struct bpf_object *obj, ch
 			continue;
 		log[LOG_SIZE - 1] = '\0';
 		last_words(log, words, sizeof(words));
+		if (error == -ENOSPC && !words[0])
+			return -ENOMEM;
 		p->error = error;
 		if (strstr(words, "bpf_probe_read") && ks__machine_confidential(unit->features->ks))
 			snprintf(p->reason, sizeof(p->reason),
@@ -195,6 +202,7 @@ static void name_refused(const struct ks__unit *unit, struct bpf_object *obj, ch
 			snprintf(p->reason, sizeof(p->reason), "%s: the kernel refused %s (%s)",
 				 ks__hook_name(&p->hook), p->name, ks_error_name(error));
 	}
+	return error;
 }
 
 int ks__program_info(int fd, struct ks__program_info *ret)
@@ -282,7 +290,7 @@ static int load(const struct ks__unit *unit, struct bpf_object *obj, char *logs)
 	rc = bpf_object__load(obj);
 	if (rc) {
 		if (!ks__machine_shortage(rc))
-			name_refused(unit, obj, logs, rc);
+			rc = name_refused(unit, obj, logs, rc);
 		return rc;
 	}
 	rc = ks__maps_keep(unit, obj, &new);
