@@ -186,6 +186,16 @@ static int run_child(struct ks *ks, struct ks__slot *slot, struct child *c, int 
 	return rc;
 }
 
+/* By the variant in use. */
+static int is_known(const struct ks__slot *slot, const char *field)
+{
+	const struct ks__field *f = slot->probe->stats->fields;
+
+	while (f->name && strcmp(f->name, field))
+		f++;
+	return f->name && !(f->valid & ~atomic_load(&slot->valid));
+}
+
 /* Compares before and after; the sentence names what was not seen. */
 static int judge(struct ks *ks, struct ks__slot *slot, const struct child *c,
 		 const uint64_t *before)
@@ -197,7 +207,7 @@ static int judge(struct ks *ks, struct ks__slot *slot, const struct child *c,
 		uint64_t after;
 		int rc;
 
-		if (c->result[i])
+		if (c->result[i] || !is_known(slot, c->kinds[i].field))
 			continue;
 		rc = read_field(slot, c->kinds[i].field, &after);
 		if (rc)
