@@ -251,6 +251,16 @@ struct ks_bpf_stats_fadvise {
 	uint64_t dropped_pages;
 } __attribute__((aligned(64)));
 
+struct ks_bpf_stats_pagecache {
+	uint64_t requested_pages;
+	uint64_t missed_pages;
+	uint64_t readin_pages;
+	uint64_t write_pages;
+	uint64_t evicted_pages;
+	uint64_t mapped_faults;
+	uint64_t mapped_pages;
+} __attribute__((aligned(64)));
+
 /*
  * Values of NAME_rows[row], mmapped: rows 0 to n_cpus - 1 are those of all that has no slot, by the
  * CPU where it was counted. The members are those of the statistics, histograms as ks_bpf_sum.
@@ -271,6 +281,16 @@ struct ks_bpf_row_fadvise {
 	uint64_t ok[7];
 	uint64_t errors[4];
 	uint64_t dropped_pages;
+};
+
+struct ks_bpf_row_pagecache {
+	uint64_t requested_pages;
+	uint64_t missed_pages;
+	uint64_t readin_pages;
+	uint64_t write_pages;
+	uint64_t evicted_pages;
+	uint64_t mapped_faults;
+	uint64_t mapped_pages;
 };
 
 #endif

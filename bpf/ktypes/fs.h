@@ -3,11 +3,19 @@
 
 struct super_block {
 	uint32_t s_dev; /* major << 20 | minor */
+	kernel_long s_magic;
 };
 
 struct inode {
 	struct super_block *i_sb;
 	kernel_long i_ino;
+	uint64_t i_size;
+	/* struct rw_semaphore; without a name it needs no looking up */
+	struct {
+		struct {
+			uint64_t counter;
+		} owner;
+	} i_rwsem;
 };
 
 struct file {

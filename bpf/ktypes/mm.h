@@ -30,9 +30,11 @@ enum pageflags {
 struct folio {
 	kernel_long _flags_1; /* low byte: order, since 6.6 (ebc1baf5c9b4) */
 	uint8_t _folio_order; /* before */
+	void *mapping;
 };
 
 /* The first tail page kept the order before struct folio had room for it, 6.1. */
 struct page {
 	uint8_t compound_order;
+	void *mapping;
 };

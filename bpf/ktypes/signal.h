@@ -3,6 +3,7 @@
 
 /* Empty without CONFIG_TASK_IO_ACCOUNTING. */
 struct task_io_accounting {
+	uint64_t syscr; /* reads that have ended */
 	uint64_t read_bytes;
 	uint64_t write_bytes;
 };

@@ -24,6 +24,19 @@ struct trace_event_raw_mm_filemap_op_page_cache {
 	uint8_t order; /* 5.18 */
 };
 
+struct trace_event_raw_mm_filemap_op_page_cache_range {
+	kernel_long i_ino;
+	uint32_t s_dev;
+	kernel_long index;
+	kernel_long last_index;
+};
+
+struct trace_event_raw_page_cache_ra_op {
+	kernel_long i_ino;
+	uint32_t s_dev;
+	kernel_long index;
+};
+
 struct trace_event_raw_sys_enter {
 	kernel_long args[6];
 };

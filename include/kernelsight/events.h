@@ -38,6 +38,7 @@ enum ks_probe_id {
 	KS_PROBE_SELF = 0,      /* the library itself: its events, its own cost */
 	KS_PROBE_PROC = 1,      /* processes and threads: fork, exec, exit */
 	KS_PROBE_FADVISE = 3,   /* posix_fadvise: calls, errors, pages really dropped */
+	KS_PROBE_PAGECACHE = 4, /* page cache: requests, misses, what comes in and goes out */
 };
 
 /*
@@ -56,6 +57,9 @@ enum ks_struct_id {
 
 	KS_STATS_FADVISE = 0x0300,
 	KS_EVENT_FADVISE_CALL = 0x0301,
+
+	KS_STATS_PAGECACHE = 0x0400,
+	KS_EVENT_PAGECACHE_MISS = 0x0401,
 };
 
 /* ---- head of every event, 64 bytes --------------------------------------------------------- */
@@ -332,6 +336,50 @@ struct ks_stats_fadvise {
 	uint64_t errors[4];     /* 176 EBADF, EINVAL, ESPIPE, others */
 	uint64_t dropped_pages; /* 208 */
 };                          /* 216 */
+
+/* ---- pagecache ------------------------------------------------------------------------------ */
+
+/*
+ * All is counted for the thread that does it: that reads, writes or faults, and of evictions the one
+ * that takes pages out, which need not be the one that brought them in.
+ */
+enum ks_has_pagecache {
+	KS_HAS_PAGECACHE_REQUESTS = 1 << 0, /* requested_pages: Linux 6.12 */
+	KS_HAS_PAGECACHE_MISSES = 1 << 1,   /* missed_pages and the miss event: Linux 6.18 */
+	KS_HAS_PAGECACHE_READIN = 1 << 2,   /* readin_pages */
+	KS_HAS_PAGECACHE_WRITES = 1 << 3,   /* write_pages */
+	KS_HAS_PAGECACHE_EVICTED = 1 << 4,  /* evicted_pages */
+	KS_HAS_PAGECACHE_MAPPED = 1 << 5,   /* mapped_faults, mapped_pages: Linux 6.12 */
+	KS_HAS_PAGECACHE_EXACT = 1 << 6,    /* without it readin_pages is what the whole machine's block
+					       devices have read: directly and of metadata, too */
+};
+
+/* A read that had to wait for the device. None unless KS_PARAM_SAMPLE_EVERY is set. */
+struct ks_event_pagecache_miss {
+	struct ks_event ev; /*  0 */
+	uint64_t valid;     /* 64 ks_has_pagecache */
+	uint64_t inode;     /* 72 */
+	uint64_t offset;    /* 80 of the first page that was missing */
+	uint32_t device;    /* 88 major << 20 | minor */
+	uint32_t pages;     /* 92 from there to the end of the read */
+};                          /* 96 */
+
+/*
+ * Grouped by total, CPU, process, cgroup and role. Files of disks and networks, not block devices
+ * (their pages are metadata) nor files in memory. What the program feels is the
+ *   hit ratio = 1 - missed_pages / requested_pages, from 0 to 1;
+ * what the device feels is readin_pages / requested_pages, which can be more than 1.
+ */
+struct ks_stats_pagecache {
+	struct ks_row row;        /*   0 */
+	uint64_t requested_pages; /*  64 by buffered reads, up to the end of the file */
+	uint64_t missed_pages;    /*  72 of those, from the first that was missing to the read's end */
+	uint64_t readin_pages;    /*  80 brought in for reads and faults, read-ahead included */
+	uint64_t write_pages;     /*  88 added by writes */
+	uint64_t evicted_pages;   /*  96 taken out: reclaimed, dropped, truncated */
+	uint64_t mapped_faults;   /* 104 that looked for a page of a mapped file in the cache */
+	uint64_t mapped_pages;    /* 112 around faults, looked for and mapped if they were there */
+};                                /* 120 */
 
 #ifdef __cplusplus
 }

@@ -82,4 +82,10 @@ void ks__look_put(struct ks__look *look, struct ks_event *ev, uint32_t weight);
  */
 extern const struct ks__scan ks__scan_proc;
 
+/*
+ * vmstat: for pagecache, what block devices have read, less what was for swap. Of the whole machine:
+ * in any scope but the system's it fails with -KS_EUNAVAIL rather than tell others' numbers.
+ */
+extern const struct ks__scan ks__scan_vmstat;
+
 #endif

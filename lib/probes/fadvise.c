@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/memfd.h>
-#include <sys/mman.h>
 
 static const char *const advice[] = { "normal",   "random",  "sequential", "willneed",
 				      "dontneed", "noreuse", "other",      NULL };
@@ -151,19 +150,6 @@ static int RAW_CODE provoke_call(int dir_fd)
 	return (int)rc;
 }
 
-/* Is the begin of the file in the page cache? 1, 0, or an error: cannot be asked. */
-static int RAW_CODE is_cached(long fd)
-{
-	long at = raw6(SYS_mmap, 0, 4096, PROT_NONE, MAP_SHARED, fd, 0), rc;
-	unsigned char page = 0;
-
-	if (at < 0 && at > -4096)
-		return (int)at;
-	rc = raw6(SYS_mincore, at, 4096, (long)&page, 0, 0, 0);
-	raw6(SYS_munmap, at, 4096, 0, 0, 0, 0);
-	return rc < 0 ? (int)rc : page & 1;
-}
-
 /* Read a hole of 64 KiB, which leaves clean pages, and drop them. Files in memory have none. */
 static int RAW_CODE drop(long fd)
 {
@@ -173,14 +159,14 @@ static int RAW_CODE drop(long fd)
 	for (at = 0; at < 65536 && rc >= 0; at += 4096)
 		rc = raw6(SYS_pread64, fd, (long)&byte, 1, at, 0, 0);
 	if (rc >= 0)
-		rc = is_cached(fd);
+		rc = raw_is_cached(fd);
 	if (rc == 0)
 		rc = -EOPNOTSUPP;
 	if (rc > 0)
 		rc = raw6(SYS_fadvise64, fd, 0, 0, POSIX_FADV_DONTNEED, 0, 0);
 	if (rc < 0)
 		return (int)rc;
-	return is_cached(fd) == 0 ? 0 : -EBUSY;
+	return raw_is_cached(fd) == 0 ? 0 : -EBUSY;
 }
 
 static int RAW_CODE provoke_drop(int dir_fd)

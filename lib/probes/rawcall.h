@@ -9,6 +9,7 @@
 #define KS_RAWCALL_H
 
 #include <linux/sched.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
@@ -125,6 +126,19 @@ static inline RAW_PLAIN __attribute__((always_inline)) long raw_vfork_call(long 
 	pid = x0;
 #endif
 	return pid;
+}
+
+/* Is the begin of the file in the page cache? 1, 0, or an error: cannot be asked. */
+static inline RAW_PLAIN __attribute__((always_inline)) int raw_is_cached(long fd)
+{
+	long at = raw6(SYS_mmap, 0, 4096, PROT_NONE, MAP_SHARED, fd, 0), rc;
+	unsigned char page = 0;
+
+	if (at < 0 && at > -4096)
+		return (int)at;
+	rc = raw6(SYS_mincore, at, 4096, (long)&page, 0, 0, 0);
+	raw6(SYS_munmap, at, 4096, 0, 0, 0, 0);
+	return rc < 0 ? (int)rc : page & 1;
 }
 
 #endif

@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * pagecache.bpf.c - the page cache: what is asked of it, comes in and goes out
+ *
+ * All is counted for the current task: who reads, writes, faults, and who evicts.
+ */
+#include "probe.bpf.h"
+
+#include "pagecache.bpf.h"
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1); /* possible CPUs */
+	__type(key, uint32_t);
+	__type(value, struct ks_bpf_stats_pagecache);
+} pagecache_stats SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1); /* possible CPUs and slots of ks_threads */
+	__type(key, uint32_t);
+	__type(value, struct ks_bpf_row_pagecache);
+} pagecache_rows SEC(".maps");
+
+/* Where an event is counted. */
+struct books {
+	struct ks_bpf_stats_pagecache *stats;
+	struct ks_bpf_row_pagecache *row;
+};
+
+static __always_inline struct books books_of(struct ks_run *run, const struct task_struct *task)
+{
+	return (struct books){ ks_stats(run, &pagecache_stats), ks_row(run, &pagecache_rows, task) };
+}
+
+#define count(run, books, member, n)                                        \
+	do {                                                                \
+		if ((books)->stats)                                         \
+			ks_add_own(run, &(books)->stats->member, n);        \
+		if ((books)->row)                                           \
+			ks_add(&(books)->row->member, n);                   \
+	} while (0)
+
+static __always_inline struct task_struct *current_task(struct ks_run *run)
+{
+	if (run->typed)
+		return ks_untrusted(bpf_get_current_task_btf());
+	return (void *)bpf_get_current_task();
+}
+
+/* ---- in and out -------------------------------------------------------------------------------- */
+
+static __always_inline enum ks_bpf_outcome added(struct ks_run *run, struct task_struct *task,
+						 const struct folio *folio)
+{
+	const struct inode *inode;
+	struct books books;
+
+	if (!ks_admit(run, task))
+		return KS_FILTERED;
+	inode = host_of(run, mapping_of(run, folio));
+	if (!is_file(run, inode))
+		return KS_FILTERED;
+	books = books_of(run, task);
+	if (is_written(run, inode))
+		count(run, &books, write_pages, pages_of(run, folio));
+	else
+		count(run, &books, readin_pages, pages_of(run, folio));
+	return KS_AGGREGATED;
+}
+
+static __always_inline enum ks_bpf_outcome deleted(struct ks_run *run, struct task_struct *task,
+						   const struct folio *folio)
+{
+	struct books books;
+
+	if (!ks_admit(run, task) || !is_file(run, host_of(run, mapping_of(run, folio))))
+		return KS_FILTERED;
+	books = books_of(run, task);
+	count(run, &books, evicted_pages, pages_of(run, folio));
+	return KS_AGGREGATED;
+}
+
+static __always_inline int pagecache_add(void *ctx, const struct folio *folio, const bool typed)
+{
+	struct ks_run run;
+
+	if (!ks_begin(&run, ctx, KS_PROBE_PAGECACHE, typed))
+		return 0;
+	return ks_end(&run, added(&run, current_task(&run), folio));
+}
+
+static __always_inline int pagecache_delete(void *ctx, const struct folio *folio, const bool typed)
+{
+	struct ks_run run;
+
+	if (!ks_begin(&run, ctx, KS_PROBE_PAGECACHE, typed))
+		return 0;
+	return ks_end(&run, deleted(&run, current_task(&run), folio));
+}
+
+SEC("?tp_btf/mm_filemap_add_to_page_cache")
+int pagecache_add_tp_btf(uint64_t *ctx)
+{
+	return pagecache_add(ctx, untrusted_folio((void *)ctx[0]), true);
+}
+
+SEC("?raw_tp/mm_filemap_add_to_page_cache")
+int pagecache_add_raw_tp(uint64_t *ctx)
+{
+	return pagecache_add(ctx, (void *)ctx[0], false);
+}
+
+SEC("?tp_btf/mm_filemap_delete_from_page_cache")
+int pagecache_delete_tp_btf(uint64_t *ctx)
+{
+	return pagecache_delete(ctx, untrusted_folio((void *)ctx[0]), true);
+}
+
+SEC("?raw_tp/mm_filemap_delete_from_page_cache")
+int pagecache_delete_raw_tp(uint64_t *ctx)
+{
+	return pagecache_delete(ctx, (void *)ctx[0], false);
+}
+
+/* ---- reads ------------------------------------------------------------------------------------- */
+
+static __always_inline enum ks_bpf_outcome tell(struct ks_run *run, struct task_struct *task,
+						const struct pagecache_piece *piece, uint64_t pages)
+{
+	const struct inode *inode = piece->inode;
+	struct ks_event_pagecache_miss *rec, room;
+
+	rec = ks_reserve(run, task, &room, KS_EVENT_PAGECACHE_MISS, sizeof(room));
+	if (!rec)
+		return run->outcome;
+	rec->valid = KS_HAS_PAGECACHE_MISSES;
+	rec->offset = piece->first * ks_page_bytes();
+	rec->pages = pages;
+	rec->inode = piece->number;
+	rec->device = piece->device;
+	if (inode) {
+		rec->inode = ks_read(run, inode, i_ino);
+		rec->device = run->typed ? inode->i_sb->s_dev : BPF_CORE_READ(inode, i_sb, s_dev);
+	}
+	return ks_submit(run, rec, sizeof(room));
+}
+
+/* A read that fits into one folio needs no memory. */
+static __always_inline enum ks_bpf_outcome got(struct ks_run *run, struct task_struct *task,
+					       const struct pagecache_piece *piece)
+{
+	uint64_t pages = piece_pages(run, piece), calls = 0;
+	struct pagecache_read *read = read_stored(piece->first < piece->last);
+	bool first = true, missed = false;
+	struct books books;
+
+	if (read) {
+		if (bpf_core_field_exists(task->ioac.syscr))
+			calls = ks_read(run, task, ioac.syscr);
+		read_go_on(read, calls, piece, &first, &missed);
+	}
+	books = books_of(run, task);
+	if (first)
+		count(run, &books, requested_pages, pages);
+	if (!missed)
+		return KS_AGGREGATED;
+	count(run, &books, missed_pages, pages);
+	return tell(run, task, piece, pages);
+}
+
+static __always_inline enum ks_bpf_outcome missing(struct ks_run *run, struct task_struct *task,
+						   uint64_t file, uint64_t page)
+{
+	struct pagecache_read *read;
+
+	if (!ks_admit(run, task))
+		return KS_FILTERED;
+	read = read_stored(true);
+	if (!read)
+		return KS_LOST_MAP_FULL;
+	read_miss(read, file, page);
+	return KS_OPENED;
+}
+
+static __always_inline int pagecache_get(uint64_t *ctx, const bool typed)
+{
+	struct pagecache_piece piece = { .first = ctx[1], .last = ctx[2] };
+	struct task_struct *task;
+	struct ks_run run;
+
+	if (!ks_begin(&run, ctx, KS_PROBE_PAGECACHE, typed))
+		return 0;
+	task = current_task(&run);
+	if (!ks_admit(&run, task))
+		return ks_end(&run, KS_FILTERED);
+	piece.inode = host_of(&run, (void *)ctx[0]);
+	piece.file = (uint64_t)piece.inode;
+	if (!is_file(&run, piece.inode))
+		return ks_end(&run, KS_FILTERED);
+	return ks_end(&run, got(&run, task, &piece));
+}
+
+static __always_inline int pagecache_miss(uint64_t *ctx, const bool typed)
+{
+	struct ks_run run;
+
+	if (!ks_begin(&run, ctx, KS_PROBE_PAGECACHE, typed))
+		return 0;
+	return ks_end(&run, missing(&run, current_task(&run), ctx[0], ctx[1]));
+}
+
+SEC("?tp_btf/mm_filemap_get_pages")
+int pagecache_get_tp_btf(uint64_t *ctx)
+{
+	return pagecache_get(ctx, true);
+}
+
+SEC("?raw_tp/mm_filemap_get_pages")
+int pagecache_get_raw_tp(uint64_t *ctx)
+{
+	return pagecache_get(ctx, false);
+}
+
+SEC("?tp_btf/page_cache_sync_ra")
+int pagecache_miss_tp_btf(uint64_t *ctx)
+{
+	return pagecache_miss(ctx, true);
+}
+
+SEC("?raw_tp/page_cache_sync_ra")
+int pagecache_miss_raw_tp(uint64_t *ctx)
+{
+	return pagecache_miss(ctx, false);
+}
+
+static __always_inline uint64_t file_of(uint64_t number, uint32_t device)
+{
+	return number ^ (uint64_t)device << 32;
+}
+
+SEC("?tracepoint/filemap/mm_filemap_get_pages")
+int pagecache_get_tracepoint(struct trace_event_raw_mm_filemap_op_page_cache_range *ctx)
+{
+	struct pagecache_piece piece = { .file = file_of(ctx->i_ino, ctx->s_dev),
+					 .number = ctx->i_ino,
+					 .device = ctx->s_dev,
+					 .first = ctx->index,
+					 .last = ctx->last_index };
+	struct task_struct *task;
+	struct ks_run run;
+
+	if (!ks_begin(&run, ctx, KS_PROBE_PAGECACHE, false))
+		return 0;
+	task = current_task(&run);
+	if (!ks_admit(&run, task))
+		return ks_end(&run, KS_FILTERED);
+	return ks_end(&run, got(&run, task, &piece));
+}
+
+SEC("?tracepoint/readahead/page_cache_sync_ra")
+int pagecache_miss_tracepoint(struct trace_event_raw_page_cache_ra_op *ctx)
+{
+	struct ks_run run;
+
+	if (!ks_begin(&run, ctx, KS_PROBE_PAGECACHE, false))
+		return 0;
+	return ks_end(&run, missing(&run, current_task(&run), file_of(ctx->i_ino, ctx->s_dev),
+				    ctx->index));
+}
+
+/* ---- through mappings -------------------------------------------------------------------------- */
+
+/* pages: 0 for a fault itself. */
+static __always_inline enum ks_bpf_outcome mapped(struct ks_run *run, struct task_struct *task,
+						  uint64_t pages)
+{
+	struct books books = books_of(run, task);
+
+	if (pages)
+		count(run, &books, mapped_pages, pages * (ks_page_bytes() / 4096));
+	else
+		count(run, &books, mapped_faults, 1);
+	return KS_AGGREGATED;
+}
+
+static __always_inline int pagecache_map(void *ctx, const void *mapping, uint64_t pages,
+					 const bool typed)
+{
+	struct task_struct *task;
+	struct ks_run run;
+
+	if (!ks_begin(&run, ctx, KS_PROBE_PAGECACHE, typed))
+		return 0;
+	task = current_task(&run);
+	if (!ks_admit(&run, task) || (mapping && !is_file(&run, host_of(&run, mapping))))
+		return ks_end(&run, KS_FILTERED);
+	return ks_end(&run, mapped(&run, task, pages));
+}
+
+SEC("?tp_btf/mm_filemap_fault")
+int pagecache_fault_tp_btf(uint64_t *ctx)
+{
+	return pagecache_map(ctx, (void *)ctx[0], 0, true);
+}
+
+SEC("?raw_tp/mm_filemap_fault")
+int pagecache_fault_raw_tp(uint64_t *ctx)
+{
+	return pagecache_map(ctx, (void *)ctx[0], 0, false);
+}
+
+SEC("?tracepoint/filemap/mm_filemap_fault")
+int pagecache_fault_tracepoint(void *ctx)
+{
+	return pagecache_map(ctx, NULL, 0, false);
+}
+
+SEC("?tp_btf/mm_filemap_map_pages")
+int pagecache_map_tp_btf(uint64_t *ctx)
+{
+	return pagecache_map(ctx, (void *)ctx[0], ctx[2] - ctx[1] + 1, true);
+}
+
+SEC("?raw_tp/mm_filemap_map_pages")
+int pagecache_map_raw_tp(uint64_t *ctx)
+{
+	return pagecache_map(ctx, (void *)ctx[0], ctx[2] - ctx[1] + 1, false);
+}
+
+SEC("?tracepoint/filemap/mm_filemap_map_pages")
+int pagecache_map_tracepoint(struct trace_event_raw_mm_filemap_op_page_cache_range *ctx)
+{
+	return pagecache_map(ctx, NULL, ctx->last_index - ctx->index + 1, false);
+}

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * pagecache.bpf.h - files, folios, and a read from its first page to its last; for pagecache.bpf.c
+ *
+ * A read is told in pieces: an event for each handful of folios, and each of them names all that is
+ * left of the read. So the pages of the first one are those of the read, and the others are known by
+ * their end: same task, same file, same last page, further on, and no read of that task has ended in
+ * between (where it is counted: CONFIG_TASK_XACCT).
+ *
+ * A miss is told before the piece that it belongs to, by an event that faults cause as well: it
+ * counts when that piece comes. All from the first page that was missing to the end of the read is
+ * missed, once, whatever is read ahead in the meantime: so there are never more missed than
+ * requested.
+ */
+#ifndef KS_PAGECACHE_BPF_H
+#define KS_PAGECACHE_BPF_H
+
+#include "probe.bpf.h"
+
+/* include/uapi/linux/magic.h */
+#define BDEVFS_MAGIC 0x62646576
+#define HUGETLBFS_MAGIC 0x958458f6
+#define TMPFS_MAGIC 0x01021994
+
+/* ---- files and folios -------------------------------------------------------------------------- */
+
+static __always_inline const struct inode *untrusted_inode(const struct inode *inode)
+{
+	if (ks_const.rdonly_cast)
+		return bpf_rdonly_cast(inode, bpf_core_type_id_kernel(struct inode));
+	return inode;
+}
+
+static __always_inline const struct folio *untrusted_folio(const struct folio *folio)
+{
+	if (ks_const.rdonly_cast)
+		return bpf_rdonly_cast(folio, bpf_core_type_id_kernel(struct folio));
+	return folio;
+}
+
+/* host: the first member since there are address spaces. */
+static __always_inline const struct inode *host_of(struct ks_run *run, const void *mapping)
+{
+	const struct inode *inode = NULL;
+
+	if (run->typed)
+		return untrusted_inode(*(const struct inode *const *)mapping);
+	bpf_probe_read_kernel(&inode, sizeof(inode), mapping);
+	return inode;
+}
+
+/* Before 5.16 there was only struct page. */
+static __always_inline const void *mapping_of(struct ks_run *run, const struct folio *folio)
+{
+	if (bpf_core_field_exists(folio->mapping))
+		return ks_read(run, folio, mapping);
+	return ks_read(run, (const struct page *)folio, mapping);
+}
+
+/*
+ * Files of a disk or a network. Not block devices, whose pages are metadata; nor what lies in memory
+ * alone, which comes into its files by other ways than it leaves them.
+ */
+static __always_inline bool is_file(struct ks_run *run, const struct inode *inode)
+{
+	uint64_t magic = run->typed ? inode->i_sb->s_magic : BPF_CORE_READ(inode, i_sb, s_magic);
+
+	return magic != BDEVFS_MAGIC && magic != TMPFS_MAGIC && magic != HUGETLBFS_MAGIC;
+}
+
+/* Of 4096 bytes. Plain loads where the kernel is new enough for that to be simple, 6.6. */
+static __always_inline uint64_t pages_of(struct ks_run *run, const struct folio *folio)
+{
+	uint64_t unit = ks_page_bytes() / 4096;
+
+	if (!run->typed || !bpf_core_field_exists(folio->_flags_1) ||
+	    bpf_core_field_exists(folio->_folio_order))
+		return ks_folio_pages(folio) * unit;
+	if (!(*(const volatile kernel_long *)folio >>
+		      bpf_core_enum_value(enum pageflags, PG_head) & 1))
+		return unit;
+	return unit << (folio->_flags_1 & 63);
+}
+
+/*
+ * Whoever writes into a file holds its lock for writing, and no reader does. The low bits of the
+ * owner are flags, bit 0 of them: readers have it.
+ */
+static __always_inline bool is_written(struct ks_run *run, const struct inode *inode)
+{
+	uint64_t owner = ks_read(run, inode, i_rwsem.owner.counter);
+
+	return (owner & ~6ULL) == bpf_get_current_task();
+}
+
+/* ---- reads ------------------------------------------------------------------------------------- */
+
+/* What a task reads, or has read last. */
+struct pagecache_read {
+	uint64_t file; /* 0: nothing yet */
+	uint64_t first, last;
+	uint64_t calls;
+	uint64_t miss_file, miss_page; /* of a miss whose piece has not come yet; 0: none */
+	uint64_t missed;               /* 1: the rest of it counts as missed already */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct pagecache_read);
+} pagecache_reads SEC(".maps");
+
+/* Its twin where kernels have no task storage for tracing (before 5.11), by task. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, uint64_t);
+	__type(value, struct pagecache_read);
+} pagecache_reads_hash SEC(".maps");
+
+static __always_inline struct pagecache_read *read_stored(bool create)
+{
+	struct pagecache_read fresh = {}, *read;
+	uint64_t task;
+
+	if (ks_const.task_storage)
+		return bpf_task_storage_get(&pagecache_reads, bpf_get_current_task_btf(), NULL,
+					    create ? BPF_LOCAL_STORAGE_GET_F_CREATE : 0);
+	task = bpf_get_current_task();
+	read = bpf_map_lookup_elem(&pagecache_reads_hash, &task);
+	if (read || !create)
+		return read;
+	bpf_map_update_elem(&pagecache_reads_hash, &task, &fresh, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&pagecache_reads_hash, &task);
+}
+
+/* A piece of a read, as the program is told of it. */
+struct pagecache_piece {
+	const struct inode *inode; /* NULL: the event tells numbers only */
+	uint64_t file;             /* the inode's address, or what its numbers make */
+	uint64_t number;           /* of the inode */
+	uint64_t first, last;      /* pages of the kernel */
+	uint32_t device;
+};
+
+/* Up to the end of the file: a buffer may be larger than what there is to read. */
+static __always_inline uint64_t piece_pages(struct ks_run *run, const struct pagecache_piece *piece)
+{
+	const struct inode *inode = piece->inode;
+	uint64_t end = piece->last + 1, size;
+
+	if (inode) {
+		size = ks_read(run, inode, i_size);
+		size = (size + ks_page_bytes() - 1) / ks_page_bytes();
+		if (size < end)
+			end = size;
+	}
+	return end > piece->first ? (end - piece->first) * (ks_page_bytes() / 4096) : 0;
+}
+
+static __always_inline void read_miss(struct pagecache_read *read, uint64_t file, uint64_t page)
+{
+	read->miss_file = file;
+	read->miss_page = page;
+}
+
+/*
+ * The piece is the latest of its read now. *ret_first: it is the first one, too. *ret_missed: the
+ * read misses from here on.
+ */
+static __always_inline void read_go_on(struct pagecache_read *read, uint64_t calls,
+				       const struct pagecache_piece *piece, bool *ret_first,
+				       bool *ret_missed)
+{
+	bool first = read->file != piece->file || read->last != piece->last ||
+		     read->first >= piece->first || read->calls != calls;
+	bool missed = read->miss_file == piece->file && read->miss_page == piece->first;
+
+	if (first)
+		read->missed = 0;
+	*ret_first = first;
+	*ret_missed = missed && !read->missed;
+	read->missed |= missed;
+	read->miss_file = 0;
+	read->file = piece->file;
+	read->first = piece->first;
+	read->last = piece->last;
+	read->calls = calls;
+}
+
+#endif

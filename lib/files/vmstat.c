@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* vmstat.c - what the machine has read from block devices, by /proc/vmstat */
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "../data/rows.h"
+#include "../ks.h"
+#include "kv.h"
+#include "scan.h"
+#include "text.h"
+
+#define VMSTAT_BYTES 16384
+#define PAGE_KB 4 /* of the pages that are counted */
+
+struct vmstat {
+	int begun, word;
+	uint64_t kb; /* read from devices but not for swap, up to the last page counted */
+	char text[VMSTAT_BYTES];
+};
+
+static int vmstat_open(const struct ks__probe *probe, void **ret_state)
+{
+	struct vmstat *v = calloc(1, sizeof(*v));
+
+	if (!v)
+		return -ENOMEM;
+	v->word = ks__rows_word(probe->stats, "readin_pages");
+	*ret_state = v;
+	return 0;
+}
+
+static size_t vmstat_bytes(const void *state)
+{
+	(void)state;
+	return sizeof(struct vmstat);
+}
+
+/* pgpgin counts kilobytes, pswpin the kernel's pages. */
+static int read_kb(struct vmstat *v, const struct ks__look *look, uint64_t *ret_kb)
+{
+	ssize_t n = ks__text_read(look->proc_fd, "vmstat", v->text, sizeof(v->text));
+	uint64_t in, swap, page_kb = (uint64_t)sysconf(_SC_PAGESIZE) / 1024;
+	int rc = n < 0 ? (int)n : ks__kv_number(v->text, (size_t)n, "pgpgin", 0, &in);
+
+	if (rc)
+		return rc;
+	if (ks__kv_number(v->text, (size_t)n, "pswpin", 0, &swap)) /* a kernel without swap */
+		swap = 0;
+	*ret_kb = in > swap * page_kb ? in - swap * page_kb : 0;
+	return 0;
+}
+
+/* Numbers of the whole machine are an answer to nothing else. */
+static int is_system(const struct ks__scope *scope)
+{
+	return scope->kind == KS_SCOPE_SYSTEM && !scope->has_comm && !scope->has_exclude;
+}
+
+/* Both may lag behind each other on other CPUs: a difference below 0 is made up for later. */
+static int vmstat_look(void *state, struct ks__look *look)
+{
+	struct vmstat *v = state;
+	uint64_t kb, pages;
+	int rc;
+
+	if (!is_system(look->scope))
+		return -KS_EUNAVAIL;
+	rc = read_kb(v, look, &kb);
+	if (rc)
+		return rc;
+	look->now_ns = ks__now();
+	if (!v->begun)
+		v->kb = kb;
+	v->begun = 1;
+	pages = kb > v->kb ? (kb - v->kb) / PAGE_KB : 0;
+	v->kb += pages * PAGE_KB;
+	if (!(look->set->flags & KS_ENABLE_NO_STATS))
+		look->tally->block[v->word] += pages;
+	return 0;
+}
+
+static const char *const files[] = { "vmstat", NULL };
+
+const struct ks__scan ks__scan_vmstat = {
+	.files = files,
+	.open = vmstat_open,
+	.close = free,
+	.look = vmstat_look,
+	.bytes = vmstat_bytes,
+};

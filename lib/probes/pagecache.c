@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* pagecache.c - the page cache: what is asked of it, comes in and goes out */
+#include "../files/scan.h"
+#include "probe.h"
+#include "rawcall.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+
+static const struct ks__field row_fields[] = {
+	{ KS__AT(struct ks_stats_pagecache, requested_pages), .count = 1, .kind = KS_KIND_COUNTER,
+	  .unit = KS_UNIT_PAGES, .valid = KS_HAS_PAGECACHE_REQUESTS,
+	  .help = "asked for by buffered reads" },
+	{ KS__AT(struct ks_stats_pagecache, missed_pages), .count = 1, .kind = KS_KIND_COUNTER,
+	  .unit = KS_UNIT_PAGES, .valid = KS_HAS_PAGECACHE_MISSES,
+	  .help = "of those, from the first that was missing to the end of the read" },
+	{ KS__AT(struct ks_stats_pagecache, readin_pages), .count = 1, .kind = KS_KIND_COUNTER,
+	  .unit = KS_UNIT_PAGES, .valid = KS_HAS_PAGECACHE_READIN,
+	  .help = "brought in for reads and faults, read-ahead included" },
+	{ KS__AT(struct ks_stats_pagecache, write_pages), .count = 1, .kind = KS_KIND_COUNTER,
+	  .unit = KS_UNIT_PAGES, .valid = KS_HAS_PAGECACHE_WRITES, .help = "added by writes" },
+	{ KS__AT(struct ks_stats_pagecache, evicted_pages), .count = 1, .kind = KS_KIND_COUNTER,
+	  .unit = KS_UNIT_PAGES, .valid = KS_HAS_PAGECACHE_EVICTED,
+	  .help = "taken out: reclaimed, dropped, truncated" },
+	{ KS__AT(struct ks_stats_pagecache, mapped_faults), .count = 1, .kind = KS_KIND_COUNTER,
+	  .unit = KS_UNIT_COUNT, .valid = KS_HAS_PAGECACHE_MAPPED,
+	  .help = "faults that looked for a page of a mapped file" },
+	{ KS__AT(struct ks_stats_pagecache, mapped_pages), .count = 1, .kind = KS_KIND_COUNTER,
+	  .unit = KS_UNIT_PAGES, .valid = KS_HAS_PAGECACHE_MAPPED,
+	  .help = "around faults, looked for and mapped if they were there" },
+	{ 0 },
+};
+
+static const struct ks__field miss_fields[] = {
+	{ KS__AT(struct ks_event_pagecache_miss, inode), .count = 1, .kind = KS_KIND_ID,
+	  .help = "of the file" },
+	{ KS__AT(struct ks_event_pagecache_miss, offset), .count = 1, .kind = KS_KIND_VALUE,
+	  .unit = KS_UNIT_BYTES, .help = "of the first page that was missing" },
+	{ KS__AT(struct ks_event_pagecache_miss, device), .count = 1, .kind = KS_KIND_ID,
+	  .help = "major << 20 | minor" },
+	{ KS__AT(struct ks_event_pagecache_miss, pages), .count = 1, .kind = KS_KIND_VALUE,
+	  .unit = KS_UNIT_PAGES, .help = "from there to the end of the read" },
+	{ 0 },
+};
+
+static const struct ks__struct stats = {
+	.name = "pagecache",
+	.id = KS_STATS_PAGECACHE,
+	.bytes = sizeof(struct ks_stats_pagecache),
+	.fields = row_fields,
+	.help = "Files in memory: what is asked for, comes in and goes out.",
+};
+
+static const struct ks__struct events[] = {
+	{
+		.name = "pagecache_miss",
+		.id = KS_EVENT_PAGECACHE_MISS,
+		.bytes = sizeof(struct ks_event_pagecache_miss),
+		.fields = miss_fields,
+		.help = "One of the sample of reads that had to wait for the device.",
+	},
+	{ 0 },
+};
+
+#define NO_REQUESTS KS_HAS_PAGECACHE_REQUESTS | KS_HAS_PAGECACHE_MISSES | KS_HAS_PAGECACHE_MAPPED
+#define NO_REQUESTS_WHY                                                      \
+	"the kernel tells of pages that come and go, and not of reads that " \
+	"find them (event mm_filemap_get_pages, Linux 6.12)"
+
+static const struct ks__variant variants[] = {
+	{
+		.name = "tp_btf",
+		.progs = { "pagecache_add_tp_btf", "pagecache_delete_tp_btf",
+			   "pagecache_get_tp_btf", "pagecache_miss_tp_btf",
+			   "pagecache_fault_tp_btf", "pagecache_map_tp_btf" },
+	},
+	{
+		.name = "tp_btf-no-misses",
+		.progs = { "pagecache_add_tp_btf", "pagecache_delete_tp_btf",
+			   "pagecache_get_tp_btf", "pagecache_fault_tp_btf",
+			   "pagecache_map_tp_btf" },
+		.lacks = KS_HAS_PAGECACHE_MISSES,
+		.lacks_why = "the kernel does not tell of reads that find a page missing (event "
+			     "page_cache_sync_ra, Linux 6.18)",
+	},
+	{
+		.name = "tp_btf-adds",
+		.progs = { "pagecache_add_tp_btf", "pagecache_delete_tp_btf" },
+		.lacks = NO_REQUESTS,
+		.lacks_why = NO_REQUESTS_WHY,
+	},
+	{
+		.name = "raw_tp",
+		.progs = { "pagecache_add_raw_tp", "pagecache_delete_raw_tp",
+			   "pagecache_get_raw_tp", "pagecache_miss_raw_tp",
+			   "pagecache_fault_raw_tp", "pagecache_map_raw_tp" },
+	},
+	{
+		.name = "raw_tp-adds",
+		.progs = { "pagecache_add_raw_tp", "pagecache_delete_raw_tp" },
+		.lacks = NO_REQUESTS,
+		.lacks_why = NO_REQUESTS_WHY,
+	},
+	{
+		.name = "tracepoint",
+		.progs = { "pagecache_get_tracepoint", "pagecache_miss_tracepoint",
+			   "pagecache_fault_tracepoint", "pagecache_map_tracepoint" },
+		.lacks = KS_HAS_PAGECACHE_READIN | KS_HAS_PAGECACHE_WRITES |
+			 KS_HAS_PAGECACHE_EVICTED | KS_HAS_PAGECACHE_EXACT,
+		.lacks_why = "its records do not lead to the file: whether it is being written, is "
+			     "a block device, or where it ends",
+	},
+	{ 0 },
+};
+
+static const char *const maps[] = { "pagecache_stats", "pagecache_rows", "pagecache_reads",
+				    "pagecache_reads_hash", NULL };
+
+static const struct ks__fallback fallback = {
+	.name = "vmstat",
+	.needs = "vmstat",
+	.lacks = KS_HAS_PAGECACHE_REQUESTS | KS_HAS_PAGECACHE_MISSES | KS_HAS_PAGECACHE_WRITES |
+		 KS_HAS_PAGECACHE_EVICTED | KS_HAS_PAGECACHE_MAPPED | KS_HAS_PAGECACHE_EXACT,
+	.lacks_why = "/proc/vmstat has what block devices have read, and nobody's requests",
+	.scan = &ks__scan_vmstat,
+};
+
+/* A read of a hole misses, the next one hits; then the page is dropped. Files in memory have none. */
+static int RAW_CODE read_and_drop(long fd)
+{
+	long rc = raw6(SYS_ftruncate, fd, 4096, 0, 0, 0, 0);
+	char byte;
+
+	for (int i = 0; i < 2 && rc >= 0; i++)
+		rc = raw6(SYS_pread64, fd, (long)&byte, 1, 0, 0, 0);
+	if (rc >= 0)
+		rc = raw_is_cached(fd);
+	if (rc == 0)
+		rc = -EOPNOTSUPP;
+	if (rc > 0)
+		rc = raw6(SYS_fadvise64, fd, 0, 0, POSIX_FADV_DONTNEED, 0, 0);
+	if (rc < 0)
+		return (int)rc;
+	return raw_is_cached(fd) == 0 ? 0 : -EBUSY;
+}
+
+static int RAW_CODE provoke(int dir_fd)
+{
+	static const char here[] = ".";
+	long fd;
+	int rc;
+
+	if (dir_fd < 0)
+		return -ENOENT;
+	fd = raw6(SYS_openat, dir_fd, (long)here, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600, 0, 0);
+	if (fd < 0)
+		return (int)fd;
+	rc = read_and_drop(fd);
+	raw6(SYS_close, fd, 0, 0, 0, 0, 0);
+	return rc;
+}
+
+static const struct ks__provocation provocations[] = {
+	{ "read", "requested_pages", provoke },
+	{ "miss", "missed_pages", provoke },
+	{ "read-in", "readin_pages", provoke },
+	{ "eviction", "evicted_pages", provoke },
+	{ 0 },
+};
+
+extern const struct ks__probe ks__probe_pagecache;
+
+const struct ks__probe ks__probe_pagecache = {
+	.id = KS_PROBE_PAGECACHE,
+	.name = "pagecache",
+	.summary = "The page cache: requests, misses, what comes in and goes out.",
+	.caps = 1ull << CAP_BPF | 1ull << CAP_PERFMON,
+	.valid = KS_HAS_PAGECACHE_REQUESTS | KS_HAS_PAGECACHE_MISSES | KS_HAS_PAGECACHE_READIN |
+		 KS_HAS_PAGECACHE_WRITES | KS_HAS_PAGECACHE_EVICTED | KS_HAS_PAGECACHE_MAPPED |
+		 KS_HAS_PAGECACHE_EXACT,
+	.variants = variants,
+	.maps = maps,
+	.stats = &stats,
+	.by = KS_BY_TOTAL | KS_BY_CPU | KS_BY_PROCESS | KS_BY_CGROUP | KS_BY_ROLE,
+	.events = events,
+	.defaults = {
+		.max_per_sec = 5000,
+		.burst = 5000,
+		.identity = KS_IDENTITY_CGROUP | KS_IDENTITY_COMM,
+	},
+	.fallback = &fallback,
+	.provocations = provocations,
+};
