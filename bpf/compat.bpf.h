@@ -6,10 +6,24 @@
 #include "maps.bpf.h"
 
 /*
- * core.bpf.c alone puts it into .ksyms: the linker of libbpf 1.1 cannot join two objects that both
+ * A loop whose body is verified twice, however many turns it has; behind ks_const.iter_num alone.
+ * The kernel's struct bpf_iter_num, which headers before 6.4 do not have.
+ */
+struct ks_turns {
+	__u64 opaque;
+} __attribute__((aligned(8)));
+
+/*
+ * core.bpf.c alone puts them into .ksyms: the linker of libbpf 1.1 cannot join two objects that both
  * do ("failed to resolve size of underlying type").
  */
 extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) KS_KSYM __weak;
+extern int bpf_iter_num_new(struct ks_turns *turns, int start, int end) KS_KSYM __weak;
+extern int *bpf_iter_num_next(struct ks_turns *turns) KS_KSYM __weak;
+extern void bpf_iter_num_destroy(struct ks_turns *turns) KS_KSYM __weak;
+
+/* A plain load where the verifier knows what p points to, else a copy by a helper, 20 times dearer. */
+#define ks_get(typed, p, member) ((typed) ? (p)->member : BPF_CORE_READ(p, member))
 
 /*
  * From 6.2 until the kernel's BTF came sorted, the verifier searches all of it for each pointer that
@@ -49,20 +63,20 @@ static __always_inline uint64_t ks_folio_pages(const struct folio *folio)
 }
 
 /* Resident pages: the highest number noted, or that of now. The counters lag by a batch per CPU. */
-static __always_inline uint64_t ks_mm_peak(const struct mm_struct *mm)
+static __always_inline uint64_t ks_mm_peak(const struct mm_struct *mm, const bool typed)
 {
 	const struct mm_struct___before_6_2 *old = (const void *)mm;
-	uint64_t high = BPF_CORE_READ(mm, hiwater_rss);
+	uint64_t high = ks_get(typed, mm, hiwater_rss);
 	int64_t file, anon, shmem, now;
 
 	if (bpf_core_field_exists(struct mm_rss_stat, count)) {
-		file = BPF_CORE_READ(old, rss_stat.count[0].counter);
-		anon = BPF_CORE_READ(old, rss_stat.count[1].counter);
-		shmem = BPF_CORE_READ(old, rss_stat.count[3].counter);
+		file = ks_get(typed, old, rss_stat.count[0].counter);
+		anon = ks_get(typed, old, rss_stat.count[1].counter);
+		shmem = ks_get(typed, old, rss_stat.count[3].counter);
 	} else {
-		file = BPF_CORE_READ(mm, rss_stat[0].count);
-		anon = BPF_CORE_READ(mm, rss_stat[1].count);
-		shmem = BPF_CORE_READ(mm, rss_stat[3].count);
+		file = ks_get(typed, mm, rss_stat[0].count);
+		anon = ks_get(typed, mm, rss_stat[1].count);
+		shmem = ks_get(typed, mm, rss_stat[3].count);
 	}
 	now = (file > 0 ? file : 0) + (anon > 0 ? anon : 0) + (shmem > 0 ? shmem : 0);
 	return (uint64_t)now > high ? (uint64_t)now : high;

@@ -7,6 +7,16 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
+/* Never run: what is not called here is not in .ksyms, see compat.bpf.h. */
+static __attribute__((used)) void ks_ksyms(void)
+{
+	struct ks_turns turns;
+
+	bpf_iter_num_new(&turns, 0, 1);
+	bpf_iter_num_next(&turns);
+	bpf_iter_num_destroy(&turns);
+}
+
 /*
  * Run by the caller on itself (BPF_PROG_TEST_RUN), never attached: level of its pid namespace << 24
  * | its own number there. Numbers are below 2^22, levels at most 32.

@@ -80,7 +80,7 @@ struct ks_run {
 	bool typed;
 };
 
-#define ks_read(run, p, member) ((run)->typed ? (p)->member : BPF_CORE_READ(p, member))
+#define ks_read(run, p, member) ks_get((run)->typed, p, member)
 
 /* Atomic: programs of one probe share slots, and interrupts nest. Without fetching: 5.10 has it. */
 static __always_inline void ks_add(uint64_t *counter, uint64_t n)

@@ -111,7 +111,7 @@ static __always_inline enum ks_bpf_outcome execed(struct ks_run *run, struct tas
 	rec->valid = KS_HAS_PROC_PARENT | KS_HAS_PROC_START | KS_HAS_PROC_UID;
 	rec->start_ns = ks_read(run, task, start_time);
 	rec->ppid = proc_parent(run, task);
-	rec->session = proc_session(task);
+	rec->session = proc_session(run, task);
 	rec->uid = bpf_get_current_uid_gid();
 	if (old_tid == ks_read(run, task, pid))
 		rec->old_tid = rec->ev.tid;
@@ -171,36 +171,53 @@ static __always_inline void count_end(struct ks_run *run, struct ks_bpf_stats_pr
 	ks_hist_add(&stats->lifetime_ns, ks_now(run) - start_ns);
 }
 
+/* Counts it, too. *ret_start_ns: of the process if it is the last thread that ends. */
+static __always_inline uint32_t ended(struct ks_run *run, struct task_struct *task, bool last,
+				      uint64_t *ret_start_ns)
+{
+	struct ks_bpf_stats_proc *stats = ks_stats(run, &proc_stats);
+	struct task_struct *leader;
+	uint32_t code;
+
+	if (last) {
+		leader = proc_leader(run, task);
+		code = proc_wait_code(run, task);
+		*ret_start_ns = ks_read(run, leader, start_time);
+		if (stats)
+			count_end(run, stats, code, *ret_start_ns);
+	} else {
+		code = ks_read(run, task, exit_code);
+		*ret_start_ns = ks_read(run, task, start_time);
+		if (stats)
+			ks_add_own(run, &stats->thread_exits, 1);
+	}
+	return code;
+}
+
+/* last: 0 or 1. */
 static __always_inline enum ks_bpf_outcome exited(struct ks_run *run, struct task_struct *task,
-						  bool last)
+						  uint32_t last)
 {
 	struct ks_event_proc_exit *rec, room;
-	struct ks_bpf_stats_proc *stats;
-	struct task_struct *subject = task;
+	uint64_t start_ns;
 	uint32_t code;
 
 	if (!ks_admit(run, task))
 		return KS_FILTERED;
-	if (last)
-		subject = proc_leader(run, task);
-	code = last ? proc_wait_code(task) : ks_read(run, task, exit_code);
-	stats = ks_stats(run, &proc_stats);
-	if (stats && last)
-		count_end(run, stats, code, BPF_CORE_READ(subject, start_time));
-	else if (stats)
-		ks_add_own(run, &stats->thread_exits, 1);
+	ks_now(run); /* whatever comes next; taken in one place of two, all after it came twice */
+	code = ended(run, task, last, &start_ns);
 	rec = ks_reserve(run, task, &room, KS_EVENT_PROC_EXIT, sizeof(room));
 	if (!rec)
 		return run->outcome;
 	rec->valid = KS_HAS_PROC_PARENT | KS_HAS_PROC_START | KS_HAS_PROC_STATUS;
-	rec->start_ns = BPF_CORE_READ(subject, start_time);
+	rec->start_ns = start_ns;
 	rec->ppid = proc_parent(run, task);
-	rec->session = proc_session(task);
+	rec->session = proc_session(run, task);
 	rec->status = code >> 8 & 0xff;
 	rec->signal = code & 0x7f;
 	rec->core_dumped = !!(code & 0x80);
-	rec->thread = !last;
-	proc_usage(rec, task, last);
+	*(volatile uint8_t *)&rec->thread = last ^ 1; /* !last would be a branch */
+	proc_usage(run, rec, task);
 	return ks_submit(run, rec, sizeof(room));
 }
 
@@ -212,7 +229,7 @@ static __always_inline int proc_exit(void *ctx, struct task_struct *task, int de
 
 	if (!ks_begin(&run, ctx, KS_PROBE_PROC, typed))
 		return 0;
-	return ks_end(&run, exited(&run, task, dead < 0 ? proc_is_last(task) : dead));
+	return ks_end(&run, exited(&run, task, dead < 0 ? proc_is_last(&run, task) : dead));
 }
 
 SEC("?tp_btf/sched_process_exit")

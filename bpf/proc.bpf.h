@@ -5,8 +5,9 @@
 
 #include "probe.bpf.h"
 
-#define KS_THREADS_WALKED 64
-#define KS_EEXIST 17 /* asm-generic/errno-base.h */
+#define PROC_TURNS 1024 /* of the loop over the threads of a process that ends */
+#define PROC_THREADS 64 /* where each turn is verified anew */
+#define KS_EEXIST 17    /* asm-generic/errno-base.h */
 
 struct proc_end {
 	uint64_t signal, start_ns; /* the address alone is soon that of another process */
@@ -23,10 +24,15 @@ struct {
 	__type(value, uint32_t);
 } proc_ended SEC(".maps");
 
-static __always_inline struct task_struct *proc_leader(struct ks_run *run,
-						       struct task_struct *task)
+static __always_inline struct task_struct *proc_leader(struct ks_run *run, struct task_struct *task)
 {
 	return ks_read(run, task, group_leader);
+}
+
+static __always_inline const struct signal_struct *proc_signal(struct ks_run *run,
+							       struct task_struct *task)
+{
+	return ks_read(run, task, signal);
 }
 
 /*
@@ -34,27 +40,30 @@ static __always_inline struct task_struct *proc_leader(struct ks_run *run,
  * it: but two threads that end at once may both find 0. The first of them stands for the process,
  * and may be gone from nr_threads when the second comes.
  */
-static __always_inline bool proc_is_last(const struct task_struct *task)
+static __always_inline bool proc_is_last(struct ks_run *run, struct task_struct *task)
 {
-	const struct signal_struct *signal = BPF_CORE_READ(task, signal);
-	struct proc_end key = { (uint64_t)signal, BPF_CORE_READ(task, group_leader, start_time) };
+	const struct signal_struct *signal = proc_signal(run, task);
+	const struct task_struct *leader = proc_leader(run, task);
+	struct proc_end key = { (uint64_t)signal };
 	uint32_t ended = 1;
 
-	if (BPF_CORE_READ(signal, live.counter))
+	if (ks_read(run, signal, live.counter))
 		return false;
-	if (BPF_CORE_READ(signal, nr_threads) <= 1)
+	key.start_ns = ks_read(run, leader, start_time);
+	if (ks_read(run, signal, nr_threads) <= 1)
 		return !bpf_map_lookup_elem(&proc_ended, &key);
 	return bpf_map_update_elem(&proc_ended, &key, &ended, BPF_NOEXIST) != -KS_EEXIST;
 }
 
 /* What wait4() will say: kernel/exit.c, wait_task_zombie(). */
-static __always_inline uint32_t proc_wait_code(const struct task_struct *task)
+static __always_inline uint32_t proc_wait_code(struct ks_run *run, struct task_struct *task)
 {
-	const struct signal_struct *signal = BPF_CORE_READ(task, signal);
+	const struct signal_struct *signal = proc_signal(run, task);
+	const struct task_struct *leader = proc_leader(run, task);
 
-	if (BPF_CORE_READ(signal, flags) & SIGNAL_GROUP_EXIT)
-		return BPF_CORE_READ(signal, group_exit_code);
-	return BPF_CORE_READ(task, group_leader, exit_code);
+	if (ks_read(run, signal, flags) & SIGNAL_GROUP_EXIT)
+		return ks_read(run, signal, group_exit_code);
+	return ks_read(run, leader, exit_code);
 }
 
 static __always_inline uint32_t proc_parent(struct ks_run *run, const struct task_struct *task)
@@ -62,9 +71,14 @@ static __always_inline uint32_t proc_parent(struct ks_run *run, const struct tas
 	return ks_tgid(run, ks_read(run, task, real_parent));
 }
 
-static __always_inline uint32_t proc_session(const struct task_struct *task)
+static __always_inline uint32_t proc_session(struct ks_run *run, struct task_struct *task)
 {
-	return ks_pid_nr(BPF_CORE_READ(task, signal, pids[KS_PIDTYPE_SID]));
+	const struct signal_struct *signal = proc_signal(run, task);
+	const struct pid *sid = ks_read(run, signal, pids[KS_PIDTYPE_SID]);
+
+	if (run->typed && !ks_const.pid_level)
+		return sid->numbers[0].nr;
+	return ks_pid_nr(sid);
 }
 
 static __always_inline void proc_path(struct ks_event_proc_exec *rec, const char *path)
@@ -86,40 +100,102 @@ struct proc_sum {
 	uint64_t minor_faults, major_faults, read_bytes, write_bytes;
 };
 
-static __always_inline void add_thread(struct proc_sum *sum, const struct task_struct *task)
+static __always_inline void add_thread(struct proc_sum *sum, const struct task_struct *task,
+				       const bool typed)
 {
-	sum->utime += BPF_CORE_READ(task, utime);
-	sum->stime += BPF_CORE_READ(task, stime);
-	sum->runtime += BPF_CORE_READ(task, se.sum_exec_runtime);
-	sum->minor_faults += BPF_CORE_READ(task, min_flt);
-	sum->major_faults += BPF_CORE_READ(task, maj_flt);
+	sum->utime += ks_get(typed, task, utime);
+	sum->stime += ks_get(typed, task, stime);
+	sum->runtime += ks_get(typed, task, se.sum_exec_runtime);
+	sum->minor_faults += ks_get(typed, task, min_flt);
+	sum->major_faults += ks_get(typed, task, maj_flt);
 	if (bpf_core_field_exists(task->ioac.read_bytes)) {
-		sum->read_bytes += BPF_CORE_READ(task, ioac.read_bytes);
-		sum->write_bytes += BPF_CORE_READ(task, ioac.write_bytes);
+		sum->read_bytes += ks_get(typed, task, ioac.read_bytes);
+		sum->write_bytes += ks_get(typed, task, ioac.write_bytes);
 	}
 }
 
-/* Threads that are gone stand in signal_struct; those that were not yet waited for are in its list. */
-static __always_inline bool add_process(struct proc_sum *sum, const struct task_struct *task)
+/* The threads that were released: release_task() adds each to signal_struct. */
+static __always_inline void set_released(struct proc_sum *sum, const struct signal_struct *signal,
+					 const bool typed)
 {
-	const struct signal_struct *signal = BPF_CORE_READ(task, signal);
+	sum->utime = ks_get(typed, signal, utime);
+	sum->stime = ks_get(typed, signal, stime);
+	sum->runtime = ks_get(typed, signal, sum_sched_runtime);
+	sum->minor_faults = ks_get(typed, signal, min_flt);
+	sum->major_faults = ks_get(typed, signal, maj_flt);
+	if (bpf_core_field_exists(signal->ioac.read_bytes)) {
+		sum->read_bytes = ks_get(typed, signal, ioac.read_bytes);
+		sum->write_bytes = ks_get(typed, signal, ioac.write_bytes);
+	}
+}
+
+static __always_inline const struct task_struct *thread_at(const struct list_head *at)
+{
+	return (const void *)at - bpf_core_field_offset(struct task_struct, thread_node);
+}
+
+/*
+ * Those that were not are listed: on their way out, or the first one, which waits for the others. A
+ * thread that is released meanwhile would be found at both places or at none, but the lock under
+ * which that is done has a count, odd while it is held: then all is done again.
+ */
+static __always_inline bool add_listed(struct proc_sum *sum, const struct signal_struct *signal)
+{
+	const struct list_head *head = &signal->thread_head, *at = NULL;
+	const struct task_struct *task;
+	struct ks_turns turns;
+	uint32_t count = 1;
+	bool sound = false;
+
+	bpf_iter_num_new(&turns, 0, PROC_TURNS);
+	while (!sound && bpf_iter_num_next(&turns)) {
+		if (!at) {
+			count = signal->stats_lock.seqcount.seqcount.sequence;
+			set_released(sum, signal, true);
+			at = head->next;
+		}
+		if (at == head) {
+			at = NULL;
+			sound = !(count & 1) &&
+				count == signal->stats_lock.seqcount.seqcount.sequence;
+			continue;
+		}
+		task = ks_untrusted((void *)thread_at(at));
+		add_thread(sum, task, true);
+		at = task->thread_node.next;
+	}
+	bpf_iter_num_destroy(&turns);
+	return sound;
+}
+
+/* The same where each turn is verified anew, so that there is no second one. */
+static __always_inline bool add_listed_once(struct proc_sum *sum,
+					    const struct signal_struct *signal)
+{
 	const void *head = (const void *)signal + bpf_core_field_offset(signal->thread_head);
 	const struct list_head *at = BPF_CORE_READ(signal, thread_head.next);
 
-	sum->utime = BPF_CORE_READ(signal, utime);
-	sum->stime = BPF_CORE_READ(signal, stime);
-	sum->runtime = BPF_CORE_READ(signal, sum_sched_runtime);
-	sum->minor_faults = BPF_CORE_READ(signal, min_flt);
-	sum->major_faults = BPF_CORE_READ(signal, maj_flt);
-	if (bpf_core_field_exists(task->ioac.read_bytes)) {
-		sum->read_bytes = BPF_CORE_READ(signal, ioac.read_bytes);
-		sum->write_bytes = BPF_CORE_READ(signal, ioac.write_bytes);
-	}
-	for (int i = 0; i < KS_THREADS_WALKED && at != head; i++) {
-		add_thread(sum, (const void *)at - bpf_core_field_offset(task->thread_node));
+	for (int i = 0; i < PROC_THREADS && at != head; i++) {
+		add_thread(sum, thread_at(at), false);
 		bpf_probe_read_kernel(&at, sizeof(at), &at->next);
 	}
 	return at == head;
+}
+
+/* False: not known. */
+static __always_inline bool add_process(struct ks_run *run, struct proc_sum *sum,
+					struct task_struct *task)
+{
+	const struct signal_struct *signal;
+
+	if (ks_const.iter_num)
+		return add_listed(sum, ks_untrusted(task)->signal);
+	signal = proc_signal(run, task);
+	set_released(sum, signal, run->typed);
+	if (ks_read(run, signal, nr_threads) != 1)
+		return add_listed_once(sum, signal);
+	add_thread(sum, task, run->typed);
+	return true;
 }
 
 /*
@@ -145,33 +221,41 @@ static __always_inline uint64_t system_time(const struct proc_sum *sum)
  * Bytes, 0: not known. signal_struct has it before the hook when the last thread is in do_exit().
  * Before 6.16 a thread has let go of its memory by then; the first thread may still hold it.
  */
-static __always_inline uint64_t peak_rss(const struct task_struct *task, bool process)
+static __always_inline uint64_t peak_rss(struct ks_run *run, struct task_struct *task, bool process)
 {
-	uint64_t pages = BPF_CORE_READ(task, signal, maxrss), now;
-	const struct mm_struct *mm = BPF_CORE_READ(task, mm);
+	const struct signal_struct *signal = proc_signal(run, task);
+	const struct task_struct *leader = proc_leader(run, task);
+	const struct mm_struct *mm = ks_read(run, task, mm);
+	uint64_t pages = ks_read(run, signal, maxrss), now;
 
 	if (!mm && !process)
-		mm = BPF_CORE_READ(task, group_leader, mm);
+		mm = ks_read(run, leader, mm);
 	if (!mm)
 		return process ? pages * ks_page_bytes() : 0;
-	now = ks_mm_peak(mm);
+	now = ks_mm_peak(mm, run->typed);
 	return (now > pages ? now : pages) * ks_page_bytes();
 }
 
+/* Read back from the record: the verifier follows what lies between once, not for 0 and for 1. */
+static __always_inline bool of_process(const struct ks_event_proc_exit *rec)
+{
+	return !*(const volatile uint8_t *)&rec->thread;
+}
+
 /* A process of more threads than are walked leaves it unknown rather than too low. */
-static __always_inline void proc_usage(struct ks_event_proc_exit *rec,
-				       const struct task_struct *task, bool process)
+static __always_inline void proc_usage(struct ks_run *run, struct ks_event_proc_exit *rec,
+				       struct task_struct *task)
 {
 	struct proc_sum sum = {};
 
-	if (process && !add_process(&sum, task))
+	if (!of_process(rec))
+		add_thread(&sum, task, run->typed);
+	else if (!add_process(run, &sum, task))
 		return;
-	if (!process)
-		add_thread(&sum, task);
 	rec->valid |= KS_HAS_PROC_CPU;
 	rec->system_ns = system_time(&sum);
 	rec->user_ns = sum.runtime - rec->system_ns;
-	rec->peak_rss = peak_rss(task, process);
+	rec->peak_rss = peak_rss(run, task, of_process(rec));
 	if (rec->peak_rss) {
 		rec->valid |= KS_HAS_PROC_MEMORY;
 		rec->minor_faults = sum.minor_faults;

@@ -152,7 +152,9 @@ struct ks_bpf_const {
 	uint32_t n_cpus;              /* 44 possible ones */
 	uint32_t n_threads;           /* 48 entries of ks_threads */
 	uint32_t tick_ns;             /* 52 of the start times in /proc/PID/stat */
-};                                    /* 56 */
+	uint32_t iter_num;            /* 56 rdonly_cast and bpf_iter_num_next (6.4) */
+	uint32_t reserved;            /* 60 */
+};                                    /* 64 */
 
 /*
  * A histogram on one CPU, base 2^(1/4). buckets[i + 1] is bucket i of struct ks_hist: buckets[0]

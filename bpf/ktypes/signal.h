@@ -18,6 +18,13 @@ struct signal_struct {
 	uint32_t group_exit_code;
 	uint32_t flags;
 	struct pid *pids[4];
+	struct {
+		struct {
+			struct {
+				uint32_t sequence;
+			} seqcount;
+		} seqcount;
+	} stats_lock; /* of what follows, and of thread_head; 5.10 */
 	uint64_t utime;
 	uint64_t stime;
 	kernel_long min_flt;

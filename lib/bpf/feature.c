@@ -443,6 +443,7 @@ void ks__features_init(struct ks__features *f, const struct ks *ks)
 	ks__types_expect(&f->types, KS__BTF_FUNC, "bpf_rdonly_cast");
 	ks__types_expect(&f->types, KS__BTF_FUNC, "bpf_prog_inc_misses_counter");
 	ks__types_expect(&f->types, KS__BTF_FUNC, "bpf_iter_task_new");
+	ks__types_expect(&f->types, KS__BTF_FUNC, "bpf_iter_num_next");
 }
 
 void ks__features_doc(struct ks__features *f, struct ks__doc *doc)

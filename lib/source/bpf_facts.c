@@ -181,6 +181,7 @@ int ks__bpf_consts(struct ks__bpf *b, char *why, size_t size)
 	c->task_storage = !ks__feature(f, KS__FEATURE_TASK_STORAGE);
 	c->atomic_fetch = !ks__feature(f, KS__FEATURE_ATOMIC_FETCH);
 	c->rdonly_cast = !ks__feature(f, KS__FEATURE_RDONLY_CAST);
+	c->iter_num = c->rdonly_cast && ks__types_id(&f->types, KS__BTF_FUNC, "bpf_iter_num_next");
 	c->own_guard = !ks__feature(f, KS__FEATURE_OWN_GUARD);
 	c->memcg_v1 = ks__facts_memcg(b->base.ks->proc_fd) == 1;
 	c->n_rings = n_cpus < KS_BPF_RINGS ? n_cpus : KS_BPF_RINGS;
