@@ -205,6 +205,72 @@ static void memory(struct kt *t)
 	peak_of(t, touch_and_free);
 }
 
+/* ---- threads that end with their process --------------------------------------------------------- */
+
+#define CROWD 40
+#define CROWD_PAGES 256
+
+static void *touch_some(void *arg)
+{
+	size_t bytes = CROWD_PAGES * 4096;
+	char *map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (map == MAP_FAILED)
+		_exit(1);
+	madvise(map, bytes, MADV_NOHUGEPAGE);
+	for (size_t i = 0; i < bytes; i += 4096)
+		map[i] = 1;
+	pthread_barrier_wait(arg);
+	return NULL;
+}
+
+/* Nobody waits for them: as the process ends, some have ended, some are about to. */
+static int end_amid_crowd(void *page)
+{
+	pthread_barrier_t together;
+	pthread_t thread;
+
+	(void)page;
+	pthread_barrier_init(&together, NULL, CROWD + 1);
+	for (unsigned i = 0; i < CROWD; i++)
+		if (pthread_create(&thread, NULL, touch_some, &together))
+			return 1;
+	pthread_barrier_wait(&together);
+	return 0;
+}
+
+/* Of whichever thread was the last. */
+static const struct ks_event_proc_exit *end_of_process(const struct kt *t, int32_t pid)
+{
+	const struct ks_event_proc_exit *ev;
+	size_t at = 0;
+
+	while ((ev = kt_next(t, KS_EVENT_PROC_EXIT, &at)))
+		if (ev->ev.pid == pid && !ev->thread)
+			return ev;
+	g_error("no end of process %d", (int)pid);
+}
+
+/* No thread is counted twice or not at all, wherever it stands on its way out. */
+static void crowd(struct kt *t)
+{
+	const struct ks_event_proc_exit *end;
+	struct work w;
+
+	for (unsigned round = 0; round < 10; round++) {
+		kt_forget(t);
+		proc_watch(t, &w, end_amid_crowd);
+		g_assert_cmpint(w.status, ==, 0);
+		end = end_of_process(t, w.pid);
+		g_assert_true(end->valid & KS_HAS_PROC_MEMORY);
+		g_assert_cmpuint(end->minor_faults, >=, CROWD * CROWD_PAGES);
+		g_assert_cmpuint(end->minor_faults, <=, (uint64_t)w.usage.ru_minflt);
+		g_assert_cmpuint(end->minor_faults + CROWD + EXIT_FAULTS, >=,
+				 (uint64_t)w.usage.ru_minflt);
+		work_free(&w);
+	}
+}
+
 /* ---- block I/O ------------------------------------------------------------------------------- */
 
 #define WRITTEN (1u << 20)
@@ -357,8 +423,9 @@ static void who(struct kt *t)
 static void add(void)
 {
 	kt_add(KS_PROBE_PROC, "cpu", KT_PERF, cpu);
-	kt_add(KS_PROBE_PROC, "cpu-of-threads", 0, cpu_of_threads);
+	kt_add(KS_PROBE_PROC, "cpu-of-threads", KT_FEATURES, cpu_of_threads);
 	kt_add(KS_PROBE_PROC, "memory", 0, memory);
+	kt_add(KS_PROBE_PROC, "crowd", 0, crowd);
 	kt_add(KS_PROBE_PROC, "block-io", 0, block_io);
 	kt_add(KS_PROBE_PROC, "who", 0, who);
 }
