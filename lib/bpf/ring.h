@@ -76,7 +76,7 @@ struct ks__stream {
 	uint32_t n_cpus, n_lanes, next; /* next: the lane that the next drain begins with */
 	uint32_t batch_ms;
 	int epoll_fd;
-	int64_t budget_ns; /* of wake-ups: one costs 5 ms of it, each passing ms gives one */
+	int64_t budget_ns; /* of wake-ups: one costs 20 ms of it, each passing ms gives one */
 	uint64_t rested_ns, deadline_ns;
 	uint64_t (*now)(void); /* CLOCK_MONOTONIC; tests have their own */
 	_Atomic uint64_t delivered[KS_BPF_PROBES];
@@ -104,9 +104,12 @@ int ks__stream_round(const struct ks__stream *stream, uint32_t cpu, uint32_t ris
 int ks__stream_hole(struct ks__stream *stream, struct ks__pass *pass, uint32_t cpu, uint64_t rise,
 		    uint8_t generation, uint64_t time_ns);
 
-/* The cost of one wake-up, and how many may come at once: 200 a second, burst 20. */
-#define KS__WAKEUP_NS 5000000
-#define KS__WAKEUP_BURST (20 * (int64_t)KS__WAKEUP_NS)
+/*
+ * What one wake-up costs, and how many may come at once: 50 a second, burst 10. The thread that
+ * causes it pays 10 to 25 us: at 50, no host loses more than a thousandth of a CPU.
+ */
+#define KS__WAKEUP_NS 20000000
+#define KS__WAKEUP_BURST (10 * (int64_t)KS__WAKEUP_NS)
 
 static inline int ks__bpf(int cmd, union bpf_attr *attr)
 {

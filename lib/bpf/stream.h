@@ -52,7 +52,7 @@ int ks__stream_drain(struct ks__stream *stream, struct ks__sink *sink, unsigned 
 
 /*
  * Nothing is left. Arms at once when the drains since the last rest read few records (<= 4) and the
- * wake-up budget (200/s, burst 20) allows; otherwise holds and names the time of the next look.
+ * wake-up budget (50/s, burst 10) allows; otherwise holds and names the time of the next look.
  * 1: records slipped in: drain again. 0: may sleep.
  */
 int ks__stream_rest(struct ks__stream *stream, uint64_t *ret_deadline_ns);
