@@ -218,14 +218,14 @@ static void storm(unsigned records, uint64_t want, uint32_t batch_ms)
 static void single(void)
 {
 	if (ks_test_root())
-		storm(1, 200000, KS_IMMEDIATE);
+		storm(1, ks_test_volume(200000, 20000), KS_IMMEDIATE);
 }
 
 /* Ten million. */
 static void crowd(void)
 {
 	if (ks_test_root())
-		storm(10, 5000000, KS_IMMEDIATE);
+		storm(10, ks_test_volume(5000000, 50000), KS_IMMEDIATE);
 }
 
 /* Mostly held, looked at by the timer; between floods it must be armed again. */

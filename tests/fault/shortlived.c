@@ -10,7 +10,7 @@
 
 #include "fault.h"
 
-#define PROCESSES 20000
+#define PROCESSES ks_test_volume(20000, 2000)
 
 struct host {
 	struct ks *ks;
@@ -52,10 +52,10 @@ static void *consume(void *user)
 /* vfork: two at a time at most, so that they are short. */
 static int many(void *page)
 {
-	volatile unsigned i;
+	volatile unsigned i, n = PROCESSES;
 
 	(void)page;
-	for (i = 0; i < PROCESSES; i++) {
+	for (i = 0; i < n; i++) {
 		pid_t pid = vfork();
 
 		if (pid == 0)

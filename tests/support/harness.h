@@ -7,6 +7,9 @@
  * cannot work here is skipped with the reason that the library kept; one that must work here fails
  * instead. After each case the harness disables the probe, drains, and wants the ledger balanced,
  * `fired` equal to the kernel's own count of program runs, and every descriptor closed.
+ *
+ * KS_TEST_WAYS=best: other ways than the best variant run one test a probe; our own code differs
+ * there by how it attaches and opens.
  */
 #ifndef KS_TESTS_HARNESS_H
 #define KS_TESTS_HARNESS_H

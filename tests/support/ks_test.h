@@ -43,6 +43,20 @@ static inline int ks_test_root(void)
 	return 0;
 }
 
+/* KS_TEST_SCALE: how much of its volume a test has; 1 if not set. */
+static inline double ks_test_scale(void)
+{
+	const char *scale = g_getenv("KS_TEST_SCALE");
+
+	return scale ? g_ascii_strtod(scale, NULL) : 1;
+}
+
+/* So many of something as this machine or build can bear, but not less than shows the point. */
+static inline unsigned ks_test_volume(unsigned n, unsigned least)
+{
+	return MAX((unsigned)(n * ks_test_scale()), least);
+}
+
 /* A return code, by name when it is not the one that was wanted. */
 #define ks_assert_rc(call, want)                                                                   \
 	do {                                                                                       \

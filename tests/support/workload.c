@@ -215,10 +215,10 @@ int fad_many(void *arg)
 int proc_forks(void *arg)
 {
 	struct proc_page *page = arg;
-	unsigned i;
+	unsigned i, n = PROC_FORKS;
 	pid_t pid;
 
-	for (i = 0; i < PROC_FORKS; i++) {
+	for (i = 0; i < n; i++) {
 		struct proc_child *c = &page->child[i];
 
 		c->begin_ns = work_now();

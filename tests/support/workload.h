@@ -13,6 +13,8 @@
 #include <sys/resource.h>
 #include <sys/types.h>
 
+#include "ks_test.h"
+
 #define WORK_PAGE (1u << 20) /* bytes of the shared page */
 
 /* Runs in the child, single-threaded at first; what it returns is the exit status. */
@@ -98,15 +100,8 @@ struct proc_page {
 	struct proc_child child[];
 };
 
-/*
- * 1,000 children, one after the other; child i ends with status i % 256. Fewer under sanitizers,
- * where a fork takes 10 ms.
- */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define PROC_FORKS 300
-#else
-#define PROC_FORKS 1000
-#endif
+/* 1,000 children times KS_TEST_SCALE, one after the other; child i ends with status i % 256. */
+#define PROC_FORKS ks_test_volume(1000, 50)
 int proc_forks(void *page);
 
 #endif
