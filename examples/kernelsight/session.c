@@ -13,6 +13,16 @@
 static struct ks *volatile to_wake;
 static volatile sig_atomic_t signals, last_signal, from_terminal;
 
+static void on_signal(int number, siginfo_t *info, void *context);
+
+static void catch_signal(int number, int flags)
+{
+	struct sigaction action = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | flags };
+
+	sigaction(number, &action, NULL);
+}
+
+/* A line that waits for its reader is not torn by the first signal; the second gives it up. */
 static void on_signal(int number, siginfo_t *info, void *context)
 {
 	(void)context;
@@ -21,6 +31,8 @@ static void on_signal(int number, siginfo_t *info, void *context)
 		last_signal = number;
 		/* Then the command, in the same group of processes, was sent it as well. */
 		from_terminal = info->si_code == SI_KERNEL;
+		catch_signal(SIGINT, 0);
+		catch_signal(SIGTERM, 0);
 	}
 	if (to_wake)
 		ks_wakeup(to_wake);
@@ -28,11 +40,9 @@ static void on_signal(int number, siginfo_t *info, void *context)
 
 static void catch_signals(void)
 {
-	struct sigaction action = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO };
-
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
-	sigaction(SIGCHLD, &action, NULL);
+	catch_signal(SIGINT, SA_RESTART);
+	catch_signal(SIGTERM, SA_RESTART);
+	catch_signal(SIGCHLD, SA_RESTART);
 	/* A closed output ends the watching, not a command that is being watched. */
 	signal(SIGPIPE, SIG_IGN);
 }

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Shows that a signal, a second signal and a closed output end watch and stat as they should.
+import fcntl
 import os
 import select
 import signal
@@ -28,6 +29,39 @@ class Ends(cli.Case):
             done = cli.finish(process)
             self.assertEqual((done.status, done.err), (0, b""))
             self.assert_balanced(done.lines()[-1])
+
+    def test_signals_while_nobody_reads(self):
+        """The first one tears no line and loses none, the second does not wait for the reader."""
+        for signals in (1, 2):
+            process = cli.start("watch", "proc", "--json")
+            fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, 4096)
+            while not self.is_writing(process):
+                subprocess.run(["true"], check=True)
+            process.send_signal(signal.SIGTERM)
+            while self.has_pending(process):
+                os.sched_yield()
+            if signals == 2:
+                while process.poll() is None:
+                    process.send_signal(signal.SIGTERM)
+                    os.sched_yield()
+            done = cli.finish(process)
+            if signals == 1:
+                self.assertEqual((done.status, done.err), (0, b""))
+                self.assert_balanced(done.lines()[-1])
+            else:
+                self.assertEqual((done.status, done.err),
+                                 (1, b"kernelsight: cannot write the output\n"))
+
+    @staticmethod
+    def is_writing(process):
+        with open(f"/proc/{process.pid}/wchan", encoding="ascii") as file:
+            return "pipe_write" in file.read()
+
+    @staticmethod
+    def has_pending(process):
+        with open(f"/proc/{process.pid}/status", encoding="utf-8", errors="replace") as file:
+            pending = next(line for line in file if line.startswith("ShdPnd:"))
+        return int(pending.split()[1], 16) != 0
 
     def test_signal_ignored_before(self):
         """As a shell starts what stands before &."""
