@@ -200,7 +200,7 @@ void table_own(const struct ks_stats *own);
 /* The ledger in one line, on stderr: below the events of watch. */
 void text_books(struct ks *ks, uint32_t probe, const struct ks_stats_self *row);
 
-/* ---- json.c: for programs, docs/cli-json.md ------------------------------------------------- */
+/* ---- json.c, json_event.c: for programs, docs/cli-json.md ----------------------------------- */
 
 void json_event(const struct ks_event *event);
 void json_probe(struct ks *ks, const struct probe *probe);

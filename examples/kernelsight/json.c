@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* json.c - the lines that docs/cli-json.md defines */
+/* json.c - the lines that docs/cli-json.md defines, but events: json_event.c */
 #include <stddef.h>
 #include <string.h>
 
@@ -69,42 +69,12 @@ static void end_line(struct json_object *line)
 	json_object_put(line);
 }
 
-/* ---- events --------------------------------------------------------------------------------- */
+/* ---- numbers -------------------------------------------------------------------------------- */
 
 static struct json_object *new_number(const struct ks_field_desc *field, uint64_t value)
 {
 	return field->is_signed ? json_object_new_int64((int64_t)value) :
 				  json_object_new_uint64(value);
-}
-
-static struct json_object *new_bit_names(uint32_t id, uint32_t index, uint64_t value)
-{
-	struct json_object *names = json_object_new_array();
-	const char *name;
-	unsigned bit;
-
-	for (bit = 0; bit < 64; bit++) {
-		name = value >> bit & 1 ? ks_describe_value(id, index, bit) : NULL;
-		if (name)
-			json_object_array_add(names, json_object_new_string(name));
-	}
-	return names;
-}
-
-/* Beside the number, its name: programs compare the one, people read the other. */
-static void add_names(struct json_object *fields, uint32_t id, uint32_t index,
-		      const struct ks_field_desc *field, uint64_t value)
-{
-	char key[80];
-	const char *name;
-
-	snprintf(key, sizeof(key), "%s_name", field->name);
-	if (field->kind == KS_KIND_FLAGS)
-		json_object_object_add(fields, key, new_bit_names(id, index, value));
-	if (field->kind != KS_KIND_CODE)
-		return;
-	name = ks_describe_value(id, index, value);
-	json_object_object_add(fields, key, name ? json_object_new_string(name) : NULL);
 }
 
 static struct json_object *new_array(const struct ks_field_desc *field, const void *record,
@@ -118,63 +88,6 @@ static struct json_object *new_array(const struct ks_field_desc *field, const vo
 		json_object_object_add(array, element_name(name, sizeof(name), id, index, i),
 				       new_number(field, value_get(field, record, size, i)));
 	return array;
-}
-
-static void add_field(struct json_object *fields, const struct ks_event *event, uint32_t index,
-		      const struct ks_field_desc *field, uint64_t valid)
-{
-	uint64_t value;
-
-	if (!value_known(field, valid) || field->offset + field->bytes > event->size) {
-		add(fields, field->name, NULL);
-	} else if (field->kind == KS_KIND_TEXT) {
-		add(fields, field->name,
-		    new_text((const char *)event + field->offset, field->bytes));
-	} else if (field->count > 1) {
-		add(fields, field->name, new_array(field, event, event->size, event->id, index));
-	} else {
-		value = value_get(field, event, event->size, 0);
-		add(fields, field->name, new_number(field, value));
-		add_names(fields, event->id, index, field, value);
-	}
-}
-
-static void add_head(struct json_object *line, const struct ks_event *event)
-{
-	add_u64(line, "id", event->id);
-	add(line, "cpu", event->cpu == KS_NO_CPU ? NULL : json_object_new_int(event->cpu));
-	add_u64(line, "flags", event->flags);
-	add_u64(line, "generation", event->generation);
-	add_u64(line, "weight", event->weight);
-	add_u64(line, "lost", event->lost);
-	add(line, "pid", json_object_new_int(event->pid));
-	add(line, "tid", json_object_new_int(event->tid));
-	add_u64(line, "cgroup", event->cgroup);
-	add_u64(line, "tag", event->tag);
-	add(line, "comm", new_text(event->comm, sizeof(event->comm)));
-}
-
-void json_event(const struct ks_event *event)
-{
-	struct json_object *line, *fields;
-	struct ks_struct_desc desc;
-	struct ks_field_desc field;
-	const char *probe = probe_name(event->id >> 8);
-	uint64_t valid = 0;
-	uint32_t i;
-
-	if (struct_describe(event->id, &desc))
-		return;
-	memcpy(&valid, event + 1, sizeof(valid));
-	line = new_line("event", event->time_ns);
-	add(line, "probe", json_object_new_string(probe));
-	add(line, "event", json_object_new_string(event_name(&desc, probe)));
-	add_head(line, event);
-	fields = json_object_new_object();
-	for (i = 0; !field_describe(event->id, i, &field); i++)
-		add_field(fields, event, i, &field, valid);
-	add(line, "fields", fields);
-	end_line(line);
 }
 
 /* ---- statistics ----------------------------------------------------------------------------- */
