@@ -29,13 +29,16 @@ void ks__bpf_close_way(struct ks__bpf *b, struct ks__bpf_user *u, int way, int e
 
 static int user_ways(struct ks__bpf *b, struct ks__bpf_user *u)
 {
-	while (u->variants && u->variants[u->n_ways].name)
-		u->n_ways++;
-	if (!u->n_ways)
+	unsigned n = 0;
+
+	while (u->variants && u->variants[n].name)
+		n++;
+	if (!n)
 		return 0;
-	u->ways = calloc(u->n_ways, sizeof(*u->ways));
+	u->ways = calloc(n, sizeof(*u->ways));
 	if (!u->ways)
 		return -ENOMEM;
+	u->n_ways = n;
 	atomic_fetch_add(&b->ways_bytes, u->n_ways * sizeof(*u->ways));
 	for (unsigned i = 0; i < u->n_ways; i++) {
 		struct ks__bpf_way *w = &u->ways[i];
