@@ -128,7 +128,7 @@ int pagecache_delete_raw_tp(uint64_t *ctx)
 /* ---- reads ------------------------------------------------------------------------------------- */
 
 static __always_inline enum ks_bpf_outcome tell(struct ks_run *run, struct task_struct *task,
-						const struct pagecache_piece *piece, uint64_t pages)
+						const struct pagecache_piece *piece, uint64_t from)
 {
 	const struct inode *inode = piece->inode;
 	struct ks_event_pagecache_miss *rec, room;
@@ -137,8 +137,8 @@ static __always_inline enum ks_bpf_outcome tell(struct ks_run *run, struct task_
 	if (!rec)
 		return run->outcome;
 	rec->valid = KS_HAS_PAGECACHE_MISSES;
-	rec->offset = piece->first * ks_page_bytes();
-	rec->pages = pages;
+	rec->offset = from * ks_page_bytes();
+	rec->pages = pages_from(run, piece, from);
 	rec->inode = piece->number;
 	rec->device = piece->device;
 	if (inode) {
@@ -148,31 +148,30 @@ static __always_inline enum ks_bpf_outcome tell(struct ks_run *run, struct task_
 	return ks_submit(run, rec, sizeof(room));
 }
 
-/* A read that fits into one folio needs no memory. */
+/* A read of one page that is there needs no memory. */
 static __always_inline enum ks_bpf_outcome got(struct ks_run *run, struct task_struct *task,
 					       const struct pagecache_piece *piece)
 {
-	uint64_t pages = piece_pages(run, piece), calls = 0;
 	struct pagecache_read *read = read_stored(piece->first < piece->last);
-	bool first = true, missed = false;
+	uint64_t requested = piece->first, missed = NOWHERE, calls = 0;
 	struct books books;
 
 	if (read) {
 		if (bpf_core_field_exists(task->ioac.syscr))
 			calls = ks_read(run, task, ioac.syscr);
-		read_go_on(read, calls, piece, &first, &missed);
+		read_go_on(read, calls, piece, &requested, &missed);
 	}
 	books = books_of(run, task);
-	if (first)
-		count(run, &books, requested_pages, pages);
-	if (!missed)
+	if (requested != NOWHERE)
+		count(run, &books, requested_pages, pages_from(run, piece, requested));
+	if (missed == NOWHERE)
 		return KS_AGGREGATED;
-	count(run, &books, missed_pages, pages);
-	return tell(run, task, piece, pages);
+	count(run, &books, missed_pages, pages_from(run, piece, missed));
+	return tell(run, task, piece, missed);
 }
 
 static __always_inline enum ks_bpf_outcome missing(struct ks_run *run, struct task_struct *task,
-						   uint64_t file, uint64_t page)
+						   uint64_t file, uint64_t page, uint64_t pages)
 {
 	struct pagecache_read *read;
 
@@ -181,7 +180,9 @@ static __always_inline enum ks_bpf_outcome missing(struct ks_run *run, struct ta
 	read = read_stored(true);
 	if (!read)
 		return KS_LOST_MAP_FULL;
-	read_miss(read, file, page);
+	read->miss_file = file;
+	read->miss_first = page;
+	read->miss_last = page + pages - 1;
 	return KS_OPENED;
 }
 
@@ -209,7 +210,7 @@ static __always_inline int pagecache_miss(uint64_t *ctx, const bool typed)
 
 	if (!ks_begin(&run, ctx, KS_PROBE_PAGECACHE, typed))
 		return 0;
-	return ks_end(&run, missing(&run, current_task(&run), ctx[0], ctx[1]));
+	return ks_end(&run, missing(&run, current_task(&run), ctx[0], ctx[1], ctx[3]));
 }
 
 SEC("?tp_btf/mm_filemap_get_pages")
@@ -268,7 +269,7 @@ int pagecache_miss_tracepoint(struct trace_event_raw_page_cache_ra_op *ctx)
 	if (!ks_begin(&run, ctx, KS_PROBE_PAGECACHE, false))
 		return 0;
 	return ks_end(&run, missing(&run, current_task(&run), file_of(ctx->i_ino, ctx->s_dev),
-				    ctx->index));
+				    ctx->index, ctx->req_count));
 }
 
 /* ---- through mappings -------------------------------------------------------------------------- */

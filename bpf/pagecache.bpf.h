@@ -7,10 +7,11 @@
  * their end: same task, same file, same last page, further on, and no read of that task has ended in
  * between (where it is counted: CONFIG_TASK_XACCT).
  *
- * A miss is told before the piece that it belongs to, by an event that faults cause as well: it
- * counts when that piece comes. All from the first page that was missing to the end of the read is
- * missed, once, whatever is read ahead in the meantime: so there are never more missed than
- * requested.
+ * A miss is told before its piece, with the pages from there to the end of the read: those are what
+ * is missed, once, whatever is read ahead in the meantime. It counts when a piece with that end
+ * comes, since faults cause this event as well, and reads that fail. So there are never more pages
+ * missed than requested. Nothing is told of folios that were there when the next one of the same
+ * piece was still on its way (Linux 6.17): if the read began with a miss, that tells its begin.
  */
 #ifndef KS_PAGECACHE_BPF_H
 #define KS_PAGECACHE_BPF_H
@@ -100,7 +101,8 @@ struct pagecache_read {
 	uint64_t file; /* 0: nothing yet */
 	uint64_t first, last;
 	uint64_t calls;
-	uint64_t miss_file, miss_page; /* of a miss whose piece has not come yet; 0: none */
+	uint64_t miss_file; /* of a miss whose piece has not come yet; 0: none */
+	uint64_t miss_first, miss_last;
 	uint64_t missed;               /* 1: the rest of it counts as missed already */
 };
 
@@ -144,8 +146,11 @@ struct pagecache_piece {
 	uint32_t device;
 };
 
-/* Up to the end of the file: a buffer may be larger than what there is to read. */
-static __always_inline uint64_t piece_pages(struct ks_run *run, const struct pagecache_piece *piece)
+#define NOWHERE (~0ULL)
+
+/* From a page to the piece's last, or the file's: a buffer may be larger than what there is to read. */
+static __always_inline uint64_t pages_from(struct ks_run *run, const struct pagecache_piece *piece,
+					   uint64_t from)
 {
 	const struct inode *inode = piece->inode;
 	uint64_t end = piece->last + 1, size;
@@ -156,31 +161,27 @@ static __always_inline uint64_t piece_pages(struct ks_run *run, const struct pag
 		if (size < end)
 			end = size;
 	}
-	return end > piece->first ? (end - piece->first) * (ks_page_bytes() / 4096) : 0;
-}
-
-static __always_inline void read_miss(struct pagecache_read *read, uint64_t file, uint64_t page)
-{
-	read->miss_file = file;
-	read->miss_page = page;
+	return end > from ? (end - from) * (ks_page_bytes() / 4096) : 0;
 }
 
 /*
- * The piece is the latest of its read now. *ret_first: it is the first one, too. *ret_missed: the
- * read misses from here on.
+ * The piece is the latest of its read now. From which page on its end is requested, and missed:
+ * NOWHERE if that has counted before, or is not so.
  */
 static __always_inline void read_go_on(struct pagecache_read *read, uint64_t calls,
-				       const struct pagecache_piece *piece, bool *ret_first,
-				       bool *ret_missed)
+				       const struct pagecache_piece *piece, uint64_t *ret_requested,
+				       uint64_t *ret_missed)
 {
 	bool first = read->file != piece->file || read->last != piece->last ||
 		     read->first >= piece->first || read->calls != calls;
-	bool missed = read->miss_file == piece->file && read->miss_page == piece->first;
+	bool missed = read->miss_file == piece->file && read->miss_last == piece->last &&
+		      read->miss_first <= piece->first;
+	uint64_t from = missed ? read->miss_first : piece->first;
 
 	if (first)
 		read->missed = 0;
-	*ret_first = first;
-	*ret_missed = missed && !read->missed;
+	*ret_requested = first ? from : NOWHERE;
+	*ret_missed = missed && !read->missed ? from : NOWHERE;
 	read->missed |= missed;
 	read->miss_file = 0;
 	read->file = piece->file;

@@ -35,6 +35,7 @@ struct trace_event_raw_page_cache_ra_op {
 	kernel_long i_ino;
 	uint32_t s_dev;
 	kernel_long index;
+	kernel_long req_count;
 };
 
 struct trace_event_raw_sys_enter {
