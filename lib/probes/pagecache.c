@@ -188,6 +188,7 @@ const struct ks__probe ks__probe_pagecache = {
 		.max_per_sec = 5000,
 		.burst = 5000,
 		.identity = KS_IDENTITY_CGROUP | KS_IDENTITY_COMM,
+		.interval_ms = 1000,
 	},
 	.fallback = &fallback,
 	.provocations = provocations,
