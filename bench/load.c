@@ -30,6 +30,7 @@ static struct {
 	double on[CYCLES], off[CYCLES];
 	unsigned n_progs;
 	struct ks_bpf_const consts;
+	uint32_t kfuncs[KS_KFUNC_END - KS_KFUNC_RDONLY_CAST];
 } * result;
 
 static double ms_since(uint64_t began)
@@ -52,6 +53,17 @@ static struct ks *prepared(void)
 	return ks;
 }
 
+/* What plain libbpf needs to be told to load the same. */
+static void take_facts(struct ks__bpf *b)
+{
+	static const char *const names[] = { "bpf_rdonly_cast", "bpf_iter_num_new",
+					     "bpf_iter_num_next", "bpf_iter_num_destroy" };
+
+	result->consts = b->consts;
+	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		result->kfuncs[i] = ks__types_id(&b->features.types, KS__BTF_FUNC, names[i]);
+}
+
 static void by_library(void)
 {
 	uint64_t began = cpu_process();
@@ -62,7 +74,7 @@ static void by_library(void)
 	result->load = ms_since(began);
 	for (unsigned i = 0; ks->sources[i]; i++)
 		if (ks->sources[i]->ops == &ks__source_bpf)
-			result->consts = ks__bpf_of(ks->sources[i])->consts;
+			take_facts(ks__bpf_of(ks->sources[i]));
 	began = cpu_process();
 	ks_close(ks);
 	result->close = ms_since(began);
@@ -88,8 +100,9 @@ static void cycles(void)
 
 static int wanted_map(const char *name)
 {
-	static const char *const common[] = { "ks_control", "ks_cpus", "ks_buckets",
-					      "ks_rings",   "ks_pids", ".rodata" };
+	static const char *const common[] = { "ks_control", "ks_cpus",    "ks_buckets", "ks_rings",
+					      "ks_pids",    "ks_threads", "ks_free",    "ks_who",
+					      "ks_roles",   ".rodata" };
 
 	for (unsigned i = 0; i < sizeof(common) / sizeof(common[0]); i++)
 		if (strstr(name, common[i]))
@@ -101,14 +114,48 @@ static int wanted_map(const char *name)
 	return 0;
 }
 
+/* Those of the probes, and those that know threads. */
 static int wanted_prog(const char *name)
 {
+	if (!strncmp(name, "thread_", 7) && strstr(name, "_tp_btf"))
+		return 1;
 	for (unsigned i = 0; i < N_PROBES; i++)
 		for (const struct ks__variant *v = probes[i]->variants; v->name; v++)
 			for (unsigned p = 0; !strcmp(v->name, "tp_btf") && v->progs[p]; p++)
 				if (!strcmp(name, v->progs[p]))
 					return 1;
 	return 0;
+}
+
+/* Typed programs call functions of the kernel by numbers that the library puts in. */
+static void put_kfuncs(struct bpf_program *prog)
+{
+	struct bpf_insn insns[4096];
+	size_t n = bpf_program__insn_cnt(prog);
+
+	if (n > sizeof(insns) / sizeof(insns[0]))
+		errx(1, "%s is too long", bpf_program__name(prog));
+	memcpy(insns, bpf_program__insns(prog), n * sizeof(insns[0]));
+	for (size_t i = 0; i < n; i++) {
+		uint32_t kfunc = (uint32_t)insns[i].imm - KS_KFUNC_RDONLY_CAST;
+
+		if (insns[i].code != (BPF_JMP | BPF_CALL) || insns[i].src_reg ||
+		    kfunc >= KS_KFUNC_END - KS_KFUNC_RDONLY_CAST)
+			continue;
+		insns[i].src_reg = BPF_PSEUDO_KFUNC_CALL;
+		insns[i].imm = (int32_t)result->kfuncs[kfunc];
+	}
+	if (bpf_program__set_insns(prog, insns, n))
+		errx(1, "%s cannot be changed", bpf_program__name(prog));
+}
+
+static void make_typed(struct bpf_program *prog)
+{
+	if (bpf_program__set_type(prog, BPF_PROG_TYPE_TRACING) ||
+	    bpf_program__set_expected_attach_type(prog, BPF_TRACE_RAW_TP) ||
+	    bpf_program__set_attach_target(prog, 0,
+					   strrchr(bpf_program__section_name(prog), '/') + 1))
+		errx(1, "%s cannot be typed", bpf_program__name(prog));
 }
 
 static void choose(struct bpf_object *obj)
@@ -125,7 +172,15 @@ static void choose(struct bpf_object *obj)
 			errx(1, "ks_const is not what it was");
 	}
 	bpf_object__for_each_program(prog, obj)
-		bpf_program__set_autoload(prog, wanted_prog(bpf_program__name(prog)));
+	{
+		int wanted = wanted_prog(bpf_program__name(prog));
+
+		bpf_program__set_autoload(prog, wanted);
+		if (!wanted)
+			continue;
+		put_kfuncs(prog);
+		make_typed(prog);
+	}
 }
 
 static void by_libbpf(void)
@@ -147,7 +202,7 @@ static void by_libbpf(void)
 	{
 		if (!bpf_program__autoload(prog))
 			continue;
-		links[n] = bpf_program__attach(prog);
+		links[n] = bpf_program__attach_trace(prog);
 		if (!links[n++])
 			err(1, "attaching %s", bpf_program__name(prog));
 	}

@@ -14,13 +14,16 @@ struct ks_turns {
 } __attribute__((aligned(8)));
 
 /*
- * core.bpf.c alone puts them into .ksyms: the linker of libbpf 1.1 cannot join two objects that both
- * do ("failed to resolve size of underlying type").
+ * Functions of the kernel, each behind its ks_const. Not as symbols: for those libbpf reads and indexes
+ * all of the kernel's BTF. The loader puts in their numbers.
  */
-extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) KS_KSYM __weak;
-extern int bpf_iter_num_new(struct ks_turns *turns, int start, int end) KS_KSYM __weak;
-extern int *bpf_iter_num_next(struct ks_turns *turns) KS_KSYM __weak;
-extern void bpf_iter_num_destroy(struct ks_turns *turns) KS_KSYM __weak;
+static void *(*const bpf_rdonly_cast)(const void *obj,
+				      uint32_t type) = (void *)KS_KFUNC_RDONLY_CAST;
+static int (*const bpf_iter_num_new)(struct ks_turns *turns, int start,
+				     int end) = (void *)KS_KFUNC_ITER_NUM_NEW;
+static int *(*const bpf_iter_num_next)(struct ks_turns *turns) = (void *)KS_KFUNC_ITER_NUM_NEXT;
+static void (*const bpf_iter_num_destroy)(struct ks_turns *turns) = (void *)
+	KS_KFUNC_ITER_NUM_DESTROY;
 
 /* A plain load where the verifier knows what p points to, else a copy by a helper, 20 times dearer. */
 #define ks_get(typed, p, member) ((typed) ? (p)->member : BPF_CORE_READ(p, member))
@@ -33,7 +36,7 @@ extern void bpf_iter_num_destroy(struct ks_turns *turns) KS_KSYM __weak;
 static __always_inline struct task_struct *ks_untrusted(struct task_struct *task)
 {
 	if (ks_const.rdonly_cast)
-		return bpf_rdonly_cast(task, bpf_core_type_id_kernel(struct task_struct));
+		return bpf_rdonly_cast(task, ks_const.task_type);
 	return task;
 }
 

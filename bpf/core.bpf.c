@@ -1,21 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* core.bpf.c - the maps and constants that all programs share */
 #define KS_MAP
-#define KS_KSYM __ksym
 
 #include "probe.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
-
-/* Never run: what is not called here is not in .ksyms, see compat.bpf.h. */
-static __attribute__((used)) void ks_ksyms(void)
-{
-	struct ks_turns turns;
-
-	bpf_iter_num_new(&turns, 0, 1);
-	bpf_iter_num_next(&turns);
-	bpf_iter_num_destroy(&turns);
-}
 
 /*
  * Run by the caller on itself (BPF_PROG_TEST_RUN), never attached: level of its pid namespace << 24

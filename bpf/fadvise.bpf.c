@@ -71,7 +71,7 @@ static __always_inline int fadvise_enter(void *ctx, const struct pt_regs *regs, 
 	return ks_end(&run, entered(&run, task, &call));
 }
 
-SEC("?tp_btf/sys_enter")
+SEC("?ks/tp_btf/sys_enter")
 int fadvise_enter_tp_btf(uint64_t *ctx)
 {
 	return fadvise_enter(ctx, (void *)ctx[0], ctx[1], true);
@@ -83,7 +83,7 @@ int fadvise_enter_raw_tp(uint64_t *ctx)
 	return fadvise_enter(ctx, (void *)ctx[0], ctx[1], false);
 }
 
-SEC("?fentry/" FUNCTION)
+SEC("?ks/fentry/" FUNCTION)
 int fadvise_enter_fentry(uint64_t *ctx)
 {
 	return fadvise_enter(ctx, (void *)ctx[0], ks_const.nr_fadvise64, true);
@@ -133,7 +133,7 @@ static __always_inline int fadvise_drop(void *ctx, uint64_t pages)
 	return ks_end(&run, KS_AGGREGATED);
 }
 
-SEC("?tp_btf/mm_filemap_delete_from_page_cache")
+SEC("?ks/tp_btf/mm_filemap_delete_from_page_cache")
 int fadvise_drop_tp_btf(uint64_t *ctx)
 {
 	return fadvise_drop(ctx, ks_folio_pages((void *)ctx[0]));
@@ -217,7 +217,7 @@ static __always_inline int fadvise_exit(void *ctx, const struct pt_regs *regs, i
 	return ks_end(&run, returned(&run, task, result));
 }
 
-SEC("?tp_btf/sys_exit")
+SEC("?ks/tp_btf/sys_exit")
 int fadvise_exit_tp_btf(uint64_t *ctx)
 {
 	return fadvise_exit(ctx, (void *)ctx[0], ctx[1], true);
@@ -229,7 +229,7 @@ int fadvise_exit_raw_tp(uint64_t *ctx)
 	return fadvise_exit(ctx, (void *)ctx[0], ctx[1], false);
 }
 
-SEC("?fexit/" FUNCTION)
+SEC("?ks/fexit/" FUNCTION)
 int fadvise_exit_fexit(uint64_t *ctx)
 {
 	return fadvise_exit(ctx, NULL, ctx[1], true);

@@ -9,7 +9,6 @@
 
 #ifndef KS_MAP
 #define KS_MAP extern
-#define KS_KSYM
 #endif
 
 /* Written by the library through an mmap. */

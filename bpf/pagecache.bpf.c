@@ -101,7 +101,7 @@ static __always_inline int pagecache_delete(void *ctx, const struct folio *folio
 	return ks_end(&run, deleted(&run, current_task(&run), folio));
 }
 
-SEC("?tp_btf/mm_filemap_add_to_page_cache")
+SEC("?ks/tp_btf/mm_filemap_add_to_page_cache")
 int pagecache_add_tp_btf(uint64_t *ctx)
 {
 	return pagecache_add(ctx, untrusted_folio((void *)ctx[0]), true);
@@ -113,7 +113,7 @@ int pagecache_add_raw_tp(uint64_t *ctx)
 	return pagecache_add(ctx, (void *)ctx[0], false);
 }
 
-SEC("?tp_btf/mm_filemap_delete_from_page_cache")
+SEC("?ks/tp_btf/mm_filemap_delete_from_page_cache")
 int pagecache_delete_tp_btf(uint64_t *ctx)
 {
 	return pagecache_delete(ctx, untrusted_folio((void *)ctx[0]), true);
@@ -213,7 +213,7 @@ static __always_inline int pagecache_miss(uint64_t *ctx, const bool typed)
 	return ks_end(&run, missing(&run, current_task(&run), ctx[0], ctx[1], ctx[3]));
 }
 
-SEC("?tp_btf/mm_filemap_get_pages")
+SEC("?ks/tp_btf/mm_filemap_get_pages")
 int pagecache_get_tp_btf(uint64_t *ctx)
 {
 	return pagecache_get(ctx, true);
@@ -225,7 +225,7 @@ int pagecache_get_raw_tp(uint64_t *ctx)
 	return pagecache_get(ctx, false);
 }
 
-SEC("?tp_btf/page_cache_sync_ra")
+SEC("?ks/tp_btf/page_cache_sync_ra")
 int pagecache_miss_tp_btf(uint64_t *ctx)
 {
 	return pagecache_miss(ctx, true);
@@ -301,7 +301,7 @@ static __always_inline int pagecache_map(void *ctx, const void *mapping, uint64_
 	return ks_end(&run, mapped(&run, task, pages));
 }
 
-SEC("?tp_btf/mm_filemap_fault")
+SEC("?ks/tp_btf/mm_filemap_fault")
 int pagecache_fault_tp_btf(uint64_t *ctx)
 {
 	return pagecache_map(ctx, (void *)ctx[0], 0, true);
@@ -319,7 +319,7 @@ int pagecache_fault_tracepoint(void *ctx)
 	return pagecache_map(ctx, NULL, 0, false);
 }
 
-SEC("?tp_btf/mm_filemap_map_pages")
+SEC("?ks/tp_btf/mm_filemap_map_pages")
 int pagecache_map_tp_btf(uint64_t *ctx)
 {
 	return pagecache_map(ctx, (void *)ctx[0], ctx[2] - ctx[1] + 1, true);

@@ -28,14 +28,14 @@
 static __always_inline const struct inode *untrusted_inode(const struct inode *inode)
 {
 	if (ks_const.rdonly_cast)
-		return bpf_rdonly_cast(inode, bpf_core_type_id_kernel(struct inode));
+		return bpf_rdonly_cast(inode, ks_const.inode_type);
 	return inode;
 }
 
 static __always_inline const struct folio *untrusted_folio(const struct folio *folio)
 {
 	if (ks_const.rdonly_cast)
-		return bpf_rdonly_cast(folio, bpf_core_type_id_kernel(struct folio));
+		return bpf_rdonly_cast(folio, ks_const.folio_type);
 	return folio;
 }
 

@@ -21,7 +21,7 @@
  *		return ks_submit(run, rec, sizeof(room));
  *	}
  *
- *	SEC("?tp_btf/sched_wakeup")
+ *	SEC("?ks/tp_btf/sched_wakeup")
  *	int example_wake_tp_btf(uint64_t *ctx)
  *	{
  *		struct ks_run run;

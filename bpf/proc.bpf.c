@@ -59,7 +59,7 @@ static __always_inline int proc_fork(void *ctx, struct task_struct *parent,
 	return ks_end(&run, forked(&run, parent, &child));
 }
 
-SEC("?tp_btf/sched_process_fork")
+SEC("?ks/tp_btf/sched_process_fork")
 int proc_fork_tp_btf(uint64_t *ctx)
 {
 	return proc_fork(ctx, ks_untrusted((void *)ctx[0]), ks_untrusted((void *)ctx[1]), true);
@@ -133,7 +133,7 @@ static __always_inline int proc_exec(void *ctx, struct task_struct *task, uint32
 	return ks_end(&run, execed(&run, task, old_tid, path));
 }
 
-SEC("?tp_btf/sched_process_exec")
+SEC("?ks/tp_btf/sched_process_exec")
 int proc_exec_tp_btf(uint64_t *ctx)
 {
 	const struct linux_binprm *bprm = (void *)ctx[2];
@@ -232,7 +232,7 @@ static __always_inline int proc_exit(void *ctx, struct task_struct *task, int de
 	return ks_end(&run, exited(&run, task, dead < 0 ? proc_is_last(&run, task) : dead));
 }
 
-SEC("?tp_btf/sched_process_exit")
+SEC("?ks/tp_btf/sched_process_exit")
 int proc_exit_tp_btf(uint64_t *ctx)
 {
 	return proc_exit(ctx, ks_untrusted((void *)ctx[0]),

@@ -153,8 +153,19 @@ struct ks_bpf_const {
 	uint32_t n_threads;           /* 48 entries of ks_threads */
 	uint32_t tick_ns;             /* 52 of the start times in /proc/PID/stat */
 	uint32_t iter_num;            /* 56 rdonly_cast and bpf_iter_num_next (6.4) */
-	uint32_t reserved;            /* 60 */
-};                                    /* 64 */
+	uint32_t task_type;           /* 60 type ids in the running kernel's BTF: struct task_struct */
+	uint32_t inode_type;          /* 64 struct inode */
+	uint32_t folio_type;          /* 68 struct folio */
+};                                    /* 72 */
+
+/* In the place of the number of a helper: functions that the kernel knows by a type id of its own. */
+enum ks_bpf_kfunc {
+	KS_KFUNC_RDONLY_CAST = 0x4b530000,
+	KS_KFUNC_ITER_NUM_NEW,
+	KS_KFUNC_ITER_NUM_NEXT,
+	KS_KFUNC_ITER_NUM_DESTROY,
+	KS_KFUNC_END
+};
 
 /*
  * A histogram on one CPU, base 2^(1/4). buckets[i + 1] is bucket i of struct ks_hist: buckets[0]

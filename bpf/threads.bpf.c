@@ -77,7 +77,7 @@ static __always_inline int thread_rename(void *ctx, struct task_struct *trusted,
 	return 0;
 }
 
-SEC("?tp_btf/task_newtask")
+SEC("?ks/tp_btf/task_newtask")
 int thread_new_tp_btf(uint64_t *ctx)
 {
 	return thread_new(ctx, (void *)ctx[0], true);
@@ -89,7 +89,7 @@ int thread_new_raw_tp(uint64_t *ctx)
 	return thread_new(ctx, (void *)ctx[0], false);
 }
 
-SEC("?tp_btf/sched_process_free")
+SEC("?ks/tp_btf/sched_process_free")
 int thread_free_tp_btf(uint64_t *ctx)
 {
 	return thread_free(ctx, (void *)ctx[0], true);
@@ -101,7 +101,7 @@ int thread_free_raw_tp(uint64_t *ctx)
 	return thread_free(ctx, (void *)ctx[0], false);
 }
 
-SEC("?tp_btf/task_rename")
+SEC("?ks/tp_btf/task_rename")
 int thread_rename_tp_btf(uint64_t *ctx)
 {
 	struct task_struct *task = (void *)ctx[0];

@@ -207,7 +207,7 @@ static __always_inline int free(struct task_struct *task, const bool typed)
 	return 0;
 }
 
-SEC("?tp_btf/sched_process_fork")
+SEC("?ks/tp_btf/sched_process_fork")
 int tree_fork_tp_btf(uint64_t *ctx)
 {
 	return fork(ks_untrusted((void *)ctx[0]), ks_untrusted((void *)ctx[1]), true);
@@ -233,7 +233,7 @@ int tree_fork_tracepoint(struct trace_event_raw_task_newtask *ctx)
 	return 0;
 }
 
-SEC("?tp_btf/sched_process_exit")
+SEC("?ks/tp_btf/sched_process_exit")
 int tree_exit_tp_btf(uint64_t *ctx)
 {
 	return exit(ks_untrusted((void *)ctx[0]), true);
@@ -251,7 +251,7 @@ int tree_exit_tracepoint(void *ctx)
 	return exit((void *)bpf_get_current_task(), false);
 }
 
-SEC("?tp_btf/sched_process_free")
+SEC("?ks/tp_btf/sched_process_free")
 int tree_free_tp_btf(uint64_t *ctx)
 {
 	return free(ks_untrusted((void *)ctx[0]), true);

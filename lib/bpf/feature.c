@@ -95,10 +95,7 @@ static int try_bpf(struct ks__features *f, struct ks__feature *r)
 
 static int try_btf(struct ks__features *f, struct ks__feature *r)
 {
-	int rc = ks__types_own(&f->types, r->reason, sizeof(r->reason));
-
-	/* programs that call kernel functions need its own BTF, whatever they are fitted to */
-	return rc ? rc : ks__types_core(&f->types, r->reason, sizeof(r->reason));
+	return ks__types_core(&f->types, r->reason, sizeof(r->reason));
 }
 
 static int try_mmap(struct ks__features *f, struct ks__feature *r)
@@ -208,6 +205,8 @@ static int by_name(struct ks__features *f, struct ks__feature *r, const char *fu
 {
 	if (ks__types_id(&f->types, KS__BTF_FUNC, func))
 		return 0;
+	if (ks__types_own(&f->types, r->reason, sizeof(r->reason)))
+		return -EOPNOTSUPP;
 	snprintf(r->reason, sizeof(r->reason), "%s (Linux %s) is not in this kernel's BTF", func,
 		 since);
 	return -EOPNOTSUPP;
@@ -444,6 +443,11 @@ void ks__features_init(struct ks__features *f, const struct ks *ks)
 	ks__types_expect(&f->types, KS__BTF_FUNC, "bpf_prog_inc_misses_counter");
 	ks__types_expect(&f->types, KS__BTF_FUNC, "bpf_iter_task_new");
 	ks__types_expect(&f->types, KS__BTF_FUNC, "bpf_iter_num_next");
+}
+
+void ks__features_free(struct ks__features *f)
+{
+	ks__types_free(&f->types);
 }
 
 void ks__features_doc(struct ks__features *f, struct ks__doc *doc)

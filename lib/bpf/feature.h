@@ -48,6 +48,7 @@ struct ks__features {
 };
 
 void ks__features_init(struct ks__features *f, const struct ks *ks);
+void ks__features_free(struct ks__features *f);
 
 /* 0 or why not: -errno; the sentence stands in by_id[id].reason. */
 int ks__feature(struct ks__features *f, enum ks__feature_id id);

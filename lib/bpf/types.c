@@ -2,28 +2,34 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "machine.h"
 #include "types.h"
 
-static int scan_fd(int fd, const char *path, struct ks__btf_ask *asks, size_t n, char *why,
-		   size_t size)
+/* ---- reading --------------------------------------------------------------------------------- */
+
+static void scan_fd(int fd, const char *path, struct ks__types_of *of, size_t n)
 {
+	struct ks__btf_cut cut = { 0 };
 	const char *flaw = "";
 	struct ks__btf_file file;
-	int rc = ks__btf_open(fd, &file);
 
-	if (rc) {
-		snprintf(why, size, "BTF: %.100s cannot be read (%s)", path, ks_error_name(rc));
-		return rc;
+	of->error = ks__btf_open(fd, &file);
+	if (of->error) {
+		snprintf(of->why, sizeof(of->why), "BTF: %.100s cannot be read (%s)", path,
+			 ks_error_name(of->error));
+		return;
 	}
-	rc = ks__btf_scan(file.data, file.size, asks, n, &flaw);
-	if (rc)
-		snprintf(why, size, "BTF: %.100s is broken: %s", path, flaw);
+	of->error = ks__btf_scan(file.data, file.size, of->asks, n, &cut, &flaw);
+	if (of->error)
+		snprintf(of->why, sizeof(of->why), "BTF: %.100s is broken: %s", path, flaw);
+	free(of->cut.data);
+	of->cut = cut;
 	ks__btf_close(&file);
-	return rc;
 }
 
 static void scan_own(struct ks__types *t)
@@ -33,15 +39,15 @@ static void scan_own(struct ks__types *t)
 
 	snprintf(path, sizeof(path), "%.100s/kernel/btf/vmlinux", t->ks->opts.sys_path);
 	if (fd < 0) {
-		t->own_error = -errno;
+		t->own.error = -errno;
 		/* an O_PATH descriptor of sys_path that could not be opened is -1: EBADF */
-		snprintf(t->own_why, sizeof(t->own_why), "BTF: %.100s %s", path,
-			 t->own_error == -ENOENT || t->own_error == -EBADF ?
+		snprintf(t->own.why, sizeof(t->own.why), "BTF: %.100s %s", path,
+			 t->own.error == -ENOENT || t->own.error == -EBADF ?
 				 "is missing: it needs a kernel with CONFIG_DEBUG_INFO_BTF" :
 				 "may not be opened by this user");
 		return;
 	}
-	t->own_error = scan_fd(fd, path, t->own, t->n, t->own_why, sizeof(t->own_why));
+	scan_fd(fd, path, &t->own, t->n);
 	close(fd);
 }
 
@@ -50,14 +56,13 @@ static void scan_core(struct ks__types *t)
 	const char *path = t->ks->opts.btf_path;
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
-	memcpy(t->core, t->own, sizeof(t->core));
 	if (fd < 0) {
-		t->core_error = -errno;
-		snprintf(t->core_why, sizeof(t->core_why), "BTF: %.100s cannot be opened (%s)",
-			 path, ks_error_name(t->core_error));
+		t->core.error = -errno;
+		snprintf(t->core.why, sizeof(t->core.why), "BTF: %.100s cannot be opened (%s)",
+			 path, ks_error_name(t->core.error));
 		return;
 	}
-	t->core_error = scan_fd(fd, path, t->core, t->n, t->core_why, sizeof(t->core_why));
+	scan_fd(fd, path, &t->core, t->n);
 	close(fd);
 }
 
@@ -65,12 +70,16 @@ static void scan(struct ks__types *t)
 {
 	if (t->scanned)
 		return;
-	t->own_error = t->core_error = 0;
+	t->own.error = t->core.error = 0;
 	scan_own(t);
-	if (t->ks->opts.btf_path)
+	if (t->ks->opts.btf_path) {
+		memcpy(t->core.asks, t->own.asks, t->n * sizeof(*t->core.asks));
 		scan_core(t);
-	t->scanned = !ks__machine_shortage(t->own_error) && !ks__machine_shortage(t->core_error);
+	}
+	t->scanned = !ks__machine_shortage(t->own.error) && !ks__machine_shortage(t->core.error);
 }
+
+/* ---- names ----------------------------------------------------------------------------------- */
 
 static const struct ks__btf_ask *find(const struct ks__btf_ask *asks, size_t n,
 				      enum ks__btf_kind kind, const char *name)
@@ -81,25 +90,57 @@ static const struct ks__btf_ask *find(const struct ks__btf_ask *asks, size_t n,
 	return NULL;
 }
 
+static int grow(struct ks__btf_ask **asks, size_t room)
+{
+	struct ks__btf_ask *grown = realloc(*asks, room * sizeof(*grown));
+
+	if (!grown)
+		return -ENOMEM;
+	*asks = grown;
+	return 0;
+}
+
+int ks__types_expect(struct ks__types *t, enum ks__btf_kind kind, const char *name)
+{
+	struct ks__btf_ask ask = { .kind = kind };
+	size_t length = strlen(name), room = t->room ? 2 * t->room : 64;
+
+	if (find(t->own.asks, t->n, kind, name))
+		return 0;
+	if (length >= sizeof(ask.name))
+		return -ENOSPC;
+	if (t->n == t->room) {
+		if (grow(&t->own.asks, room) || (t->ks->opts.btf_path && grow(&t->core.asks, room)))
+			return -ENOMEM;
+		t->room = room;
+	}
+	t->scanned = 0; /* who announces late, since memory was short before, has it read again */
+	memcpy(ask.name, name, length + 1);
+	t->own.asks[t->n++] = ask;
+	return 0;
+}
+
 void ks__types_init(struct ks__types *t, const struct ks *ks)
 {
 	memset(t, 0, sizeof(*t));
 	t->ks = ks;
 }
 
-int ks__types_expect(struct ks__types *t, enum ks__btf_kind kind, const char *name)
+void ks__types_free(struct ks__types *t)
 {
-	struct ks__btf_ask *ask = &t->own[t->n];
+	free(t->own.asks);
+	free(t->own.cut.data);
+	free(t->core.asks);
+	free(t->core.cut.data);
+	ks__types_init(t, t->ks);
+}
 
-	if (find(t->own, t->n, kind, name))
-		return 0;
-	if (t->n == KS__NAMES_MAX || strlen(name) >= sizeof(ask->name))
-		return -ENOSPC;
-	t->scanned = 0; /* who announces late, since memory was short before, has it read again */
-	ask->kind = kind;
-	memcpy(ask->name, name, strlen(name) + 1);
-	t->n++;
-	return 0;
+/* ---- answers --------------------------------------------------------------------------------- */
+
+static const struct ks__types_of *core(struct ks__types *t)
+{
+	scan(t);
+	return t->ks->opts.btf_path ? &t->core : &t->own;
 }
 
 uint32_t ks__types_id(struct ks__types *t, enum ks__btf_kind kind, const char *name)
@@ -107,33 +148,70 @@ uint32_t ks__types_id(struct ks__types *t, enum ks__btf_kind kind, const char *n
 	const struct ks__btf_ask *ask;
 
 	scan(t);
-	ask = find(t->own, t->n, kind, name);
-	return ask && !t->own_error ? ask->id : 0;
+	ask = find(t->own.asks, t->n, kind, name);
+	return ask && !t->own.error ? ask->id : 0;
 }
 
 int ks__types_args(struct ks__types *t, const char *event)
 {
-	const struct ks__btf_ask *ask;
+	const struct ks__types_of *of = core(t);
+	const struct ks__btf_ask *ask = find(of->asks, t->n, KS__BTF_EVENT, event);
 
-	scan(t);
-	ask = find(t->ks->opts.btf_path ? t->core : t->own, t->n, KS__BTF_EVENT, event);
-	return ask && ask->id ? ask->args : -1;
+	return ask && !of->error && ask->id ? ask->args : -1;
+}
+
+int ks__types_member(struct ks__types *t, const char *type, const char *member)
+{
+	const struct ks__types_of *of = core(t);
+
+	if (of->error || !of->cut.data)
+		return -ENOENT;
+	return ks__btf_has_member(of->cut.data, of->cut.size, type, member);
+}
+
+static int say(const struct ks__types_of *of, char *why, size_t size)
+{
+	if (of->error)
+		snprintf(why, size, "%s", of->why);
+	return of->error;
 }
 
 int ks__types_own(struct ks__types *t, char *why, size_t size)
 {
 	scan(t);
-	if (t->own_error)
-		snprintf(why, size, "%s", t->own_why);
-	return t->own_error;
+	return say(&t->own, why, size);
 }
 
 int ks__types_core(struct ks__types *t, char *why, size_t size)
 {
-	if (!t->ks->opts.btf_path)
-		return ks__types_own(t, why, size);
-	scan(t);
-	if (t->core_error)
-		snprintf(why, size, "%s", t->core_why);
-	return t->core_error;
+	return say(core(t), why, size);
+}
+
+/* ---- for libbpf ------------------------------------------------------------------------------ */
+
+/* A memory file with the cut; -1: this process cannot have one, or not by a name. */
+static int cut_file(const struct ks__btf_cut *cut, char *path, size_t size)
+{
+	int fd = cut->data ? memfd_create("ks-btf", MFD_CLOEXEC) : -1;
+
+	if (fd < 0)
+		return -1;
+	snprintf(path, size, "/proc/self/fd/%d", fd);
+	if (write(fd, cut->data, cut->size) == (ssize_t)cut->size && !access(path, R_OK))
+		return fd;
+	close(fd);
+	return -1;
+}
+
+void ks__types_path(struct ks__types *t, char *path, size_t size, int *ret_fd)
+{
+	const struct ks__types_of *of = core(t);
+
+	*ret_fd = cut_file(&of->cut, path, size);
+	if (*ret_fd >= 0)
+		return;
+	if (t->ks->opts.btf_path)
+		snprintf(path, size, "%s", t->ks->opts.btf_path);
+	else
+		snprintf(path, size, "%s/kernel/btf/vmlinux", t->ks->opts.sys_path);
 }

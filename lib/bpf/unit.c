@@ -9,15 +9,12 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 
 #include "config.h"
 #include "machine.h"
 #include "unit.h"
-
-#define LOG_SIZE (64u << 10)
-#define UNTOUCHED 0x7f
 
 /* ---- libbpf's process-wide state ------------------------------------------------------------- */
 
@@ -73,180 +70,7 @@ static int memlock(struct ks__features *f, struct rlimit *limit)
 	return 0;
 }
 
-/* ---- programs -------------------------------------------------------------------------------- */
-
-void ks__program_close(struct ks__program *prog)
-{
-	if (prog->fd >= 0)
-		close(prog->fd);
-	prog->fd = -1;
-}
-
-int ks__program_run(int fd)
-{
-	LIBBPF_OPTS(bpf_test_run_opts, opts);
-
-	if (bpf_prog_test_run_opts(fd, &opts))
-		return -errno;
-	return (int)opts.retval;
-}
-
-static struct ks__program *chosen(const struct ks__unit *unit, const struct bpf_program *prog)
-{
-	for (unsigned i = 0; i < unit->n_progs; i++)
-		if (!strcmp(unit->progs[i]->name, bpf_program__name(prog)))
-			return unit->progs[i];
-	return NULL;
-}
-
-/*
- * Before 5.12 the kernel refuses an atomic instruction that fetches even where no path leads to it:
- * the fields of all instructions are checked first. Programs have them behind atomic_fetch only.
- */
-static int drop_fetching(struct bpf_program *prog)
-{
-	size_t n = bpf_program__insn_cnt(prog);
-	struct bpf_insn *insns = malloc(n * sizeof(*insns));
-	int rc;
-
-	if (!insns)
-		return -ENOMEM;
-	memcpy(insns, bpf_program__insns(prog), n * sizeof(*insns));
-	for (size_t i = 0; i < n; i++)
-		if (BPF_CLASS(insns[i].code) == BPF_STX && BPF_MODE(insns[i].code) == BPF_ATOMIC &&
-		    insns[i].imm != BPF_ADD)
-			insns[i] = (struct bpf_insn){ .code = BPF_ALU64 | BPF_MOV | BPF_K };
-	rc = bpf_program__set_insns(prog, insns, n);
-	free(insns);
-	return rc;
-}
-
-/*
- * A log buffer each, in memory that is used only when it is written. libbpf touches it only when
- * its program is refused: the first byte tells which one it was, even if the kernel wrote no text.
- */
-static int choose_programs(const struct ks__unit *unit, struct bpf_object *obj, char *logs)
-{
-	struct bpf_program *prog;
-	unsigned found = 0;
-	int rc = 0;
-
-	bpf_object__for_each_program(prog, obj)
-	{
-		struct ks__program *p = chosen(unit, prog);
-
-		rc = bpf_program__set_autoload(prog, p != NULL);
-		if (!rc && p && !unit->consts->atomic_fetch)
-			rc = drop_fetching(prog);
-		if (!rc && p) {
-			logs[found * LOG_SIZE] = UNTOUCHED;
-			rc = bpf_program__set_log_buf(prog, logs + found * LOG_SIZE, LOG_SIZE);
-			found++;
-		}
-		if (rc)
-			return rc;
-	}
-	return found == unit->n_progs ? 0 : -ENOENT;
-}
-
-/* The verifier ends with what is wrong, and then its statistics. */
-static void last_words(const char *log, char *buf, size_t size)
-{
-	const char *line = log, *best = "", *end;
-
-	for (; *line; line = *end ? end + 1 : end) {
-		end = strchrnul(line, '\n');
-		if (end == line || !strncmp(line, "processed ", 10) ||
-		    strstr(line, "stack depth") == line ||
-		    strstr(line, "verification time") == line)
-			continue;
-		best = line;
-	}
-	snprintf(buf, size, "%.*s", (int)(strchrnul(best, '\n') - best), best);
-}
-
-/*
- * Notes why. libbpf loads a program that has failed once more, for its log. If the kernel only says
- * that the log is too long, and the log of no complaint, then the program is sound: there was no
- * memory for it the first time.
- */
-static int name_refused(const struct ks__unit *unit, struct bpf_object *obj, char *logs, int error)
-{
-	struct bpf_program *prog;
-	unsigned i = 0;
-
-	bpf_object__for_each_program(prog, obj)
-	{
-		struct ks__program *p = chosen(unit, prog);
-		char *log = logs + i * LOG_SIZE, words[120];
-
-		if (!p)
-			continue;
-		i++;
-		if (log[0] == UNTOUCHED)
-			continue;
-		log[LOG_SIZE - 1] = '\0';
-		last_words(log, words, sizeof(words));
-		if (error == -ENOSPC && !words[0])
-			return -ENOMEM;
-		p->error = error;
-		if (strstr(words, "bpf_probe_read") && ks__machine_confidential(unit->features->ks))
-			snprintf(p->reason, sizeof(p->reason),
-				 "%s: kernel lockdown (confidentiality) lets no program read "
-				 "kernel memory: boot with lockdown=integrity or none",
-				 ks__hook_name(&p->hook));
-		else if (words[0])
-			snprintf(p->reason, sizeof(p->reason), "%s: the verifier refused %s: %s",
-				 ks__hook_name(&p->hook), p->name, words);
-		else
-			snprintf(p->reason, sizeof(p->reason), "%s: the kernel refused %s (%s)",
-				 ks__hook_name(&p->hook), p->name, ks_error_name(error));
-	}
-	return error;
-}
-
-int ks__program_info(int fd, struct ks__program_info *ret)
-{
-	struct bpf_prog_info info;
-	uint32_t size = sizeof(info);
-
-	memset(&info, 0, sizeof(info));
-	if (bpf_obj_get_info_by_fd(fd, &info, &size))
-		return -errno;
-	ret->id = info.id;
-	ret->bytes = (uint64_t)info.xlated_prog_len + info.jited_prog_len;
-	ret->runs = info.run_cnt;
-	ret->run_ns = info.run_time_ns;
-	ret->missed = info.recursion_misses;
-	ret->missed_known = size >= offsetof(struct bpf_prog_info, recursion_misses) + 8;
-	return 0;
-}
-
-static int keep_programs(const struct ks__unit *unit, struct bpf_object *obj)
-{
-	for (unsigned i = 0; i < unit->n_progs; i++) {
-		struct ks__program *p = unit->progs[i];
-		struct bpf_program *prog = bpf_object__find_program_by_name(obj, p->name);
-
-		p->fd = fcntl(bpf_program__fd(prog), F_DUPFD_CLOEXEC, 3);
-		if (p->fd < 0)
-			return -errno;
-	}
-	return 0;
-}
-
 /* ---- the unit -------------------------------------------------------------------------------- */
-
-/* Where libbpf shall look for the types of the kernel; NULL: where it does by itself. */
-static const char *types_path(const struct ks *ks, char *buf, size_t size)
-{
-	if (ks->opts.btf_path)
-		return ks->opts.btf_path;
-	if (!strcmp(ks->opts.sys_path, "/sys"))
-		return NULL;
-	snprintf(buf, size, "%s/kernel/btf/vmlinux", ks->opts.sys_path);
-	return buf;
-}
 
 /*
  * libbpf has codes of its own, from 4000 up. Of an object that is part of this library they mean that
@@ -278,24 +102,25 @@ static void say(const struct ks__unit *unit, int error, char *why, size_t size)
 		snprintf(why, size, "loading failed (%s)", ks_error_name(error));
 }
 
-static int load(const struct ks__unit *unit, struct bpf_object *obj, char *logs)
+static int load(const struct ks__unit *unit, struct bpf_object *obj, enum ks__typed typed,
+		void *scratch)
 {
 	uint32_t new = 0;
 	int rc = ks__maps_prepare(unit, obj);
 
 	if (!rc)
-		rc = choose_programs(unit, obj, logs);
+		rc = ks__programs_prepare(unit, obj, typed, scratch);
 	if (rc)
 		return rc;
 	rc = bpf_object__load(obj);
 	if (rc) {
 		if (!ks__machine_shortage(rc))
-			rc = name_refused(unit, obj, logs, rc);
+			rc = ks__programs_name_refused(unit, obj, scratch, rc);
 		return rc;
 	}
-	rc = ks__maps_keep(unit, obj, &new);
+	rc = ks__programs_keep(unit, obj, typed, scratch);
 	if (!rc)
-		rc = keep_programs(unit, obj);
+		rc = ks__maps_keep(unit, obj, &new);
 	if (rc) {
 		ks__maps_drop(unit, new);
 		for (unsigned i = 0; i < unit->n_progs; i++)
@@ -326,56 +151,89 @@ static int spare_descriptors(const struct ks__unit *unit)
 	return rc;
 }
 
-/*
- * A type that the kernel lacks makes libbpf 1.1 look at the types of modules, which only
- * CAP_SYS_ADMIN may; not so if it is told where the types are. Only then: it parses them once more,
- * 9 ms.
- */
-static int load_object(const struct ks__unit *unit, const char *types, char *logs)
+static int has_typed(const struct ks__unit *unit)
 {
-	struct bpf_object *obj = open_object(types);
-	int rc = as_errno(obj ? load(unit, obj, logs) : -errno), named = 0;
+	uint32_t attach, id;
 
-	bpf_object__close(obj);
 	for (unsigned i = 0; i < unit->n_progs; i++)
-		named |= unit->progs[i]->error;
-	if (rc != -EPERM || types || named)
-		return rc;
-	return load_object(unit, "/sys/kernel/btf/vmlinux", logs);
+		if (ks__hook_typed(&unit->progs[i]->hook, &unit->features->types, &attach, &id))
+			return 1;
+	return 0;
+}
+
+/* Typed programs that we could not load are left to libbpf; if it cannot either, its log tells why. */
+static int load_object(const struct ks__unit *unit, const char *types, void *scratch)
+{
+	int rc, typed = has_typed(unit) ? KS__TYPED_BY_US : KS__TYPED_BY_LIBBPF;
+
+	do {
+		struct bpf_object *obj = open_object(types);
+
+		for (unsigned i = 0; i < unit->n_progs; i++)
+			unit->progs[i]->error = 0;
+		rc = as_errno(obj ? load(unit, obj, typed, scratch) : -errno);
+		bpf_object__close(obj);
+	} while (rc && !ks__machine_shortage(rc) && typed++ < KS__TYPED_BY_LIBBPF);
+	return rc;
 }
 
 int ks__unit_load(const struct ks__unit *unit, char *why, size_t size)
 {
-	size_t logs_size = unit->n_progs * LOG_SIZE;
+	size_t scratch_size = ks__programs_scratch_size(unit);
+	int rc = spare_descriptors(unit), types_fd, put_back;
 	libbpf_print_fn_t old;
 	struct rlimit limit;
-	char path[4096], *logs;
-	int rc, put_back;
+	char path[4096];
+	void *scratch;
 
-	for (unsigned i = 0; i < unit->n_progs; i++)
-		unit->progs[i]->error = 0;
-	rc = spare_descriptors(unit);
 	if (rc) {
 		say(unit, rc, why, size);
 		return rc;
 	}
-	logs = mmap(NULL, logs_size, PROT_READ | PROT_WRITE,
-		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (logs == MAP_FAILED)
+	scratch = mmap(NULL, scratch_size, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (scratch == MAP_FAILED)
 		return -ENOMEM;
+	ks__types_path(&unit->features->types, path, sizeof(path), &types_fd);
 	put_back = memlock(unit->features, &limit);
 	old = silence();
-	rc = load_object(unit, types_path(unit->features->ks, path, sizeof(path)), logs);
+	rc = load_object(unit, path, scratch);
 	unsilence(old);
 	if (put_back)
 		setrlimit(RLIMIT_MEMLOCK, &limit);
-	munmap(logs, logs_size);
+	if (types_fd >= 0)
+		close(types_fd);
+	munmap(scratch, scratch_size);
 	if (rc)
 		say(unit, rc, why, size);
 	return rc;
 }
 
-int ks__unit_hooks(struct ks__program *const *progs, unsigned n)
+/* Names as the kernel has them: what follows ___ tells one version of a type from another. */
+static int announce_types(const struct bpf_object *obj, struct ks__types *types)
+{
+	const struct btf *btf = bpf_object__btf(obj);
+	uint32_t n = btf ? btf__type_cnt(btf) : 0;
+	int rc = 0;
+
+	for (uint32_t id = 1; id < n && !rc; id++) {
+		const struct btf_type *t = btf__type_by_id(btf, id);
+		const char *name = btf__name_by_offset(btf, t->name_off), *flavour;
+		char plain[sizeof(((struct ks__btf_ask *)0)->name)];
+
+		if (!btf_is_composite(t) && !btf_is_any_enum(t) && !btf_is_typedef(t))
+			continue;
+		if (!name || !name[0] || !strncmp(name, "ks_", 3))
+			continue;
+		flavour = strstr(name, "___");
+		snprintf(plain, sizeof(plain), "%.*s",
+			 flavour ? (int)(flavour - name) : (int)strlen(name), name);
+		rc = ks__types_expect(types, KS__BTF_TYPE, plain);
+	}
+	return rc;
+}
+
+int ks__unit_hooks(struct ks__program *const *progs, unsigned n, struct ks__types *types)
 {
 	libbpf_print_fn_t old = silence();
 	struct bpf_object *obj = open_object(NULL);
@@ -389,6 +247,10 @@ int ks__unit_hooks(struct ks__program *const *progs, unsigned n)
 		if (prog && ks__hook_parse(bpf_program__section_name(prog), &progs[i]->hook))
 			progs[i]->hook.kind = KS__HOOK_NONE;
 	}
+	if (obj)
+		rc = announce_types(obj, types);
+	if (!rc)
+		rc = ks__programs_expect(types);
 	bpf_object__close(obj);
 	unsilence(old);
 	return rc;

@@ -2,8 +2,8 @@
 /*
  * unit.h - load programs out of the embedded object; what stays are descriptors
  *
- * An object costs about 19 ms and a peak of 18 MiB, nearly all of it for the kernel's BTF; so all
- * programs that are wanted at one time are loaded as one unit. Later units open the object again
+ * Opening and relocating an object costs milliseconds however few of its programs are loaded; so all
+ * that are wanted at one time are loaded as one unit. Later units open the object again
  * and take over the maps of the first. An object that failed to load cannot be loaded again.
  */
 #ifndef KS_UNIT_H
@@ -53,8 +53,11 @@ struct ks__unit {
 	unsigned n_progs;
 };
 
-/* Section of each program -> its hook; programs that the object lacks keep KS__HOOK_NONE. */
-int ks__unit_hooks(struct ks__program *const *progs, unsigned n);
+/*
+ * Section of each program -> its hook; programs that the object lacks keep KS__HOOK_NONE. Announces
+ * the types of the kernel that the object's programs know.
+ */
+int ks__unit_hooks(struct ks__program *const *progs, unsigned n, struct ks__types *types);
 
 /*
  * 0: all are loaded. Else nothing is, and maps are as before: -errno, and either some programs have
@@ -80,6 +83,27 @@ int ks__program_info(int fd, struct ks__program_info *ret);
 int ks__program_run(int fd);
 
 void ks__program_close(struct ks__program *prog);
+
+/* ---- programs.c ------------------------------------------------------------------------------ */
+
+/* Who loads typed programs. */
+enum ks__typed {
+	KS__TYPED_BY_US, /* libbpf only fits them to this kernel */
+	KS__TYPED_BY_LIBBPF, /* it indexes the kernel's BTF for them, 9 ms; there is none it cannot load */
+};
+
+/* For unit.c: names to announce; before a load, after it, and after one that failed; scratch is zeroed memory. */
+struct bpf_object;
+int ks__programs_expect(struct ks__types *types);
+size_t ks__programs_scratch_size(const struct ks__unit *unit);
+int ks__programs_prepare(const struct ks__unit *unit, struct bpf_object *obj, enum ks__typed typed,
+			 void *scratch);
+int ks__programs_keep(const struct ks__unit *unit, struct bpf_object *obj, enum ks__typed typed,
+		      const void *scratch);
+/* Returns the error, or -ENOMEM if that is what it was. */
+int ks__programs_name_refused(const struct ks__unit *unit, struct bpf_object *obj, void *scratch,
+			      int error);
+
 /* ---- maps.c ---------------------------------------------------------------------------------- */
 
 void ks__maps_init(struct ks__maps *maps);
@@ -90,7 +114,6 @@ int ks__map_put_fds(int fd, const int *inner_fds, unsigned n);
 struct ks__map *ks__maps_find(struct ks__maps *maps, const char *name);
 
 /* For unit.c: before the load, after it, and back. `new`: a bit for each map added. */
-struct bpf_object;
 int ks__maps_prepare(const struct ks__unit *unit, struct bpf_object *obj);
 int ks__maps_keep(const struct ks__unit *unit, struct bpf_object *obj, uint32_t *new);
 void ks__maps_drop(const struct ks__unit *unit, uint32_t new);

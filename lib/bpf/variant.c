@@ -16,6 +16,11 @@
 #include "machine.h"
 #include "variant.h"
 
+/*
+ * Of typed programs' sections. libbpf 1.1 looks for the target of a section that it knows in the
+ * kernel's BTF, which it reads and indexes for that: 9 ms. It lets others be.
+ */
+#define OWN_PREFIX "ks/"
 #define KPROBES "bus/event_source/devices/kprobe/"
 
 /* ---- is it possible here --------------------------------------------------------------------- */
@@ -155,18 +160,22 @@ static const struct way {
 	const char *prefix;
 	enum ks__feature_id feature;
 	enum ks__btf_kind btf;
+	uint8_t typed; /* an enum bpf_attach_type, or 0: the program is not loaded for its target */
 	uint8_t named; /* BTF has the name of its target */
 	uint8_t perf;
 	int (*possible)(const struct ks__hook *h, struct ks__features *f, char *why, size_t size);
 	int (*attach)(const struct ks__hook *h, const struct ks *ks, int prog_fd);
 } ways[] = {
-	{ "tp_btf", KS__FEATURE_TP_BTF, KS__BTF_EVENT, 1, 0, has_event, attach_typed },
-	{ "fentry", KS__FEATURE_FENTRY, KS__BTF_FUNC, 1, 0, has_func, attach_typed },
-	{ "fexit", KS__FEATURE_FENTRY, KS__BTF_FUNC, 1, 0, has_func, attach_typed },
-	{ "raw_tp", KS__FEATURE_RAW_TP, KS__BTF_EVENT, 1, 0, has_raw, attach_raw_tp },
-	{ "tracepoint", KS__FEATURE_TRACEPOINT, 0, 0, 1, has_format, attach_tracepoint },
-	{ "kprobe", KS__FEATURE_KPROBE, 0, 0, 1, may_be, attach_kprobe },
-	{ "kretprobe", KS__FEATURE_KPROBE, 0, 0, 1, may_be, attach_kretprobe },
+	{ "tp_btf", KS__FEATURE_TP_BTF, KS__BTF_EVENT, BPF_TRACE_RAW_TP, 1, 0, has_event,
+	  attach_typed },
+	{ "fentry", KS__FEATURE_FENTRY, KS__BTF_FUNC, BPF_TRACE_FENTRY, 1, 0, has_func,
+	  attach_typed },
+	{ "fexit", KS__FEATURE_FENTRY, KS__BTF_FUNC, BPF_TRACE_FEXIT, 1, 0, has_func,
+	  attach_typed },
+	{ "raw_tp", KS__FEATURE_RAW_TP, KS__BTF_EVENT, 0, 1, 0, has_raw, attach_raw_tp },
+	{ "tracepoint", KS__FEATURE_TRACEPOINT, 0, 0, 0, 1, has_format, attach_tracepoint },
+	{ "kprobe", KS__FEATURE_KPROBE, 0, 0, 0, 1, may_be, attach_kprobe },
+	{ "kretprobe", KS__FEATURE_KPROBE, 0, 0, 0, 1, may_be, attach_kretprobe },
 };
 
 #define N_WAYS (sizeof(ways) / sizeof(ways[0]))
@@ -182,6 +191,8 @@ int ks__hook_parse(const char *section, struct ks__hook *ret)
 
 	if (*section == '?')
 		section++;
+	if (!strncmp(section, OWN_PREFIX, sizeof(OWN_PREFIX) - 1))
+		section += sizeof(OWN_PREFIX) - 1;
 	slash = strchr(section, '/');
 	if (!slash || !slash[1] || strlen(slash + 1) >= sizeof(ret->target))
 		return -EINVAL;
@@ -202,6 +213,18 @@ const char *ks__hook_name(const struct ks__hook *hook)
 	const struct way *w = way_of(hook);
 
 	return w ? w->prefix : "?";
+}
+
+int ks__hook_typed(const struct ks__hook *hook, struct ks__types *types, uint32_t *ret_attach,
+		   uint32_t *ret_id)
+{
+	const struct way *w = way_of(hook);
+
+	if (!w || !w->typed)
+		return 0;
+	*ret_attach = w->typed;
+	*ret_id = ks__types_id(types, w->btf, hook->target);
+	return 1;
 }
 
 int ks__hook_expect(const struct ks__hook *hook, struct ks__types *types)

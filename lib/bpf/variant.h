@@ -19,12 +19,19 @@ struct ks__hook {
 
 #define KS__HOOK_NONE 0xff
 
-/* "tp_btf/sched_switch", with or without a leading "?". 0 or -EINVAL: no such way to attach. */
+/*
+ * "raw_tp/sched_switch" or "ks/tp_btf/sched_switch", with or without a leading "?". 0 or -EINVAL: no
+ * such way to attach.
+ */
 int ks__hook_parse(const char *section, struct ks__hook *ret);
 /* "tp_btf" */
 const char *ks__hook_name(const struct ks__hook *hook);
 
-/* Announces what ks__hook_possible() will look for in BTF. 0 or -ENOSPC. */
+/* 1: a typed program, loaded for its target, with its enum bpf_attach_type and its type id; else 0. */
+int ks__hook_typed(const struct ks__hook *hook, struct ks__types *types, uint32_t *ret_attach,
+		   uint32_t *ret_id);
+
+/* Announces what ks__hook_possible() will look for in BTF. 0, -ENOSPC or -ENOMEM. */
 int ks__hook_expect(const struct ks__hook *hook, struct ks__types *types);
 /* Cheap: 0, or -errno and a sentence. */
 int ks__hook_possible(const struct ks__hook *hook, struct ks__features *f, char *why, size_t size);

@@ -71,7 +71,7 @@ struct ks__defaults {
 };
 
 /*
- * One way to attach. The section of each program says where: SEC("?tp_btf/sched_switch"); that is
+ * One way to attach. The section of each program says where: SEC("?ks/tp_btf/sched_switch"); that is
  * its only statement. All programs of a variant, or none.
  */
 struct ks__variant {

@@ -71,6 +71,7 @@ static void bpf_close(struct ks__source *s)
 	ks__bpf_unload(b);
 	free(b->pids);
 	free(b->roles);
+	ks__features_free(&b->features);
 	free(b);
 }
 
@@ -82,6 +83,7 @@ static void bpf_close_forked(struct ks__source *s)
 	ks__bpf_unload(b);
 	free(b->pids);
 	free(b->roles);
+	ks__features_free(&b->features);
 	free(b);
 }
 

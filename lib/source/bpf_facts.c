@@ -62,7 +62,7 @@ static int read_hooks(struct ks__bpf *b)
 		for (unsigned i = 0; i < b->users[u].n_ways; i++)
 			for (unsigned p = 0; p < b->users[u].ways[i].n; p++)
 				progs[n++] = &b->users[u].ways[i].progs[p];
-	rc = ks__unit_hooks(progs, n);
+	rc = ks__unit_hooks(progs, n, &b->features.types);
 	for (unsigned i = 0; i < n && !rc; i++)
 		rc = ks__hook_expect(&progs[i]->hook, &b->features.types);
 	if (!rc)
@@ -142,7 +142,8 @@ int ks__bpf_setup(struct ks__bpf *b)
 /* The level of our pid namespace: a program that is run on ourselves sees it. */
 static int pid_level(struct ks__bpf *b, uint32_t *ret_level, char *why, size_t size)
 {
-	struct ks__program whoami = { .name = "ks_whoami", .fd = -1 }, *progs[] = { &whoami };
+	struct ks__program whoami = { .name = "ks_whoami", .hook.kind = KS__HOOK_NONE, .fd = -1 };
+	struct ks__program *progs[] = { &whoami };
 	struct ks__maps maps;
 	struct ks__unit unit = { .features = &b->features,
 				 .consts = &b->consts,
@@ -192,6 +193,9 @@ int ks__bpf_consts(struct ks__bpf *b, char *why, size_t size)
 	c->nr_fadvise64 = __NR_fadvise64;
 	c->page_bytes = (uint32_t)sysconf(_SC_PAGESIZE);
 	c->n_cpus = n_cpus;
+	c->task_type = ks__types_id(&f->types, KS__BTF_TYPE, "task_struct");
+	c->inode_type = ks__types_id(&f->types, KS__BTF_TYPE, "inode");
+	c->folio_type = ks__types_id(&f->types, KS__BTF_TYPE, "folio");
 	c->n_threads = b->base.ks->opts.max_threads;
 	c->tick_ns = 1000000000u / (uint32_t)sysconf(_SC_CLK_TCK);
 	ks__feature(f, KS__FEATURE_PERF_MISSES); /* ks__bpf_book() must not try it */

@@ -95,7 +95,7 @@ static __always_inline int burst(void *ctx, uint32_t nr, struct task_struct *tas
 	return 0;
 }
 
-SEC("?tp_btf/sys_enter")
+SEC("?ks/tp_btf/sys_enter")
 int burst_enter_tp_btf(uint64_t *ctx)
 {
 	return burst(ctx, ctx[1], ks_untrusted(bpf_get_current_task_btf()), true);

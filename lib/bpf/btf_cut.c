@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* btf_cut.c - some types of BTF, and all that they hold by value, as BTF of its own */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "btf_raw.h"
+
+/* Types of all the probes take 0.1 MB. Names are not shared: sound BTF does not come near this. */
+#define CUT_MAX (4u << 20)
+
+struct cut {
+	const struct ks__btf_raw *raw;
+	uint32_t *new_id; /* by old id; 0: left out */
+	uint32_t *kept;   /* old ids in the order of the new ones, which begin at 1 */
+	uint32_t n_kept;
+	char *out;
+	uint32_t names_at, names; /* where the names begin, and their bytes so far */
+};
+
+/*
+ * The i-th reference to a type that this one holds by value, or NULL. Of what is pointed to, libbpf
+ * asks by its own name.
+ */
+static uint32_t *held(struct btf_type *t, uint32_t i)
+{
+	void *tail = t + 1;
+	struct btf_array *array = tail;
+	struct btf_member *members = tail;
+
+	switch (BTF_INFO_KIND(t->info)) {
+	case BTF_KIND_TYPEDEF:
+	case BTF_KIND_VOLATILE:
+	case BTF_KIND_CONST:
+	case BTF_KIND_RESTRICT:
+	case KS__KIND_TYPE_TAG:
+		return i == 0 ? &t->type : NULL;
+	case BTF_KIND_ARRAY:
+		return i == 0 ? &array->type : i == 1 ? &array->index_type : NULL;
+	case BTF_KIND_STRUCT:
+	case BTF_KIND_UNION:
+		return i < BTF_INFO_VLEN(t->info) ? &members[i].type : NULL;
+	default:
+		return NULL;
+	}
+}
+
+/* The i-th name in a type, or NULL. */
+static uint32_t *named(struct btf_type *t, uint32_t i)
+{
+	size_t part = ks__btf_part(t);
+
+	if (i == 0)
+		return &t->name_off;
+	if (!part || i > BTF_INFO_VLEN(t->info))
+		return NULL;
+	return (void *)((char *)(t + 1) + (i - 1) * part);
+}
+
+/* What cannot be held by value (functions, variables) has no size: void in its place. */
+static int is_data(const struct btf_type *t)
+{
+	switch (BTF_INFO_KIND(t->info)) {
+	case BTF_KIND_FUNC_PROTO:
+	case KS__KIND_FUNC:
+	case BTF_KIND_VAR:
+	case BTF_KIND_DATASEC:
+	case KS__KIND_DECL_TAG:
+		return 0;
+	default:
+		return 1;
+	}
+}
+
+static void keep(struct cut *c, uint32_t id)
+{
+	const struct btf_type *t = ks__btf_type(c->raw, id);
+
+	if (!t || c->new_id[id] || !is_data(t))
+		return;
+	c->kept[c->n_kept++] = id;
+	c->new_id[id] = c->n_kept;
+}
+
+/* Keeps what the kept ones hold; returns the bytes of all. */
+static uint64_t keep_held(struct cut *c, uint64_t *ret_names)
+{
+	uint64_t bytes = 0, names = 1;
+
+	for (uint32_t k = 0; k < c->n_kept; k++) {
+		/* read only: held() and named() serve the copies as well */
+		struct btf_type *t = (struct btf_type *)ks__btf_type(c->raw, c->kept[k]);
+		uint32_t *at;
+
+		for (uint32_t i = 0; (at = held(t, i)); i++)
+			keep(c, *at);
+		for (uint32_t i = 0; (at = named(t, i)); i++)
+			names += strlen(ks__btf_name(c->raw, *at)) + 1;
+		bytes += sizeof(*t) + ks__btf_tail(t);
+	}
+	*ret_names = names;
+	return bytes;
+}
+
+static void copy(struct cut *c, uint32_t id, struct btf_type *to)
+{
+	const struct btf_type *from = ks__btf_type(c->raw, id);
+	uint32_t *at;
+
+	memcpy(to, from, sizeof(*from) + ks__btf_tail(from));
+	if (BTF_INFO_KIND(to->info) == BTF_KIND_PTR)
+		to->type = 0;
+	for (uint32_t i = 0; (at = held(to, i)); i++)
+		*at = *at <= c->raw->n_types ? c->new_id[*at] : 0;
+	for (uint32_t i = 0; (at = named(to, i)); i++) {
+		const char *name = ks__btf_name(c->raw, *at);
+		size_t n = strlen(name) + 1;
+
+		*at = n > 1 ? c->names : 0;
+		if (n == 1)
+			continue;
+		memcpy(c->out + c->names_at + c->names, name, n);
+		c->names += (uint32_t)n;
+	}
+}
+
+static int write_cut(struct cut *c, uint64_t bytes, uint64_t names, struct ks__btf_cut *ret)
+{
+	struct btf_header head = { .magic = 0xeb9f,
+				   .version = BTF_VERSION,
+				   .hdr_len = sizeof(head) };
+	uint32_t at = sizeof(head);
+
+	if (bytes + names > CUT_MAX)
+		return -E2BIG;
+	c->out = calloc(1, sizeof(head) + bytes + names);
+	if (!c->out)
+		return -ENOMEM;
+	c->names_at = (uint32_t)(sizeof(head) + bytes);
+	c->names = 1; /* the first name is the empty one */
+	for (uint32_t k = 0; k < c->n_kept; k++) {
+		struct btf_type *to = (void *)(c->out + at);
+
+		copy(c, c->kept[k], to);
+		at += (uint32_t)(sizeof(*to) + ks__btf_tail(to));
+	}
+	head.type_len = head.str_off = (uint32_t)bytes;
+	head.str_len = c->names;
+	memcpy(c->out, &head, sizeof(head));
+	ret->data = c->out;
+	ret->size = c->names_at + c->names;
+	return 0;
+}
+
+int ks__btf_make_cut(const struct ks__btf_raw *raw, const uint32_t *roots, size_t n_roots,
+		     struct ks__btf_cut *ret)
+{
+	struct cut c = { .raw = raw };
+	uint64_t bytes, names;
+	int rc = -ENOMEM;
+
+	/* pages of them are touched only where types are kept */
+	c.new_id = calloc((size_t)raw->n_types + 1, sizeof(*c.new_id));
+	c.kept = calloc((size_t)raw->n_types + 1, sizeof(*c.kept));
+	if (!c.new_id || !c.kept)
+		goto out;
+	for (size_t i = 0; i < n_roots; i++)
+		keep(&c, roots[i]);
+	bytes = keep_held(&c, &names);
+	rc = write_cut(&c, bytes, names, ret);
+out:
+	free(c.new_id);
+	free(c.kept);
+	return rc;
+}
