@@ -70,12 +70,14 @@ struct ks {
 	struct ks__slot slots[KS__PROBES_MAX];       /* by probe id; probe NULL: none */
 	struct ks__scope scope;
 
+	_Atomic uint64_t look_ns; /* when to look whether the scope's cgroup is the same; 0: never */
 	atomic_int consumer;    /* KS__CONSUMER_... or the tid that consumes */
 	atomic_int changed;     /* deadlines of sources may be others than the consumer knows */
 	atomic_int in_callback; /* tid inside an event callback, 0: none */
 	int closing;            /* ks_close() was called in a callback */
 	struct ks__order *order; /* KS_OPEN_ORDERED */
 	_Atomic uint64_t ordered[KS__PROBES_MAX]; /* records that came out of `order`, by probe */
+	uint32_t tell;         /* consumer only: probes whose KS_EVENT_STATE is due, a bit each */
 	uint64_t watermark_ns; /* consumer only: what is as old as that may leave `order` */
 	_Atomic uint64_t user_ns, wakeups;
 	int rested;             /* consumer only: nothing was read since the sources were told to rest */

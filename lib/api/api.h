@@ -40,6 +40,16 @@ void ks__say_unavailable(struct ks *ks, const struct ks__probe *probe, char *tex
 /* Books of all sources that ever served the probe. idle: as in source.h. */
 void ks__book(struct ks *ks, uint32_t probe, int idle, struct ks__book *ret);
 
+/* scope.c */
+/* All sources or none; the handle's lock is held. */
+int ks__scope_tell(struct ks *ks, const struct ks__scope *scope);
+
+/* watch.c */
+/* Consumer: looks if it is time, and hands over what has happened. How many records. */
+int ks__watch_drain(struct ks *ks, struct ks__sink *sink);
+/* There is a new scope; the handle's lock is held. */
+void ks__watch_begin(struct ks *ks);
+
 /* identity.c */
 struct ks__cgroups;
 /* Names for rows; empty if there is none. read_ns: the same for all rows of one read. */

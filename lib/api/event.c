@@ -172,7 +172,7 @@ static uint64_t hold_ns(const struct ks *ks)
 
 static int drain_sources(struct ks *ks, struct ks__sink *sink, unsigned max)
 {
-	unsigned n = 0;
+	unsigned n = (unsigned)ks__watch_drain(ks, sink);
 
 	for (unsigned i = 0; i < KS__SOURCES_MAX && ks->sources[i] && n < max; i++) {
 		struct ks__source *s = ks->sources[i];
@@ -256,7 +256,7 @@ static void set_timer(struct ks *ks, uint64_t deadline_ns)
 /* 1: something came in between. */
 static int rest(struct ks *ks)
 {
-	uint64_t first = 0;
+	uint64_t first = atomic_load_explicit(&ks->look_ns, memory_order_relaxed);
 
 	for (unsigned i = 0; i < KS__SOURCES_MAX && ks->sources[i]; i++) {
 		uint64_t deadline = 0;

@@ -121,7 +121,7 @@ static int take_cgroup(struct ks *ks, const struct ks_scope *scope, struct ks__s
 }
 
 /* All sources or none: who may refuse does so before the first has left the old scope. */
-static int tell_sources(struct ks *ks, const struct ks__scope *scope)
+int ks__scope_tell(struct ks *ks, const struct ks__scope *scope)
 {
 	int rc = 0;
 
@@ -159,11 +159,12 @@ int ks_set_scope(struct ks *ks, const struct ks_scope *scope)
 	if (rc)
 		return rc;
 	pthread_mutex_lock(&ks->lock);
-	rc = tell_sources(ks, &next);
+	rc = ks__scope_tell(ks, &next);
 	if (!rc) {
 		free(ks->scope.pids);
 		ks->scope = next;
 		next.pids = NULL;
+		ks__watch_begin(ks);
 		for (uint32_t p = 0; p < KS__PROBES_MAX; p++) {
 			struct ks__source *in_use = atomic_load(&ks->slots[p].source);
 

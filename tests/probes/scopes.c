@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "support/cgroup.h"
 #include "support/harness.h"
 #include "support/ks_test.h"
 
@@ -172,10 +173,47 @@ static void tree(struct kt *t)
 	work_free(&other);
 }
 
-/* One that has children is refused, and the old tree stays; another one takes its place. */
+/* A root that has a child already, which makes others; both work when told. */
+static void tree_grown(struct kt *t)
+{
+	struct work other;
+	int fds[2], status;
+	pid_t root;
+	char c = 0;
+
+	work_start(&other, fad_table);
+	g_assert_cmpint(pipe(fds), ==, 0);
+	root = fork();
+	if (root == 0) {
+		struct work child, grandchild;
+
+		work_start(&child, tree_root);
+		work_start(&grandchild, fad_table);
+		g_assert_cmpint(write(fds[1], &c, 1), ==, 1);
+		raise(SIGSTOP); /* until the scope is set */
+		work_run(&child);
+		work_run(&grandchild);
+		_exit(child.status || grandchild.status);
+	}
+	g_assert_cmpint(read(fds[0], &c, 1), ==, 1);
+	g_assert_cmpint(waitpid(root, &status, WUNTRACED), ==, root);
+	set_scope(t, KS_SCOPE_TREE, &root, 1, NULL, NULL);
+	kt_enable(t, every_call, 1);
+	kill(root, SIGCONT);
+	work_run(&other);
+	g_assert_cmpint(waitpid(root, &status, 0), ==, root);
+	g_assert_cmpint(status, ==, 0);
+	kt_settle(t);
+	g_assert_cmpuint(t->n, ==, 2 * FAD_CALLS);
+	g_assert_cmpuint(records_of(t, other.pid), ==, 0);
+	work_free(&other);
+	close(fds[0]);
+	close(fds[1]);
+}
+
+/* One tree takes another one's place. */
 static void tree_replaced(struct kt *t)
 {
-	struct ks_scope grown = { .size = sizeof(grown), .kind = KS_SCOPE_TREE };
 	int32_t self_pid = getpid(), two[2];
 	struct work w[4];
 	int i;
@@ -186,7 +224,6 @@ static void tree_replaced(struct kt *t)
 	two[1] = w[1].pid;
 	set_scope(t, KS_SCOPE_TREE, two, 2, NULL, NULL);
 	kt_enable(t, every_call, 1);
-	g_assert_cmpint(ks_set_scope(t->ks, &grown), ==, -KS_EUNAVAIL);
 	work_run(&w[0]);
 	kt_drain(t);
 	g_assert_cmpuint(t->n, ==, FAD_CALLS);
@@ -201,6 +238,41 @@ static void tree_replaced(struct kt *t)
 	g_assert_cmpuint(t->n, ==, 2 * FAD_CALLS);
 	for (i = 0; i < 4; i++)
 		work_free(&w[i]);
+}
+
+/* One cgroup, the one below it, and the one beside it. */
+static void cgroup(struct kt *t)
+{
+	struct ks_scope scope = { .size = sizeof(scope), .kind = KS_SCOPE_CGROUP };
+	struct kt_cgroup in, below, beside;
+	struct work w[3];
+	int i;
+
+	if (!kt_cgroup_make(&in, "ks-scope") || !kt_cgroup_make(&below, "ks-scope/below") ||
+	    !kt_cgroup_make(&beside, "ks-scope-beside")) {
+		g_test_skip("no cgroup of the memory controller can be made here");
+		return;
+	}
+	for (i = 0; i < 3; i++)
+		work_start(&w[i], fad_table);
+	kt_cgroup_enter(&in, w[0].pid);
+	kt_cgroup_enter(&below, w[1].pid);
+	kt_cgroup_enter(&beside, w[2].pid);
+	scope.cgroup = in.path;
+	ks_assert_ok(t->ks, ks_set_scope(t->ks, &scope));
+	kt_enable(t, every_call, 1);
+	call_own(OWN);
+	for (i = 0; i < 3; i++)
+		work_run(&w[i]);
+	kt_settle(t);
+	g_assert_cmpuint(records_of(t, w[0].pid), ==, FAD_CALLS);
+	g_assert_cmpuint(records_of(t, w[1].pid), ==, FAD_CALLS);
+	g_assert_cmpuint(t->n, ==, 2 * FAD_CALLS);
+	for (i = 0; i < 3; i++)
+		work_free(&w[i]);
+	kt_cgroup_remove(&below);
+	kt_cgroup_remove(&in);
+	kt_cgroup_remove(&beside);
 }
 
 /* By name, in and out. */
@@ -284,9 +356,12 @@ static void refused(struct kt *t)
 	g_assert_cmpint(ks_set_scope(t->ks, &scope), ==, -EINVAL);
 	scope = (struct ks_scope){ .size = sizeof(scope), .comm = "sixteen bytes ok" };
 	g_assert_cmpint(ks_set_scope(t->ks, &scope), ==, -ENAMETOOLONG);
-	/* this process has children */
-	scope = (struct ks_scope){ .size = sizeof(scope), .kind = KS_SCOPE_TREE };
-	g_assert_cmpint(ks_set_scope(t->ks, &scope), ==, -KS_EUNAVAIL);
+	scope = (struct ks_scope){ .size = sizeof(scope), .kind = KS_SCOPE_CGROUP };
+	g_assert_cmpint(ks_set_scope(t->ks, &scope), ==, -EINVAL);
+	scope.cgroup = "/no/such/cgroup";
+	g_assert_cmpint(ks_set_scope(t->ks, &scope), ==, -ENOENT);
+	scope.kind = KS_SCOPE_SYSTEM;
+	g_assert_cmpint(ks_set_scope(t->ks, &scope), ==, -EINVAL);
 	work_run(&w);
 	kt_settle(t);
 	g_assert_cmpuint(records_of(t, w.pid), ==, FAD_CALLS);
@@ -481,6 +556,8 @@ static void add(void)
 	kt_add(KS_PROBE_FADVISE, "pids", 0, pids);
 	kt_add(KS_PROBE_FADVISE, "system", 0, everybody);
 	kt_add(KS_PROBE_FADVISE, "tree", 0, tree);
+	kt_add(KS_PROBE_FADVISE, "tree-grown", 0, tree_grown);
+	kt_add(KS_PROBE_FADVISE, "cgroup", 0, cgroup);
 	kt_add(KS_PROBE_FADVISE, "tree-replaced", KT_BEST, tree_replaced);
 	kt_add(KS_PROBE_FADVISE, "names", 0, names);
 	kt_add(KS_PROBE_FADVISE, "replaced", KT_BEST, replaced);

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * watch.c - is the cgroup of the scope still the one that was meant
+ *
+ * A service that is restarted gets a new cgroup of the same path. The consumer looks once a second,
+ * while the scope is a cgroup, by one system call; if there is another one, that is the scope from now
+ * on, and each probe that is on tells so by a KS_EVENT_STATE.
+ */
+#include <stddef.h>
+
+#include "../files/cgroups.h"
+#include "api.h"
+
+#define LOOK_NS 1000000000u
+
+/* Under the handle's lock. 1: the scope is another cgroup now. */
+static int look(struct ks *ks)
+{
+	struct ks__cgroups *cgroups = ks__cgroups_of(ks, NULL);
+	struct ks__scope next = ks->scope;
+	uint64_t id;
+
+	if (!cgroups ||
+	    ks__cgroups_again(cgroups, next.cgroup_path, next.cgroup, &id) != KS__CGROUP_OTHER)
+		return 0;
+	next.cgroup = id;
+	if (ks__scope_tell(ks, &next)) /* the next look tries again */
+		return 0;
+	ks->scope.cgroup = id;
+	ks__log(ks, KS_LOG_INFO, "the scope's cgroup %s was made again: its id is %llu now",
+		next.cgroup_path, (unsigned long long)id);
+	return 1;
+}
+
+static void note_probes(struct ks *ks)
+{
+	for (uint32_t p = KS_PROBE_SELF + 1; p < KS__PROBES_MAX; p++)
+		if (ks->slots[p].probe && ks__is_on(&ks->slots[p]))
+			ks->tell |= 1u << p;
+}
+
+/* Records of the library itself, one for each probe in ks->tell. */
+static int tell(struct ks *ks, struct ks__sink *sink, uint64_t now)
+{
+	int n = 0;
+
+	for (uint32_t p = 0; p < KS__PROBES_MAX && ks->tell; p++) {
+		const struct ks__slot *slot = &ks->slots[p];
+		struct ks_event_state e = {
+			.ev = { .size = sizeof(e),
+				.id = KS_EVENT_STATE,
+				.cpu = KS_NO_CPU,
+				.weight = 1,
+				.time_ns = now },
+			.probe = p,
+			.cause = KS_CAUSE_SCOPE,
+		};
+		struct ks__source *source;
+
+		if (!(ks->tell & 1u << p))
+			continue;
+		ks->tell &= ~(1u << p);
+		source = atomic_load(&slot->source);
+		e.state = (uint16_t)atomic_load(&slot->state);
+		e.source = source ? source->ops->kind : KS_SOURCE_NONE;
+		e.sample_every = (uint32_t)slot->set.sample_every;
+		n++;
+		if (sink->put(sink, &e.ev))
+			break;
+	}
+	return n;
+}
+
+int ks__watch_drain(struct ks *ks, struct ks__sink *sink)
+{
+	uint64_t due = atomic_load_explicit(&ks->look_ns, memory_order_relaxed), now;
+
+	if (!due)
+		return 0;
+	now = ks__now();
+	if (ks->tell)
+		return tell(ks, sink, now);
+	if (now < due || pthread_mutex_trylock(&ks->lock))
+		return 0; /* who holds the lock may be setting a scope: later */
+	if (ks->scope.kind == KS_SCOPE_CGROUP && look(ks))
+		note_probes(ks);
+	atomic_store(&ks->look_ns, ks->scope.kind == KS_SCOPE_CGROUP ? now + LOOK_NS : 0);
+	pthread_mutex_unlock(&ks->lock);
+	return tell(ks, sink, now);
+}
+
+void ks__watch_begin(struct ks *ks)
+{
+	atomic_store(&ks->look_ns, ks->scope.kind == KS_SCOPE_CGROUP ? ks__now() + LOOK_NS : 0);
+	if (ks->scope.kind == KS_SCOPE_CGROUP)
+		ks__consumer_poke(ks);
+}

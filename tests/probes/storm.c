@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Shows that KS_SCOPE_TREE takes in a tree that lives and grows: in the middle of a storm of forks,
+ * early deaths and orphans no descendant is missed, and nobody of the storm next to it is taken in.
+ */
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "support/harness.h"
+#include "support/ks_test.h"
+
+#define POPULATION 60
+#define PIDS (1 << 22)
+
+enum { NOBODY, OURS, DECOY };
+
+static struct shared {
+	int go, quiet, call, orphans_lost, alive[3];
+	int acknowledged, called;
+	time_t end;
+	char who[PIDS];
+} *sh;
+
+static void nap(long ns)
+{
+	struct timespec t = { 0, ns };
+
+	nanosleep(&t, NULL);
+}
+
+static int is_set(const int *flag)
+{
+	return __atomic_load_n(flag, __ATOMIC_SEQ_CST);
+}
+
+static void count(int *counter, int by)
+{
+	__atomic_fetch_add(counter, by, __ATOMIC_SEQ_CST);
+}
+
+/* A storm whose test has died ends by itself. */
+static void check_end(void)
+{
+	if (time(NULL) > sh->end)
+		_exit(1);
+}
+
+/* Whoever is alive at the end makes one call, and then waits to be killed. */
+static void __attribute__((noreturn)) wait_for_call(void)
+{
+	while (!is_set(&sh->call)) {
+		check_end();
+		nap(2000000);
+	}
+	syscall(SYS_fadvise64, -1, 0, 0, POSIX_FADV_NORMAL);
+	count(&sh->called, 1);
+	for (;;) {
+		check_end();
+		sleep(1);
+	}
+}
+
+/* Forks, dies early, leaves orphans. The root goes on for ever. */
+static void __attribute__((noreturn)) life(int side, unsigned seed, int is_root)
+{
+	int me = getpid();
+
+	sh->who[me] = (char)side;
+	for (int i = 0; is_root || i < 6; i++) {
+		seed = seed * 1103515245 + 12345 + (unsigned)me;
+		check_end();
+		if (is_set(&sh->quiet))
+			wait_for_call();
+		if (is_root && is_set(&sh->orphans_lost) && !(is_set(&sh->acknowledged) & side)) {
+			/* from here on the process tree forgets whose orphans these are */
+			prctl(PR_SET_CHILD_SUBREAPER, 0);
+			__atomic_fetch_or(&sh->acknowledged, side, __ATOMIC_SEQ_CST);
+		}
+		if (is_root && is_set(&sh->alive[side]) > POPULATION / 4) {
+			nap(300000);
+		} else if (is_root || is_set(&sh->alive[side]) < POPULATION) {
+			pid_t child;
+
+			count(&sh->alive[side], 1);
+			child = fork();
+			if (child == 0)
+				life(side, seed | 2, 0);
+			if (child < 0)
+				count(&sh->alive[side], -1);
+		}
+		if (!is_root && seed & 0x30000)
+			nap((long)(seed >> 12 & 0x3ffff));
+	}
+	sh->who[me] = NOBODY;
+	count(&sh->alive[side], -1);
+	_exit(0);
+}
+
+static pid_t start(int side)
+{
+	pid_t pid = fork();
+
+	g_assert_cmpint(pid, >=, 0);
+	if (pid == 0) {
+		prctl(PR_SET_CHILD_SUBREAPER, 1);
+		signal(SIGCHLD, SIG_IGN);
+		while (!is_set(&sh->go)) {
+			check_end();
+			nap(1000000);
+		}
+		count(&sh->alive[side], 1);
+		life(side, (unsigned)side, 1);
+	}
+	return pid;
+}
+
+static int living(int side)
+{
+	int n = 0;
+
+	for (int pid = 1; pid < PIDS; pid++)
+		n += sh->who[pid] == side;
+	return n;
+}
+
+/* Of each descendant that lives one record, of nobody else any. */
+static void compare(struct kt *t)
+{
+	char *seen = calloc(PIDS, 1);
+	const struct ks_event *ev;
+	int missed = 0, wrong = 0;
+	size_t at = 0;
+
+	while ((ev = kt_next(t, KS_EVENT_FADVISE_CALL, &at)))
+		seen[ev->pid]++;
+	for (int pid = 1; pid < PIDS; pid++) {
+		missed += sh->who[pid] == OURS && seen[pid] != 1;
+		wrong += sh->who[pid] != OURS && seen[pid];
+	}
+	free(seen);
+	g_test_message("%d descendants, %d decoys", living(OURS), living(DECOY));
+	g_assert_cmpint(missed, ==, 0);
+	g_assert_cmpint(wrong, ==, 0);
+	g_assert_cmpint(living(OURS), >, 5);
+	g_assert_cmpint(living(DECOY), >, 5);
+}
+
+/* Some may have been forked and have not run yet. */
+static void stop(pid_t roots[2])
+{
+	pid_t ended;
+
+	for (int i = 0; i < 2; i++)
+		kill(roots[i], SIGKILL);
+	while ((ended = waitpid(-1, NULL, WNOHANG)) >= 0) {
+		if (ended > 0) {
+			sh->who[ended] = NOBODY;
+			continue;
+		}
+		for (int pid = 1; pid < PIDS; pid++)
+			if (sh->who[pid])
+				kill(pid, SIGKILL);
+		nap(10000000);
+	}
+	munmap(sh, sizeof(*sh));
+}
+
+static void storm(struct kt *t)
+{
+	static const struct ks_param every_call[] = { { .id = KS_FADVISE_PARAM_SLOW_NS } };
+	struct ks_scope scope = { .size = sizeof(scope), .kind = KS_SCOPE_TREE, .n_pids = 1 };
+	pid_t roots[2];
+
+	sh = mmap(NULL, sizeof(*sh), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	g_assert_true(sh != MAP_FAILED);
+	sh->end = time(NULL) + 60;
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	roots[0] = start(OURS);
+	roots[1] = start(DECOY);
+	/* its programs are loaded by now: beside a storm that takes its time */
+	kt_watch(t, KS_SCOPE_TREE, getpid());
+	kt_watch(t, KS_SCOPE_PIDS, getpid());
+	kt_enable(t, every_call, 1);
+	__atomic_store_n(&sh->go, 1, __ATOMIC_SEQ_CST);
+	nap(60000000);
+	scope.pids = &roots[0];
+	ks_assert_ok(t->ks, ks_set_scope(t->ks, &scope));
+	__atomic_store_n(&sh->orphans_lost, 1, __ATOMIC_SEQ_CST);
+	while (is_set(&sh->acknowledged) != (OURS | DECOY))
+		nap(100000);
+	nap(100000000);
+	__atomic_store_n(&sh->quiet, 1, __ATOMIC_SEQ_CST);
+	nap(300000000);
+	__atomic_store_n(&sh->call, 1, __ATOMIC_SEQ_CST);
+	/* some are still on their way to their death */
+	while (is_set(&sh->called) != living(OURS) + living(DECOY))
+		nap(20000000);
+	kt_settle(t);
+	compare(t);
+	stop(roots);
+}
+
+/* The scope takes the place of that of another storm's tree. */
+static void storms(struct kt *t)
+{
+	unsigned n = 8;
+
+	while (n--) {
+		storm(t);
+		kt_disable(t);
+		kt_forget(t);
+	}
+}
+
+static void add(void)
+{
+	kt_add(KS_PROBE_FADVISE, "storm", 0, storm);
+	kt_add(KS_PROBE_FADVISE, "storms", KT_BEST, storms);
+}
+
+int main(int argc, char **argv)
+{
+	return kt_main(argc, argv, add);
+}
