@@ -269,6 +269,20 @@ static __always_inline bool ks_is_selftest(struct ks_run *run, const struct task
 
 #define KS_CGROUP_DEPTH 32 /* of nested cgroups, at most */
 
+static __always_inline bool ks_has_cgroup(const struct cgroup_subsys_state *css, uint64_t cgroup)
+{
+	struct ks_turns turns;
+	bool found = false;
+
+	bpf_iter_num_new(&turns, 0, KS_CGROUP_DEPTH);
+	while (css && !found && bpf_iter_num_next(&turns)) {
+		found = css->cgroup->kn->id == cgroup;
+		css = css->parent;
+	}
+	bpf_iter_num_destroy(&turns);
+	return found;
+}
+
 /* Is the task's cgroup this one or below it? By the parents, which both versions have. */
 static __always_inline bool ks_is_below(struct ks_run *run, const struct task_struct *task,
 					uint64_t cgroup)
@@ -282,6 +296,8 @@ static __always_inline bool ks_is_below(struct ks_run *run, const struct task_st
 	else
 		css = (const void *)ks_read(run, set, dfl_cgrp) +
 		      bpf_core_field_offset(struct cgroup, self);
+	if (run->typed && ks_const.iter_num)
+		return ks_has_cgroup(css, cgroup);
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < KS_CGROUP_DEPTH && css; i++) {
 		const struct cgroup *at = ks_read(run, css, cgroup);
