@@ -58,7 +58,7 @@ struct ks_cgroup_info {
  * @ret_info: set size first
  * Returns 0. Errors: -ENOENT (no such cgroup, not visible from here, or gone before it was seen),
  *   -KS_EUNAVAIL (no cgroup hierarchy is mounted), -EINVAL, -ENOMEM, -EMFILE, -KS_EFORKED.
- * Cost: 2 us; an id not seen before: a walk over the hierarchy, 20 us a cgroup. Since: 0.1
+ * Cost: 2 us; an id not seen before: a walk over the hierarchy, 5 us a cgroup. Since: 0.1
  */
 KS_API int ks_describe_cgroup(struct ks *ks, uint64_t id, struct ks_cgroup_info *ret_info);
 

@@ -19,6 +19,7 @@
 
 #include "../bpf/control.h"
 #include "../bpf/feature.h"
+#include "../bpf/roles.h"
 #include "../bpf/stream.h"
 #include "../bpf/tables.h"
 #include "../bpf/threads.h"
@@ -54,12 +55,6 @@ struct ks__bpf_user {
 	atomic_uint n_links;
 };
 
-struct ks__bpf_role {
-	int32_t tid;
-	uint32_t role;
-	uint64_t ticks; /* start of the thread */
-};
-
 struct ks__bpf {
 	struct ks__source base;
 	int ready; /* hooks are known, the ground is tested */
@@ -79,7 +74,7 @@ struct ks__bpf {
 	atomic_uint n_fds;
 
 	unsigned n_roles; /* as in the map ks_roles, once there is one */
-	struct ks__bpf_role *roles;
+	struct ks__thread_role *roles;
 
 	uint32_t n_pids; /* of the scope as last set; pids are put into the map once there is one */
 	int32_t *pids;

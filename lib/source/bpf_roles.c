@@ -5,21 +5,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include <bpf/bpf.h>
-
 #include "../files/columns.h"
 #include "../files/text.h"
 #include "bpf.h"
-
-#define ROLES_MAX 4096 /* entries of ks_roles */
-
-static int put(int fd, const struct ks__bpf_role *r)
-{
-	struct ks_bpf_role role = { .role = r->role, .ticks = r->ticks };
-	uint32_t tid = (uint32_t)r->tid;
-
-	return bpf_map_update_elem(fd, &tid, &role, BPF_ANY) ? -errno : 0;
-}
 
 int ks__bpf_fill_roles(struct ks__bpf *b)
 {
@@ -27,11 +15,11 @@ int ks__bpf_fill_roles(struct ks__bpf *b)
 	int rc = map ? 0 : -ENOENT;
 
 	for (unsigned i = 0; i < b->n_roles && !rc; i++)
-		rc = put(map->fd, &b->roles[i]);
+		rc = ks__roles_put(map->fd, &b->roles[i]);
 	return rc;
 }
 
-static int lives(const struct ks *ks, const struct ks__bpf_role *r)
+static int lives(const struct ks *ks, const struct ks__thread_role *r)
 {
 	char path[32], text[1024];
 	struct ks__stat stat;
@@ -45,10 +33,8 @@ static int lives(const struct ks *ks, const struct ks__bpf_role *r)
 
 static void drop(struct ks__bpf *b, int fd, unsigned i)
 {
-	uint32_t tid = (uint32_t)b->roles[i].tid;
-
 	if (fd >= 0)
-		bpf_map_delete_elem(fd, &tid);
+		ks__roles_delete(fd, b->roles[i].tid);
 	b->roles[i] = b->roles[--b->n_roles];
 }
 
@@ -56,16 +42,16 @@ static void drop(struct ks__bpf *b, int fd, unsigned i)
 static int make_room(struct ks__bpf *b, int fd)
 {
 	if (!b->roles)
-		b->roles = malloc(ROLES_MAX * sizeof(*b->roles));
+		b->roles = malloc(KS__ROLES_MAX * sizeof(*b->roles));
 	if (!b->roles)
 		return -ENOMEM;
-	for (unsigned i = b->n_roles; b->n_roles == ROLES_MAX && i--;)
+	for (unsigned i = b->n_roles; b->n_roles == KS__ROLES_MAX && i--;)
 		if (!lives(b->base.ks, &b->roles[i]))
 			drop(b, fd, i);
-	if (b->n_roles < ROLES_MAX)
+	if (b->n_roles < KS__ROLES_MAX)
 		return 0;
 	return ks__fail(b->base.ks, -ENOSPC, "%d threads that live have roles: more is not kept",
-			ROLES_MAX);
+			KS__ROLES_MAX);
 }
 
 int ks__bpf_set_role(struct ks__source *s, int32_t tid, uint32_t role, uint64_t ticks)
@@ -82,9 +68,9 @@ int ks__bpf_set_role(struct ks__source *s, int32_t tid, uint32_t role, uint64_t 
 	if (role) {
 		rc = make_room(b, fd);
 		if (!rc)
-			b->roles[b->n_roles++] = (struct ks__bpf_role){ tid, role, ticks };
+			b->roles[b->n_roles++] = (struct ks__thread_role){ tid, role, ticks };
 		if (!rc && fd >= 0)
-			rc = put(fd, &b->roles[b->n_roles - 1]);
+			rc = ks__roles_put(fd, &b->roles[b->n_roles - 1]);
 	}
 	if (b->control.map)
 		__atomic_fetch_add(&b->control.map->roles, 1, __ATOMIC_RELEASE);

@@ -17,7 +17,7 @@ INCLUDE = re.compile(r'^\s*#\s*include\s+([<"])([^>"]+)[>"]', re.M)
 # the tables of functions and of data between the layers, and the names of the ledger's outcomes.
 SEAMS = ['lib/source/source.h', 'lib/probes/probe.h', 'lib/config.h', 'bpf/shared.h']
 # What the machine says, for whoever asks.
-FACTS = ['lib/files/facts.h', 'lib/files/text.h']
+FACTS = ['lib/files/cgroups.h', 'lib/files/columns.h', 'lib/files/facts.h', 'lib/files/text.h']
 LAYERS = {
     'lib/api': ['lib/ks.h', 'lib/probes', 'lib/data'] + FACTS,
     'lib/source': ['lib/ks.h', 'lib/bpf', 'lib/files', 'lib/data'],
