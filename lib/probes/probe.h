@@ -105,12 +105,20 @@ struct ks__provocation {
 	                           NULL: happens by the child's end */
 };
 
+/* What kernels lack by their configuration: without that member, that is not known. */
+struct ks__need {
+	uint64_t bit; /* of `valid` */
+	const char *type, *member;
+	const char *why; /* "this kernel was built without CONFIG_…" */
+};
+
 struct ks__probe {
 	uint16_t id;
 	const char *name;     /* = file names, doc row, test name */
 	const char *summary;  /* one sentence, the same as in docs/probes.md */
 	uint64_t caps;        /* 1 << CAP_... */
 	uint64_t valid;       /* all KS_HAS_... bits */
+	const struct ks__need *needs;       /* ends at bit == 0; may be NULL */
 	const struct ks__variant *variants; /* best first; NULL: no kernel programs (KS_PROBE_SELF) */
 	const char *const *maps;            /* maps that exist for it alone, NULL-ended; the first is
 	                                       its statistics, NAME_stats, the second those by thread,

@@ -157,6 +157,12 @@ static const struct ks__variant variants[] = {
 	{ 0 },
 };
 
+static const struct ks__need needs[] = {
+	{ KS_HAS_PROC_IO, "task_io_accounting", "read_bytes",
+	  "this kernel was built without CONFIG_TASK_IO_ACCOUNTING" },
+	{ 0 },
+};
+
 static const char *const maps[] = { "proc_stats", "proc_ended", NULL };
 
 static const struct ks__fallback fallback = {
@@ -256,6 +262,7 @@ const struct ks__probe ks__probe_proc = {
 	.summary = "Processes and threads: fork, exec, exit, and what they have used.",
 	.caps = 1ull << CAP_BPF | 1ull << CAP_PERFMON,
 	.valid = ALL,
+	.needs = needs,
 	.variants = variants,
 	.maps = maps,
 	.stats = &stats,

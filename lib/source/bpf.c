@@ -11,8 +11,10 @@
 /* ---- open and close -------------------------------------------------------------------------- */
 
 static const struct ks__variant tree_variants[] = {
-	{ .name = "tp_btf", .progs = { "tree_fork_tp_btf", "tree_exit_tp_btf", "tree_free_tp_btf" } },
-	{ .name = "raw_tp", .progs = { "tree_fork_raw_tp", "tree_exit_raw_tp", "tree_free_raw_tp" } },
+	{ .name = "tp_btf",
+	  .progs = { "tree_fork_tp_btf", "tree_exit_tp_btf", "tree_free_tp_btf" } },
+	{ .name = "raw_tp",
+	  .progs = { "tree_fork_raw_tp", "tree_exit_raw_tp", "tree_free_raw_tp" } },
 	{ .name = "tracepoint",
 	  .progs = { "tree_fork_tracepoint", "tree_exit_tracepoint", "tree_free_tracepoint" },
 	  .first_pidns = 1 },
@@ -138,7 +140,8 @@ static int bpf_prepare(struct ks__source *s, uint32_t mask, const char *variant)
 
 static uint64_t valid_of(struct ks__bpf *b, uint32_t probe, int way)
 {
-	return b->base.ks->slots[probe].probe->valid & ~b->users[probe].variants[way].lacks;
+	return b->base.ks->slots[probe].probe->valid &
+	       ~(b->users[probe].variants[way].lacks | b->users[probe].lacks);
 }
 
 static int has_rows(const struct ks__bpf *b, uint32_t probe)
@@ -243,6 +246,11 @@ static int bpf_why(struct ks__source *s, uint32_t probe, uint64_t bit, char *buf
 	if (way < 0 || valid_of(b, probe, way) & bit)
 		return 0;
 	v = &b->users[probe].variants[way];
+	for (const struct ks__need *n = b->base.ks->slots[probe].probe->needs; n && n->bit; n++)
+		if (n->bit & bit & b->users[probe].lacks) {
+			snprintf(buf, size, "%s: %s", v->name, n->why);
+			return 1;
+		}
 	snprintf(buf, size, "%s: %s", v->name,
 		 v->lacks & bit && v->lacks_why ? v->lacks_why : "it is not known there");
 	return 1;

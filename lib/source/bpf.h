@@ -48,6 +48,7 @@ struct ks__bpf_user {
 	const char *name;
 	const struct ks__variant *variants;
 	const char *const *maps;
+	uint64_t lacks; /* bits of `valid` that this kernel's configuration leaves out */
 	unsigned n_ways;
 	struct ks__bpf_way *ways;
 	int way; /* attached by this one, or -1 */

@@ -117,6 +117,19 @@ static int gate(struct ks__bpf *b, struct ks__bpf_user *u, int way)
 	return 0;
 }
 
+/* What is not known by any way, as the kernel does not keep it. */
+static void read_lacks(struct ks__bpf *b)
+{
+	for (const struct ks__probe *const *p = ks__probes; *p; p++) {
+		struct ks__bpf_user *u = &b->users[(*p)->id];
+
+		u->lacks = 0;
+		for (const struct ks__need *n = (*p)->needs; n && n->bit; n++)
+			if (ks__types_member(&b->features.types, n->type, n->member) == 0)
+				u->lacks |= n->bit;
+	}
+}
+
 int ks__bpf_setup(struct ks__bpf *b)
 {
 	int rc = 0;
@@ -133,6 +146,8 @@ int ks__bpf_setup(struct ks__bpf *b)
 	for (unsigned u = 0; u < KS__BPF_USERS && !rc; u++)
 		for (unsigned i = 0; i < b->users[u].n_ways && !rc; i++)
 			rc = gate(b, &b->users[u], (int)i);
+	if (!rc && !b->error)
+		read_lacks(b);
 	b->ready = !rc;
 	return rc;
 }

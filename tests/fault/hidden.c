@@ -98,6 +98,25 @@ static char *own_btf(gsize *ret_size)
 	return bytes;
 }
 
+/* A copy of it: enough for programs that are not typed. */
+static void btf_hidden_but_copied(const void *data)
+{
+	const struct expect e = { hidden, NULL, NULL };
+	struct ks_open_opts opts = { .size = sizeof(opts) };
+	gsize size;
+	char *bytes, *path;
+
+	(void)data;
+	fault_private_mounts();
+	bytes = own_btf(&size);
+	path = file_of(bytes, size);
+	opts.btf_path = path;
+	empty_over(BTF_DIR);
+	expect(&opts, &e);
+	g_free(path);
+	g_free(bytes);
+}
+
 /* Programs are fitted to a copy. */
 static void btf_copied(const void *data)
 {
@@ -331,6 +350,7 @@ int main(int argc, char **argv)
 	ks_test_init(&argc, &argv);
 	add("/btf/hidden", btf_hidden, NULL);
 	add("/btf/copied", btf_copied, NULL);
+	add("/btf/hidden-but-copied", btf_hidden_but_copied, NULL);
 	add("/btf/path-missing", btf_path_strange, "/nonexistent");
 	add("/btf/path-folder", btf_path_strange, "/tmp");
 	add("/btf/path-device", btf_path_strange, "/dev/null");

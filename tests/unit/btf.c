@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Shows that the scan of raw BTF finds names of each kind, that what it cuts out is BTF with the types
+ * asked for and those they hold, and no others, and that it tells members that are there from those
+ * that a kernel's configuration leaves out.
+ */
+#include <errno.h>
+#include <linux/btf.h>
+#include <stdlib.h>
+
+#include "bpf/btf_scan.h"
+#include "support/ks_test.h"
+
+#define WORDS 58
+#define INFO(kind, n) ((unsigned)(kind) << 24 | (n))
+
+static const char names[] = "\0int\0task\0pid\0ioac\0read_bytes\0other\0btf_trace_go\0run";
+
+enum { INT = 1, TASK = 5, PID = 10, IOAC = 14, READ = 19, OTHER = 30, GO = 36, RUN = 49 };
+
+/* struct task { int pid; struct { struct ioac ioac; }; struct other *; }, ids in the comments */
+static const struct {
+	struct btf_header head;
+	uint32_t types[WORDS];
+	char strings[sizeof(names)];
+} image = {
+	{ .magic = 0xeb9f,
+	  .version = 1,
+	  .hdr_len = sizeof(struct btf_header),
+	  .type_len = WORDS * 4,
+	  .str_off = WORDS * 4,
+	  .str_len = sizeof(names) },
+	{
+		OTHER,
+		INFO(BTF_KIND_STRUCT, 1),
+		4,
+		PID,
+		2,
+		0, /* 1 */
+		INT,
+		INFO(BTF_KIND_INT, 0),
+		4,
+		32, /* 2 */
+		0,
+		INFO(BTF_KIND_PTR, 0),
+		1, /* 3: of other */
+		IOAC,
+		INFO(BTF_KIND_STRUCT, 1),
+		4,
+		READ,
+		2,
+		0, /* 4 */
+		0,
+		INFO(BTF_KIND_STRUCT, 1),
+		4,
+		IOAC,
+		4,
+		0, /* 5 */
+		TASK,
+		INFO(BTF_KIND_STRUCT, 3),
+		16, /* 6 */
+		PID,
+		2,
+		0,
+		0,
+		5,
+		32,
+		OTHER,
+		3,
+		64,
+		0,
+		INFO(BTF_KIND_FUNC_PROTO, 3),
+		0, /* 7 */
+		0,
+		3,
+		PID,
+		2,
+		PID,
+		2,
+		0,
+		INFO(BTF_KIND_PTR, 0),
+		7, /* 8 */
+		GO,
+		INFO(BTF_KIND_TYPEDEF, 0),
+		8, /* 9 */
+		RUN,
+		INFO(12, 0),
+		7, /* 10 */
+		IOAC,
+		INFO(BTF_KIND_STRUCT, 0),
+		0, /* 11: another one of that name */
+	},
+	"\0int\0task\0pid\0ioac\0read_bytes\0other\0btf_trace_go\0run",
+};
+
+static struct ks__btf_cut scan(struct ks__btf_ask *asks, size_t n)
+{
+	struct ks__btf_cut cut = { 0 };
+	const char *why = "";
+
+	ks_assert_rc(ks__btf_scan(&image, sizeof(image), asks, n, &cut, &why), 0);
+	g_assert_cmpstr(why, ==, "");
+	return cut;
+}
+
+static void test_names(void)
+{
+	struct ks__btf_ask asks[] = {
+		{ .name = "go", .kind = KS__BTF_EVENT },   { .name = "run", .kind = KS__BTF_FUNC },
+		{ .name = "task", .kind = KS__BTF_TYPE },  { .name = "ioac", .kind = KS__BTF_TYPE },
+		{ .name = "run", .kind = KS__BTF_TYPE },   { .name = "task", .kind = KS__BTF_FUNC },
+		{ .name = "stop", .kind = KS__BTF_EVENT },
+	};
+	const uint32_t want[] = { 9, 10, 6, 4, 0, 0, 0 };
+	struct ks__btf_cut cut = scan(asks, G_N_ELEMENTS(asks));
+
+	for (size_t i = 0; i < G_N_ELEMENTS(asks); i++)
+		g_assert_cmpuint(asks[i].id, ==, want[i]);
+	g_assert_cmpint(asks[0].args, ==, 2);
+	g_assert_cmpint(asks[1].args, ==, -1);
+	free(cut.data);
+}
+
+/* The cut is BTF, which the same scan reads. */
+static void test_cut(void)
+{
+	struct ks__btf_ask ask = { .name = "task", .kind = KS__BTF_TYPE };
+	struct ks__btf_ask again[] = {
+		{ .name = "task", .kind = KS__BTF_TYPE },
+		{ .name = "ioac", .kind = KS__BTF_TYPE },
+		{ .name = "other", .kind = KS__BTF_TYPE },
+		{ .name = "go", .kind = KS__BTF_EVENT },
+	};
+	struct ks__btf_cut cut = scan(&ask, 1);
+	const char *why;
+
+	g_assert_nonnull(cut.data);
+	ks_assert_rc(ks__btf_scan(cut.data, cut.size, again, G_N_ELEMENTS(again), NULL, &why), 0);
+	g_assert_cmpuint(again[0].id, !=, 0);
+	g_assert_cmpuint(again[1].id, !=, 0);
+	g_assert_cmpuint(again[2].id, ==, 0); /* only pointed to */
+	g_assert_cmpuint(again[3].id, ==, 0);
+	g_assert_cmpint(ks__btf_has_member(cut.data, cut.size, "task", "pid"), ==, 1);
+	g_assert_cmpint(ks__btf_has_member(cut.data, cut.size, "ioac", "read_bytes"), ==, 1);
+	free(cut.data);
+}
+
+static void test_members(void)
+{
+	g_assert_cmpint(ks__btf_has_member(&image, sizeof(image), "task", "ioac"), ==, 1);
+	g_assert_cmpint(ks__btf_has_member(&image, sizeof(image), "task", "read_bytes"), ==, 0);
+	g_assert_cmpint(ks__btf_has_member(&image, sizeof(image), "other", "ioac"), ==, 0);
+	g_assert_cmpint(ks__btf_has_member(&image, sizeof(image), "nothing", "pid"), ==, -ENOENT);
+	g_assert_cmpint(ks__btf_has_member(&image, 20, "task", "pid"), ==, -EINVAL);
+}
+
+/* Whatever one word of the image is, the scan ends and stays within the bytes. */
+static void test_damage(void)
+{
+	for (size_t at = 0; at < sizeof(image.head) / 4 + WORDS; at++)
+		for (uint32_t bit = 0; bit < 32; bit++) {
+			struct ks__btf_ask ask = { .name = "task", .kind = KS__BTF_TYPE };
+			uint32_t *copy = g_memdup2(&image, sizeof(image));
+			struct ks__btf_cut cut = { 0 };
+			const char *why;
+
+			copy[at] ^= 1u << bit;
+			if (!ks__btf_scan(copy, sizeof(image), &ask, 1, &cut, &why) && cut.data)
+				g_assert_cmpint(ks__btf_has_member(cut.data, cut.size, "task",
+								   "nothing"),
+						<=, 0);
+			free(cut.data);
+			g_free(copy);
+		}
+}
+
+int main(int argc, char **argv)
+{
+	ks_test_init(&argc, &argv);
+	g_test_add_func("/btf/names", test_names);
+	g_test_add_func("/btf/cut", test_cut);
+	g_test_add_func("/btf/members", test_members);
+	g_test_add_func("/btf/damage", test_damage);
+	return g_test_run();
+}
