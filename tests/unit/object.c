@@ -35,7 +35,7 @@ static int uses(const struct ks__probe *probe, const char *program)
 	return n;
 }
 
-/* Each has one owner: a probe, by its name, or the library (tree_..., ks_...), by none. */
+/* Each has one owner: a probe, by its name, or the library (tree_..., thread_..., ks_...), by none. */
 static void test_programs_are_used(void)
 {
 	const struct ks__probe *const *probe;
@@ -44,7 +44,8 @@ static void test_programs_are_used(void)
 	bpf_object__for_each_program(program, object)
 	{
 		const char *name = bpf_program__name(program);
-		int owners = g_str_has_prefix(name, "tree_") || g_str_has_prefix(name, "ks_");
+		int owners = g_str_has_prefix(name, "tree_") || g_str_has_prefix(name, "thread_") ||
+			     g_str_has_prefix(name, "ks_");
 
 		for (probe = ks__probes; *probe; probe++)
 			owners += uses(*probe, name) > 0;
