@@ -255,8 +255,8 @@ static void limit(struct kt *t)
 
 static void limit_of_forks(struct kt *t)
 {
-	struct ks_param params[] = { { .id = KS_PARAM_MAX_PER_SEC, .value = 10 },
-				     { .id = KS_PARAM_BURST, .value = 50 } };
+	struct ks_param params[] = { { .id = KS_PARAM_MAX_PER_SEC, .value = 1 },
+				     { .id = KS_PARAM_BURST, .value = 20 } };
 	struct ks_stats_proc row;
 	struct work w;
 
@@ -265,7 +265,7 @@ static void limit_of_forks(struct kt *t)
 	kt_enable(t, params, 2);
 	work_run(&w);
 	kt_settle(t);
-	within_limit(t, &w, 10, 50, 2 * PROC_FORKS + 1);
+	within_limit(t, &w, 1, 20, 2 * PROC_FORKS + 1);
 	kt_total(t, &row, sizeof(row));
 	g_assert_cmpuint(row.processes, ==, PROC_FORKS);
 	g_assert_cmpuint(row.process_exits, ==, PROC_FORKS + 1);
