@@ -63,7 +63,7 @@ struct ks_bpf_settings {
 	uint32_t generation;           /*  0 1 to 255; 0: inert */
 	uint32_t flags;                /*  4 ks_bpf_want */
 	uint32_t sample_every;         /*  8 0: no record */
-	uint32_t reserved;             /* 12 */
+	uint32_t epoch;                /* 12 another one after each time that the probe was off */
 	uint64_t record_ns;            /* 16 time that one record costs the bucket; 0: no limit */
 	uint64_t burst_ns;             /* 24 depth of the bucket */
 	uint64_t param[KS_BPF_PARAMS]; /* 32 ks_param ids from 32 up, in that order */
@@ -125,7 +125,8 @@ struct ks_bpf_control {
 	uint32_t track;                      /*  20 ks_bpf_track */
 	uint32_t era;                        /*  24 rows given in an earlier one are no rows */
 	uint32_t tree;                       /*  28 KS_TREE_... */
-	uint32_t reserved[8];                /*  32 */
+	uint32_t unseeded;                   /*  32 sched: threads were met that it knows nothing of */
+	uint32_t reserved[7];                /*  36 */
 	uint32_t index[KS_BPF_PROBES];       /*  64 */
 	struct ks_bpf_scope scope[2];        /* 128 */
 	struct ks_bpf_settings settings[KS_BPF_PROBES][2]; /* 256 */
@@ -206,7 +207,7 @@ struct ks_bpf_who {
 	uint32_t row;       /*  0 in every map NAME_rows; 0: none yet */
 	uint32_t busy;      /*  4 somebody looks for a row */
 	uint32_t roles;     /*  8 ks_bpf_control.roles when its role was looked up */
-	uint32_t epoch;     /* 12 sched: of the settings under which the rest below was written */
+	uint32_t epoch;     /* 12 sched: of the settings under which the rest was written */
 	uint64_t css;       /* 16 task->cgroups when its cgroup was looked up */
 	uint64_t since_ns;  /* 24 sched: when it came into its state */
 	uint64_t voluntary; /* 32 sched: the kernel's counts of switches when last seen */
@@ -214,7 +215,7 @@ struct ks_bpf_who {
 	uint32_t state;     /* 48 sched: see sched.bpf.h */
 	uint32_t open_row;  /* 52 sched: row that shows the open interval, 0: none */
 	uint32_t era;       /* 56 ks_bpf_control.era when it got its row */
-	uint32_t reserved;  /* 60 */
+	uint32_t sleep;     /* 60 sched: the kernel's state when it left the CPU */
 };                          /* 64 */
 
 /* Value of ks_roles[tid in the caller's namespace] */
@@ -257,6 +258,15 @@ struct ks_bpf_stats_proc {
 	struct ks_bpf_hist lifetime_ns;
 } __attribute__((aligned(64)));
 
+struct ks_bpf_stats_sched {
+	uint64_t voluntary;
+	uint64_t preempted;
+	uint64_t wakeups;
+	struct ks_bpf_hist runq_ns;
+	struct ks_bpf_hist oncpu_ns;
+	struct ks_bpf_hist offcpu_ns;
+} __attribute__((aligned(64)));
+
 struct ks_bpf_stats_fadvise {
 	uint64_t calls[7];
 	uint64_t ok[7];
@@ -287,6 +297,16 @@ struct ks_bpf_row_proc {
 	uint64_t failed;
 	uint64_t killed;
 	struct ks_bpf_sum lifetime_ns;
+};
+
+struct ks_bpf_row_sched {
+	uint64_t voluntary;
+	uint64_t preempted;
+	uint64_t wakeups;
+	struct ks_bpf_sum runq_ns;
+	struct ks_bpf_sum oncpu_ns;
+	struct ks_bpf_sum offcpu_ns;
+	struct ks_bpf_open open;
 };
 
 struct ks_bpf_row_fadvise {

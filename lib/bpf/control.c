@@ -79,8 +79,9 @@ static void put_inert(struct ks__control *c, uint32_t probe)
 void ks__control_apply(struct ks__control *c, uint32_t probe, const struct ks_bpf_settings *set)
 {
 	c->settings[probe] = *set;
+	c->settings[probe].epoch = c->epoch[probe];
 	if (c->map && c->live & 1u << probe)
-		put_settings(c, probe, set);
+		put_settings(c, probe, &c->settings[probe]);
 }
 
 void ks__control_live(struct ks__control *c, uint32_t probe, int live)
@@ -88,6 +89,8 @@ void ks__control_live(struct ks__control *c, uint32_t probe, int live)
 	if (!live == !(c->live & 1u << probe))
 		return;
 	c->live ^= 1u << probe;
+	if (live)
+		c->settings[probe].epoch = ++c->epoch[probe];
 	if (!c->map)
 		return;
 	if (live)

@@ -25,6 +25,7 @@ struct ks__control {
 	struct ks_bpf_scope scope; /* as last said */
 	struct ks_bpf_settings settings[KS_BPF_PROBES];
 	uint32_t live; /* a bit each probe: its settings are in force, else it is inert */
+	uint32_t epoch[KS_BPF_PROBES]; /* how often each came to life */
 	uint64_t scope_left_ns[2], left_ns[KS_BPF_PROBES][2]; /* when a slot was last in use */
 };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* threads.c - the library's half of statistics by thread */
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 
 #include "../ks.h"
 #include "threads.h"
+#include "variant.h"
 
 #define SECOND 1000000000u
 #define KEEP_NS (10ull * SECOND) /* rows of the dead, for those who read now and then */
@@ -21,6 +23,8 @@ void ks__threads_init(struct ks__threads *t)
 	memset(t, 0, sizeof(*t));
 	pthread_rwlock_init(&t->lock, NULL);
 	t->free_fd = -1;
+	for (unsigned p = 0; p < KS_BPF_PROBES; p++)
+		t->rows[p].seed_fd = -1;
 }
 
 void ks__threads_close(struct ks__threads *t)
@@ -35,6 +39,8 @@ void ks__threads_close(struct ks__threads *t)
 
 		if (mem)
 			munmap(mem, r->size);
+		if (r->seed_fd >= 0)
+			close(r->seed_fd);
 		ks__groups_free(&r->base);
 		free(r->shown);
 	}
@@ -345,6 +351,62 @@ static void empty(struct ks__threads *t, uint64_t keep_ns)
 	__atomic_store_n(&t->control->threads_full, 0, __ATOMIC_RELEASE);
 }
 
+/* ---- seeds ------------------------------------------------------------------------------------- */
+
+/* Under the lock, for writing: a descriptor is not closed under its user. */
+static int run_seeds(struct ks__threads *t)
+{
+	int rc = 0;
+
+	__atomic_store_n(&t->control->unseeded, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&t->seeded_ns, ks__now(), __ATOMIC_RELAXED);
+	for (unsigned p = 0; p < KS_BPF_PROBES && !rc; p++)
+		if (t->rows[p].seed_fd >= 0)
+			rc = ks__hook_iterate(t->rows[p].seed_fd);
+	return rc;
+}
+
+int ks__threads_seed(struct ks__threads *t, uint32_t probe, int link_fd)
+{
+	int *seed_fd = &t->rows[probe].seed_fd, fd = -1, rc = 0;
+
+	if (link_fd >= 0) {
+		fd = fcntl(link_fd, F_DUPFD_CLOEXEC, 3);
+		if (fd < 0)
+			return -errno;
+	} else if (*seed_fd < 0) {
+		return 0;
+	}
+	pthread_rwlock_wrlock(&t->lock);
+	if (*seed_fd >= 0)
+		close(*seed_fd);
+	*seed_fd = fd;
+	if (fd >= 0)
+		rc = run_seeds(t);
+	pthread_rwlock_unlock(&t->lock);
+	return rc;
+}
+
+void ks__threads_reseed(struct ks__threads *t)
+{
+	if (!atomic_load_explicit(&t->slots, memory_order_acquire))
+		return;
+	pthread_rwlock_wrlock(&t->lock);
+	run_seeds(t);
+	pthread_rwlock_unlock(&t->lock);
+}
+
+/* At most once a second: threads for which there is no memory would be met again and again. */
+static void seed_strangers(struct ks__threads *t)
+{
+	if (!__atomic_load_n(&t->control->unseeded, __ATOMIC_RELAXED) ||
+	    ks__now() - __atomic_load_n(&t->seeded_ns, __ATOMIC_RELAXED) < SECOND ||
+	    pthread_rwlock_trywrlock(&t->lock))
+		return;
+	run_seeds(t);
+	pthread_rwlock_unlock(&t->lock);
+}
+
 void ks__threads_tidy(struct ks__threads *t)
 {
 	uint32_t dead;
@@ -353,6 +415,7 @@ void ks__threads_tidy(struct ks__threads *t)
 
 	if (!atomic_load_explicit(&t->slots, memory_order_acquire))
 		return;
+	seed_strangers(t);
 	dead = __atomic_load_n(&t->control->threads_dead, __ATOMIC_RELAXED) -
 	       __atomic_load_n(&t->emptied, __ATOMIC_RELAXED);
 	if (!dead)

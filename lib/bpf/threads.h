@@ -26,6 +26,7 @@ struct ks__thread_rows {
 	unsigned n_open;                /* states that a thread may be in, 0: no open intervals */
 	int open_word[KS__OPEN_STATES]; /* of state i + 1: the sum that grows meanwhile */
 	_Atomic uint64_t off_ns;        /* detached since: open intervals stand still; 0: it is on */
+	int seed_fd;                    /* attached program that looks at all threads, -1: none */
 	struct ks__groups base;         /* words of slots that were emptied */
 	_Atomic uint64_t *shown; /* of each slot and state: the most that any reader was told */
 };
@@ -39,6 +40,7 @@ struct ks__threads {
 	int free_fd;       /* queue of empty slots */
 	uint32_t emptied;  /* of control->threads_dead */
 	uint64_t swept_ns; /* when dead slots were last looked for */
+	uint64_t seeded_ns; /* when seed programs last ran, since programs met unknown threads */
 	struct ks__thread_rows rows[KS_BPF_PROBES];
 };
 
@@ -60,6 +62,14 @@ void ks__threads_track(struct ks__threads *t, int on, int new);
 
 /* The probe's programs are attached from now on, or detached. */
 void ks__threads_live(struct ks__threads *t, uint32_t probe, int live);
+
+/*
+ * The program by which the probe learns what each thread is doing: it runs now, and whenever its other
+ * programs have met threads that it did not see. link_fd: copied; -1: no longer. 0 or -errno.
+ */
+int ks__threads_seed(struct ks__threads *t, uint32_t probe, int link_fd);
+/* Runs it once more: other threads are in scope. */
+void ks__threads_reseed(struct ks__threads *t);
 
 /* Adds all rows of a probe to `into`. Any thread. 0 or -ENOMEM. */
 int ks__threads_read(struct ks__threads *t, uint32_t probe, struct ks__groups *into);

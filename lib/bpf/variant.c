@@ -21,6 +21,7 @@
  * kernel's BTF, which it reads and indexes for that: 9 ms. It lets others be.
  */
 #define OWN_PREFIX "ks/"
+#define BEFORE_MAX sizeof("bpf_iter_")
 #define KPROBES "bus/event_source/devices/kprobe/"
 
 /* ---- is it possible here --------------------------------------------------------------------- */
@@ -74,6 +75,14 @@ static int may_be(const struct ks__hook *h, struct ks__features *f, char *why, s
 static int attach_typed(const struct ks__hook *h, const struct ks *ks, int prog_fd)
 {
 	int fd = bpf_raw_tracepoint_open(NULL, prog_fd);
+
+	(void)h, (void)ks;
+	return fd < 0 ? -errno : fd;
+}
+
+static int attach_iter(const struct ks__hook *h, const struct ks *ks, int prog_fd)
+{
+	int fd = bpf_link_create(prog_fd, 0, BPF_TRACE_ITER, NULL);
 
 	(void)h, (void)ks;
 	return fd < 0 ? -errno : fd;
@@ -158,6 +167,7 @@ static int attach_kretprobe(const struct ks__hook *h, const struct ks *ks, int p
 
 static const struct way {
 	const char *prefix;
+	const char *before; /* its target, in the name that BTF has for it */
 	enum ks__feature_id feature;
 	enum ks__btf_kind btf;
 	uint8_t typed; /* an enum bpf_attach_type, or 0: the program is not loaded for its target */
@@ -166,16 +176,18 @@ static const struct way {
 	int (*possible)(const struct ks__hook *h, struct ks__features *f, char *why, size_t size);
 	int (*attach)(const struct ks__hook *h, const struct ks *ks, int prog_fd);
 } ways[] = {
-	{ "tp_btf", KS__FEATURE_TP_BTF, KS__BTF_EVENT, BPF_TRACE_RAW_TP, 1, 0, has_event,
+	{ "tp_btf", "", KS__FEATURE_TP_BTF, KS__BTF_EVENT, BPF_TRACE_RAW_TP, 1, 0, has_event,
 	  attach_typed },
-	{ "fentry", KS__FEATURE_FENTRY, KS__BTF_FUNC, BPF_TRACE_FENTRY, 1, 0, has_func,
+	{ "iter", "bpf_iter_", KS__FEATURE_TP_BTF, KS__BTF_FUNC, BPF_TRACE_ITER, 1, 0, has_func,
+	  attach_iter },
+	{ "fentry", "", KS__FEATURE_FENTRY, KS__BTF_FUNC, BPF_TRACE_FENTRY, 1, 0, has_func,
 	  attach_typed },
-	{ "fexit", KS__FEATURE_FENTRY, KS__BTF_FUNC, BPF_TRACE_FEXIT, 1, 0, has_func,
+	{ "fexit", "", KS__FEATURE_FENTRY, KS__BTF_FUNC, BPF_TRACE_FEXIT, 1, 0, has_func,
 	  attach_typed },
-	{ "raw_tp", KS__FEATURE_RAW_TP, KS__BTF_EVENT, 0, 1, 0, has_raw, attach_raw_tp },
-	{ "tracepoint", KS__FEATURE_TRACEPOINT, 0, 0, 0, 1, has_format, attach_tracepoint },
-	{ "kprobe", KS__FEATURE_KPROBE, 0, 0, 0, 1, may_be, attach_kprobe },
-	{ "kretprobe", KS__FEATURE_KPROBE, 0, 0, 0, 1, may_be, attach_kretprobe },
+	{ "raw_tp", "", KS__FEATURE_RAW_TP, KS__BTF_EVENT, 0, 1, 0, has_raw, attach_raw_tp },
+	{ "tracepoint", "", KS__FEATURE_TRACEPOINT, 0, 0, 0, 1, has_format, attach_tracepoint },
+	{ "kprobe", "", KS__FEATURE_KPROBE, 0, 0, 0, 1, may_be, attach_kprobe },
+	{ "kretprobe", "", KS__FEATURE_KPROBE, 0, 0, 0, 1, may_be, attach_kretprobe },
 };
 
 #define N_WAYS (sizeof(ways) / sizeof(ways[0]))
@@ -194,7 +206,7 @@ int ks__hook_parse(const char *section, struct ks__hook *ret)
 	if (!strncmp(section, OWN_PREFIX, sizeof(OWN_PREFIX) - 1))
 		section += sizeof(OWN_PREFIX) - 1;
 	slash = strchr(section, '/');
-	if (!slash || !slash[1] || strlen(slash + 1) >= sizeof(ret->target))
+	if (!slash || !slash[1] || strlen(slash + 1) >= sizeof(ret->target) - BEFORE_MAX)
 		return -EINVAL;
 	for (uint8_t i = 0; i < N_WAYS; i++) {
 		size_t n = strlen(ways[i].prefix);
@@ -202,7 +214,7 @@ int ks__hook_parse(const char *section, struct ks__hook *ret)
 		if (n != (size_t)(slash - section) || strncmp(section, ways[i].prefix, n))
 			continue;
 		ret->kind = i;
-		snprintf(ret->target, sizeof(ret->target), "%s", slash + 1);
+		snprintf(ret->target, sizeof(ret->target), "%s%s", ways[i].before, slash + 1);
 		return 0;
 	}
 	return -EINVAL;
@@ -280,4 +292,29 @@ int ks__hook_by_perf(const struct ks__hook *hook)
 	const struct way *w = way_of(hook);
 
 	return w && w->perf;
+}
+
+int ks__hook_is_iter(const struct ks__hook *hook)
+{
+	const struct way *w = way_of(hook);
+
+	return w && w->attach == attach_iter;
+}
+
+/* What it would write is of no interest: it writes nothing. */
+int ks__hook_iterate(int fd)
+{
+	int iter = bpf_iter_create(fd), rc = 0;
+	char byte;
+	ssize_t n;
+
+	if (iter < 0)
+		return -errno;
+	do
+		n = read(iter, &byte, 1);
+	while (n > 0 || (n < 0 && (errno == EINTR || errno == EAGAIN)));
+	if (n < 0)
+		rc = -errno;
+	close(iter);
+	return rc;
 }

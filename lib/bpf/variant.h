@@ -14,7 +14,7 @@
 
 struct ks__hook {
 	uint8_t kind;    /* row of the table; KS__HOOK_NONE */
-	char target[63]; /* "sched_switch", "sched/sched_switch", "__x64_sys_fadvise64" */
+	char target[63]; /* "sched_switch", "sched/sched_switch", "__x64_sys_fadvise64", "bpf_iter_task" */
 };
 
 #define KS__HOOK_NONE 0xff
@@ -40,5 +40,10 @@ int ks__hook_attach(const struct ks__hook *hook, const struct ks *ks, int prog_f
 		    size_t size);
 /* 1: perf runs it: one program at a time on a CPU, others that fire meanwhile are missed. */
 int ks__hook_by_perf(const struct ks__hook *hook);
+
+/* 1: it runs when it is told to, once for each of all tasks. */
+int ks__hook_is_iter(const struct ks__hook *hook);
+/* Runs it, by what ks__hook_attach() returned. 0 or -errno. */
+int ks__hook_iterate(int fd);
 
 #endif

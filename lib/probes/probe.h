@@ -80,6 +80,7 @@ struct ks__variant {
 	uint64_t lacks;         /* bits of `valid` that it cannot know on any kernel */
 	const char *lacks_why;  /* in words, if any */
 	uint8_t first_pidns;    /* 1: its ids are those of the first pid namespace only */
+	uint8_t by_pointer;     /* 1: it knows other tasks by address alone, as task storage does not */
 };
 
 struct ks__scan; /* lib/files/scan.h: a probe's fallback that makes events */

@@ -25,7 +25,8 @@ static const struct ks__variant thread_variants[] = {
 	{ .name = "tp_btf",
 	  .progs = { "thread_new_tp_btf", "thread_free_tp_btf", "thread_rename_tp_btf" } },
 	{ .name = "raw_tp",
-	  .progs = { "thread_new_raw_tp", "thread_free_raw_tp", "thread_rename_raw_tp" } },
+	  .progs = { "thread_new_raw_tp", "thread_free_raw_tp", "thread_rename_raw_tp" },
+	  .by_pointer = 1 },
 	{ .name = NULL },
 };
 
@@ -170,6 +171,17 @@ static void track_threads(struct ks__bpf *b)
 		ks__bpf_detach(b, KS__BPF_THREADS);
 }
 
+/* The program of the attached variant that looks at all threads: its link, or -1. */
+static int seed_link(const struct ks__bpf_user *u)
+{
+	const struct ks__bpf_way *w = u->way >= 0 ? &u->ways[u->way] : NULL;
+
+	for (unsigned i = 0; w && i < w->n; i++)
+		if (ks__hook_is_iter(&w->progs[i].hook))
+			return u->links[i];
+	return -1;
+}
+
 /* All programs are attached before any of them counts: they begin at one moment. */
 static int bpf_enable(struct ks__source *s, uint32_t probe, const char *variant,
 		      uint32_t *ret_variant, uint64_t *ret_valid)
@@ -182,6 +194,12 @@ static int bpf_enable(struct ks__source *s, uint32_t probe, const char *variant,
 	track_threads(b);
 	ks__threads_live(&b->threads, probe, 1);
 	ks__control_live(&b->control, probe, 1);
+	rc = ks__threads_seed(&b->threads, probe, seed_link(&b->users[probe]));
+	if (rc) {
+		s->ops->disable(s, probe);
+		return ks__fail(s->ks, rc, "%s: the threads that are there cannot be looked at (%s)",
+				b->users[probe].name, ks_error_name(rc));
+	}
 	*ret_variant = (uint32_t)b->users[probe].way;
 	*ret_valid = valid_of(b, probe, b->users[probe].way);
 	return 0;
@@ -192,6 +210,7 @@ static void bpf_disable(struct ks__source *s, uint32_t probe)
 {
 	struct ks__bpf *b = ks__bpf_of(s);
 
+	ks__threads_seed(&b->threads, probe, -1);
 	ks__control_live(&b->control, probe, 0);
 	ks__bpf_detach(b, probe);
 	ks__threads_live(&b->threads, probe, 0);

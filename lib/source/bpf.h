@@ -92,8 +92,11 @@ static inline struct ks__bpf *ks__bpf_of(struct ks__source *s)
 
 /* Learns where programs attach and which variants are possible. 0, -ENOMEM and the like. */
 int ks__bpf_setup(struct ks__bpf *b);
-/* The constants that programs are loaded with. 0, or -errno and a sentence. */
-int ks__bpf_consts(struct ks__bpf *b, char *why, size_t size);
+/*
+ * The constants that programs are loaded with, made once. by_pointer: the first ones to be loaded need
+ * threads to be known by address. 0, or -errno and a sentence.
+ */
+int ks__bpf_consts(struct ks__bpf *b, int by_pointer, char *why, size_t size);
 void ks__bpf_close_way(struct ks__bpf *b, struct ks__bpf_user *u, int way, int error,
 		       const char *reason);
 

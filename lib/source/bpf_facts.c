@@ -187,7 +187,22 @@ static int pid_level(struct ks__bpf *b, uint32_t *ret_level, char *why, size_t s
 	return 0;
 }
 
-int ks__bpf_consts(struct ks__bpf *b, char *why, size_t size)
+/*
+ * A program gets storage of other tasks only by typed arguments. Where storage was chosen, ways without
+ * them are closed: the constant is frozen, and what is known of threads is in one place.
+ */
+static void close_by_pointer(struct ks__bpf *b)
+{
+	for (unsigned u = 0; u < KS__BPF_USERS; u++)
+		for (unsigned i = 0; i < b->users[u].n_ways; i++)
+			if (b->users[u].variants[i].by_pointer && !b->users[u].ways[i].note.error)
+				ks__bpf_close_way(b, &b->users[u], (int)i, -KS_EUNAVAIL,
+						  "it finds tasks by address, and this handle keeps "
+						  "what it knows of them in task storage: ask for "
+						  "it first in another handle");
+}
+
+int ks__bpf_consts(struct ks__bpf *b, int by_pointer, char *why, size_t size)
 {
 	struct ks__features *f = &b->features;
 	struct ks_bpf_const *c = &b->consts;
@@ -197,7 +212,8 @@ int ks__bpf_consts(struct ks__bpf *b, char *why, size_t size)
 	if (b->have_consts)
 		return 0;
 	c->ring = !ks__feature(f, KS__FEATURE_RINGBUF);
-	c->task_storage = !ks__feature(f, KS__FEATURE_TASK_STORAGE);
+	c->task_storage = !by_pointer && !ks__feature(f, KS__FEATURE_TASK_STORAGE) &&
+			  !ks__feature(f, KS__FEATURE_TP_BTF);
 	c->atomic_fetch = !ks__feature(f, KS__FEATURE_ATOMIC_FETCH);
 	c->rdonly_cast = !ks__feature(f, KS__FEATURE_RDONLY_CAST);
 	c->iter_num = c->rdonly_cast && ks__types_id(&f->types, KS__BTF_FUNC, "bpf_iter_num_next");
@@ -217,5 +233,7 @@ int ks__bpf_consts(struct ks__bpf *b, char *why, size_t size)
 	if (b->nested)
 		rc = pid_level(b, &c->pid_level, why, size);
 	b->have_consts = !rc;
+	if (!rc && c->task_storage)
+		close_by_pointer(b);
 	return rc;
 }

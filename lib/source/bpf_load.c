@@ -186,12 +186,13 @@ static int load_picks(struct ks__bpf *b, const struct pick *picks, unsigned n, c
 				 .wanted = wanted,
 				 .progs = progs };
 	unsigned n_wanted = 0;
-	int rc;
+	int rc, by_pointer = 0;
 
 	wanted[n_wanted++] = common_maps;
 	for (unsigned i = 0; i < n; i++) {
 		struct ks__bpf_way *w = &picks[i].user->ways[picks[i].way];
 
+		by_pointer |= picks[i].user->variants[picks[i].way].by_pointer;
 		if (picks[i].user->maps)
 			wanted[n_wanted++] = picks[i].user->maps;
 		for (unsigned p = 0; p < w->n; p++)
@@ -199,7 +200,7 @@ static int load_picks(struct ks__bpf *b, const struct pick *picks, unsigned n, c
 	}
 	wanted[n_wanted] = NULL;
 	why[0] = '\0';
-	rc = ks__bpf_consts(b, why, size);
+	rc = ks__bpf_consts(b, by_pointer, why, size);
 	if (!rc)
 		rc = ks__unit_load(&unit, why, size);
 	if (!rc) {

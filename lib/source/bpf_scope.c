@@ -249,5 +249,6 @@ int ks__bpf_set_scope(struct ks__source *s, const struct ks__scope *scope)
 	free(b->pids);
 	b->pids = pids;
 	b->n_pids = scope->n_pids;
+	ks__threads_reseed(&b->threads);
 	return 0;
 }
