@@ -17,6 +17,8 @@ struct thread_info {
 
 struct task_struct {
 	struct thread_info thread_info; /* first member, with CONFIG_THREAD_INFO_IN_TASK */
+	uint32_t __state;
+	uint32_t on_cpu;
 	struct sched_entity se;
 	struct mm_struct *mm;
 	uint32_t exit_code;
@@ -41,4 +43,8 @@ struct task_struct {
 	struct signal_struct *signal;
 	struct task_io_accounting ioac;
 	struct css_set *cgroups;
+};
+
+struct task_struct___before_5_14 {
+	kernel_long state;
 };

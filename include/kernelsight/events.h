@@ -37,6 +37,7 @@ extern "C" {
 enum ks_probe_id {
 	KS_PROBE_SELF = 0,      /* the library itself: its events, its own cost */
 	KS_PROBE_PROC = 1,      /* processes and threads: fork, exec, exit */
+	KS_PROBE_SCHED = 2,     /* threads on CPUs: switches, and how long they run, queue and sleep */
 	KS_PROBE_FADVISE = 3,   /* posix_fadvise: calls, errors, pages really dropped */
 	KS_PROBE_PAGECACHE = 4, /* page cache: requests, misses, what comes in and goes out */
 };
@@ -54,6 +55,10 @@ enum ks_struct_id {
 	KS_EVENT_PROC_FORK = 0x0101,
 	KS_EVENT_PROC_EXEC = 0x0102,
 	KS_EVENT_PROC_EXIT = 0x0103,
+
+	KS_STATS_SCHED = 0x0200,
+	KS_EVENT_SCHED_WAIT = 0x0201,
+	KS_EVENT_SCHED_BLOCK = 0x0202,
 
 	KS_STATS_FADVISE = 0x0300,
 	KS_EVENT_FADVISE_CALL = 0x0301,
@@ -289,6 +294,55 @@ struct ks_stats_proc {
 	uint64_t killed;            /* 112 by a signal */
 	struct ks_hist lifetime_ns; /* 120 of processes */
 };                              /* 152 */
+
+/* ---- sched ---------------------------------------------------------------------------------- */
+
+enum ks_has_sched {
+	KS_HAS_SCHED_SWITCHES = 1 << 0, /* voluntary, preempted */
+	KS_HAS_SCHED_RUNQ = 1 << 1,     /* runq_ns and the wait event */
+	KS_HAS_SCHED_ONCPU = 1 << 2,    /* oncpu_ns */
+	KS_HAS_SCHED_OFFCPU = 1 << 3,   /* offcpu_ns and the block event */
+	KS_HAS_SCHED_WAKEUPS = 1 << 4,  /* wakeups */
+	KS_HAS_SCHED_BUCKETS = 1 << 5,  /* count and buckets of the histograms, not only the sum */
+	KS_HAS_SCHED_CULPRIT = 1 << 6,  /* held_...: who held the CPU */
+};
+
+/* Settings of its own */
+enum ks_sched_param {
+	KS_SCHED_PARAM_WAIT_NS = 32,  /* a record for each wait that long; 0: none; default 10 ms */
+	KS_SCHED_PARAM_BLOCK_NS = 33, /* a record for each sleep that long; 0: none; default 0 */
+};
+
+/* A thread was ready and waited for a CPU. time_ns is when it got one. */
+struct ks_event_sched_wait {
+	struct ks_event ev;   /*   0 who waited */
+	uint64_t valid;       /*  64 ks_has_sched */
+	uint64_t wait_ns;     /*  72 */
+	uint64_t held_cgroup; /*  80 who was on that CPU right before, 0: it was idle */
+	int32_t held_pid;     /*  88 */
+	int32_t held_tid;     /*  92 */
+	char held_comm[16];   /*  96 */
+};                            /* 112 */
+
+/* A thread waited for something else than a CPU. time_ns is when it was woken. */
+struct ks_event_sched_block {
+	struct ks_event ev;   /*  0 who slept */
+	uint64_t valid;       /* 64 ks_has_sched */
+	uint64_t block_ns;    /* 72 */
+	uint32_t sleep_state; /* 80 the kernel's: 1 interruptible, 2 not, or with more bits; 0: unknown */
+	uint32_t reserved;    /* 84 */
+};                            /* 88 */
+
+/* Grouped by total, CPU, process, cgroup and role. A histogram counts what has ended; sums go on. */
+struct ks_stats_sched {
+	struct ks_row row;        /*   0 */
+	uint64_t voluntary;       /*  64 switches because the thread had to wait */
+	uint64_t preempted;       /*  72 switches although it could go on */
+	uint64_t wakeups;         /*  80 of the thread */
+	struct ks_hist runq_ns;   /*  88 ready, waiting for a CPU */
+	struct ks_hist oncpu_ns;  /* 120 running, per turn */
+	struct ks_hist offcpu_ns; /* 152 waiting for something else */
+};                                /* 184 */
 
 /* ---- fadvise -------------------------------------------------------------------------------- */
 

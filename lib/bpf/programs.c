@@ -211,7 +211,7 @@ static int prepare(const struct ks__unit *unit, const struct ks__program *p,
 	if (!rc)
 		rc = bpf_program__set_expected_attach_type(prog, attach);
 	if (!rc)
-		rc = bpf_program__set_attach_target(prog, 0, p->hook.target);
+		rc = bpf_program__set_attach_target(prog, 0, ks__hook_target(&p->hook));
 	return rc;
 }
 

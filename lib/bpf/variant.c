@@ -239,6 +239,13 @@ int ks__hook_typed(const struct ks__hook *hook, struct ks__types *types, uint32_
 	return 1;
 }
 
+const char *ks__hook_target(const struct ks__hook *hook)
+{
+	const struct way *w = way_of(hook);
+
+	return hook->target + (w ? strlen(w->before) : 0);
+}
+
 int ks__hook_expect(const struct ks__hook *hook, struct ks__types *types)
 {
 	const struct way *w = way_of(hook);

@@ -26,6 +26,8 @@ struct ks__hook {
 int ks__hook_parse(const char *section, struct ks__hook *ret);
 /* "tp_btf" */
 const char *ks__hook_name(const struct ks__hook *hook);
+/* The target as a section has it: "task" */
+const char *ks__hook_target(const struct ks__hook *hook);
 
 /* 1: a typed program, loaded for its target, with its enum bpf_attach_type and its type id; else 0. */
 int ks__hook_typed(const struct ks__hook *hook, struct ks__types *types, uint32_t *ret_attach,

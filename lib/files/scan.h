@@ -88,4 +88,11 @@ extern const struct ks__scan ks__scan_proc;
  */
 extern const struct ks__scan ks__scan_vmstat;
 
+/*
+ * sched: sums of threads, which the kernel keeps, as differences of two looks. It makes no events. Of a
+ * thread that ends, what it did since the last look is missing. Asleep is what is neither running
+ * nor waiting; of a thread that began since, to a clock tick.
+ */
+extern const struct ks__scan ks__scan_sched;
+
 #endif

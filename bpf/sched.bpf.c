@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* sched.bpf.c - threads on CPUs: switches, and how long they run, queue and sleep */
+#include "probe.bpf.h"
+
+#include "sched.bpf.h"
+
+/* ---- records ----------------------------------------------------------------------------------- */
+
+static __always_inline enum ks_bpf_outcome tell_wait(struct ks_run *run, uint64_t ns,
+						     const struct task_struct *task,
+						     const struct task_struct *held)
+{
+	struct ks_event_sched_wait *rec, room;
+	uint64_t comm[2];
+
+	if (!run->set->param[0] || ns < run->set->param[0])
+		return KS_AGGREGATED;
+	rec = ks_reserve(run, task, &room, KS_EVENT_SCHED_WAIT, sizeof(room));
+	if (!rec)
+		return run->outcome;
+	rec->valid = KS_HAS_SCHED_RUNQ | KS_HAS_SCHED_CULPRIT;
+	rec->wait_ns = ns;
+	rec->held_pid = ks_tgid(run, held);
+	rec->held_tid = ks_tid(run, held);
+	if (run->set->flags & KS_WANT_CGROUP && ks_read(run, held, pid))
+		rec->held_cgroup = ks_cgroup(run, held);
+	if (run->set->flags & KS_WANT_COMM) {
+		ks_comm(run, held, comm);
+		__builtin_memcpy(rec->held_comm, comm, sizeof(comm));
+	}
+	return ks_submit(run, rec, sizeof(room));
+}
+
+static __always_inline enum ks_bpf_outcome tell_block(struct ks_run *run, uint64_t ns,
+						      const struct task_struct *task,
+						      uint32_t sleep)
+{
+	struct ks_event_sched_block *rec, room;
+
+	if (!run->set->param[1] || ns < run->set->param[1])
+		return KS_AGGREGATED;
+	rec = ks_reserve(run, task, &room, KS_EVENT_SCHED_BLOCK, sizeof(room));
+	if (!rec)
+		return run->outcome;
+	rec->valid = KS_HAS_SCHED_OFFCPU;
+	rec->block_ns = ns;
+	rec->sleep_state = sleep;
+	return ks_submit(run, rec, sizeof(room));
+}
+
+/* ---- switches ---------------------------------------------------------------------------------- */
+
+static __always_inline void count_switches(struct ks_run *run, uint32_t index, uint64_t voluntary,
+					   uint64_t preempted)
+{
+	struct ks_bpf_stats_sched *stats = ks_stats(run, &sched_stats);
+	struct ks_bpf_row_sched *row = row_at(run, index);
+
+	if (!stats || !row)
+		return;
+	count(&stats->voluntary, voluntary, true);
+	count(&stats->preempted, preempted, true);
+	count(&row->voluntary, voluntary, true);
+	count(&row->preempted, preempted, true);
+}
+
+/*
+ * The kernel has counted this switch already, so that the difference of its counters is the truth:
+ * the argument `preempt` is false for sched_yield() as well. asleep: its state, 0: it could go on.
+ */
+static __always_inline void switched(struct ks_run *run, struct ks_bpf_who *who, uint32_t index,
+				     const struct task_struct *task, uint32_t asleep)
+{
+	uint64_t voluntary = ks_read(run, task, nvcsw), preempted = ks_read(run, task, nivcsw);
+
+	if (who->state)
+		count_switches(run, index, voluntary - who->voluntary,
+			       preempted - who->preempted);
+	else
+		count_switches(run, index, asleep != 0, asleep == 0);
+	who->voluntary = voluntary;
+	who->preempted = preempted;
+}
+
+static __always_inline enum ks_bpf_outcome leave(struct ks_run *run, struct task_struct *trusted,
+						 const struct task_struct *task, bool preempt)
+{
+	bool wanted = is_wanted(run, task);
+	struct ks_bpf_who *who = who_of(trusted, wanted);
+	uint32_t asleep, state, index;
+
+	if (!wanted && !is_open(run, who))
+		return KS_FILTERED;
+	asleep = preempt ? 0 : task_state(run, task);
+	if (!who) {
+		note_unseeded(run);
+		count_switches(run, run->cpu, asleep != 0, asleep == 0);
+		return KS_AGGREGATED;
+	}
+	if (!claim(run, who))
+		return KS_AGGREGATED;
+	state = !wanted || asleep & TASK_DEAD ? SCHED_NONE : asleep ? SCHED_OFF : SCHED_QUEUED;
+	index = state ? ks_row_of(run, who, task) : row_of(run, who);
+	switched(run, who, index, task, asleep);
+	interval_close(run, who, who->state, true);
+	interval_open(run, who, state, index);
+	who->sleep = asleep;
+	return KS_AGGREGATED;
+}
+
+static __always_inline enum ks_bpf_outcome enter(struct ks_run *run, struct task_struct *trusted,
+						 const struct task_struct *task,
+						 const struct task_struct *held)
+{
+	bool wanted = is_wanted(run, task);
+	struct ks_bpf_who *who = who_of(trusted, wanted);
+	uint32_t was;
+	uint64_t ns;
+
+	if (!wanted && !is_open(run, who))
+		return KS_FILTERED;
+	if (!who)
+		note_unseeded(run);
+	if (!who || !claim(run, who))
+		return KS_AGGREGATED;
+	was = who->state;
+	if (was == SCHED_NONE) {
+		who->voluntary = ks_read(run, task, nvcsw);
+		who->preempted = ks_read(run, task, nivcsw);
+	}
+	ns = interval_close(run, who, was, true);
+	interval_open(run, who, wanted ? SCHED_ON : SCHED_NONE, row_of(run, who));
+	if (!wanted || was != SCHED_QUEUED)
+		return KS_AGGREGATED;
+	return tell_wait(run, ns, task, held);
+}
+
+/* Two threads in one run: its outcome is that of the one who comes, if it is wanted at all. */
+static __always_inline int sched_switch(uint64_t *ctx, const bool typed)
+{
+	struct task_struct *prev = (void *)ctx[1], *next = (void *)ctx[2];
+	struct task_struct *from = typed ? ks_untrusted(prev) : prev;
+	struct task_struct *to = typed ? ks_untrusted(next) : next;
+	enum ks_bpf_outcome left, entered;
+	struct ks_run run;
+
+	if (!ks_begin(&run, ctx, KS_PROBE_SCHED, typed))
+		return 0;
+	ks_now(&run); /* here, not in each branch: the verifier has a third less to follow */
+	left = leave(&run, prev, from, ctx[0]);
+	run.flags = 0;
+	entered = enter(&run, next, to, from);
+	return ks_end(&run, entered == KS_FILTERED ? left : entered);
+}
+
+SEC("?ks/tp_btf/sched_switch")
+int sched_switch_tp_btf(uint64_t *ctx)
+{
+	return sched_switch(ctx, true);
+}
+
+SEC("?raw_tp/sched_switch")
+int sched_switch_raw_tp(uint64_t *ctx)
+{
+	return sched_switch(ctx, false);
+}
+
+/* ---- wake-ups ---------------------------------------------------------------------------------- */
+
+/* The one hook that may come with interrupts on, for a thread that has not left its CPU: atomic. */
+static __always_inline void count_wakeup(struct ks_run *run, uint32_t index)
+{
+	struct ks_bpf_stats_sched *stats = ks_stats(run, &sched_stats);
+	struct ks_bpf_row_sched *row = row_at(run, index);
+
+	if (!stats || !row)
+		return;
+	ks_add(&stats->wakeups, 1);
+	ks_add(&row->wakeups, 1);
+}
+
+static __always_inline enum ks_bpf_outcome woken(struct ks_run *run, struct task_struct *trusted,
+						 const struct task_struct *task)
+{
+	bool wanted = is_wanted(run, task);
+	struct ks_bpf_who *who = who_of(trusted, wanted);
+	uint32_t was, index;
+	uint64_t ns;
+
+	if (!wanted && !is_open(run, who))
+		return KS_FILTERED;
+	if (!who || !claim(run, who)) {
+		count_wakeup(run, run->cpu);
+		return KS_AGGREGATED;
+	}
+	index = wanted ? ks_row_of(run, who, task) : row_of(run, who);
+	count_wakeup(run, index);
+	was = who->state;
+	if (was == SCHED_QUEUED || was == SCHED_ON) /* it had not left the CPU, or was queued */
+		return KS_AGGREGATED;
+	if (was == SCHED_NONE) {
+		who->voluntary = ks_read(run, task, nvcsw);
+		who->preempted = ks_read(run, task, nivcsw);
+		interval_open(run, who, is_on_cpu(run, task) ? SCHED_ON : SCHED_QUEUED, index);
+		return KS_AGGREGATED;
+	}
+	ns = interval_close(run, who, SCHED_OFF, true);
+	interval_open(run, who, wanted ? SCHED_QUEUED : SCHED_NONE, index);
+	return wanted ? tell_block(run, ns, task, who->sleep) : KS_AGGREGATED;
+}
+
+static __always_inline int sched_wakeup(uint64_t *ctx, const bool typed)
+{
+	struct task_struct *trusted = (void *)ctx[0];
+	struct task_struct *task = typed ? ks_untrusted(trusted) : trusted;
+	struct ks_run run;
+
+	if (!ks_begin(&run, ctx, KS_PROBE_SCHED, typed))
+		return 0;
+	ks_now(&run);
+	return ks_end(&run, woken(&run, trusted, task));
+}
+
+SEC("?ks/tp_btf/sched_wakeup")
+int sched_wakeup_tp_btf(uint64_t *ctx)
+{
+	return sched_wakeup(ctx, true);
+}
+
+SEC("?raw_tp/sched_wakeup")
+int sched_wakeup_raw_tp(uint64_t *ctx)
+{
+	return sched_wakeup(ctx, false);
+}
+
+SEC("?ks/tp_btf/sched_wakeup_new")
+int sched_wakeup_new_tp_btf(uint64_t *ctx)
+{
+	return sched_wakeup(ctx, true);
+}
+
+SEC("?raw_tp/sched_wakeup_new")
+int sched_wakeup_new_raw_tp(uint64_t *ctx)
+{
+	return sched_wakeup(ctx, false);
+}
+
+/* ---- threads that are there already --------------------------------------------------------------- */
+
+/* Has left the scope and sleeps: nothing else would end its interval for long. */
+static __always_inline enum ks_bpf_outcome seed_end(struct ks_run *run, struct ks_bpf_who *who)
+{
+	if (!is_open(run, who) || who->state != SCHED_OFF)
+		return KS_FILTERED;
+	if (ks_const.atomic_fetch &&
+	    __sync_val_compare_and_swap(&who->state, SCHED_OFF, SCHED_NONE) != SCHED_OFF)
+		return KS_FILTERED;
+	interval_close(run, who, SCHED_OFF, false);
+	who->state = SCHED_NONE;
+	who->open_row = 0;
+	return KS_AGGREGATED;
+}
+
+/* Hooks on other CPUs keep their hands off while the epoch says so. */
+static __always_inline bool seed_begin(struct ks_run *run, struct ks_bpf_who *who)
+{
+	uint32_t epoch = who->epoch;
+
+	if (epoch == SEEDING || is_open(run, who))
+		return false;
+	if (ks_const.atomic_fetch)
+		return __sync_val_compare_and_swap(&who->epoch, epoch, SEEDING) == epoch;
+	who->epoch = SEEDING;
+	return true;
+}
+
+/*
+ * What it was seen doing may be over: a hook that came meanwhile has written nothing. So look again
+ * after the hooks are let in.
+ */
+static __always_inline void seed_correct(struct ks_run *run, struct ks_bpf_who *who, uint32_t was,
+					 const struct task_struct *task)
+{
+	uint32_t state = state_of(run, task);
+	struct ks_bpf_row_sched *row;
+
+	if (state == was || !ks_const.atomic_fetch ||
+	    __sync_val_compare_and_swap(&who->state, was, state) != was || !who->open_row)
+		return;
+	row = row_at(run, who->open_row);
+	if (row)
+		*(volatile uint32_t *)&row->open.state = state;
+}
+
+static __always_inline enum ks_bpf_outcome seed(struct ks_run *run, struct task_struct *trusted,
+						const struct task_struct *task)
+{
+	bool wanted = is_wanted(run, task);
+	struct ks_bpf_who *who = ks_who_find(trusted, wanted);
+	uint32_t state;
+
+	if (!wanted)
+		return seed_end(run, who);
+	if (!who)
+		return KS_LOST_MAP_FULL;
+	if (!seed_begin(run, who))
+		return KS_FILTERED;
+	state = state_of(run, task);
+	who->voluntary = ks_read(run, task, nvcsw);
+	who->preempted = ks_read(run, task, nivcsw);
+	who->since_ns = 0;
+	interval_open(run, who, state, state ? ks_row_of(run, who, task) : 0);
+	*(volatile uint32_t *)&who->epoch = run->set->epoch;
+	seed_correct(run, who, state, task);
+	return KS_OPENED;
+}
+
+/* Run by the library on each thread when the probe begins or the scope changes. The last one is NULL. */
+SEC("?ks/iter/task")
+int sched_seed(uint64_t *ctx)
+{
+	struct task_struct *task = (void *)ctx[1];
+	struct ks_run run;
+
+	if (!ks_begin(&run, ctx, KS_PROBE_SCHED, true))
+		return 0;
+	if (!task)
+		return ks_end(&run, KS_FILTERED);
+	return ks_end(&run, seed(&run, task, ks_untrusted(task)));
+}

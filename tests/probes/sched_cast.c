@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* sched_cast.c - processes that do things step by step, for the tests of sched */
+#include <errno.h>
+#include <linux/futex.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+#include "sched_cast.h"
+#include "support/ks_test.h"
+
+void cast_wait(struct cast *cast, uint32_t step)
+{
+	uint32_t now;
+
+	while ((now = __atomic_load_n(&cast->step, __ATOMIC_ACQUIRE)) < step)
+		syscall(SYS_futex, &cast->step, FUTEX_WAIT, now, NULL, NULL, 0);
+}
+
+void cast_next(struct cast *c)
+{
+	__atomic_fetch_add(&c->step, 1, __ATOMIC_RELEASE);
+	syscall(SYS_futex, &c->step, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
+}
+
+static int text_of(pid_t pid, int32_t tid, const char *file, char *buf, size_t size)
+{
+	char path[64];
+	size_t n;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/%s", pid, tid, file);
+	f = fopen(path, "re");
+	if (!f)
+		return -errno;
+	n = fread(buf, 1, size - 1, f);
+	buf[n] = 0;
+	fclose(f);
+	return 0;
+}
+
+struct cast_counts cast_counts(pid_t pid, int32_t tid)
+{
+	struct cast_counts c = { 0 };
+	char text[4096], *at;
+
+	g_assert_cmpint(text_of(pid, tid, "status", text, sizeof(text)), ==, 0);
+	at = strstr(text, "\nvoluntary_ctxt_switches:");
+	g_assert_nonnull(at);
+	c.voluntary = g_ascii_strtoull(strchr(at, ':') + 1, NULL, 10);
+	at = strstr(text, "\nnonvoluntary_ctxt_switches:");
+	c.preempted = g_ascii_strtoull(strchr(at, ':') + 1, NULL, 10);
+	g_assert_cmpint(text_of(pid, tid, "schedstat", text, sizeof(text)), ==, 0);
+	c.run_ns = g_ascii_strtoull(text, &at, 10);
+	c.wait_ns = g_ascii_strtoull(at, NULL, 10);
+	return c;
+}
+
+void cast_asleep(pid_t pid, int32_t tid)
+{
+	char text[1024], *state;
+	uint64_t last = UINT64_MAX;
+
+	for (;;) {
+		struct cast_counts c = cast_counts(pid, tid);
+
+		g_assert_cmpint(text_of(pid, tid, "stat", text, sizeof(text)), ==, 0);
+		state = strrchr(text, ')');
+		if (state && state[2] == 'S' && c.voluntary == last)
+			return;
+		last = state && state[2] == 'S' ? c.voluntary : UINT64_MAX;
+		sched_yield();
+	}
+}
+
+void cast_all_asleep(const struct work *w, const struct cast *c, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		while (!__atomic_load_n(&c->tid[i], __ATOMIC_ACQUIRE))
+			sched_yield();
+		cast_asleep(w->pid, c->tid[i]);
+	}
+}
+
+/* ---- rows ----------------------------------------------------------------------------------- */
+
+struct ks_reader *cast_reader(struct kt *t, uint32_t by)
+{
+	struct ks_reader_opts opts = { .size = sizeof(opts), .by = by };
+	struct ks_reader *reader;
+
+	ks_assert_ok(t->ks, ks_reader_new(t->ks, t->probe, &opts, &reader));
+	return reader;
+}
+
+int cast_row(struct ks_reader *reader, uint32_t by, uint64_t key, struct ks_stats_sched *ret)
+{
+	struct ks_stats stats = { .size = sizeof(stats) };
+	const struct ks_stats_sched *row;
+
+	ks_assert_rc(ks_read_stats(reader, &stats), 0);
+	for (size_t i = 0; (row = ks_stats_row(&stats, i)); i++)
+		if (row->row.by == by && row->row.key == key) {
+			*ret = *row;
+			return 1;
+		}
+	return 0;
+}
+
+void cast_nap(long ns)
+{
+	struct timespec t = { .tv_nsec = ns };
+
+	nanosleep(&t, NULL);
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * sched_cast.h - processes that do things step by step, for the tests of sched
+ *
+ * Their threads wait for each step in a futex of the page that they share with the test; the test
+ * waits until all sleep there, so that the kernel's counters stand still while they are compared.
+ */
+#ifndef KS_TESTS_SCHED_CAST_H
+#define KS_TESTS_SCHED_CAST_H
+
+#include "support/harness.h"
+
+#define MS 1000000u
+#define CAST_THREADS 8
+
+struct cast {
+	uint32_t step;
+	int32_t tid[CAST_THREADS];
+	uint32_t ready; /* the first thread has done all that it does in this step */
+	int pipes[2][2];
+	uint64_t burst_ns[8][2]; /* begin and end, as the child saw them */
+};
+
+/* What /proc tells of a thread. */
+struct cast_counts {
+	uint64_t voluntary, preempted, run_ns, wait_ns;
+};
+
+void cast_wait(struct cast *cast, uint32_t step);
+void cast_next(struct cast *cast);
+struct cast_counts cast_counts(pid_t pid, int32_t tid);
+/* Until it is asleep, and off its CPU: its counters do not change any more. */
+void cast_asleep(pid_t pid, int32_t tid);
+/* The same of the first n threads, when they have begun. */
+void cast_all_asleep(const struct work *w, const struct cast *cast, unsigned n);
+void cast_nap(long ns);
+
+struct ks_reader *cast_reader(struct kt *t, uint32_t by);
+/* One row of a grouping, 1 if there is one. */
+int cast_row(struct ks_reader *reader, uint32_t by, uint64_t key, struct ks_stats_sched *ret);
+
+#endif

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Shows that who waits for a CPU learns who held it, that what is going on right now is in the
+ * numbers right now, and that rows add up and never go back.
+ */
+#include <sched.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "sched_cast.h"
+#include "support/ks_test.h"
+
+/* ---- open intervals ------------------------------------------------------------------------- */
+
+static int sleeper(void *page)
+{
+	struct cast *cast = page;
+
+	__atomic_store_n(&cast->tid[0], getpid(), __ATOMIC_RELEASE);
+	cast_wait(cast, 1);
+	return 0;
+}
+
+/* What sleeps now is in the numbers now: no event is needed. */
+static void still_open(struct kt *t)
+{
+	struct ks_stats_sched first, last;
+	struct ks_reader *reader;
+	uint64_t a, b, c_ns, d;
+	struct cast *c;
+	struct work w;
+
+	work_start(&w, sleeper);
+	c = w.page;
+	work_go(&w);
+	cast_all_asleep(&w, c, 1);
+	kt_watch(t, KS_SCOPE_PIDS, w.pid);
+	kt_enable(t, NULL, 0);
+	reader = cast_reader(t, KS_BY_PROCESS | KS_BY_TOTAL);
+	a = work_now();
+	g_assert_true(cast_row(reader, KS_BY_PROCESS, (uint64_t)w.pid, &first));
+	b = work_now();
+	cast_nap(100 * MS);
+	c_ns = work_now();
+	g_assert_true(cast_row(reader, KS_BY_PROCESS, (uint64_t)w.pid, &last));
+	d = work_now();
+	g_assert_cmpuint(last.offcpu_ns.sum - first.offcpu_ns.sum, >=, c_ns - b);
+	g_assert_cmpuint(last.offcpu_ns.sum - first.offcpu_ns.sum, <=, d - a);
+	g_assert_cmpuint(last.offcpu_ns.count, ==, first.offcpu_ns.count);
+	g_assert_cmpuint(last.voluntary, ==, first.voluntary);
+	/* out of scope, its interval is over */
+	kt_watch(t, KS_SCOPE_PIDS, getpid());
+	g_assert_true(cast_row(reader, KS_BY_PROCESS, (uint64_t)w.pid, &first));
+	cast_nap(20 * MS);
+	g_assert_true(cast_row(reader, KS_BY_PROCESS, (uint64_t)w.pid, &last));
+	g_assert_cmpuint(last.offcpu_ns.sum, ==, first.offcpu_ns.sum);
+	ks_reader_free(reader);
+	cast_next(c);
+	work_wait(&w);
+	work_free(&w);
+}
+
+/* ---- waits ---------------------------------------------------------------------------------- */
+
+#define BURSTS 5
+#define BURST_NS (50 * MS)
+
+static int fifo(int priority)
+{
+	const struct sched_param param = { .sched_priority = priority };
+
+	work_pin(0);
+	return sched_setscheduler(0, SCHED_FIFO, &param);
+}
+
+/* Runs whenever nobody is more important: right after the hog, and before all others. */
+static int victim(void *page)
+{
+	struct cast *c = page;
+
+	if (fifo(1))
+		return 1;
+	__atomic_store_n(&c->tid[0], getpid(), __ATOMIC_RELEASE);
+	cast_wait(c, 1);
+	while (__atomic_load_n(&c->step, __ATOMIC_RELAXED) < 2)
+		;
+	return 0;
+}
+
+static int hog(void *page)
+{
+	struct cast *c = *(struct cast **)page;
+
+	if (fifo(2))
+		return 1;
+	cast_next(c);
+	for (unsigned i = 0; i < BURSTS; i++) {
+		cast_nap(20 * MS);
+		c->burst_ns[i][0] = work_now();
+		while (work_now() - c->burst_ns[i][0] < BURST_NS)
+			;
+		c->burst_ns[i][1] = work_now();
+	}
+	cast_next(c);
+	return 0;
+}
+
+static void within(uint64_t is, uint64_t want, uint64_t slack)
+{
+	g_assert_cmpuint(is, >=, want > slack ? want - slack : 0);
+	g_assert_cmpuint(is, <=, want + slack);
+}
+
+static void waits(struct kt *t)
+{
+	const struct ks_param wait = { .id = KS_SCHED_PARAM_WAIT_NS, .value = BURST_NS * 9 / 10 };
+	const struct ks_event_sched_wait *rec;
+	struct work v, h;
+	struct cast *c;
+	unsigned found = 0;
+	size_t at = 0;
+
+	work_start(&v, victim);
+	work_start(&h, hog);
+	c = v.page;
+	*(struct cast **)h.page = c;
+	work_go(&v);
+	while (!__atomic_load_n(&c->tid[0], __ATOMIC_ACQUIRE) && work_now() - v.begin_ns < 5000ull * MS)
+		sched_yield();
+	if (!c->tid[0]) {
+		g_test_skip("SCHED_FIFO is not allowed here");
+		return;
+	}
+	cast_asleep(v.pid, v.pid);
+	kt_watch(t, KS_SCOPE_PIDS, v.pid);
+	kt_enable(t, &wait, 1);
+	work_run(&h);
+	work_wait(&v);
+	g_assert_cmpint(h.status, ==, 0);
+	kt_disable(t);
+	kt_drain(t);
+	for (unsigned i = 0; i < BURSTS; i++) {
+		uint64_t burst = c->burst_ns[i][1] - c->burst_ns[i][0];
+
+		for (at = 0; (rec = kt_next(t, KS_EVENT_SCHED_WAIT, &at));) {
+			if (rec->ev.time_ns < c->burst_ns[i][1] ||
+			    rec->ev.time_ns > c->burst_ns[i][1] + 10 * MS)
+				continue;
+			g_assert_cmpint(rec->ev.tid, ==, v.pid);
+			g_assert_cmpuint(rec->ev.cpu, ==, 0);
+			g_assert_cmpint(rec->held_tid, ==, h.pid);
+			g_assert_cmpint(rec->held_pid, ==, h.pid);
+			g_assert_cmpstr(rec->held_comm, ==, rec->ev.comm);
+			g_assert_cmpuint(rec->held_cgroup, ==, rec->ev.cgroup);
+			within(rec->wait_ns, burst, 10 * MS);
+			found++;
+		}
+	}
+	g_assert_cmpuint(found, ==, BURSTS);
+	work_free(&v);
+	work_free(&h);
+}
+
+/* ---- adding up ------------------------------------------------------------------------------ */
+
+static void add_row(struct ks_stats_sched *sum, const struct ks_stats_sched *row)
+{
+	sum->voluntary += row->voluntary;
+	sum->preempted += row->preempted;
+	sum->wakeups += row->wakeups;
+	sum->runq_ns.sum += row->runq_ns.sum;
+	sum->oncpu_ns.sum += row->oncpu_ns.sum;
+	sum->offcpu_ns.sum += row->offcpu_ns.sum;
+	sum->runq_ns.count += row->runq_ns.count;
+	sum->oncpu_ns.count += row->oncpu_ns.count;
+	sum->offcpu_ns.count += row->offcpu_ns.count;
+}
+
+static void none_less(const struct ks_stats_sched *a, const struct ks_stats_sched *b)
+{
+	g_assert_cmpuint(a->voluntary, <=, b->voluntary);
+	g_assert_cmpuint(a->preempted, <=, b->preempted);
+	g_assert_cmpuint(a->wakeups, <=, b->wakeups);
+	g_assert_cmpuint(a->runq_ns.sum, <=, b->runq_ns.sum);
+	g_assert_cmpuint(a->oncpu_ns.sum, <=, b->oncpu_ns.sum);
+	g_assert_cmpuint(a->offcpu_ns.sum, <=, b->offcpu_ns.sum);
+}
+
+/* The whole machine at work: no number ever goes back, and each grouping adds up to the total. */
+static void adds_up(struct kt *t)
+{
+	static const uint32_t by[] = { KS_BY_TOTAL, KS_BY_PROCESS, KS_BY_CGROUP, KS_BY_ROLE };
+	struct ks_scope scope = { .size = sizeof(scope), .kind = KS_SCOPE_SYSTEM };
+	struct ks_stats_sched last = { .voluntary = 0 };
+	struct ks_reader *reader;
+	struct work w;
+
+	ks_assert_ok(t->ks, ks_set_scope(t->ks, &scope));
+	kt_enable(t, NULL, 0);
+	work_start(&w, proc_forks);
+	work_go(&w);
+	reader = cast_reader(t, KS_BY_TOTAL | KS_BY_PROCESS | KS_BY_CGROUP | KS_BY_ROLE);
+	for (unsigned turn = 0; turn < 1000; turn++) {
+		struct ks_stats stats = { .size = sizeof(stats) };
+		struct ks_stats_sched sum[4];
+
+		memset(sum, 0, sizeof(sum));
+		ks_assert_rc(ks_read_stats(reader, &stats), 0);
+		for (size_t i = 0; i < stats.n_rows; i++)
+			for (unsigned k = 0; k < 4; k++) {
+				const struct ks_stats_sched *row = ks_stats_row(&stats, i);
+
+				if (row->row.by == by[k])
+					add_row(&sum[k], row);
+			}
+		for (unsigned k = 1; k < 4; k++)
+			g_assert_cmpmem(&sum[k], sizeof(sum[k]), &sum[0], sizeof(sum[0]));
+		none_less(&last, &sum[0]);
+		last = sum[0];
+	}
+	g_assert_cmpuint(last.voluntary, >, 0);
+	ks_reader_free(reader);
+	work_wait(&w);
+	work_free(&w);
+}
+
+static void add(void)
+{
+	kt_add(KS_PROBE_SCHED, "still-open", KT_BEST | KT_FEATURES, still_open);
+	kt_add(KS_PROBE_SCHED, "waits", KT_PERF, waits);
+	kt_add(KS_PROBE_SCHED, "adds-up", KT_BEST | KT_FEATURES, adds_up);
+}
+
+int main(int argc, char **argv)
+{
+	return kt_main(argc, argv, add);
+}
