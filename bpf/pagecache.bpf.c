@@ -35,12 +35,13 @@ static __always_inline struct books books_of(struct ks_run *run, const struct ta
 	return (struct books){ ks_stats(run, &pagecache_stats), ks_row(run, &pagecache_rows, task) };
 }
 
-#define count(run, books, member, n)                                        \
-	do {                                                                \
-		if ((books)->stats)                                         \
-			ks_add_own(run, &(books)->stats->member, n);        \
-		if ((books)->row)                                           \
-			ks_add(&(books)->row->member, n);                   \
+/* A row is that of the current thread, or of this CPU; and each member has one program. */
+#define count(run, books, member, n)                                 \
+	do {                                                         \
+		if ((books)->stats)                                  \
+			ks_add_own(run, &(books)->stats->member, n); \
+		if ((books)->row)                                    \
+			ks_add_own(run, &(books)->row->member, n);   \
 	} while (0)
 
 static __always_inline struct task_struct *current_task(struct ks_run *run)
