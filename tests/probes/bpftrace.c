@@ -232,10 +232,100 @@ static void processes(struct kt *t)
 	work_free(&w);
 }
 
+/* ---- the page cache -------------------------------------------------------------------------- */
+
+#define PAGES 500
+
+/* Written, dropped, read one by one, and read again. */
+static int pages(void *page)
+{
+	static char data[4096];
+	int fd = work_file(), i;
+
+	(void)page;
+	if (fd < 0)
+		return 77;
+	for (i = 0; i < PAGES; i++)
+		if (pwrite(fd, data, sizeof(data), (off_t)i * 4096) != 4096)
+			return 1;
+	if (fsync(fd) || posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED))
+		return 1;
+	for (i = 0; i < 2 * PAGES; i++)
+		if (pread(fd, data, sizeof(data), (off_t)(i % PAGES) * 4096) != 4096)
+			return 1;
+	return 0;
+}
+
+static void canary_pages(void)
+{
+	int fd = work_file();
+
+	if (fd < 0)
+		return;
+	if (pwrite(fd, "c", 1, 0) == 1 && fsync(fd) == 0)
+		posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+	if (pread(fd, &(char){ 0 }, 1, 0) == 1)
+		close(fd);
+}
+
+static void compare_pages(struct kt *t, const struct tracer *b)
+{
+	struct ks_stats_pagecache row;
+
+	kt_total(t, &row, sizeof(row));
+	g_assert_cmpuint(row.write_pages, ==, PAGES);
+	g_assert_cmpuint(row.requested_pages, ==, 2 * PAGES);
+	g_assert_cmpuint(row.requested_pages, ==, tracer_count(b, "@got"));
+	g_assert_cmpuint(row.readin_pages + row.write_pages, ==, tracer_count(b, "@added"));
+	g_assert_cmpuint(row.evicted_pages, ==, tracer_count(b, "@deleted"));
+	g_assert_cmpuint(row.missed_pages, ==, tracer_count(b, "@missed"));
+}
+
+static void page_cache(struct kt *t)
+{
+	static const char *const seen[] = { "add\n", "delete\n", "get\n", "miss\n", NULL };
+	struct tracer b;
+	struct work w;
+	char *program;
+
+	work_start(&w, pages);
+	program = g_strdup_printf(
+		"tracepoint:filemap:mm_filemap_add_to_page_cache {"
+		" if (pid == %1$d) { printf(\"add\\n\"); }"
+		" if (pid == %2$d) { @added = sum(1 << args->order); } } "
+		"tracepoint:filemap:mm_filemap_delete_from_page_cache {"
+		" if (pid == %1$d) { printf(\"delete\\n\"); }"
+		" if (pid == %2$d) { @deleted = sum(1 << args->order); } } "
+		"tracepoint:filemap:mm_filemap_get_pages {"
+		" if (pid == %1$d) { printf(\"get\\n\"); }"
+		" if (pid == %2$d) { @got = sum(args->last_index - args->index + 1); } } "
+		"tracepoint:readahead:page_cache_sync_ra {"
+		" if (pid == %1$d) { printf(\"miss\\n\"); }"
+		" if (pid == %2$d) { @missed = sum(args->req_count); } }",
+		(int)getpid(), (int)w.pid);
+	kt_watch(t, KS_SCOPE_PIDS, w.pid);
+	kt_enable(t, NULL, 0);
+	if (tracer_begin(&b, program, canary_pages, seen)) {
+		work_run(&w);
+		tracer_stop(&b);
+		kt_settle(t);
+		if (w.status == 77 << 8)
+			g_test_skip("the folder for temporary files lies in memory");
+		else
+			compare_pages(t, &b);
+		g_string_free(b.said, TRUE);
+	} else {
+		work_run(&w);
+	}
+	g_free(program);
+	work_free(&w);
+}
+
 static void add(void)
 {
 	kt_add(KS_PROBE_FADVISE, "bpftrace", KT_BEST, advice);
 	kt_add(KS_PROBE_PROC, "bpftrace", KT_BEST, processes);
+	kt_add(KS_PROBE_PAGECACHE, "bpftrace", KT_BEST, page_cache);
 }
 
 int main(int argc, char **argv)
