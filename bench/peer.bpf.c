@@ -87,6 +87,12 @@ int peer_exit(void *ctx)
 	return 0;
 }
 
+SEC("?tp_btf/mm_filemap_add_to_page_cache")
+int peer_add(void *ctx)
+{
+	return 0;
+}
+
 SEC("?tp_btf/task_rename")
 int peer_rename_btf(void *ctx)
 {
