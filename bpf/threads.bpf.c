@@ -25,12 +25,13 @@ static __always_inline bool begin(struct ks_run *run, void *ctx, const bool type
  */
 static __always_inline int thread_new(void *ctx, struct task_struct *task, const bool typed)
 {
-	struct task_struct *maker = (void *)bpf_get_current_task();
+	struct task_struct *maker;
 	struct ks_run run;
 
 	if (!begin(&run, ctx, typed) || !(run.control->track & KS_TRACK_NEW))
 		return 0;
-	run.typed = false;
+	run.typed = typed && ks_const.task_storage;
+	maker = run.typed ? ks_untrusted(ks_self()) : (void *)bpf_get_current_task();
 	if (ks_who_find(ks_self(), false) || ks_admit(&run, maker))
 		ks_who_find(task, true);
 	return 0;

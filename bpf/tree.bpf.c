@@ -16,8 +16,13 @@
 #include "probe.bpf.h"
 
 #define CLONE_THREAD 0x00010000
-#define ANCESTORS 64 /* that are looked at: fork storms make chains of dozens */
-#define CHILDREN 256 /* that one exit enrols; the library's next look finds the others */
+
+/* That are looked at: fork storms make chains of dozens. And that one exit enrols. */
+#define ANCESTORS 64
+#define CHILDREN 1024
+/* Where each turn is verified anew; the library's next look finds the others. */
+#define FEW_ANCESTORS 24
+#define FEW_CHILDREN 32
 
 /*
  * When a task is freed, its numbers in nested namespaces are gone. So there a second entry leads
@@ -30,7 +35,6 @@
 struct tree {
 	struct ks_run run;
 	uint32_t slot;
-	bool window;
 };
 
 static __always_inline uint32_t trees(void)
@@ -65,8 +69,6 @@ static __always_inline void insert(uint32_t key, uint64_t value, uint64_t how)
 static __always_inline void enrol(const struct tree *tree, uint32_t pid, uint32_t first,
 				  uint64_t start, uint64_t how)
 {
-	if (!pid)
-		return;
 	insert(KS_PID_KEY(pid, tree->slot), start, how);
 	if (ks_const.pid_level)
 		insert(KS_PID_KEY(first, tree->slot) | FIRST_NUMBER, pid, BPF_ANY);
@@ -74,38 +76,68 @@ static __always_inline void enrol(const struct tree *tree, uint32_t pid, uint32_
 
 /* ---- the window -------------------------------------------------------------------------------- */
 
-/* The task or any of its ancestors. RCU keeps alive what is walked over. */
+/* 1: it is in the tree; -1: at the end of the line; 0: go on with *task. RCU keeps it alive. */
+static __always_inline int climb(struct tree *tree, const struct task_struct **task)
+{
+	uint32_t pid = ks_tgid(&tree->run, *task);
+
+	if (pid <= 1)
+		return -1;
+	if (is_in(tree, pid))
+		return 1;
+	*task = ks_read(&tree->run, *task, real_parent);
+	return 0;
+}
+
+/* The task or any of its ancestors. */
 static __always_inline bool descends(struct tree *tree, const struct task_struct *task)
 {
-#pragma clang loop unroll(disable)
-	for (int i = 0; i < ANCESTORS; i++) {
-		uint32_t pid = ks_tgid(&tree->run, task);
+	struct ks_turns turns;
+	int end = 0;
 
-		if (pid <= 1)
-			return false;
-		if (is_in(tree, pid))
-			return true;
-		task = ks_read(&tree->run, task, real_parent);
+	if (tree->run.typed && ks_const.iter_num) {
+		bpf_iter_num_new(&turns, 0, ANCESTORS);
+		while (!end && bpf_iter_num_next(&turns))
+			end = climb(tree, &task);
+		bpf_iter_num_destroy(&turns);
+		return end > 0;
 	}
-	return false;
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < FEW_ANCESTORS && !end; i++)
+		end = climb(tree, &task);
+	return end > 0;
+}
+
+/* 0 after the last one, or one that was reaped meanwhile: its links lead nowhere. */
+static __always_inline struct list_head *enrol_child(struct tree *tree, struct list_head *at)
+{
+	struct task_struct *child = (void *)at - bpf_core_field_offset(struct task_struct, sibling);
+	struct list_head *next = BPF_CORE_READ(child, sibling.next);
+
+	if (next == at)
+		return NULL;
+	enrol(tree, ks_tgid(&tree->run, child), BPF_CORE_READ(child, tgid),
+	      BPF_CORE_READ(child, start_time), BPF_NOEXIST);
+	return next;
 }
 
 static __always_inline void enrol_children(struct tree *tree, struct task_struct *task)
 {
 	struct list_head *head = (void *)task + bpf_core_field_offset(task->children), *at;
+	bool iterate = tree->run.typed && ks_const.iter_num;
+	struct ks_turns turns;
 
 	at = ks_read(&tree->run, task, children.next);
+	tree->run.typed = false; /* what a list leads to has no type */
+	if (iterate) {
+		bpf_iter_num_new(&turns, 0, CHILDREN);
+		while (at && at != head && bpf_iter_num_next(&turns))
+			at = enrol_child(tree, at);
+		bpf_iter_num_destroy(&turns);
+	} else {
 #pragma clang loop unroll(disable)
-	for (int i = 0; i < CHILDREN && at && at != head; i++) {
-		struct task_struct *child = (void *)at - bpf_core_field_offset(task->sibling);
-		struct list_head *next = BPF_CORE_READ(child, sibling.next);
-
-		if (next == at) /* reaped meanwhile: its links lead nowhere */
-			return;
-		tree->run.typed = false;
-		enrol(tree, ks_tgid(&tree->run, child), BPF_CORE_READ(child, tgid),
-		      BPF_CORE_READ(child, start_time), BPF_NOEXIST);
-		at = next;
+		for (int i = 0; i < FEW_CHILDREN && at && at != head; i++)
+			at = enrol_child(tree, at);
 	}
 }
 
@@ -113,12 +145,18 @@ static __always_inline void enrol_children(struct tree *tree, struct task_struct
 
 static __always_inline bool begin(struct tree *tree, uint32_t slot, const bool typed)
 {
-	uint32_t bits = trees() >> slot;
+	*tree = (struct tree){ .run = { .typed = typed }, .slot = slot };
+	return trees() >> slot & KS_TREE_FOLLOW;
+}
+
+/* The one that is being made, if any: there is one window at a time. */
+static __always_inline bool begin_window(struct tree *tree, const bool typed)
+{
+	uint32_t bits = trees();
 
 	*tree = (struct tree){ .run = { .typed = typed },
-			       .slot = slot,
-			       .window = bits & KS_TREE_WINDOW };
-	return bits & KS_TREE_FOLLOW;
+			       .slot = bits & KS_TREE_WINDOW << 1 ? 1 : 0 };
+	return bits & (KS_TREE_WINDOW | KS_TREE_WINDOW << 1);
 }
 
 static __always_inline void forked(uint32_t slot, struct task_struct *parent, uint32_t pid,
@@ -129,44 +167,52 @@ static __always_inline void forked(uint32_t slot, struct task_struct *parent, ui
 
 	if (!begin(&tree, slot, typed))
 		return;
-	if (is_in(&tree, ks_tgid(&tree.run, parent)) ||
-	    (tree.window && (descends(&tree, parent) || descends(&tree, parent))))
+	if (is_in(&tree, ks_tgid(&tree.run, parent)))
 		enrol(&tree, pid, first, start, BPF_ANY);
-	else if (pid && is_in(&tree, pid))
+	else
 		bpf_map_delete_elem(&ks_pids, &key); /* the number of one whose end was missed */
+}
+
+/*
+ * Twice: if a parent died under the first look and the child was moved to another one, the path
+ * before was enrolled by that.
+ */
+static __always_inline void forked_in_window(struct task_struct *parent, uint32_t pid,
+					     uint32_t first, uint64_t start, const bool typed)
+{
+	struct tree tree;
+
+	if (begin_window(&tree, typed) && (descends(&tree, parent) || descends(&tree, parent)))
+		enrol(&tree, pid, first, start, BPF_ANY);
+}
+
+static __always_inline void forked_anywhere(struct task_struct *parent, uint32_t pid,
+					    uint32_t first, uint64_t start, const bool typed)
+{
+	if (!pid)
+		return;
+	forked(0, parent, pid, first, start, typed);
+	forked(1, parent, pid, first, start, typed);
+	forked_in_window(parent, pid, first, start, typed);
 }
 
 static __always_inline int fork(struct task_struct *parent, struct task_struct *child,
 				const bool typed)
 {
 	struct ks_run run = { .typed = typed };
-	uint32_t pid, first;
-	uint64_t start;
 
-	if (!trees() || ks_read(&run, child, pid) != ks_read(&run, child, tgid))
-		return 0;
-	pid = ks_tgid(&run, child);
-	first = ks_read(&run, child, tgid);
-	start = ks_read(&run, child, start_time);
-	forked(0, parent, pid, first, start, typed);
-	forked(1, parent, pid, first, start, typed);
+	if (trees() && ks_read(&run, child, pid) == ks_read(&run, child, tgid))
+		forked_anywhere(parent, ks_tgid(&run, child), ks_read(&run, child, tgid),
+				ks_read(&run, child, start_time), typed);
 	return 0;
-}
-
-static __always_inline void exited(uint32_t slot, struct task_struct *task, const bool typed)
-{
-	struct tree tree;
-
-	if (begin(&tree, slot, typed) && tree.window && descends(&tree, task))
-		enrol_children(&tree, task);
 }
 
 static __always_inline int exit(struct task_struct *task, const bool typed)
 {
-	if (!(trees() & (KS_TREE_WINDOW | KS_TREE_WINDOW << 1)))
-		return 0;
-	exited(0, task, typed);
-	exited(1, task, typed);
+	struct tree tree;
+
+	if (begin_window(&tree, typed) && descends(&tree, task))
+		enrol_children(&tree, task);
 	return 0;
 }
 
@@ -224,12 +270,9 @@ SEC("?tracepoint/task/task_newtask")
 int tree_fork_tracepoint(struct trace_event_raw_task_newtask *ctx)
 {
 	struct task_struct *parent = (void *)bpf_get_current_task();
-	uint64_t now = bpf_ktime_get_ns();
 
-	if (!trees() || ctx->clone_flags & CLONE_THREAD)
-		return 0;
-	forked(0, parent, ctx->pid, ctx->pid, now, false);
-	forked(1, parent, ctx->pid, ctx->pid, now, false);
+	if (trees() && !(ctx->clone_flags & CLONE_THREAD))
+		forked_anywhere(parent, ctx->pid, ctx->pid, bpf_ktime_get_ns(), false);
 	return 0;
 }
 

@@ -83,16 +83,18 @@ static const struct member *parent_of(const struct snapshot *all, const struct m
 	return parent && parent->start <= m->start ? parent : NULL;
 }
 
-/* The parent may have died before it was read: then it is known by its number alone. */
+/* 1, 0, or -1: an ancestor was gone when its turn came, so nobody knows yet. */
 static int descends(const struct snapshot *all, const struct member *m,
 		    const struct ks__descent *tree)
 {
-	for (size_t steps = 0; m && m->parent > 0 && steps < all->n; steps++) {
+	for (size_t steps = 0; m && steps < all->n; steps++) {
+		if (m->parent <= 0)
+			return 0;
 		if (tree->is_in(tree->user, m->parent))
 			return 1;
 		m = parent_of(all, m);
 	}
-	return 0;
+	return -1;
 }
 
 int ks__descent_walk(int proc_fd, const struct ks__descent *tree)
@@ -101,10 +103,13 @@ int ks__descent_walk(int proc_fd, const struct ks__descent *tree)
 	int rc = take(proc_fd, &all), n = 0;
 
 	for (size_t i = 0; i < all.n && !rc; i++) {
-		if (tree->is_in(tree->user, all.at[i].pid) || !descends(&all, &all.at[i], tree))
-			continue;
-		rc = tree->enrol(tree->user, all.at[i].pid);
-		n++;
+		int is_below = tree->is_in(tree->user, all.at[i].pid) ?
+				       0 :
+				       descends(&all, &all.at[i], tree);
+
+		if (is_below > 0)
+			rc = tree->enrol(tree->user, all.at[i].pid);
+		n += is_below != 0;
 	}
 	free(all.at);
 	return rc ? rc : n;
