@@ -14,6 +14,14 @@ struct {
 	__type(value, struct ks_bpf_stats_proc);
 } proc_stats SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1); /* possible CPUs and threads */
+	__type(key, uint32_t);
+	__type(value, struct ks_bpf_row_proc);
+} proc_rows SEC(".maps");
+
 /* ---- fork -------------------------------------------------------------------------------------- */
 
 /* What a hook tells of the new one. Numbers are those of the caller's namespace. */
@@ -27,10 +35,13 @@ static __always_inline enum ks_bpf_outcome forked(struct ks_run *run, struct tas
 						  const struct child *child)
 {
 	struct ks_bpf_stats_proc *stats = ks_stats(run, &proc_stats);
+	struct ks_bpf_row_proc *row = ks_row(run, &proc_rows, parent);
 	struct ks_event_proc_fork *rec, room;
 
-	if (stats)
+	if (stats && row) {
 		ks_add_own(run, child->thread ? &stats->threads : &stats->processes, 1);
+		ks_add_own(run, child->thread ? &row->threads : &row->processes, 1);
+	}
 	rec = ks_reserve(run, parent, &room, KS_EVENT_PROC_FORK, sizeof(room));
 	if (!rec)
 		return run->outcome;
@@ -99,12 +110,16 @@ static __always_inline enum ks_bpf_outcome execed(struct ks_run *run, struct tas
 {
 	struct ks_bpf_stats_proc *stats;
 	struct ks_event_proc_exec *rec, room;
+	struct ks_bpf_row_proc *row;
 
 	if (!ks_admit(run, task))
 		return KS_FILTERED;
 	stats = ks_stats(run, &proc_stats);
-	if (stats)
+	row = ks_row(run, &proc_rows, task);
+	if (stats && row) {
 		ks_add_own(run, &stats->execs, 1);
+		ks_add_own(run, &row->execs, 1);
+	}
 	rec = ks_reserve(run, task, &room, KS_EVENT_PROC_EXEC, sizeof(room));
 	if (!rec)
 		return run->outcome;
@@ -161,14 +176,22 @@ int proc_exec_tracepoint(struct trace_event_raw_sched_process_exec *ctx)
 
 /* Statistics of a process that ended. code: as wait() tells it. */
 static __always_inline void count_end(struct ks_run *run, struct ks_bpf_stats_proc *stats,
-				      uint32_t code, uint64_t start_ns)
+				      struct ks_bpf_row_proc *row, uint32_t code, uint64_t start_ns)
 {
+	uint64_t lifetime = ks_now(run) - start_ns;
+
 	ks_add_own(run, &stats->process_exits, 1);
-	if (code & 0x7f)
+	ks_add_own(run, &row->process_exits, 1);
+	if (code & 0x7f) {
 		ks_add_own(run, &stats->killed, 1);
-	else if (code >> 8 & 0xff)
+		ks_add_own(run, &row->killed, 1);
+	} else if (code >> 8 & 0xff) {
 		ks_add_own(run, &stats->failed, 1);
-	ks_hist_add(&stats->lifetime_ns, ks_now(run) - start_ns);
+		ks_add_own(run, &row->failed, 1);
+	}
+	ks_hist_add(&stats->lifetime_ns, lifetime);
+	ks_add_own(run, &row->lifetime_ns.sum, lifetime);
+	ks_add_own(run, &row->lifetime_ns.count, 1);
 }
 
 /* Counts it, too. *ret_start_ns: of the process if it is the last thread that ends. */
@@ -176,6 +199,7 @@ static __always_inline uint32_t ended(struct ks_run *run, struct task_struct *ta
 				      uint64_t *ret_start_ns)
 {
 	struct ks_bpf_stats_proc *stats = ks_stats(run, &proc_stats);
+	struct ks_bpf_row_proc *row = ks_row(run, &proc_rows, task);
 	struct task_struct *leader;
 	uint32_t code;
 
@@ -183,13 +207,15 @@ static __always_inline uint32_t ended(struct ks_run *run, struct task_struct *ta
 		leader = proc_leader(run, task);
 		code = proc_wait_code(run, task);
 		*ret_start_ns = ks_read(run, leader, start_time);
-		if (stats)
-			count_end(run, stats, code, *ret_start_ns);
+		if (stats && row)
+			count_end(run, stats, row, code, *ret_start_ns);
 	} else {
 		code = ks_read(run, task, exit_code);
 		*ret_start_ns = ks_read(run, task, start_time);
-		if (stats)
+		if (stats && row) {
 			ks_add_own(run, &stats->thread_exits, 1);
+			ks_add_own(run, &row->thread_exits, 1);
+		}
 	}
 	return code;
 }

@@ -157,7 +157,8 @@ struct ks_bpf_const {
 	uint32_t task_type;           /* 60 type ids in the running kernel's BTF: struct task_struct */
 	uint32_t inode_type;          /* 64 struct inode */
 	uint32_t folio_type;          /* 68 struct folio */
-};                                    /* 72 */
+	uint64_t nobody[8];           /* 72 zeros: a new struct ks_bpf_who, not on the stack */
+};                                    /* 136 */
 
 /* In the place of the number of a helper: functions that the kernel knows by a type id of its own. */
 enum ks_bpf_kfunc {

@@ -15,8 +15,8 @@
 
 static __always_inline struct ks_bpf_who *ks_who_find(struct task_struct *task, bool create)
 {
-	struct ks_bpf_who fresh = {}, *who;
 	uint64_t key = (uint64_t)task;
+	struct ks_bpf_who *who;
 
 	if (ks_const.task_storage)
 		return bpf_task_storage_get(&ks_who, task, NULL,
@@ -24,7 +24,7 @@ static __always_inline struct ks_bpf_who *ks_who_find(struct task_struct *task, 
 	who = bpf_map_lookup_elem(&ks_who_hash, &key);
 	if (who || !create)
 		return who;
-	bpf_map_update_elem(&ks_who_hash, &key, &fresh, BPF_NOEXIST);
+	bpf_map_update_elem(&ks_who_hash, &key, (void *)&ks_const.nobody, BPF_NOEXIST);
 	return bpf_map_lookup_elem(&ks_who_hash, &key);
 }
 

@@ -163,7 +163,7 @@ static const struct ks__need needs[] = {
 	{ 0 },
 };
 
-static const char *const maps[] = { "proc_stats", "proc_ended", NULL };
+static const char *const maps[] = { "proc_stats", "proc_rows", "proc_ended", NULL };
 
 static const struct ks__fallback fallback = {
 	.name = "procfs",
@@ -266,7 +266,7 @@ const struct ks__probe ks__probe_proc = {
 	.variants = variants,
 	.maps = maps,
 	.stats = &stats,
-	.by = KS_BY_TOTAL | KS_BY_CPU,
+	.by = KS_BY_TOTAL | KS_BY_CPU | KS_BY_PROCESS | KS_BY_CGROUP | KS_BY_ROLE,
 	.events = events,
 	.defaults = {
 		.sample_every = 1,
