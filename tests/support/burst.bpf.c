@@ -18,6 +18,14 @@ struct {
 	__type(value, struct ks_bpf_stats_burst);
 } burst_stats SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1); /* possible CPUs and threads */
+	__type(key, uint32_t);
+	__type(value, struct ks_bpf_row_burst);
+} burst_rows SEC(".maps");
+
 struct burst_count {
 	uint64_t sequence, run;
 };
@@ -35,6 +43,7 @@ struct burst_turn {
 	struct task_struct *task;
 	struct burst_count *count;
 	struct ks_bpf_stats_burst *stats;
+	struct ks_bpf_row_burst *row;
 };
 
 static __always_inline enum ks_bpf_outcome emit(struct ks_run *run, struct task_struct *task,
@@ -59,6 +68,8 @@ static __always_inline long turn(const struct burst_turn *turn, const bool typed
 	run.typed = typed;
 	if (turn->stats)
 		ks_add_own(&run, &turn->stats->emitted, 1);
+	if (turn->row)
+		ks_add_own(&run, &turn->row->emitted, 1);
 	ks_count(&run, emit(&run, turn->task, turn->count));
 	return 0;
 }
@@ -87,6 +98,7 @@ static __always_inline int burst(void *ctx, uint32_t nr, struct task_struct *tas
 	if (nr != NR_GETPPID || !data.count || !n || !ks_admit(&run, task))
 		return ks_end(&run, KS_FILTERED);
 	data.stats = ks_stats(&run, &burst_stats);
+	data.row = ks_row(&run, &burst_rows, task);
 	data.task = task;
 	data.run = run;
 	bpf_loop(n, typed ? turn_typed : turn_untyped, &data, 0);

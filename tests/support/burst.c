@@ -45,7 +45,7 @@ static const struct ks__variant variants[] = {
 	{ 0 },
 };
 
-static const char *const maps[] = { "burst_stats", "burst_counts", NULL };
+static const char *const maps[] = { "burst_stats", "burst_rows", "burst_counts", NULL };
 
 static const struct ks__param params[] = {
 	{
@@ -70,7 +70,7 @@ const struct ks__probe ks__probe_burst = {
 	.variants = variants,
 	.maps = maps,
 	.stats = &stats,
-	.by = KS_BY_TOTAL | KS_BY_CPU,
+	.by = KS_BY_TOTAL | KS_BY_CPU | KS_BY_PROCESS | KS_BY_CGROUP | KS_BY_ROLE,
 	.events = events,
 	.params = params,
 	.defaults = {

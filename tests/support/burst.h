@@ -31,4 +31,9 @@ struct ks_bpf_stats_burst {
 	uint64_t emitted;
 } __attribute__((aligned(64)));
 
+/* The same of a thread. */
+struct ks_bpf_row_burst {
+	uint64_t emitted;
+};
+
 #endif
