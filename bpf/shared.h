@@ -126,7 +126,8 @@ struct ks_bpf_control {
 	uint32_t era;                        /*  24 rows given in an earlier one are no rows */
 	uint32_t tree;                       /*  28 KS_TREE_... */
 	uint32_t unseeded;                   /*  32 sched: threads were met that it knows nothing of */
-	uint32_t reserved[7];                /*  36 */
+	uint32_t threads_wake;               /*  36 wake the consumer at this threads_dead; 0: never */
+	uint32_t reserved[6];                /*  40 */
 	uint32_t index[KS_BPF_PROBES];       /*  64 */
 	struct ks_bpf_scope scope[2];        /* 128 */
 	struct ks_bpf_settings settings[KS_BPF_PROBES][2]; /* 256 */

@@ -19,22 +19,45 @@ static __always_inline bool begin(struct ks_run *run, void *ctx, const bool type
 	return run->control;
 }
 
+/* The current task. Where there is no storage, it has no type either. */
+static __always_inline bool is_in_scope(struct ks_run *run, const bool typed)
+{
+	if (typed && ks_const.task_storage)
+		return ks_admit(run, ks_untrusted(bpf_get_current_task_btf()));
+	run->typed = false;
+	return ks_admit(run, (void *)bpf_get_current_task());
+}
+
 /*
  * Programs at context switches cannot make storage: they hold the lock of a run queue. So a new
  * thread gets it here if its maker has, or is in scope.
  */
 static __always_inline int thread_new(void *ctx, struct task_struct *task, const bool typed)
 {
-	struct task_struct *maker;
 	struct ks_run run;
 
 	if (!begin(&run, ctx, typed) || !(run.control->track & KS_TRACK_NEW))
 		return 0;
-	run.typed = typed && ks_const.task_storage;
-	maker = run.typed ? ks_untrusted(ks_self()) : (void *)bpf_get_current_task();
-	if (ks_who_find(ks_self(), false) || ks_admit(&run, maker))
-		ks_who_find(task, true);
+	if (!ks_who_find(ks_self(), false) && !is_in_scope(&run, typed))
+		return 0;
+	ks_who_find(task, true);
 	return 0;
+}
+
+/* So many slots are dead that somebody should empty them. Once: the library sets a new mark. */
+static __always_inline void wake_consumer(struct ks_bpf_control *control)
+{
+	uint32_t mark = *(volatile uint32_t *)&control->threads_wake;
+	uint32_t n = bpf_get_smp_processor_id() % (ks_const.n_rings ? ks_const.n_rings : 1);
+	void *ring, *rec;
+
+	if (!mark || (int32_t)(*(volatile uint32_t *)&control->threads_dead - mark) < 0)
+		return;
+	control->threads_wake = 0;
+	ring = bpf_map_lookup_elem(&ks_rings, &n);
+	rec = ring ? bpf_ringbuf_reserve(ring, 8, 0) : NULL;
+	if (rec)
+		bpf_ringbuf_discard(rec, BPF_RB_FORCE_WAKEUP);
 }
 
 /*
@@ -51,6 +74,8 @@ static __always_inline int thread_free(void *ctx, struct task_struct *task, cons
 		return 0;
 	if (who->row && who->era == run.control->era)
 		ks_slot_end((void *)run.control, who->row, KS_THREAD_DEAD, bpf_ktime_get_ns());
+	if (ks_const.ring)
+		wake_consumer((void *)run.control);
 	if (!ks_const.task_storage)
 		bpf_map_delete_elem(&ks_who_hash, &key);
 	return 0;

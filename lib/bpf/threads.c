@@ -328,6 +328,14 @@ static int may_empty(struct ks__threads *t, uint32_t slot, const struct ks_bpf_t
 	return state == KS_THREAD_LEFT && ago >= SECOND && !is_open(t, slot);
 }
 
+/* When half of the slots are dead, the consumer is woken. */
+static void set_mark(struct ks__threads *t)
+{
+	uint32_t mark = __atomic_load_n(&t->emptied, __ATOMIC_RELAXED) + t->n_slots / 2;
+
+	__atomic_store_n(&t->control->threads_wake, mark ? mark : 1, __ATOMIC_RELAXED);
+}
+
 static void empty(struct ks__threads *t, uint64_t keep_ns)
 {
 	struct ks_bpf_thread *slots = atomic_load(&t->slots);
@@ -349,6 +357,7 @@ static void empty(struct ks__threads *t, uint64_t keep_ns)
 			forget_processes(&t->rows[p]);
 	__atomic_fetch_add(&t->emptied, emptied, __ATOMIC_RELAXED);
 	__atomic_store_n(&t->control->threads_full, 0, __ATOMIC_RELEASE);
+	set_mark(t);
 }
 
 /* ---- seeds ------------------------------------------------------------------------------------- */
@@ -452,6 +461,7 @@ void ks__threads_track(struct ks__threads *t, int on, int new)
 		control->era++;
 		control->roles++; /* has all look again */
 	}
+	set_mark(t);
 	__atomic_store_n(&control->track, on ? KS_TRACK_ROWS | (new ? KS_TRACK_NEW : 0) : 0u,
 			 __ATOMIC_RELEASE);
 }
