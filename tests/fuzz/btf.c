@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Shows that type information from any file is read without leaving it, all answers or a reason, and
+ * that what is cut out of it for libbpf is sound.
+ */
+#include <errno.h>
+
+#include "bpf/btf_scan.h"
+#include "fuzz.h"
+
+static int scan(const char *bytes, size_t size, struct ks__btf_cut *ret_cut)
+{
+	struct ks__btf_ask asks[] = {
+		{ .name = "a", .kind = KS__BTF_EVENT },
+		{ .name = "sched_switch", .kind = KS__BTF_EVENT },
+		{ .name = "a", .kind = KS__BTF_FUNC },
+		{ .name = "a", .kind = KS__BTF_TYPE },
+		{ .name = "s", .kind = KS__BTF_TYPE },
+	};
+	const char *why = NULL;
+	int rc = ks__btf_scan(bytes, size, asks, 5, ret_cut, &why);
+
+	must(rc == 0 || ((rc == -EINVAL || rc == -ENOMEM) && why));
+	for (unsigned i = 0; i < 5; i++) {
+		must(!rc || !asks[i].id);
+		must(asks[i].id <= size / 12);
+		must(asks[i].args == -1 || (asks[i].id && asks[i].kind == KS__BTF_EVENT));
+	}
+	return rc;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct input in = { data, data + size };
+	struct ks__btf_cut cut = { 0 };
+	char *bytes = take_bytes(&in, 65536, &size);
+
+	if (!scan(bytes, size, &cut) && cut.data) {
+		must(!scan(cut.data, cut.size, NULL));
+		free(cut.data);
+	}
+	ks__btf_has_member(bytes, size, "a", "b");
+	ks__btf_has_member(bytes, size, "s", "a");
+	free(bytes);
+	return 0;
+}
