@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Shows that no call of a host that is out of memory, of mappings, of BPF maps or of descriptors
+ * does harm, at whatever step it happens: the call fails and says so or works with less, nothing is
+ * kept that is not given back, and the next one works as if nothing had been.
+ *
+ * Each step is tried by a child of its own: libbpf remembers for the life of a process what it takes
+ * a kernel for. With `-m thorough` no step and no call is left out.
+ */
+#include <errno.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+#include <kernelsight/identity.h>
+
+#include "fault.h"
+#include "support/shim.h"
+
+#define STEPS_ALL 6         /* each of the first so many, then each twice as far */
+#define DESCRIPTORS_MAX 100 /* more than any call needs at once */
+#define NOTHING_FAILED 10   /* a child's answer: there are no more steps */
+
+/* ---- the calls ------------------------------------------------------------------------------ */
+
+struct call {
+	const char *name;
+	int probe_on; /* KS_PROBE_PROC is, and has something to tell */
+	int scope;    /* before: 0 self, else this kind */
+	int deep;     /* may open files or load programs */
+	int (*run)(struct ks *ks);
+};
+
+static struct ks_reader *reader;
+static uint64_t own_cgroup; /* 0: there is none */
+
+static int call_open(struct ks *ks)
+{
+	struct ks_open_opts opts = { .size = sizeof(opts), .flags = KS_OPEN_ORDERED };
+	struct ks *other = ks;
+	int rc = ks_open(&opts, &other);
+
+	if (rc)
+		g_assert_true(other == ks);
+	else
+		ks_close(other);
+	return rc;
+}
+
+static int set_scope(struct ks *ks, uint32_t kind)
+{
+	struct ks_scope scope = { .size = sizeof(scope), .kind = kind };
+
+	return ks_set_scope(ks, &scope);
+}
+
+static int call_scope_pids(struct ks *ks)
+{
+	return set_scope(ks, KS_SCOPE_PIDS);
+}
+
+static int call_scope_tree(struct ks *ks)
+{
+	return set_scope(ks, KS_SCOPE_TREE);
+}
+
+static int call_prepare(struct ks *ks)
+{
+	static const uint32_t probes[] = { KS_PROBE_PROC, KS_PROBE_FADVISE };
+
+	return ks_prepare(ks, probes, 2);
+}
+
+static int call_enable(struct ks *ks)
+{
+	return ks_enable_probe(ks, KS_PROBE_PROC, NULL);
+}
+
+static int call_disable(struct ks *ks)
+{
+	return ks_disable_probe(ks, KS_PROBE_PROC);
+}
+
+static int call_configure(struct ks *ks)
+{
+	const struct ks_param burst = { .id = KS_PARAM_BURST, .value = 77 };
+
+	return ks_configure_probe(ks, KS_PROBE_PROC, &burst, 1);
+}
+
+static int call_query(struct ks *ks)
+{
+	struct ks_probe_info info = { .size = sizeof(info) };
+
+	return ks_query_probe(ks, KS_PROBE_PROC, &info);
+}
+
+static int new_reader(struct ks *ks, uint32_t probe, uint32_t by)
+{
+	struct ks_reader_opts opts = { .size = sizeof(opts), .by = by, .flags = KS_READ_DELTA };
+	struct ks_reader *made = reader;
+	int rc = ks_reader_new(ks, probe, &opts, &made);
+
+	if (rc)
+		g_assert_true(made == reader);
+	else
+		ks_reader_free(made);
+	return rc;
+}
+
+static int call_reader(struct ks *ks)
+{
+	return new_reader(ks, KS_PROBE_PROC, KS_BY_TOTAL | KS_BY_CPU);
+}
+
+static int call_reader_self(struct ks *ks)
+{
+	return new_reader(ks, KS_PROBE_SELF, KS_BY_PROBE);
+}
+
+/* The first read of a reader is what takes memory. */
+static int call_read(struct ks *ks)
+{
+	struct ks_stats stats = { .size = sizeof(stats) };
+
+	(void)ks;
+	return ks_read_stats(reader, &stats);
+}
+
+static int ignore(const struct ks_event *ev, void *user)
+{
+	(void)ev, (void)user;
+	return 0;
+}
+
+static int call_role(struct ks *ks)
+{
+	int rc = ks_thread_role(ks, 0, "worker");
+
+	return rc < 0 ? rc : 0;
+}
+
+static int call_cgroup(struct ks *ks)
+{
+	struct ks_cgroup_info info = { .size = sizeof(info) };
+
+	return ks_describe_cgroup(ks, own_cgroup, &info);
+}
+
+static int call_poll(struct ks *ks)
+{
+	return ks_poll(ks, 0, 0, ignore, NULL);
+}
+
+static int call_ledger(struct ks *ks)
+{
+	return ks_ledger_check(ks, KS_PROBE_SELF);
+}
+
+static int call_selftest(struct ks *ks)
+{
+	return ks_selftest(ks, KS_PROBE_PROC, NULL);
+}
+
+static int call_check(struct ks *ks)
+{
+	return ks_check(ks, KS_JSON, NULL, 0);
+}
+
+static int call_explain(struct ks *ks)
+{
+	return ks_explain(ks, KS_TEXT, NULL, 0);
+}
+
+static const struct call calls[] = {
+	{ "open", 0, 0, 1, call_open },
+	{ "scope-pids", 0, 0, 0, call_scope_pids },
+	{ "scope-pids-on", 1, 0, 0, call_scope_pids },
+	{ "scope-tree", 0, 0, 1, call_scope_tree },
+	{ "prepare", 0, 0, 1, call_prepare },
+	{ "enable", 0, 0, 1, call_enable },
+	{ "enable-tree", 0, KS_SCOPE_TREE, 1, call_enable },
+	{ "disable", 1, 0, 0, call_disable },
+	{ "configure", 1, 0, 0, call_configure },
+	{ "query", 0, 0, 1, call_query },
+	{ "reader", 1, 0, 0, call_reader },
+	{ "reader-self", 1, 0, 0, call_reader_self },
+	{ "read", 1, 0, 1, call_read },
+	{ "role", 1, 0, 1, call_role },
+	{ "cgroup", 0, 0, 1, call_cgroup },
+	{ "poll", 1, 0, 0, call_poll },
+	{ "ledger", 1, 0, 0, call_ledger },
+	{ "selftest", 1, 0, 1, call_selftest },
+	{ "check", 0, 0, 1, call_check },
+	{ "explain", 1, 0, 0, call_explain },
+};
+
+/* ---- what runs short ------------------------------------------------------------------------ */
+
+static const struct shortage {
+	const char *name;
+	enum shim_what what; /* SHIM_NOTHING: descriptors */
+	int error;
+	int deep; /* only files and programs need what is short */
+} shortages[] = {
+	{ "memory", SHIM_MEMORY, ENOMEM, 0 },
+	{ "mappings", SHIM_MAPPING, ENOMEM, 0 },
+	{ "descriptors", SHIM_NOTHING, EMFILE, 1 },
+	{ "maps-refused", SHIM_MAP_CREATE, EPERM, 1 },
+	{ "maps-no-memory", SHIM_MAP_CREATE, ENOMEM, 1 },
+	{ "bpf-no-memory", SHIM_BPF, ENOMEM, 1 },
+};
+
+static int is_of_bpf(const struct shortage *shortage)
+{
+	return shortage->what == SHIM_MAP_CREATE || shortage->what == SHIM_BPF;
+}
+
+struct step {
+	const struct call *call;
+	const struct shortage *shortage;
+	int files; /* no kernel programs */
+	uint64_t features_off;
+	unsigned n;
+};
+
+/* Numbers without gaps up to here. */
+static int next_descriptor(void)
+{
+	int fd = dup(0);
+
+	g_assert_cmpint(fd, >=, 0);
+	close(fd);
+	return fd;
+}
+
+static void limit_descriptors(rlim_t n)
+{
+	struct rlimit limit;
+
+	getrlimit(RLIMIT_NOFILE, &limit);
+	limit.rlim_cur = n ? n : limit.rlim_max;
+	g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+}
+
+static void begin_shortage(const struct step *step)
+{
+	if (step->shortage->what)
+		shim_fail(step->shortage->what, step->n, step->shortage->error);
+	else
+		limit_descriptors((rlim_t)next_descriptor() + step->n - 1);
+}
+
+/* 1: something was refused, as far as that can be told. */
+static int end_shortage(const struct step *step, int rc)
+{
+	if (step->shortage->what)
+		return shim_stop();
+	limit_descriptors(0);
+	return rc < 0 || step->n < DESCRIPTORS_MAX;
+}
+
+/* ---- one step ------------------------------------------------------------------------------- */
+
+static struct ks *open_for(const struct step *step)
+{
+	struct ks_open_opts opts = { .size = sizeof(opts), .features_off = step->features_off };
+
+	if (step->files) /* the types that programs need are not there */
+		opts.btf_path = "/dev/null";
+	return fault_open(&opts);
+}
+
+static void set_up(const struct step *step, struct ks *ks)
+{
+	struct ks_reader_opts opts = { .size = sizeof(opts), .by = KS_BY_TOTAL | KS_BY_CPU };
+
+	if (step->call->scope)
+		ks_assert_ok(ks, set_scope(ks, (uint32_t)step->call->scope));
+	if (!step->call->probe_on)
+		return;
+	ks_assert_ok(ks, ks_enable_probe(ks, KS_PROBE_PROC, NULL));
+	ks_assert_ok(ks, ks_reader_new(ks, KS_PROBE_PROC, &opts, &reader));
+	fault_fork(3);
+}
+
+/*
+ * By the best way. One map only tells libbpf whether this kernel has global data at all, and it does
+ * not ask again: then files serve, and the reason is libbpf's.
+ */
+static void is_best(const struct step *step, const struct ks_probe_info *info)
+{
+	if (step->files)
+		g_assert_cmpuint(info->source, ==, KS_SOURCE_FILES);
+	else if (step->shortage->error != EPERM &&
+		 !(is_of_bpf(step->shortage) && strstr(info->reason, "wasn't created")))
+		g_assert_cmpstr(info->variant_name, ==, "tp_btf");
+}
+
+/* As good as ever: counts exactly, and the books are balanced. */
+static void is_usable(const struct step *step, struct ks *ks)
+{
+	struct ks_probe_info info = { .size = sizeof(info) };
+	uint64_t before;
+
+	ks_assert_ok(ks, ks_set_scope(ks, NULL));
+	ks_assert_ok(ks, ks_enable_probe(ks, KS_PROBE_PROC, NULL));
+	ks_assert_ok(ks, ks_query_probe(ks, KS_PROBE_PROC, &info));
+	is_best(step, &info);
+	before = fault_forked(ks);
+	fault_fork(5);
+	if (info.source == KS_SOURCE_BPF)
+		g_assert_cmpuint(fault_forked(ks) - before, ==, 5);
+	fault_settle(ks, KS_PROBE_PROC);
+}
+
+/* A shortage says so; what a policy refuses is a reason to do without. */
+static void is_told(const struct step *step, struct ks *ks, int rc)
+{
+	char why[400];
+
+	if (rc >= 0)
+		return;
+	if (step->shortage->error == EPERM)
+		g_assert_true(rc == -EPERM || rc == -KS_EUNAVAIL);
+	else
+		ks_assert_rc(rc, -step->shortage->error);
+	g_assert_cmpint(ks_last_error(ks, why, sizeof(why)), >=, 0);
+}
+
+static int child(const struct step *step)
+{
+	unsigned descriptors = counters_descriptors(), after;
+	long pieces = shim_pieces(), mappings = shim_mappings();
+	struct ks *ks = open_for(step);
+	int rc, failed;
+
+	set_up(step, ks);
+	begin_shortage(step);
+	rc = step->call->run(ks);
+	failed = end_shortage(step, rc);
+	if (failed)
+		is_told(step, ks, rc);
+	after = counters_descriptors();
+	if (failed && rc < 0 && step->shortage->error != EPERM) {
+		ks_assert_ok(ks, step->call->run(ks)); /* the second time it works */
+		g_assert_cmpuint(after, <=, counters_descriptors());
+	}
+	is_usable(step, ks);
+	ks_reader_free(reader);
+	ks_close(ks);
+	g_assert_cmpuint(counters_descriptors(), ==, descriptors);
+	g_assert_cmpint(shim_pieces(), ==, pieces);
+	g_assert_cmpint(shim_mappings(), ==, mappings);
+	return failed ? 0 : NOTHING_FAILED;
+}
+
+/* 0: there are no more steps. */
+static int try_step(const struct step *step)
+{
+	pid_t pid = fork();
+	int status;
+
+	g_assert_cmpint(pid, >=, 0);
+	if (pid == 0)
+		_exit(child(step));
+	g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+	if (!WIFEXITED(status) || (WEXITSTATUS(status) && WEXITSTATUS(status) != NOTHING_FAILED))
+		g_error("step %u of %s: the child ended with status %#x", step->n, step->call->name,
+			(unsigned)status);
+	return WEXITSTATUS(status) == 0;
+}
+
+static void walk(gconstpointer data)
+{
+	struct step step = *(const struct step *)data;
+
+	if (!step.files && !ks_test_root())
+		return;
+	step.n = 1;
+	while (try_step(&step))
+		step.n += g_test_thorough() || step.n < STEPS_ALL ? 1 : step.n;
+	g_test_message("%u steps", step.n - 1);
+}
+
+static void add(const struct call *call, const struct shortage *shortage, int files)
+{
+	struct step *step = g_new0(struct step, 1);
+	char *path =
+		g_strdup_printf("/%s/%s/%s", shortage->name, files ? "files" : "bpf", call->name);
+
+	*step = (struct step){ .call = call, .shortage = shortage, .files = files };
+	g_test_add_data_func_full(path, step, walk, g_free);
+	g_free(path);
+}
+
+int main(int argc, char **argv)
+{
+	ks_test_init(&argc, &argv);
+	own_cgroup = counters_cgroup();
+	for (size_t s = 0; s < G_N_ELEMENTS(shortages); s++)
+		for (size_t c = 0; c < G_N_ELEMENTS(calls); c++) {
+			if (calls[c].run == call_cgroup && !own_cgroup)
+				continue;
+			if (shortages[s].deep && !calls[c].deep && !g_test_thorough())
+				continue;
+			add(&calls[c], &shortages[s], 0);
+			if (!is_of_bpf(&shortages[s]))
+				add(&calls[c], &shortages[s], 1);
+		}
+	return g_test_run();
+}

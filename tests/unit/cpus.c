@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Shows that a handle reckons with the CPUs that are possible, not with those that are there, and
+ * that a CPU which has been silent, and a clock that has leapt, leave the stream of records exact.
+ */
+#include <glib/gstdio.h>
+
+#include "config.h"
+#include "ks.h"
+#include "support/ks_test.h"
+
+#if KS_HAVE_BPF
+#include "support/lane.h"
+#endif
+
+/* ---- how many ------------------------------------------------------------------------------- */
+
+static uint32_t possible(const char *list)
+{
+	char *root = g_dir_make_tmp("ks-cpus-XXXXXX", NULL);
+	char *dir = g_build_filename(root, "devices/system/cpu", NULL);
+	char *file = g_build_filename(dir, "possible", NULL);
+	struct ks_open_opts opts = { .size = sizeof(opts), .sys_path = root };
+	struct ks *ks;
+	uint32_t n;
+
+	g_assert_cmpint(g_mkdir_with_parents(dir, 0700), ==, 0);
+	if (list)
+		g_assert_true(g_file_set_contents(file, list, -1, NULL));
+	ks_assert_rc(ks_open(&opts, &ks), 0);
+	n = ks->n_cpus;
+	ks_close(ks);
+	g_remove(file);
+	for (; strlen(dir) > strlen(root); *strrchr(dir, '/') = '\0')
+		g_assert_cmpint(g_rmdir(dir), ==, 0);
+	g_assert_cmpint(g_rmdir(root), ==, 0);
+	g_free(file);
+	g_free(dir);
+	g_free(root);
+	return n;
+}
+
+static void test_possible(void)
+{
+	uint32_t configured = (uint32_t)sysconf(_SC_NPROCESSORS_CONF);
+
+	g_assert_cmpuint(possible("0\n"), ==, 1);
+	g_assert_cmpuint(possible("0-1\n"), ==, 2);
+	g_assert_cmpuint(possible("0-255\n"), ==, 256);
+	g_assert_cmpuint(possible("0-3,8\n"), ==, 9); /* as long as the kernel's per-CPU arrays */
+	g_assert_cmpuint(possible("0-3,8-11,4"), ==, 12);
+	g_assert_cmpuint(possible(""), ==, configured);
+	g_assert_cmpuint(possible(NULL), ==, configured);
+}
+
+#if KS_HAVE_BPF
+
+/* ---- one that comes later ------------------------------------------------------------------- */
+
+/* CPU 5 shares a ring with CPU 1; what it has lost before its first record is told as its own. */
+static void test_comes_later(gconstpointer via)
+{
+	struct lanes *l = lanes_new(via, 4, 8);
+
+	for (unsigned i = 0; i < 10; i++)
+		ring_add(l, 1, 1, 0);
+	g_assert_cmpint(lanes_drain(l, 100), ==, 10);
+	lanes_forget(l);
+	lane_clock += 1000;
+	lane_lose(l, 5, 2, 7);
+	ring_add(l, 2, 5, 7);
+	ring_add(l, 1, 1, 0);
+	g_assert_cmpint(lanes_drain(l, 100), ==, 3);
+	g_assert_cmpuint(l->seen[0].lost.ev.cpu, ==, 5);
+	g_assert_cmpuint(l->seen[0].lost.lost, ==, 7);
+	g_assert_cmpuint(l->seen[0].lost.probe, ==, 2);
+	g_assert_cmpuint(l->seen[1].ev.cpu, ==, 5);
+	g_assert_cmpuint(l->seen[2].ev.cpu, ==, 1);
+	g_assert_cmpuint(ks__stream_delivered(l->s, 1), ==, 11);
+	g_assert_cmpuint(ks__stream_delivered(l->s, 2), ==, 1);
+	lanes_free(l);
+}
+
+/* One that goes keeps what it had in its ring, and the hole behind it is told. */
+static void test_goes(gconstpointer via)
+{
+	struct lanes *l = lanes_new(via, 4, 8);
+
+	ring_add(l, 1, 3, 0);
+	lane_lose(l, 3, 1, 2);
+	lane_clock += 3600 * 1000000000ull;
+	g_assert_cmpint(lanes_drain(l, 100), ==, 2);
+	g_assert_cmpuint(l->seen[1].lost.lost, ==, 2);
+	g_assert_cmpint(lanes_drain(l, 100), ==, 0);
+	lanes_free(l);
+}
+
+/* ---- a clock that leaps --------------------------------------------------------------------- */
+
+/* An hour of which the host knew nothing gives it no more wake-ups than a second would. */
+static void test_leap(gconstpointer via)
+{
+	const uint64_t hour = 3600 * 1000000000ull;
+	struct lanes *l = lanes_new(via, 1, 1);
+	uint64_t deadline = 0;
+	unsigned armed = 0;
+
+	for (unsigned round = 0; round < 3; round++) {
+		lane_clock += hour;
+		armed = 0;
+		for (unsigned i = 0; i < 100; i++) {
+			ring_add(l, 1, 0, 0);
+			g_assert_cmpint(lanes_drain(l, 100), ==, 1);
+			g_assert_cmpint(ks__stream_rest(l->s, &deadline), ==, 0);
+			armed += !deadline;
+			g_assert_cmpuint(deadline, <=, lane_clock + 10000000);
+			lanes_forget(l);
+		}
+		g_assert_cmpuint(armed, <=, 21); /* a burst is 20 */
+		g_assert_cmpuint(armed, >=, 10);
+	}
+	lanes_free(l);
+}
+
+#endif
+
+int main(int argc, char **argv)
+{
+	ks_test_init(&argc, &argv);
+	g_test_add_func("/cpus/possible", test_possible);
+#if KS_HAVE_BPF
+	g_test_add_data_func("/cpus/comes-later", &ks__rings, test_comes_later);
+	g_test_add_data_func("/cpus/goes", &ks__rings, test_goes);
+	g_test_add_data_func("/clock/leap", &ks__rings, test_leap);
+#endif
+	return g_test_run();
+}
