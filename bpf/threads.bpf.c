@@ -98,8 +98,10 @@ static __always_inline int thread_rename(void *ctx, struct task_struct *trusted,
 		return 0;
 	slot = who->row - ks_const.n_cpus;
 	thread = bpf_map_lookup_elem(&ks_threads, &slot);
-	if (thread)
-		bpf_probe_read_kernel_str(thread->comm, sizeof(thread->comm), comm);
+	if (!thread)
+		return 0;
+	thread->tid = thread->pid; /* by exec another thread has become the first one */
+	bpf_probe_read_kernel_str(thread->comm, sizeof(thread->comm), comm);
 	return 0;
 }
 
