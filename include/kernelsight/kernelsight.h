@@ -8,7 +8,7 @@
  *	uint32_t want[] = { KS_PROBE_PROC, KS_PROBE_FADVISE };
  *
  *	ks_open(NULL, &ks);                             // nothing loaded, nothing attached
- *	ks_prepare(ks, want, 2);                        // load programs, about 20 ms, once
+ *	ks_prepare(ks, want, 2);                        // load programs, about 35 ms, once
  *	ks_enable_probe(ks, KS_PROBE_PROC, NULL);       // attach, well under a millisecond
  *	while (ks_poll(ks, -1, 0, on_event, host) >= 0) // or ks_fd() in your own loop
  *		;
@@ -125,6 +125,9 @@ enum ks_feature {
 	KS_FEATURE_ATOMIC_FETCH = 1 << 3, /* else the record limit is kept per CPU */
 	KS_FEATURE_RDONLY_CAST = 1 << 4,  /* else programs load slower */
 	KS_FEATURE_OWN_GUARD = 1 << 5,    /* a program never nests in itself: cheaper counters */
+	KS_FEATURE_BATCH = 1 << 6,        /* else entries of maps one by one */
+	KS_FEATURE_MMAP = 1 << 7,         /* maps in user memory; without, files only */
+	KS_FEATURE_ITER_NUM = 1 << 8,     /* else short loops, which take longer to load */
 };
 
 #define KS_IMMEDIATE 0xffffffff /* ks_open_opts.batch_ms: wake up for each record */
@@ -145,7 +148,6 @@ struct ks_open_opts {
 
 /*
  * ks_open - make a handle
- *
  * Works without any privilege and without BPF: what is possible is found out per probe, later.
  * @opts: NULL: defaults
  * @ret_ks: the handle
@@ -218,8 +220,7 @@ KS_API int ks_set_scope(struct ks *ks, const struct ks_scope *scope);
  * @probes, @n: KS_PROBE_...; @probes NULL: all that this library has
  * Returns how many of them run on kernel programs now (the rest: fallback or unavailable). Errors:
  *   -EINVAL (no such probe), -ENOMEM, -EMFILE (about 50 descriptors are needed), -KS_EFORKED.
- * Cost: 20 ms and a peak of 18 MiB, of which malloc may keep 12 (KS_OPEN_TRIM gives them back).
- *   Not for an event-loop thread. Since: 0.1
+ * Cost: 35 ms, a peak of 14 MiB (KS_OPEN_TRIM). Not for an event-loop thread. Since: 0.1
  */
 KS_API int ks_prepare(struct ks *ks, const uint32_t *probes, size_t n);
 
@@ -438,7 +439,6 @@ KS_API const struct ks_event *ks_next_event(const void *buf, size_t size,
 
 /*
  * ks_wakeup - make the consumer return
- *
  * If none is waiting, the next one returns at once, once. Several calls count as one.
  * Returns 0. Errors: -KS_EFORKED (a child's signal handler does not wake the parent).
  * Threads: any, and async-signal-safe (errno is kept). Cost: one system call. Since: 0.1

@@ -11,6 +11,8 @@
 #include <linux/btf.h>
 #include <linux/perf_event.h>
 
+#include <bpf/bpf.h>
+
 #include "../data/doc.h"
 #include "../files/text.h"
 #include "feature.h"
@@ -102,6 +104,27 @@ static int try_mmap(struct ks__features *f, struct ks__feature *r)
 {
 	return refused(f, r, "maps in user memory (Linux 5.5)",
 		       drop(make_map(BPF_MAP_TYPE_ARRAY, 4, 8, 1, BPF_F_MMAPABLE)));
+}
+
+static int try_batch(struct ks__features *f, struct ks__feature *r)
+{
+	int map = make_map(BPF_MAP_TYPE_ARRAY, 4, 8, 1, 0), rc = map;
+	uint32_t key = 0, count = 1;
+	uint64_t value = 0;
+
+	if (map >= 0)
+		rc = bpf_map_update_batch(map, &key, &value, &count, NULL) ? -errno : 0;
+	drop(map);
+	return refused(f, r, "entries of maps many at a time (Linux 5.6)", rc);
+}
+
+static int try_iter_num(struct ks__features *f, struct ks__feature *r)
+{
+	if (!ks__feature(f, KS__FEATURE_RDONLY_CAST) &&
+	    ks__types_id(&f->types, KS__BTF_FUNC, "bpf_iter_num_next"))
+		return 0;
+	snprintf(r->reason, sizeof(r->reason), "this kernel has no loops over numbers (Linux 6.4)");
+	return -EOPNOTSUPP;
 }
 
 /* The helper came with the accounting. */
@@ -396,13 +419,15 @@ static const struct {
 } table[KS__FEATURES] = {
 	[KS__FEATURE_BPF] = { "bpf", 0, try_bpf },
 	[KS__FEATURE_BTF] = { "btf", 0, try_btf },
-	[KS__FEATURE_MMAP] = { "mmap", 0, try_mmap },
+	[KS__FEATURE_MMAP] = { "mmap", KS_FEATURE_MMAP, try_mmap },
 	[KS__FEATURE_MEMCG] = { "memory_cgroups", 0, try_memcg },
 	[KS__FEATURE_RINGBUF] = { "ringbuf", KS_FEATURE_RINGBUF, try_ringbuf },
 	[KS__FEATURE_TASK_STORAGE] = { "task_storage", KS_FEATURE_TASK_STORAGE, try_task_storage },
 	[KS__FEATURE_ATOMIC_FETCH] = { "atomic_fetch", KS_FEATURE_ATOMIC_FETCH, try_atomic_fetch },
 	[KS__FEATURE_RDONLY_CAST] = { "rdonly_cast", KS_FEATURE_RDONLY_CAST, try_rdonly_cast },
 	[KS__FEATURE_OWN_GUARD] = { "own_guard", KS_FEATURE_OWN_GUARD, try_own_guard },
+	[KS__FEATURE_ITER_NUM] = { "iter_num", KS_FEATURE_ITER_NUM, try_iter_num },
+	[KS__FEATURE_BATCH] = { "batch", KS_FEATURE_BATCH, try_batch },
 	[KS__FEATURE_PERF_MISSES] = { "perf_misses", 0, try_perf_misses },
 	[KS__FEATURE_TP_BTF] = { "tp_btf", KS_FEATURE_BTF_TRACING, try_tp_btf },
 	[KS__FEATURE_FENTRY] = { "fentry", KS_FEATURE_BTF_TRACING, try_fentry },

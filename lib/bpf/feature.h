@@ -26,6 +26,8 @@ enum ks__feature_id {
 	KS__FEATURE_ATOMIC_FETCH,
 	KS__FEATURE_RDONLY_CAST,
 	KS__FEATURE_OWN_GUARD,
+	KS__FEATURE_ITER_NUM, /* bpf_iter_num_next (6.4) */
+	KS__FEATURE_BATCH,    /* entries of maps many at a time (5.6) */
 	KS__FEATURE_PERF_MISSES, /* misses of perf's programs are counted (6.7) */
 	KS__FEATURE_TP_BTF,
 	KS__FEATURE_FENTRY,

@@ -37,7 +37,7 @@ struct ks__map *ks__maps_find(struct ks__maps *maps, const char *name)
 }
 
 /* The kernel waits a grace period of 10 ms for each; since 6.8 for a batch of them only once. */
-int ks__map_put_fds(int fd, const int *inner_fds, unsigned n)
+int ks__map_put_fds(int fd, const int *inner_fds, unsigned n, int batch)
 {
 	uint32_t keys[KS_BPF_RINGS] = { 0 }, count = n;
 
@@ -45,7 +45,7 @@ int ks__map_put_fds(int fd, const int *inner_fds, unsigned n)
 		return -E2BIG;
 	for (uint32_t i = 0; i < n; i++)
 		keys[i] = i;
-	if (!bpf_map_update_batch(fd, keys, inner_fds, &count, NULL))
+	if (batch && !bpf_map_update_batch(fd, keys, inner_fds, &count, NULL))
 		return 0;
 	for (unsigned i = 0; i < n; i++)
 		if (bpf_map_update_elem(fd, &keys[i], &inner_fds[i], BPF_ANY))

@@ -109,7 +109,7 @@ int ks__programs_name_refused(const struct ks__unit *unit, struct bpf_object *ob
 void ks__maps_init(struct ks__maps *maps);
 void ks__maps_close(struct ks__maps *maps);
 /* Puts maps into the slots 0, 1, … of a map of maps. 0 or -errno. */
-int ks__map_put_fds(int fd, const int *inner_fds, unsigned n);
+int ks__map_put_fds(int fd, const int *inner_fds, unsigned n, int batch);
 /* The map of that name if it was created, else NULL. */
 struct ks__map *ks__maps_find(struct ks__maps *maps, const char *name);
 

@@ -216,7 +216,7 @@ int ks__bpf_consts(struct ks__bpf *b, int by_pointer, char *why, size_t size)
 			  !ks__feature(f, KS__FEATURE_TP_BTF);
 	c->atomic_fetch = !ks__feature(f, KS__FEATURE_ATOMIC_FETCH);
 	c->rdonly_cast = !ks__feature(f, KS__FEATURE_RDONLY_CAST);
-	c->iter_num = c->rdonly_cast && ks__types_id(&f->types, KS__BTF_FUNC, "bpf_iter_num_next");
+	c->iter_num = !ks__feature(f, KS__FEATURE_ITER_NUM);
 	c->own_guard = !ks__feature(f, KS__FEATURE_OWN_GUARD);
 	c->memcg_v1 = ks__facts_memcg(b->base.ks->proc_fd) == 1;
 	c->n_rings = n_cpus < KS_BPF_RINGS ? n_cpus : KS_BPF_RINGS;

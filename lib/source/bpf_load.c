@@ -87,7 +87,8 @@ static int open_stream(struct ks__bpf *b, char *why, size_t size)
 	for (unsigned i = 0; i < n; i++)
 		fds[i] = ks__stream_ring_fd(stream, i);
 	if (n)
-		rc = ks__map_put_fds(rings->fd, fds, n);
+		rc = ks__map_put_fds(rings->fd, fds, n,
+				     !ks__feature(&b->features, KS__FEATURE_BATCH));
 	if (rc)
 		ks__stream_close(stream, 1);
 	else

@@ -28,6 +28,12 @@ static const struct {
 	{ KS_FEATURE_ATOMIC_FETCH, "no-atomic-fetch" },
 	{ KS_FEATURE_RDONLY_CAST, "no-rdonly-cast" },
 	{ KS_FEATURE_OWN_GUARD, "no-own-guard" },
+	{ KS_FEATURE_BATCH, "no-batch" },
+	{ KS_FEATURE_ITER_NUM, "no-iter-num" },
+	{ KS_FEATURE_RINGBUF | KS_FEATURE_TASK_STORAGE | KS_FEATURE_ATOMIC_FETCH |
+		  KS_FEATURE_RDONLY_CAST | KS_FEATURE_OWN_GUARD | KS_FEATURE_BATCH |
+		  KS_FEATURE_ITER_NUM,
+	  "no-features" },
 };
 
 /* ---- the machine ---------------------------------------------------------------------------- */
