@@ -183,13 +183,14 @@ static uint32_t slots_used(const struct ks__threads *t)
 /* The first thread names its process, which is gone when that and all others are. */
 static void describe(struct ks__group *group, const struct ks_bpf_thread *slot, uint32_t state)
 {
-	int first = slot->tid == slot->pid;
+	int first = slot->tid == slot->pid, lives = state == KS_THREAD_LIVE;
+	char name[sizeof(slot->comm)];
 
-	if (first || !group->name[0])
-		memcpy(group->name, slot->comm, sizeof(group->name) - 1);
-	group->first |= first;
+	memcpy(name, slot->comm, sizeof(name));
+	name[sizeof(name) - 1] = '\0';
+	ks__groups_name(group, name, first ? 1u + (unsigned)lives : 0);
 	group->ended |= first && state == KS_THREAD_DEAD;
-	group->lives |= state == KS_THREAD_LIVE;
+	group->lives |= lives;
 }
 
 static struct ks__whose whose_of(const struct ks_bpf_thread *slot)
@@ -234,8 +235,7 @@ int ks__threads_read(struct ks__threads *t, uint32_t probe, struct ks__groups *i
 	if (!words)
 		return -ENOMEM;
 	pthread_rwlock_rdlock(&t->lock);
-	for (size_t i = 0; i < r->base.n && !rc; i++)
-		rc = ks__groups_add(into, &r->base.group[i].whose, r->base.raw + i * r->base.words);
+	rc = ks__groups_fold(into, &r->base, 0);
 	for (uint32_t cpu = 0; cpu < t->n_cpus && !rc; cpu++) {
 		load_row(r, row_of(r, mem, cpu), -1, words);
 		rc = ks__groups_add(into, &rest, words);
@@ -268,12 +268,17 @@ static int empty_slot(struct ks__threads *t, uint32_t slot, struct ks_bpf_thread
 	struct ks__whose whose = whose_of(thread);
 	uint64_t *to[KS_BPF_PROBES] = { NULL };
 
-	for (unsigned p = 0; p < KS_BPF_PROBES; p++)
-		if (atomic_load(&t->rows[p].mem)) {
-			to[p] = ks__groups_block(&t->rows[p].base, &whose);
-			if (!to[p])
-				return -ENOMEM;
-		}
+	for (unsigned p = 0; p < KS_BPF_PROBES; p++) {
+		struct ks__groups *base = &t->rows[p].base;
+
+		if (!atomic_load(&t->rows[p].mem))
+			continue;
+		to[p] = ks__groups_block(base, &whose);
+		if (!to[p])
+			return -ENOMEM;
+		ks__groups_name(ks__groups_group(base, &whose), thread->comm,
+				thread->tid == thread->pid);
+	}
 	for (unsigned p = 0; p < KS_BPF_PROBES; p++) {
 		struct ks__thread_rows *r = &t->rows[p];
 		char *mem = atomic_load(&r->mem);
@@ -293,21 +298,54 @@ static int empty_slot(struct ks__threads *t, uint32_t slot, struct ks_bpf_thread
 	return 0;
 }
 
-/* Numbers of processes that are gone stay by cgroup and role. */
-static void forget_processes(struct ks__thread_rows *r)
+/* The processes that still have slots. 0 or -ENOMEM. */
+static int list_processes(struct ks__threads *t, struct ks__groups *ret_list)
+{
+	struct ks_bpf_thread *slots = atomic_load(&t->slots);
+	uint32_t n = slots_used(t);
+
+	ks__groups_init(ret_list, 0);
+	for (uint32_t i = 0; i < n; i++) {
+		struct ks__whose whose = whose_of(&slots[i]);
+
+		whose = ks__whose_by(&whose, KS_BY_PROCESS);
+		if (__atomic_load_n(&slots[i].state, __ATOMIC_ACQUIRE) != KS_THREAD_FREE &&
+		    !ks__groups_block(ret_list, &whose))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static int is_gone(const struct ks__whose *whose, const struct ks__groups *with_slots)
+{
+	struct ks__whose process = ks__whose_by(whose, KS_BY_PROCESS);
+
+	return whose->pid && !ks__groups_find(with_slots, &process) && kill((pid_t)whose->pid, 0) &&
+	       errno == ESRCH;
+}
+
+/*
+ * Numbers of processes that are gone stay by cgroup and role. Not before the last of their slots is
+ * empty: a row by process loses all of its numbers at once, or a delta would be less than nothing.
+ */
+static void forget_processes(struct ks__thread_rows *r, const struct ks__groups *with_slots)
 {
 	struct ks__groups kept;
 
 	ks__groups_init(&kept, r->base.words);
 	for (size_t i = 0; i < r->base.n; i++) {
-		struct ks__whose whose = r->base.group[i].whose;
+		const struct ks__group *group = &r->base.group[i];
+		struct ks__whose whose = group->whose;
+		int gone = is_gone(&whose, with_slots);
 
-		if (whose.pid && kill((pid_t)whose.pid, 0) && errno == ESRCH)
+		if (gone)
 			whose.pid = 0, whose.start_ns = 0;
 		if (ks__groups_add(&kept, &whose, r->base.raw + i * r->base.words)) {
 			ks__groups_free(&kept);
 			return;
 		}
+		if (!gone)
+			ks__groups_name(ks__groups_group(&kept, &whose), group->name, group->first);
 	}
 	ks__groups_free(&r->base);
 	r->base = kept;
@@ -336,26 +374,37 @@ static void set_mark(struct ks__threads *t)
 	__atomic_store_n(&t->control->threads_wake, mark ? mark : 1, __ATOMIC_RELAXED);
 }
 
+static void forget(struct ks__threads *t)
+{
+	struct ks__groups with_slots;
+
+	if (!list_processes(t, &with_slots))
+		for (unsigned p = 0; p < KS_BPF_PROBES; p++)
+			if (atomic_load(&t->rows[p].mem))
+				forget_processes(&t->rows[p], &with_slots);
+	ks__groups_free(&with_slots);
+}
+
 static void empty(struct ks__threads *t, uint64_t keep_ns)
 {
 	struct ks_bpf_thread *slots = atomic_load(&t->slots);
 	uint64_t now = ks__now();
-	uint32_t n = slots_used(t), emptied = 0;
+	uint32_t dead = __atomic_load_n(&t->control->threads_dead, __ATOMIC_RELAXED);
+	uint32_t n = slots_used(t), emptied = 0, kept = 0;
 
 	for (uint32_t i = 0; i < n; i++) {
-		if (!may_empty(t, i, &slots[i], now, keep_ns))
-			continue;
-		if (empty_slot(t, i, &slots[i]))
-			break;
-		bpf_map_update_elem(t->free_fd, NULL, &i, BPF_ANY);
-		emptied++;
+		if (may_empty(t, i, &slots[i], now, keep_ns) && !empty_slot(t, i, &slots[i])) {
+			bpf_map_update_elem(t->free_fd, NULL, &i, BPF_ANY);
+			emptied++;
+		} else if (slots[i].state == KS_THREAD_LEFT || slots[i].state == KS_THREAD_DEAD) {
+			kept++;
+		}
 	}
-	if (!emptied)
-		return;
-	for (unsigned p = 0; p < KS_BPF_PROBES; p++)
-		if (atomic_load(&t->rows[p].mem))
-			forget_processes(&t->rows[p]);
-	__atomic_fetch_add(&t->emptied, emptied, __ATOMIC_RELAXED);
+	if (emptied)
+		forget(t);
+	/* what ended meanwhile is counted too often, until the next time */
+	__atomic_store_n(&t->emptied, dead - kept, __ATOMIC_RELAXED);
+	/* also if it was said while slots were being given back */
 	__atomic_store_n(&t->control->threads_full, 0, __ATOMIC_RELEASE);
 	set_mark(t);
 }
@@ -416,18 +465,20 @@ static void seed_strangers(struct ks__threads *t)
 	pthread_rwlock_unlock(&t->lock);
 }
 
+/* While there is no room, new threads have no rows: then the dead do not keep theirs. */
 void ks__threads_tidy(struct ks__threads *t)
 {
-	uint32_t dead;
+	uint32_t dead, full;
 	uint64_t now;
 	int many;
 
 	if (!atomic_load_explicit(&t->slots, memory_order_acquire))
 		return;
 	seed_strangers(t);
+	full = __atomic_load_n(&t->control->threads_full, __ATOMIC_RELAXED);
 	dead = __atomic_load_n(&t->control->threads_dead, __ATOMIC_RELAXED) -
 	       __atomic_load_n(&t->emptied, __ATOMIC_RELAXED);
-	if (!dead)
+	if (!dead && !full)
 		return;
 	many = dead > t->n_slots / 4;
 	now = ks__now();
@@ -436,7 +487,7 @@ void ks__threads_tidy(struct ks__threads *t)
 	if (pthread_rwlock_trywrlock(&t->lock))
 		return; /* a reader is at work; there will be another time */
 	__atomic_store_n(&t->swept_ns, now, __ATOMIC_RELAXED);
-	empty(t, many ? 0 : KEEP_NS);
+	empty(t, many || full ? 0 : KEEP_NS);
 	pthread_rwlock_unlock(&t->lock);
 }
 
@@ -450,6 +501,7 @@ void ks__threads_track(struct ks__threads *t, int on, int new)
 
 	if (!slots)
 		return;
+	pthread_rwlock_wrlock(&t->lock);
 	if (on && !control->track) {
 		/* some have ended unseen */
 		for (uint32_t i = 0; i < t->n_slots; i++)
@@ -464,6 +516,7 @@ void ks__threads_track(struct ks__threads *t, int on, int new)
 	set_mark(t);
 	__atomic_store_n(&control->track, on ? KS_TRACK_ROWS | (new ? KS_TRACK_NEW : 0) : 0u,
 			 __ATOMIC_RELEASE);
+	pthread_rwlock_unlock(&t->lock);
 }
 
 /* What was open when it was switched off ended then. No program runs that writes here. */

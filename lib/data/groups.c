@@ -50,6 +50,8 @@ struct ks__whose ks__whose_by(const struct ks__whose *whose, uint32_t by)
 		return (struct ks__whose){ .cgroup = whose->cgroup };
 	case KS_BY_ROLE:
 		return (struct ks__whose){ .role = whose->role };
+	case 0:
+		return *whose;
 	default:
 		return (struct ks__whose){ 0 };
 	}
@@ -150,6 +152,14 @@ struct ks__group *ks__groups_group(struct ks__groups *g, const struct ks__whose 
 	return place ? &g->group[place - 1] : NULL;
 }
 
+void ks__groups_name(struct ks__group *group, const char name[16], unsigned first)
+{
+	if (name[0] && (first > group->first || !group->name[0]))
+		memcpy(group->name, name, sizeof(group->name));
+	if (first > group->first)
+		group->first = (uint8_t)first;
+}
+
 int ks__groups_add(struct ks__groups *g, const struct ks__whose *whose, const uint64_t *block)
 {
 	uint64_t *to = ks__groups_block(g, whose);
@@ -169,9 +179,7 @@ int ks__groups_fold(struct ks__groups *g, const struct ks__groups *fine, uint32_
 		if (ks__groups_add(g, &whose, fine->raw + i * fine->words))
 			return -ENOMEM;
 		to = ks__groups_group(g, &whose);
-		if (from->name[0] && (from->first || !to->name[0]))
-			memcpy(to->name, from->name, sizeof(to->name));
-		to->first |= from->first;
+		ks__groups_name(to, from->name, from->first);
 		to->ended |= from->ended;
 		to->lives |= from->lives;
 	}

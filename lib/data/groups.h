@@ -24,8 +24,8 @@ struct ks__whose {
 struct ks__group {
 	struct ks__whose whose;
 	char name[16]; /* of the process */
-	uint8_t first; /* the process's first thread is among them: it gives the name, */
-	uint8_t ended; /* and has ended, */
+	uint8_t first; /* the process's first thread is among them and gives the name; 2: it lives */
+	uint8_t ended; /* it has ended, */
 	uint8_t lives; /* but another one lives */
 };
 
@@ -41,7 +41,7 @@ struct ks__groups {
 size_t ks__groups_words(const struct ks__struct *desc);
 int ks__groups_sum_word(const struct ks__struct *desc, const char *field);
 
-/* What is left of it when grouped by one ks_by bit; KS_BY_TOTAL: nothing. */
+/* What is left of it when grouped by one ks_by bit; KS_BY_TOTAL: nothing; 0: all. */
 struct ks__whose ks__whose_by(const struct ks__whose *whose, uint32_t by);
 
 /* `words` of the blocks; memory comes with the first block. Emptying keeps the memory. */
@@ -55,9 +55,12 @@ uint64_t *ks__groups_block(struct ks__groups *g, const struct ks__whose *whose);
 const uint64_t *ks__groups_find(const struct ks__groups *g, const struct ks__whose *whose);
 struct ks__group *ks__groups_group(struct ks__groups *g, const struct ks__whose *whose);
 
+/* The group's name, if it knows none of a better thread: see ks__group.first. */
+void ks__groups_name(struct ks__group *group, const char name[16], unsigned first);
+
 /* Adds a block to a group; 0 or -ENOMEM. */
 int ks__groups_add(struct ks__groups *g, const struct ks__whose *whose, const uint64_t *block);
-/* Adds all groups of `fine`, by less. 0 or -ENOMEM. */
+/* Adds all groups of `fine`, by less; by 0: by all. 0 or -ENOMEM. */
 int ks__groups_fold(struct ks__groups *g, const struct ks__groups *fine, uint32_t by);
 /* Adds the first block of `rows`, histograms by sum and count, as nobody's. 0 or -ENOMEM. */
 int ks__groups_add_rest(struct ks__groups *g, const struct ks__rows *rows);
