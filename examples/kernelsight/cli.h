@@ -3,7 +3,7 @@
  * cli.h - the command kernelsight: a program on top of the public headers, and of nothing else
  *
  * It walks the schema and knows no probe by name: a new probe appears in every command by itself.
- * The one exception is KS_PROBE_SELF, the library's own ledger.
+ * Exceptions are KS_PROBE_SELF, the library's own ledger, and ratios of fields, schema.c.
  */
 #ifndef CLI_H
 #define CLI_H
@@ -12,11 +12,13 @@
 #include <stdio.h>
 #include <sys/types.h>
 
+#include <kernelsight/identity.h>
 #include <kernelsight/kernelsight.h>
 #include <kernelsight/schema.h>
 
 #define PROBES_MAX 64
 #define PARAMS_MAX 32
+#define ROLES_MAX 256
 #define REASON_MAX 400
 
 /* Exit statuses of its own. With a command, the command's. */
@@ -50,8 +52,14 @@ struct probe {
 	uint32_t n_params;
 	int error; /* of enabling it, 0: it is on */
 	struct ks_probe_info info;
-	char why[REASON_MAX]; /* the sentence for error */
-	struct ks_reader *reader;
+	char why[REASON_MAX];     /* the sentence for error */
+	struct ks_reader *reader; /* of the total */
+	struct ks_reader *keyed;  /* of the rows that --by wants; NULL: none */
+};
+
+struct role {
+	int32_t tid;
+	const char *name;
 };
 
 struct options {
@@ -59,6 +67,11 @@ struct options {
 	unsigned n_probes;
 	int has_scope;
 	struct ks_scope scope;
+	struct role roles[ROLES_MAX];
+	unsigned n_roles;
+	uint32_t by; /* ks_by, one bit */
+	int has_top;
+	uint64_t top;
 	const char *variant;
 	int json;
 	uint64_t duration_ns, interval_ns; /* 0: none */
@@ -70,6 +83,16 @@ int options_parse(const struct command *command, int argc, char **argv, struct o
 void options_free(struct options *opt);
 /* Adds a probe to those asked for. Returns 0, or -1: there are too many. */
 int options_add(struct options *opt, const struct ks_probe_desc *desc);
+
+/* ---- whom.c --------------------------------------------------------------------------------- */
+
+/* The words of --scope, --role, --by, and of an option that takes a comm. 0 or EXIT_USAGE. */
+int whom_scope(const char *text, struct options *opt);
+int whom_role(const char *text, struct options *opt);
+int whom_by(const char *text, struct options *opt);
+int whom_comm(const char *option, const char *text);
+/* "process" */
+const char *by_name(uint32_t by);
 
 /* ---- help.c --------------------------------------------------------------------------------- */
 
@@ -106,6 +129,18 @@ int field_seen(uint32_t first, uint32_t id, const char *name);
 /* "dontneed", or the number of an array's element that has no name. Returns buf. */
 const char *element_name(char *buf, size_t size, uint32_t id, uint32_t field, unsigned i);
 
+/*
+ * What a program feels is a ratio of two fields; which, of which row, is the one thing about probes
+ * that the schema does not say. NULL: it has none.
+ */
+const char *ratio_name(uint32_t id);
+int ratio_known(uint32_t id, uint64_t valid);
+/* Adds a row's part and whole to what is there. */
+void ratio_add(const struct ks_stats *stats, const struct ks_row *row, uint64_t *part,
+	       uint64_t *whole);
+/* 1 - part / whole: "93.1 %", or "-" of nothing. Returns buf. */
+const char *ratio_text(char *buf, size_t size, uint64_t part, uint64_t whole);
+
 /* ---- value.c -------------------------------------------------------------------------------- */
 
 /* Element i of a field in a record or row of `size` bytes; signed ones are sign-extended. */
@@ -114,6 +149,8 @@ uint64_t value_get(const struct ks_field_desc *field, const void *record, size_t
 int value_known(const struct ks_field_desc *field, uint64_t valid);
 /* "1.2 ms", "4.0 MiB", "1,234"; gap stands between number and unit. Returns buf. */
 const char *value_human(char *buf, size_t size, double value, unsigned unit, const char *gap);
+/* The same in at most 6 characters: "1.23ms", "123K". Returns buf. */
+const char *value_short(char *buf, size_t size, double value, unsigned unit);
 /* The field's name, without the unit that value_human() prints: "user" of "user_ns". */
 const char *value_name(char *buf, size_t size, const struct ks_field_desc *field);
 const char *value_grouped(char *buf, size_t size, uint64_t value);
@@ -183,7 +220,7 @@ int look_open(struct ks **ret_ks, struct options *opt);
 /* The sentence for the last error, without the probe's name: it is printed beside that. */
 void probe_keep_error(struct ks *ks, struct probe *probe, int error);
 
-/* ---- text.c, table.c: for people ------------------------------------------------------------ */
+/* ---- text.c: for people ------------------------------------------------------------ */
 
 /* One line for a record. */
 void text_event(struct ks *ks, const struct ks_event *event);
@@ -194,6 +231,26 @@ void text_probe(struct ks *ks, const struct probe *probe);
 /* Fields of its row, or of its events as well, that cannot be known here. */
 void text_unavailable(struct ks *ks, const struct probe *probe, int all_structs);
 
+/* ---- keyed.c: rows that have a key ------------------------------------------------------------ */
+
+struct keyed {
+	const struct ks_row **rows; /* the largest first; CPUs by number */
+	size_t n, shown;            /* those behind the first `shown` are left out */
+	const struct ks_row *rest;  /* NULL: none */
+	struct ks_field_desc main;  /* by which they are ordered, if known */
+	int known;
+};
+
+/* top 0: all; busy_only: not those that are all 0. Returns 0, or -1: no memory. */
+int keyed_sort(const struct ks_stats *stats, uint64_t top, int busy_only, struct keyed *ret_keyed);
+void keyed_free(struct keyed *keyed);
+void keyed_table(const struct ks_stats *stats, uint32_t by, uint64_t top);
+
+/* ---- bars.c, table.c: for people -------------------------------------------------------------- */
+
+/* Histograms of one unit, side by side. */
+void bars_print(const struct ks_stats *stats, const struct ks_hist *const *hists,
+		const char *const *names, unsigned n, unsigned unit);
 void table_stats(struct ks *ks, const struct probe *probe, const struct ks_stats *stats);
 void table_ledger(struct ks *ks, uint32_t probe, const struct ks_stats_self *row);
 void table_own(const struct ks_stats *own);
@@ -205,6 +262,9 @@ void text_books(struct ks *ks, uint32_t probe, const struct ks_stats_self *row);
 void json_event(const struct ks_event *event);
 void json_probe(struct ks *ks, const struct probe *probe);
 void json_stats(struct ks *ks, const struct probe *probe, const struct ks_stats *stats);
+/* Rows of a grouping, a line each. */
+void json_keyed(struct ks *ks, const struct probe *probe, const struct ks_stats *stats,
+		uint64_t top);
 void json_ledger(struct ks *ks, uint32_t probe, const struct ks_stats *stats,
 		 const struct ks_stats_self *row);
 /* The row of KS_PROBE_SELF in all: what the library itself costs. */

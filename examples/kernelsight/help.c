@@ -8,9 +8,17 @@ static const struct {
 	const char *name, *argument, *help;
 } texts[] = {
 	{ 's', "scope", "WHOM",
-	  "self, pid:N[,N], comm:NAME or system; default: the command and all that it "
+	  "self, pid:N[,N], tree:N[,N] (these and all that they start), cgroup:PATH (and "
+	  "all below it), comm:NAME or system; default: the command and all that it "
 	  "starts, without a command the system" },
 	{ 'x', "exclude-comm", "NAME", "leave out threads of this name" },
+	{ 'b', "by", "GROUPING",
+	  "below the total a row for each process, cgroup, role or cpu; total: none "
+	  "(default). The largest come first: by the probe's first time in all, or else by "
+	  "its first count; CPUs by their number. Last come the sum of those that --top "
+	  "leaves out and, as rest, what has no row of its own" },
+	{ 't', "top", "N", "so many of these rows; 0: all; default: 20, with --json all" },
+	{ 'r', "role", "TID=NAME", "what a thread is for, for --by role; may be repeated" },
 	{ 'o', NULL, "PROBE.SETTING=VALUE",
 	  "set a probe's setting; a number may end in us, ms or s if it is a time, in "
 	  "K, M or G if it is a size" },

@@ -92,14 +92,23 @@ static struct json_object *new_array(const struct ks_field_desc *field, const vo
 
 /* ---- statistics ----------------------------------------------------------------------------- */
 
-static struct json_object *new_hist(const struct ks_stats *stats, const struct ks_hist *hist)
+/* Rows of these groupings have no buckets. */
+#define BY_WHOSE (KS_BY_PROCESS | KS_BY_CGROUP | KS_BY_ROLE)
+
+static struct json_object *new_hist(const struct ks_stats *stats, const struct ks_hist *hist,
+				    unsigned by)
 {
 	struct json_object *object = json_object_new_object();
-	struct json_object *buckets = json_object_new_array(), *pair;
+	struct json_object *buckets, *pair;
 	unsigned i;
 
-	add_u64(object, "count", hist->count);
+	/* Sums alone, as files have them: what is 0 there was never counted. */
+	if (hist->count || stats->source != KS_SOURCE_FILES)
+		add_u64(object, "count", hist->count);
 	add_u64(object, "sum", hist->sum);
+	if (by & BY_WHOSE || stats->source == KS_SOURCE_FILES)
+		return object;
+	buckets = json_object_new_array();
 	add_u64(object, "zeros", hist->zeros);
 	for (i = 0; i < hist->n; i++) {
 		if (!stats->buckets[hist->at + i])
@@ -118,7 +127,8 @@ static struct json_object *new_stat(const struct ks_stats *stats, const void *ro
 				    const struct ks_field_desc *field)
 {
 	if (field->kind == KS_KIND_HIST)
-		return new_hist(stats, (const void *)((const char *)row + field->offset));
+		return new_hist(stats, (const void *)((const char *)row + field->offset),
+				((const struct ks_row *)row)->by);
 	if (field->count > 1)
 		return new_array(field, row, stats->row_size, stats->id, index);
 	return new_number(field, value_get(field, row, stats->row_size, 0));
@@ -150,8 +160,39 @@ static void add_row(struct json_object *line, struct ks *ks, const struct ks_sta
 	add(line, "unavailable", unavailable);
 }
 
+/* Of a row that has a key: whose it is. The rest, and what no CPU has counted, have none. */
+static void add_key(struct json_object *line, const struct ks_row *row)
+{
+	int rest = row->flags & KS_ROW_REST;
+
+	add(line, "by", json_object_new_string(by_name(row->by)));
+	if (rest || (row->by == KS_BY_CPU && row->key == KS_NO_CPU))
+		add(line, "key", NULL);
+	else
+		add_u64(line, "key", row->key);
+	add(line, "name", *row->name ? new_text(row->name, sizeof(row->name)) : NULL);
+	if (row->start_ns)
+		add_u64(line, "start_ns", row->start_ns);
+	else
+		add(line, "start_ns", NULL);
+	add(line, "rest", json_object_new_boolean(rest));
+	add(line, "gone", json_object_new_boolean(row->flags & KS_ROW_GONE));
+}
+
+/* What is behind the id of a cgroup, as far as it is known. */
+static void add_cgroup(struct json_object *line, struct ks *ks, uint64_t id)
+{
+	struct ks_cgroup_info info = { .size = sizeof(info) };
+	int known = id && !ks_describe_cgroup(ks, id, &info);
+
+	add_text(line, "path", known ? info.path : NULL);
+	add_text(line, "container", known ? info.container : NULL);
+	add_text(line, "runtime", known ? info.runtime : NULL);
+	add_text(line, "pod_uid", known ? info.pod_uid : NULL);
+}
+
 static struct json_object *new_stats(const char *probe, const char *variant,
-				     const struct ks_stats *stats)
+				     const struct ks_stats *stats, const struct ks_row *row)
 {
 	struct json_object *line = new_line("stats", stats->time_ns);
 
@@ -159,8 +200,12 @@ static struct json_object *new_stats(const char *probe, const char *variant,
 	add(line, "probe", json_object_new_string(probe));
 	add(line, "source", json_object_new_string(source_name(stats->source)));
 	add_text(line, "variant", variant);
-	add(line, "by", json_object_new_string("total"));
-	add(line, "key", NULL);
+	if (row->by == KS_BY_TOTAL) {
+		add(line, "by", json_object_new_string("total"));
+		add(line, "key", NULL);
+	} else {
+		add_key(line, row);
+	}
 	return line;
 }
 
@@ -171,17 +216,45 @@ void json_stats(struct ks *ks, const struct probe *probe, const struct ks_stats 
 	size_t i;
 
 	for (i = 0; (row = ks_stats_row(stats, i)); i++) {
-		line = new_stats(probe->desc.name, probe->info.variant_name, stats);
+		line = new_stats(probe->desc.name, probe->info.variant_name, stats, row);
 		add_row(line, ks, stats, row, NULL);
 		end_line(line);
 	}
 }
 
+static void keyed_line(struct ks *ks, const struct probe *probe, const struct ks_stats *stats,
+		       const struct ks_row *row)
+{
+	struct json_object *line =
+		new_stats(probe->desc.name, probe->info.variant_name, stats, row);
+
+	if (row->by == KS_BY_CGROUP)
+		add_cgroup(line, ks, row->key);
+	add_row(line, ks, stats, row, NULL);
+	end_line(line);
+}
+
+void json_keyed(struct ks *ks, const struct probe *probe, const struct ks_stats *stats,
+		uint64_t top)
+{
+	struct keyed keyed;
+	size_t i;
+
+	if (keyed_sort(stats, top, 0, &keyed))
+		return;
+	for (i = 0; i < keyed.shown; i++)
+		keyed_line(ks, probe, stats, keyed.rows[i]);
+	if (keyed.rest)
+		keyed_line(ks, probe, stats, keyed.rest);
+	keyed_free(&keyed);
+}
+
 void json_own(struct ks *ks, const struct ks_stats *stats)
 {
-	struct json_object *line = new_stats(probe_name(KS_PROBE_SELF), NULL, stats);
+	const struct ks_row *row = ks_stats_row(stats, 0);
+	struct json_object *line = new_stats(probe_name(KS_PROBE_SELF), NULL, stats, row);
 
-	add_row(line, ks, stats, ks_stats_row(stats, 0), NULL);
+	add_row(line, ks, stats, row, NULL);
 	end_line(line);
 }
 

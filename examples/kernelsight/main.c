@@ -33,6 +33,7 @@ const struct command commands[] = {
 			"    kernelsight watch proc                        # until Ctrl-C\n"
 			"    kernelsight watch proc -- make                # make and its children\n"
 			"    kernelsight watch proc --scope comm:sh -d 10  # shells, 10 seconds\n"
+			"    kernelsight watch proc --scope tree:812       # 812 and its children\n"
 			"    kernelsight watch fadvise -o fadvise.slow_ns=0 --json\n",
 		.needs_probe = 1,
 		.run = watch_run,
@@ -41,9 +42,10 @@ const struct command commands[] = {
 		.name = "stat",
 		.arguments = "PROBE... [OPTION]... [-- COMMAND [ARGUMENT]...]",
 		.summary = "statistics, at the end or in each interval",
-		.letters = "sxovjdih",
+		.letters = "sxbtrovjdih",
 		.examples = "    kernelsight stat proc -- make                 # what a build did\n"
 			    "    kernelsight stat proc fadvise -i 1            # every second\n"
+			    "    kernelsight stat pagecache --by process -i 1  # whose pages\n"
 			    "    kernelsight stat fadvise --scope pid:812 -d 60\n",
 		.needs_probe = 1,
 		.run = stat_run,

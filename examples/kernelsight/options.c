@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <errno.h>
 #include <getopt.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +11,9 @@
 static const struct option longs[] = {
 	{ "scope", required_argument, NULL, 's' },
 	{ "exclude-comm", required_argument, NULL, 'x' },
+	{ "by", required_argument, NULL, 'b' },
+	{ "top", required_argument, NULL, 't' },
+	{ "role", required_argument, NULL, 'r' },
 	{ "variant", required_argument, NULL, 'v' },
 	{ "json", no_argument, NULL, 'j' },
 	{ "help", no_argument, NULL, 'h' },
@@ -37,59 +39,6 @@ static int parse_seconds(const char *text, int letter, uint64_t *ret_ns)
 			    letter);
 	*ret_ns = (uint64_t)(seconds * 1e9);
 	return 0;
-}
-
-static int parse_pids(const char *text, struct ks_scope *scope)
-{
-	const char *at = text;
-	unsigned long pid;
-	int32_t *pids;
-	char *end;
-
-	do {
-		errno = 0;
-		pid = strtoul(at, &end, 10);
-		if (*at < '0' || *at > '9' || errno || !pid || pid > INT_MAX ||
-		    (*end && *end != ','))
-			return fail(EXIT_USAGE, "'%s' is not a list of pids (try pid:1,2)", text);
-		pids = realloc((void *)scope->pids, (scope->n_pids + 1) * sizeof(*pids));
-		if (!pids)
-			return fail(EXIT_FAILED, "out of memory");
-		pids[scope->n_pids++] = (int32_t)pid;
-		scope->pids = pids;
-		at = end + 1;
-	} while (*end);
-	scope->kind = KS_SCOPE_PIDS;
-	return 0;
-}
-
-static int parse_comm(const char *option, const char *text)
-{
-	if (*text && strlen(text) <= 15)
-		return 0;
-	return fail(EXIT_USAGE, "%s takes the name of a thread, 1 to 15 bytes, not '%s'", option,
-		    text);
-}
-
-static int parse_scope(const char *text, struct options *opt)
-{
-	if (opt->has_scope)
-		return fail(EXIT_USAGE, "--scope was given twice");
-	opt->has_scope = 1;
-	if (!strncmp(text, "pid:", 4))
-		return parse_pids(text + 4, &opt->scope);
-	if (!strcmp(text, "self")) {
-		opt->scope.kind = KS_SCOPE_SELF;
-		return 0;
-	}
-	opt->scope.kind = KS_SCOPE_SYSTEM;
-	if (!strncmp(text, "comm:", 5)) {
-		opt->scope.comm = text + 5;
-		return parse_comm("--scope comm:", text + 5);
-	}
-	if (!strcmp(text, "system"))
-		return 0;
-	return fail(EXIT_USAGE, "no scope '%s' (try self, pid:N[,N], comm:NAME or system)", text);
 }
 
 static int bad_probe(const char *name)
@@ -225,6 +174,14 @@ static int parse_setting(struct options *opt, const char *text)
 	return fail(EXIT_USAGE, "-o %s: the probe '%s' was not asked for", text, probe);
 }
 
+static int parse_top(const char *text, struct options *opt)
+{
+	if (parse_number(text, KS_UNIT_COUNT, &opt->top))
+		return fail(EXIT_USAGE, "--top takes a number of rows, 0: all, not '%s'", text);
+	opt->has_top = 1;
+	return 0;
+}
+
 static const char *next_long(void *state)
 {
 	const struct option **at = state;
@@ -258,10 +215,16 @@ static int parse_option(struct line *line, int letter)
 
 	switch (letter) {
 	case 's':
-		return parse_scope(optarg, opt);
+		return whom_scope(optarg, opt);
 	case 'x':
 		opt->scope.exclude_comm = optarg;
-		return parse_comm("--exclude-comm", optarg);
+		return whom_comm("--exclude-comm", optarg);
+	case 'b':
+		return whom_by(optarg, opt);
+	case 't':
+		return parse_top(optarg, opt);
+	case 'r':
+		return whom_role(optarg, opt);
 	case 'o':
 		if (line->n_settings == SETTINGS_MAX)
 			return fail(EXIT_USAGE, "too many settings");
@@ -327,6 +290,7 @@ int options_parse(const struct command *command, int argc, char **argv, struct o
 
 	opt->scope.size = sizeof(opt->scope);
 	opt->scope.kind = KS_SCOPE_SYSTEM;
+	opt->by = KS_BY_TOTAL;
 	/* Before getopt_long() moves the words: after it the two halves could not be told apart. */
 	status = split_command(&line, &argc, argv);
 	if (status)
@@ -339,6 +303,8 @@ int options_parse(const struct command *command, int argc, char **argv, struct o
 		if (status)
 			return status;
 	}
+	if (opt->has_top && opt->by == KS_BY_TOTAL)
+		return fail(EXIT_USAGE, "--top needs rows: --by process, cgroup, role or cpu");
 	status = add_probes(&line, argc, argv);
 	for (i = 0; i < line.n_settings && !status; i++)
 		status = parse_setting(opt, line.settings[i]);

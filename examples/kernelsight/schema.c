@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include <stddef.h>
 #include <string.h>
 
 #include "cli.h"
@@ -165,5 +166,65 @@ const char *element_name(char *buf, size_t size, uint32_t id, uint32_t field, un
 		snprintf(buf, size, "%s", name);
 	else
 		snprintf(buf, size, "%u", i);
+	return buf;
+}
+
+/* ---- ratios --------------------------------------------------------------------------------- */
+
+static const struct ratio {
+	uint32_t id;
+	const char *name;
+	size_t part, whole; /* 1 - part / whole */
+	uint64_t valid;
+} ratios[] = {
+	{ KS_STATS_PAGECACHE, "hit_ratio", offsetof(struct ks_stats_pagecache, missed_pages),
+	  offsetof(struct ks_stats_pagecache, requested_pages),
+	  KS_HAS_PAGECACHE_REQUESTS | KS_HAS_PAGECACHE_MISSES },
+};
+
+static const struct ratio *find_ratio(uint32_t id)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(ratios) / sizeof(ratios[0]); i++)
+		if (ratios[i].id == id)
+			return &ratios[i];
+	return NULL;
+}
+
+const char *ratio_name(uint32_t id)
+{
+	const struct ratio *ratio = find_ratio(id);
+
+	return ratio ? ratio->name : NULL;
+}
+
+int ratio_known(uint32_t id, uint64_t valid)
+{
+	const struct ratio *ratio = find_ratio(id);
+
+	return ratio && (valid & ratio->valid) == ratio->valid;
+}
+
+void ratio_add(const struct ks_stats *stats, const struct ks_row *row, uint64_t *part,
+	       uint64_t *whole)
+{
+	const struct ratio *ratio = find_ratio(stats->id);
+	uint64_t value;
+
+	if (!ratio)
+		return;
+	memcpy(&value, (const char *)row + ratio->part, sizeof(value));
+	*part += value;
+	memcpy(&value, (const char *)row + ratio->whole, sizeof(value));
+	*whole += value;
+}
+
+const char *ratio_text(char *buf, size_t size, uint64_t part, uint64_t whole)
+{
+	if (whole)
+		snprintf(buf, size, "%.1f %%", 100 - 100 * (double)part / (double)whole);
+	else
+		snprintf(buf, size, "-");
 	return buf;
 }

@@ -238,6 +238,48 @@ static int enable_all(struct session *session, uint32_t flags)
 	return 0;
 }
 
+static int set_roles(struct session *session)
+{
+	const struct options *opt = session->opt;
+	char why[REASON_MAX];
+	unsigned i;
+	int ret;
+
+	for (i = 0; i < opt->n_roles; i++) {
+		ret = ks_thread_role(session->ks, opt->roles[i].tid, opt->roles[i].name);
+		if (ret >= 0)
+			continue;
+		ks_last_error(session->ks, why, sizeof(why));
+		return fail(EXIT_USAGE, "--role %d=%s: %s", opt->roles[i].tid, opt->roles[i].name,
+			    *why ? why : ks_strerror(ret));
+	}
+	return 0;
+}
+
+/* A reader of the rows that --by wants, of each probe that counts so. At least one must. */
+static int open_keyed(struct session *session, uint32_t flags)
+{
+	struct options *opt = session->opt;
+	struct ks_reader_opts opts = { .size = sizeof(opts), .by = opt->by, .flags = flags };
+	unsigned i, n = 0;
+	int ret = 0;
+
+	if (opt->by == KS_BY_TOTAL)
+		return 0;
+	for (i = 0; i < opt->n_probes && !ret; i++) {
+		struct probe *probe = &opt->probes[i];
+
+		if (probe->error || !(probe->desc.by & opt->by))
+			continue;
+		ret = ks_reader_new(session->ks, probe->desc.probe, &opts, &probe->keyed);
+		n++;
+	}
+	if (!n)
+		return fail(EXIT_USAGE, "%s is not counted by %s", opt->probes[0].desc.name,
+			    by_name(opt->by));
+	return ret ? fail(EXIT_FAILED, "cannot read statistics: %s", ks_strerror(ret)) : 0;
+}
+
 static int open_readers(struct session *session, uint32_t flags)
 {
 	struct ks_reader_opts opts = { .size = sizeof(opts), .by = KS_BY_TOTAL, .flags = flags };
@@ -262,8 +304,10 @@ static void free_session(struct session *session)
 	unsigned i;
 
 	child_abandon(&session->child);
-	for (i = 0; i < session->opt->n_probes; i++)
+	for (i = 0; i < session->opt->n_probes; i++) {
 		ks_reader_free(session->opt->probes[i].reader);
+		ks_reader_free(session->opt->probes[i].keyed);
+	}
 	ks_reader_free(session->ledger);
 	ks_reader_free(session->own);
 	to_wake = NULL;
@@ -289,7 +333,11 @@ int session_open(struct session *session, struct options *opt, const struct flag
 	if (!status)
 		status = enable_all(session, flags->enable);
 	if (!status)
+		status = set_roles(session);
+	if (!status)
 		status = open_readers(session, flags->reader);
+	if (!status)
+		status = open_keyed(session, flags->reader);
 	to_wake = session->ks;
 	if (!status && opt->command)
 		status = child_release(&session->child, opt->command);

@@ -3,6 +3,8 @@
 
 #include "cli.h"
 
+#define TOP_DEFAULT 20 /* rows of a table for people */
+
 static int ignore_event(const struct ks_event *event, void *user)
 {
 	(void)event;
@@ -43,6 +45,24 @@ static void print_failed(struct session *session, const struct probe *probe)
 		text_probe(session->ks, probe);
 }
 
+static int print_keyed(struct session *session, const struct probe *probe)
+{
+	struct ks_stats stats = { .size = sizeof(stats) };
+	const struct options *opt = session->opt;
+	int ret;
+
+	if (!probe->keyed)
+		return 0;
+	ret = ks_read_stats(probe->keyed, &stats);
+	if (ret)
+		return ret;
+	if (opt->json)
+		json_keyed(session->ks, probe, &stats, opt->top);
+	else
+		keyed_table(&stats, opt->by, opt->has_top ? opt->top : TOP_DEFAULT);
+	return 0;
+}
+
 static int print_all(struct session *session)
 {
 	struct ks_stats stats, ledger = { .size = sizeof(ledger) };
@@ -66,6 +86,7 @@ static int print_all(struct session *session)
 			json_stats(session->ks, probe, &stats);
 		else
 			table_stats(session->ks, probe, &stats);
+		ret = print_keyed(session, probe);
 		print_ledger(session, probe, &ledger);
 		if (ks_ledger_check(session->ks, probe->desc.probe))
 			status = EXIT_FAILED;

@@ -6,86 +6,38 @@
 
 #include "cli.h"
 
-#define BARS 12 /* lines of a histogram */
-#define BAR_WIDTH 32
-#define COLUMNS 4 /* arrays side by side */
+#define COLUMNS 4 /* arrays or histograms side by side */
 
 /* ---- histograms ----------------------------------------------------------------------------- */
 
-static int floor_div(int a, int b)
+/* A sum has what is still going on; a mean beyond all that has ended would be none. */
+static void print_mean(const struct ks_hist *hist, unsigned unit)
 {
-	return a >= 0 ? a / b : -((-a + b - 1) / b);
+	double mean = (double)hist->sum / (double)hist->count;
+	char text[32];
+
+	if (hist->n && mean > ks_hist_bound(hist->lowest + hist->n - 1))
+		printf(", in all %s",
+		       value_human(text, sizeof(text), (double)hist->sum, unit, " "));
+	else
+		printf(", mean %s", value_human(text, sizeof(text), mean, unit, " "));
 }
 
-struct bars {
-	const struct ks_stats *stats;
-	const struct ks_hist *hist;
-	unsigned unit;
-	int width; /* buckets a bar stands for: a power of two, so that bounds stay round */
-	int first, last;
-};
-
-static uint64_t bar_count(const struct bars *bars, int bar)
+static void print_summary(const struct ks_stats *stats, const struct ks_field_desc *field,
+			  const struct ks_hist *hist)
 {
-	const uint64_t *buckets = bars->stats->buckets + bars->hist->at;
-	uint64_t count = 0;
-	int i;
+	char name[64], count[32], sum[32], p50[32], p99[32];
 
-	for (i = bar * bars->width; i < (bar + 1) * bars->width; i++)
-		if (i >= bars->hist->lowest && i < bars->hist->lowest + bars->hist->n)
-			count += buckets[i - bars->hist->lowest];
-	return count;
-}
-
-static void print_bar(const char *range, uint64_t count, uint64_t most)
-{
-	char number[32], bar[BAR_WIDTH + 1];
-	size_t length = (size_t)((double)count / (double)most * BAR_WIDTH);
-
-	if (count && !length)
-		length = 1;
-	memset(bar, '*', length);
-	bar[length] = 0;
-	printf("  %-24s : %10s |%-*s|\n", range, value_grouped(number, sizeof(number), count),
-	       BAR_WIDTH, bar);
-}
-
-static void print_bars(const struct bars *bars)
-{
-	char low[32], high[32], range[80];
-	uint64_t most = bars->hist->zeros;
-	int bar;
-
-	for (bar = bars->first; bar <= bars->last; bar++)
-		if (bar_count(bars, bar) > most)
-			most = bar_count(bars, bar);
-	if (bars->hist->zeros)
-		print_bar("                 0", bars->hist->zeros, most);
-	for (bar = bars->first; bars->hist->n && bar <= bars->last; bar++) {
-		double from = ks_hist_bound(bar * bars->width - 1);
-		double to = ks_hist_bound((bar + 1) * bars->width - 1);
-
-		value_human(low, sizeof(low), from, bars->unit, " ");
-		value_human(high, sizeof(high), to, bars->unit, " ");
-		snprintf(range, sizeof(range), "%10s -> %s", low, high);
-		print_bar(range, bar_count(bars, bar), most);
-	}
-}
-
-static void print_hist(const struct ks_stats *stats, const struct ks_field_desc *field,
-		       const struct ks_hist *hist)
-{
-	struct bars bars = { stats, hist, field->unit, 1, 0, -1 };
-	char name[64], count[32], mean[32], p50[32], p99[32];
-
-	printf("  %-18s %s value%s", value_name(name, sizeof(name), field),
-	       value_grouped(count, sizeof(count), hist->count), hist->count == 1 ? "" : "s");
-	if (!hist->count) {
-		putchar('\n');
+	printf("  %-18s ", value_name(name, sizeof(name), field));
+	if (!hist->count && hist->sum) { /* files, or all is still going on */
+		printf("%s in all\n",
+		       value_human(sum, sizeof(sum), (double)hist->sum, field->unit, " "));
 		return;
 	}
-	printf(", mean %s", value_human(mean, sizeof(mean), (double)hist->sum / (double)hist->count,
-					field->unit, " "));
+	printf("%s value%s", value_grouped(count, sizeof(count), hist->count),
+	       hist->count == 1 ? "" : "s");
+	if (hist->count)
+		print_mean(hist, field->unit);
 	if (hist->n)
 		printf(", p50 %s, p99 %s",
 		       value_human(p50, sizeof(p50), ks_hist_quantile(stats, hist, 0.5),
@@ -93,11 +45,37 @@ static void print_hist(const struct ks_stats *stats, const struct ks_field_desc 
 		       value_human(p99, sizeof(p99), ks_hist_quantile(stats, hist, 0.99),
 				   field->unit, " "));
 	putchar('\n');
-	do {
-		bars.first = floor_div(hist->lowest, bars.width);
-		bars.last = floor_div(hist->lowest + hist->n - 1, bars.width);
-	} while (bars.last - bars.first >= BARS && (bars.width *= 2));
-	print_bars(&bars);
+}
+
+/* Histograms of one unit share their bounds. Returns how many fields were printed. */
+static uint32_t print_hists(const struct ks_stats *stats, const char *row, uint32_t index)
+{
+	const struct ks_hist *hists[COLUMNS];
+	char names[COLUMNS][64];
+	const char *shown[COLUMNS];
+	struct ks_field_desc field;
+	uint64_t valid = ((const struct ks_row *)(const void *)row)->valid;
+	unsigned n = 0, unit = KS_UNIT_NONE;
+	uint32_t i;
+
+	for (i = index; n < COLUMNS - 1 && !field_describe(stats->id, i, &field); i++) {
+		const struct ks_hist *hist = (const void *)(row + field.offset);
+
+		if (field.kind != KS_KIND_HIST || (i > index && field.unit != unit))
+			break;
+		unit = field.unit;
+		if (!value_known(&field, valid))
+			continue;
+		print_summary(stats, &field, hist);
+		if (!hist->n && !hist->zeros)
+			continue;
+		hists[n] = hist;
+		shown[n] = value_name(names[n], sizeof(names[n]), &field);
+		n++;
+	}
+	if (n)
+		bars_print(stats, hists, shown, n, unit);
+	return i - index;
 }
 
 /* ---- counters ------------------------------------------------------------------------------- */
@@ -184,6 +162,23 @@ static int print_counter(const struct ks_stats *stats, const char *row,
 	return !column;
 }
 
+/* "hit_ratio  93.1 %", where the fields of a ratio are known. Returns the column of the next one. */
+static int print_ratio(const struct ks_stats *stats, const char *row, int column)
+{
+	const struct ks_row *head = (const void *)row;
+	uint64_t part = 0, whole = 0;
+	char value[16];
+
+	if (!ratio_known(stats->id, head->valid))
+		return column;
+	ratio_add(stats, head, &part, &whole);
+	printf("%s  %-18s %14s", column ? "   " : "", ratio_name(stats->id),
+	       ratio_text(value, sizeof(value), part, whole));
+	if (column)
+		putchar('\n');
+	return !column;
+}
+
 static void print_row(const struct ks_stats *stats, const char *row)
 {
 	const struct ks_row *head = (const void *)row;
@@ -205,8 +200,9 @@ static void print_row(const struct ks_stats *stats, const char *row)
 		else if (field.count > 1)
 			step = print_arrays(stats, row, i);
 		else
-			print_hist(stats, &field, (const void *)(row + field.offset));
+			step = print_hists(stats, row, i);
 	}
+	column = print_ratio(stats, row, column);
 	if (column)
 		putchar('\n');
 }

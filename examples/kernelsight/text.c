@@ -126,24 +126,49 @@ static void print_field(struct ks *ks, const struct ks_event *event, uint32_t in
 		}
 }
 
+/* The name of a code of an event of the library itself, or "?". */
+static const char *code_name(uint32_t id, size_t offset, uint64_t value)
+{
+	struct ks_field_desc field;
+	const char *name = NULL;
+	uint32_t i;
+
+	for (i = 0; !field_describe(id, i, &field); i++)
+		if (field.offset == offset)
+			name = ks_describe_value(id, i, value);
+	return name ? name : "?";
+}
+
 /* Where a hole is matters more than any record around it. */
 static void print_lost(const char *clock, const struct ks_event_lost *lost)
 {
-	const char *reason = NULL;
-	struct ks_field_desc field;
 	char count[32];
 	int colour = isatty(STDOUT_FILENO);
-	uint32_t i;
 
-	for (i = 0; !field_describe(KS_EVENT_LOST, i, &field); i++)
-		if (field.offset == offsetof(struct ks_event_lost, reason))
-			reason = ks_describe_value(KS_EVENT_LOST, i, lost->reason);
 	printf("%s%s *** %s records of %s lost", colour ? "\033[1;31m" : "", clock,
 	       value_grouped(count, sizeof(count), lost->lost),
 	       lost->probe == UINT32_MAX ? "several probes" : probe_name(lost->probe));
 	if (lost->ev.cpu != KS_NO_CPU)
 		printf(" on CPU %u", lost->ev.cpu);
-	printf(": %s ***%s\n", reason ? reason : "reason unknown", colour ? "\033[0m" : "");
+	printf(": %s ***%s\n",
+	       code_name(KS_EVENT_LOST, offsetof(struct ks_event_lost, reason), lost->reason),
+	       colour ? "\033[0m" : "");
+}
+
+static void print_state(const char *clock, const struct ks_event_state *state)
+{
+	const uint32_t id = KS_EVENT_STATE;
+
+	printf("%s *** %s is %s, from %s", clock, probe_name(state->probe),
+	       code_name(id, offsetof(struct ks_event_state, state), state->state),
+	       code_name(id, offsetof(struct ks_event_state, source), state->source));
+	if (state->sample_every > 1)
+		printf(", a record for 1 in %u", state->sample_every);
+	if (state->cause == KS_CAUSE_SCOPE)
+		printf(": the scope's cgroup was made again, and is watched ***\n");
+	else
+		printf(": %s ***\n",
+		       code_name(id, offsetof(struct ks_event_state, cause), state->cause));
 }
 
 static void print_head(const char *clock, const struct ks_event *event,
@@ -176,6 +201,10 @@ void text_event(struct ks *ks, const struct ks_event *event)
 	value_clock(clock, sizeof(clock), ks, event->time_ns);
 	if (event->id == KS_EVENT_LOST) {
 		print_lost(clock, (const struct ks_event_lost *)(const void *)event);
+		return;
+	}
+	if (event->id == KS_EVENT_STATE) {
+		print_state(clock, (const struct ks_event_state *)(const void *)event);
 		return;
 	}
 	if (struct_describe(event->id, &desc))
@@ -259,7 +288,8 @@ void text_probe(struct ks *ks, const struct probe *probe)
 	struct ks_variant_info variant;
 	uint32_t i;
 
-	printf("%-10s %s\n", probe->desc.name, probe->desc.summary);
+	printf("%-10s ", probe->desc.name);
+	text_wrapped(stdout, 11, 11, probe->desc.summary);
 	printf("  %-12s %s", probe->error ? state_name(KS_STATE_FAILED) : "works by",
 	       probe->error ? "" : info->variant_name);
 	if (!probe->error && info->source == KS_SOURCE_FILES)

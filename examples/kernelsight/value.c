@@ -54,6 +54,31 @@ const char *value_human(char *buf, size_t size, double value, unsigned unit, con
 	return buf;
 }
 
+const char *value_short(char *buf, size_t size, double value, unsigned unit)
+{
+	static const char *const times[] = { "ns", "us", "ms", "s", NULL };
+	static const char *const sizes[] = { "B", "K", "M", "G", "T", "P", NULL };
+	static const char *const counts[] = { "", "K", "M", "G", "T", "P", NULL };
+	const char *const *units = unit == KS_UNIT_NS    ? times :
+				   unit == KS_UNIT_BYTES ? sizes :
+							   counts;
+	double step = unit == KS_UNIT_BYTES ? 1024 : 1000;
+	unsigned i = 0;
+
+	if (value < 0.5 || (units == counts && value < 99999.5)) {
+		snprintf(buf, size, "%.0f", value);
+		return buf;
+	}
+	for (; units[i + 1] && value >= step - 0.5; i++)
+		value /= step;
+	snprintf(buf, size, "%.*f%s",
+		 !i || value >= 99.95 ? 0 :
+		 value >= 9.995       ? 1 :
+					2,
+		 value, units[i]);
+	return buf;
+}
+
 const char *value_name(char *buf, size_t size, const struct ks_field_desc *field)
 {
 	size_t length = strlen(field->name);
