@@ -22,10 +22,13 @@
 #define KS__SOURCES_MAX 4
 #define KS__ERRORS 16
 
-/* ks.consumer: nobody; a consumer sleeps; somebody who is none looks at the rings for a moment. */
+/*
+ * ks.consumer, when it is no ks__thread(): nobody; a consumer sleeps; somebody who is none looks at
+ * the rings for a moment.
+ */
 #define KS__CONSUMER_NONE 0
-#define KS__CONSUMER_WAITS INT32_MAX
-#define KS__CONSUMER_BORROWED (-1)
+#define KS__CONSUMER_WAITS 1
+#define KS__CONSUMER_BORROWED 2
 
 /* Outlives ks_close() while readers hold it. */
 struct ks__core {
@@ -48,7 +51,6 @@ struct ks__slot {
 	_Atomic uint64_t seen;          /* sum of its statistics at the last read */
 	uint32_t variant;
 	uint64_t changed_ns;
-	_Atomic uint64_t last_ns;
 	struct ks__settings set;
 	char reason[256];
 };
@@ -71,15 +73,18 @@ struct ks {
 	struct ks__scope scope;
 
 	_Atomic uint64_t look_ns; /* when to look whether the scope's cgroup is the same; 0: never */
-	atomic_int consumer;    /* KS__CONSUMER_... or the tid that consumes */
+	atomic_uintptr_t consumer;    /* KS__CONSUMER_... or the ks__thread() that consumes */
+	atomic_uintptr_t in_callback; /* the ks__thread() inside an event callback, 0: none */
 	atomic_int changed;     /* deadlines of sources may be others than the consumer knows */
-	atomic_int in_callback; /* tid inside an event callback, 0: none */
 	int closing;            /* ks_close() was called in a callback */
 	struct ks__order *order; /* KS_OPEN_ORDERED */
 	_Atomic uint64_t ordered[KS__PROBES_MAX]; /* records that came out of `order`, by probe */
 	uint32_t tell;         /* consumer only: probes whose KS_EVENT_STATE is due, a bit each */
+	_Atomic uint64_t last_ns[KS__PROBES_MAX]; /* when an event was seen last, by probe; 0: never */
 	uint64_t watermark_ns; /* consumer only: what is as old as that may leave `order` */
 	_Atomic uint64_t user_ns, wakeups;
+	int more;               /* consumer only: records were left, the descriptor is readable */
+	uint64_t turn;          /* consumer only: calls in backlogs, picks those to measure */
 	int rested;             /* consumer only: nothing was read since the sources were told to rest */
 	uint64_t deadline_ns;   /* consumer only: what the timer is set to, 0: off */
 
@@ -102,10 +107,21 @@ int ks__fail(struct ks *ks, int code, const char *format, ...)
 void ks__log(struct ks *ks, int level, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* ---- lib/api/event.c ---------------------------------------------------------------------------- */
+
+/* Something may have to be looked at earlier than the consumer thinks. Any thread. */
+void ks__consumer_poke(struct ks *ks);
+
 /* ---- lib/api/handle.c ---------------------------------------------------------------------------- */
 
 uint64_t ks__now(void); /* CLOCK_MONOTONIC, ns */
 uint64_t ks__cpu_now(void); /* CPU time of the calling thread, ns */
+/* Which thread is this? Unlike gettid() it is no system call: half a microsecond of each ks_poll(). */
+static inline uintptr_t ks__thread(void)
+{
+	return (uintptr_t)pthread_self();
+}
+
 int ks__forked(const struct ks__core *core);
 /* Copies bytes of known size out of and into structs that begin with size_t size. */
 int ks__opts_in(void *mine, size_t known, const void *theirs);

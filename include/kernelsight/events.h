@@ -209,7 +209,7 @@ struct ks_stats_self {
 	uint64_t in_flight;   /* 184 gauge: records not yet read */
 	uint64_t missed;      /* 192 never reached a program (KS_HAS_SELF_MISSED); not in fired */
 	uint64_t kernel_ns;   /* 200 spent in programs, measured on 1 run in 256 (KS_HAS_SELF_COST) */
-	uint64_t user_ns;     /* 208 CPU time inside consumer functions and loads; total row only */
+	uint64_t user_ns;     /* 208 CPU time of the consumer, an estimate, and of loads; total row only */
 	uint64_t wakeups;     /* 216 of the consumer; total row only */
 	uint64_t map_bytes;   /* 224 gauge: kernel memory, rings included; total row only */
 	uint64_t user_bytes;  /* 232 gauge: memory of the handle; total row only */

@@ -62,8 +62,6 @@ struct ks__cgroups *ks__cgroups_of(struct ks *ks, int *ret_error);
 /* Keep the consumer out for a moment: 0 if it is at work, else what to give to ks__consumer_done(). */
 int ks__consumer_try(struct ks *ks);
 void ks__consumer_done(struct ks *ks, int got);
-/* Files may have to be looked at earlier than the consumer thinks. Any thread. */
-void ks__consumer_poke(struct ks *ks);
 
 static inline void ks__restore_errno(const int *saved)
 {

@@ -18,19 +18,21 @@
 #define MAX_EVENTS 1024
 #define WAIT_EVENTS 32 /* what is not taken now is told again */
 #define AT_ONCE 1      /* a deadline that is always over */
+#define SAMPLE_BITS 4  /* of a backlog 1 call in 16 is measured */
+
+/* What wake_fd counts: at most one of the first kind is in it, and any number of the second. */
+#define WAKE_MORE 1
+#define WAKE_CALLED 2
 
 struct guard;
 
-/* One call of a consumer function. The sink comes first: sources get a pointer to it. */
+/* One call of a consumer function. */
 struct call {
 	struct ks__sink sink;
 	struct ks *ks;
 	struct guard *guard;
-	int rc; /* negative: what the callback returned */
 
-	ks_event_fn fn;
-	void *user;
-
+	/* ks_read_events(), else NULL */
 	char *buf;
 	size_t size, used;
 };
@@ -39,7 +41,7 @@ struct call {
 
 int ks__consumer_try(struct ks *ks)
 {
-	int was = KS__CONSUMER_NONE;
+	uintptr_t was = KS__CONSUMER_NONE;
 
 	if (atomic_compare_exchange_strong(&ks->consumer, &was, KS__CONSUMER_BORROWED))
 		return 1;
@@ -53,10 +55,10 @@ void ks__consumer_done(struct ks *ks, int got)
 }
 
 /* From a state to another one; who has borrowed it gives it back in microseconds. */
-static int become(struct ks *ks, int from, int to)
+static uintptr_t become(struct ks *ks, uintptr_t from, uintptr_t to)
 {
 	const struct timespec moment = { 0, 10000 };
-	int was = from;
+	uintptr_t was = from;
 
 	while (!atomic_compare_exchange_strong(&ks->consumer, &was, to)) {
 		if (was != KS__CONSUMER_BORROWED)
@@ -69,11 +71,11 @@ static int become(struct ks *ks, int from, int to)
 
 static int enter(struct ks *ks)
 {
-	int tid = gettid(), other = become(ks, KS__CONSUMER_NONE, tid);
+	uintptr_t other = become(ks, KS__CONSUMER_NONE, ks__thread());
 
 	if (!other)
 		return 0;
-	if (other == tid)
+	if (other == ks__thread())
 		return ks__fail(ks, -EBUSY, "inside an event callback: return from it first");
 	return ks__fail(ks, -EBUSY, "another thread is consuming");
 }
@@ -92,7 +94,7 @@ static void leave(struct guard *guard)
 	struct ks *ks = guard->ks;
 
 	if (guard->waits)
-		become(ks, KS__CONSUMER_WAITS, gettid());
+		become(ks, KS__CONSUMER_WAITS, ks__thread());
 	if (!guard->finished && !ks->closing)
 		stay_readable(ks);
 	atomic_store(&ks->in_callback, 0);
@@ -103,56 +105,49 @@ static void leave(struct guard *guard)
 
 /* ---- sinks ------------------------------------------------------------------------------------- */
 
-static void seen(struct ks *ks, const struct ks_event *ev)
+static struct ks__sink sink_into(struct ks *ks, ks_event_fn fn, void *user)
 {
-	unsigned probe = ev->id >> 8;
-
-	if (probe < KS__PROBES_MAX)
-		atomic_store_explicit(&ks->slots[probe].last_ns, ev->time_ns, memory_order_relaxed);
+	return (struct ks__sink){
+		.fn = fn, .user = user, .closing = &ks->closing, .last_ns = ks->last_ns
+	};
 }
 
-static int put_callback(struct ks__sink *sink, const struct ks_event *ev)
+static int is_full(const struct call *call)
 {
-	struct call *call = (struct call *)sink;
-	int rc;
-
-	seen(call->ks, ev);
-	rc = call->fn(ev, call->user);
-	if (rc < 0)
-		call->rc = rc;
-	return rc < 0 || call->ks->closing ? -1 : 0;
+	return call->buf && call->size - call->used < KS_RECORD_MAX;
 }
 
-static int put_copy(struct ks__sink *sink, const struct ks_event *ev)
+/*
+ * Records are a multiple of 8 bytes, 72 at least: blocks of 32, the last of which may overlap the one
+ * before. A call of memcpy() takes longer to find out how to copy than to copy.
+ */
+static int put_copy(const struct ks_event *ev, void *user)
 {
-	struct call *call = (struct call *)sink;
+	struct call *call = user;
+	char *to = call->buf + call->used;
+	size_t last = ev->size - 32u;
 
-	seen(call->ks, ev);
-	memcpy(call->buf + call->used, ev, ev->size);
+	for (size_t at = 0; at < last; at += 32)
+		memcpy(to + at, (const char *)ev + at, 32);
+	memcpy(to + last, (const char *)ev + last, 32);
 	call->used += ev->size;
-	return call->size - call->used < KS_RECORD_MAX;
+	return is_full(call) ? -1 : 0;
 }
 
 /* ---- KS_OPEN_ORDERED ----------------------------------------------------------------------------- */
 
 struct hold {
-	struct ks__sink sink;
 	struct ks *ks;
 	int full;
 };
 
-static int put_order(struct ks__sink *sink, const struct ks_event *ev)
+static int put_order(const struct ks_event *ev, void *user)
 {
-	struct hold *hold = (struct hold *)sink;
-	struct ks *ks = hold->ks;
+	struct hold *hold = user;
 
-	if (ks__order_put(ks->order, ev)) {
-		/* cannot be: room for the longest record was there before the drain */
-		hold->full = 1;
-		return -1;
-	}
-	hold->full = ks__order_full(ks->order);
-	return hold->full;
+	/* that there is no room cannot be: room for the longest record was there before */
+	hold->full = ks__order_put(hold->ks->order, ev) || ks__order_full(hold->ks->order);
+	return hold->full ? -1 : 0;
 }
 
 static int any_on(struct ks *ks)
@@ -188,11 +183,12 @@ static int drain_sources(struct ks *ks, struct ks__sink *sink, unsigned max)
 /* All that the sources have, into the heap. 1: they are empty, 0: the heap is full. */
 static int fill_order(struct ks *ks)
 {
-	struct hold hold = { { put_order }, ks, ks__order_full(ks->order) };
+	struct hold hold = { ks, ks__order_full(ks->order) };
+	struct ks__sink sink = sink_into(ks, put_order, &hold);
 	int rc = 1;
 
 	while (rc > 0 && !hold.full) {
-		rc = drain_sources(ks, &hold.sink, MAX_EVENTS);
+		rc = drain_sources(ks, &sink, MAX_EVENTS);
 		if (rc > 0)
 			ks->rested = 0;
 	}
@@ -222,7 +218,7 @@ static int drain_ordered(struct call *call, unsigned max)
 		atomic_fetch_add_explicit(&ks->ordered[ev->id >> 8 & (KS__PROBES_MAX - 1)], 1,
 					  memory_order_relaxed);
 		n++;
-		if (call->sink.put(&call->sink, ev))
+		if (ks__put(&call->sink, ev))
 			break;
 	}
 	return (int)n;
@@ -289,14 +285,20 @@ void ks__consumer_poke(struct ks *ks)
 }
 
 /*
- * More may be there than this call was allowed to take: the descriptor stays readable, until a rest
- * sets the timer anew. To have it expire costs an interrupt, 20 us in a virtual machine: so it does
- * once for all calls of a backlog.
+ * More may be there than this call was allowed to take: the descriptor stays readable until a look at
+ * it. A timer that expires would do as well, at the price of an interrupt: 20 us in a virtual machine.
  */
 static void stay_readable(struct ks *ks)
 {
+	const uint64_t more = WAKE_MORE;
+
 	ks->rested = 0;
-	set_timer(ks, AT_ONCE);
+	if (ks->more)
+		return;
+	ks->more = 1;
+	/* it can only fail when the counter is full, and then it is readable */
+	if (write(ks->wake_fd, &more, sizeof(more)) != sizeof(more))
+		return;
 }
 
 /* ---- wait ------------------------------------------------------------------------------------------ */
@@ -314,8 +316,10 @@ static int wait_for(struct ks *ks, int timeout_ms)
 		atomic_fetch_add_explicit(&ks->wakeups, 1, memory_order_relaxed);
 	for (int i = 0; i < n; i++) {
 		if (e[i].data.fd == ks->wake_fd) {
-			woken = read(ks->wake_fd, &count, sizeof(count)) == sizeof(count);
-		} else if (e[i].data.fd == ks->timer_fd && ks->deadline_ns != AT_ONCE) {
+			if (read(ks->wake_fd, &count, sizeof(count)) == sizeof(count))
+				woken = count >= WAKE_CALLED;
+			ks->more = 0;
+		} else if (e[i].data.fd == ks->timer_fd) {
 			if (read(ks->timer_fd, &count, sizeof(count)) == sizeof(count)) {
 				ks->deadline_ns = 0;
 				ks->rested = 0;
@@ -334,7 +338,7 @@ static int sleep_for(struct call *call, int timeout_ms)
 	call->guard->waits = 1;
 	atomic_store(&ks->consumer, KS__CONSUMER_WAITS);
 	rc = wait_for(ks, timeout_ms);
-	become(ks, KS__CONSUMER_WAITS, gettid());
+	become(ks, KS__CONSUMER_WAITS, ks__thread());
 	call->guard->waits = 0;
 	return rc;
 }
@@ -346,29 +350,39 @@ static int left_ms(uint64_t end_ns)
 	return now >= end_ns ? 0 : (int)((end_ns - now + 999999) / 1000000);
 }
 
+/* The room that is left, into what there is. 1: that is all for this call. */
+static int fill(struct call *call, unsigned max, int *n)
+{
+	struct ks *ks = call->ks;
+	int got = drain(call, max - (unsigned)*n), stopped = !call->buf && call->sink.rc < 0;
+
+	*n = stopped ? call->sink.rc : got < 0 ? got : *n + got;
+	if (ks->closing)
+		return 1;
+	if (*n >= 0 && (unsigned)*n < max && !is_full(call))
+		return 0;
+	stay_readable(ks);
+	return 1;
+}
+
 /* Records handed over, or negative. 0 says: drained, and the next wake-up is armed. */
 static int consume(struct call *call, int timeout_ms, unsigned max)
 {
 	struct ks *ks = call->ks;
 	uint64_t end = timeout_ms > 0 ? ks__now() + (uint64_t)timeout_ms * 1000000u : 0;
 	/* what is held back has its time: to look at once finds one record or two, each time */
-	int waits = timeout_ms && ks->rested && ks->deadline_ns;
-	int woken = waits ? sleep_for(call, timeout_ms) : wait_for(ks, 0), n;
+	int waits = timeout_ms && ks->rested && ks->deadline_ns, woken = 0, n = 0;
 
+	if (!ks->more)
+		woken = waits ? sleep_for(call, timeout_ms) : wait_for(ks, 0);
 	if (woken < 0)
 		return woken;
 	for (;;) {
-		n = drain(call, max);
-		if (ks->closing)
-			return call->rc;
-		if (call->rc < 0 || n < 0) { /* more may be there */
-			stay_readable(ks);
-			return call->rc < 0 ? call->rc : n;
-		}
-		if ((unsigned)n >= max ||
-		    (n && call->size && call->size - call->used < KS_RECORD_MAX)) {
-			stay_readable(ks);
+		if (fill(call, max, &n))
 			return n;
+		if (ks->more) { /* until now there was no need to look */
+			woken = wait_for(ks, 0);
+			continue;
 		}
 		if (!ks->rested && rest(ks)) {
 			if (!n)
@@ -383,16 +397,36 @@ static int consume(struct call *call, int timeout_ms, unsigned max)
 	}
 }
 
-static void account(struct ks *ks, uint64_t began)
+/*
+ * How many calls the measurement of this one stands for, 0: none is made, as it takes two system
+ * calls. Those of a backlog are many and alike. Multiples of the golden ratio spread evenly over
+ * every rhythm.
+ */
+static unsigned weigh(struct ks *ks)
 {
-	atomic_fetch_add_explicit(&ks->user_ns, ks__cpu_now() - began, memory_order_relaxed);
+	if (!ks->more)
+		return 1;
+	return ++ks->turn * 0x9e3779b97f4a7c15u >> (64 - SAMPLE_BITS) ? 0 : 1 << SAMPLE_BITS;
+}
+
+/* consume(), and its cost. */
+static int consume_measured(struct call *call, int timeout_ms, unsigned max)
+{
+	struct ks *ks = call->ks;
+	unsigned weight = weigh(ks);
+	uint64_t began = weight ? ks__cpu_now() : 0;
+	int rc = consume(call, timeout_ms, max);
+
+	if (weight)
+		atomic_fetch_add_explicit(&ks->user_ns, (ks__cpu_now() - began) * weight,
+					  memory_order_relaxed);
+	return ks->closing ? -KS_ECLOSED : rc;
 }
 
 int ks_poll(struct ks *ks, int timeout_ms, int max_events, ks_event_fn fn, void *user)
 {
 	KS__ENTER(ks);
-	struct call call = { .sink = { put_callback }, .ks = ks, .fn = fn, .user = user };
-	uint64_t began;
+	struct call call = { .sink = sink_into(ks, fn, user), .ks = ks };
 	int rc;
 
 	if (!fn || max_events < 0 || timeout_ms < -1)
@@ -404,19 +438,16 @@ int ks_poll(struct ks *ks, int timeout_ms, int max_events, ks_event_fn fn, void 
 		return rc;
 	__attribute__((cleanup(leave))) struct guard guard = { .ks = ks };
 	call.guard = &guard;
-	began = ks__cpu_now();
-	atomic_store(&ks->in_callback, atomic_load(&ks->consumer));
-	rc = consume(&call, timeout_ms, max_events ? (unsigned)max_events : MAX_EVENTS);
-	account(ks, began);
+	atomic_store(&ks->in_callback, ks__thread());
+	rc = consume_measured(&call, timeout_ms, max_events ? (unsigned)max_events : MAX_EVENTS);
 	guard.finished = 1;
-	return ks->closing ? -KS_ECLOSED : rc;
+	return rc;
 }
 
 int ks_read_events(struct ks *ks, void *buf, size_t size, int timeout_ms, size_t *ret_size)
 {
 	KS__ENTER(ks);
-	struct call call = { .sink = { put_copy }, .ks = ks, .buf = buf, .size = size };
-	uint64_t began;
+	struct call call = { .ks = ks, .buf = buf, .size = size };
 	int rc;
 
 	if (!buf || !ret_size || timeout_ms < -1 || size < KS_RECORD_MAX || (uintptr_t)buf % 8)
@@ -428,13 +459,12 @@ int ks_read_events(struct ks *ks, void *buf, size_t size, int timeout_ms, size_t
 		return rc;
 	__attribute__((cleanup(leave))) struct guard guard = { .ks = ks };
 	call.guard = &guard;
-	began = ks__cpu_now();
-	rc = consume(&call, timeout_ms, UINT32_MAX >> 1);
-	account(ks, began);
+	call.sink = sink_into(ks, put_copy, &call);
+	rc = consume_measured(&call, timeout_ms, UINT32_MAX >> 1);
 	if (rc >= 0)
 		*ret_size = call.used;
 	guard.finished = 1;
-	return ks->closing ? -KS_ECLOSED : rc;
+	return rc;
 }
 
 /* ---- the descriptor -------------------------------------------------------------------------------- */
@@ -448,10 +478,10 @@ int ks_fd(struct ks *ks)
 int ks_wakeup(struct ks *ks)
 {
 	KS__ENTER(ks);
-	uint64_t one = 1;
+	const uint64_t called = WAKE_CALLED;
 
 	/* it can only fail when the counter is full, and then a wake-up is pending already */
-	if (write(ks->wake_fd, &one, sizeof(one)) != sizeof(one))
+	if (write(ks->wake_fd, &called, sizeof(called)) != sizeof(called))
 		return 0;
 	return 0;
 }

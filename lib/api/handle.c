@@ -329,7 +329,7 @@ void ks_close(struct ks *ks)
 {
 	if (!ks)
 		return;
-	if (!ks__forked(ks->core) && atomic_load(&ks->in_callback) == gettid())
+	if (!ks__forked(ks->core) && atomic_load(&ks->in_callback) == ks__thread())
 		ks->closing = 1; /* the consumer function that called the callback will do it */
 	else
 		ks__close_now(ks);

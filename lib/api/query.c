@@ -214,7 +214,7 @@ int ks_query_probe(struct ks *ks, uint32_t probe, struct ks_probe_info *ret_info
 	info.n_variants = count_variants(slot->probe) + (slot->probe->fallback ? 1 : 0);
 	info.generation = slot->set.generation;
 	info.changed_ns = slot->changed_ns;
-	info.last_ns = atomic_load(&slot->last_ns);
+	info.last_ns = atomic_load(&ks->last_ns[probe]);
 	if (!info.n_variants) { /* the library itself */
 		info.state = KS_STATE_ON;
 		info.variant = UINT32_MAX;

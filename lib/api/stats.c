@@ -177,14 +177,14 @@ static int read_self_table(struct ks_reader *r, struct ks *ks)
 /* ---- other probes: raw blocks ----------------------------------------------------------------------- */
 
 /* Something was counted since anybody read: that is when it was seen last. */
-static void note_seen(struct ks__slot *slot, const struct ks__rows *total)
+static void note_seen(struct ks *ks, uint32_t probe, const struct ks__rows *total)
 {
 	uint64_t sum = 0;
 
 	for (size_t w = 0; w < total->words; w++)
 		sum += total->raw[w];
-	if (atomic_exchange_explicit(&slot->seen, sum, memory_order_relaxed) != sum)
-		atomic_store_explicit(&slot->last_ns, ks__now(), memory_order_relaxed);
+	if (atomic_exchange_explicit(&ks->slots[probe].seen, sum, memory_order_relaxed) != sum)
+		atomic_store_explicit(&ks->last_ns[probe], ks__now(), memory_order_relaxed);
 }
 
 /*
@@ -213,7 +213,7 @@ static int read_raw(struct ks *ks, uint32_t probe, struct ks__rows *into)
 	for (size_t row = 1; row < into->n_rows; row++)
 		for (size_t w = 0; w < into->words; w++)
 			into->raw[w] += into->raw[row * into->words + w];
-	note_seen(&ks->slots[probe], into);
+	note_seen(ks, probe, into);
 	return 0;
 }
 

@@ -279,7 +279,7 @@ int ks_selftest(struct ks *ks, uint32_t probe, const struct ks_selftest_opts *op
 	if (rc)
 		return ks__fail(ks, rc, "ks_selftest_opts: size %zu, timeout_ms at most 60000",
 				opts->size);
-	if (atomic_load(&ks->in_callback) == gettid())
+	if (atomic_load(&ks->in_callback) == ks__thread())
 		return ks__fail(ks, -EBUSY, "ks_selftest: not inside an event callback");
 	pthread_mutex_lock(&ks->lock);
 	if (atomic_load(&slot->state) != KS_STATE_ON &&

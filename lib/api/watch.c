@@ -65,7 +65,7 @@ static int tell(struct ks *ks, struct ks__sink *sink, uint64_t now)
 		e.source = source ? source->ops->kind : KS_SOURCE_NONE;
 		e.sample_every = (uint32_t)slot->set.sample_every;
 		n++;
-		if (sink->put(sink, &e.ev))
+		if (ks__put(sink, &e.ev))
 			break;
 	}
 	return n;

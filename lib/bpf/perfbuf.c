@@ -2,7 +2,8 @@
 /*
  * perfbuf.c - perf buffers as lanes of a stream, where the kernel has no ring buffers
  *
- * One buffer a CPU; each record wakes. When a buffer is full, bpf_perf_event_output() returns
+ * One buffer a CPU. A wake-up with each record or by the amount that is waiting: this is settled when it
+ * is opened, so that without KS_IMMEDIATE it is looked at by time. When a buffer is full, bpf_perf_event_output() returns
  * -ENOSPC (measured on 6.18) and the program counts the loss, which its next record tells. The
  * kernel counts it once more in a PERF_RECORD_LOST, and never tells of the last hole: these are
  * skipped.
@@ -14,19 +15,24 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 
+#include <kernelsight/kernelsight.h>
+
 #include "ring.h"
 
 /* ---- open ------------------------------------------------------------------------------------- */
 
-static int create(unsigned cpu)
+/* A record a wake-up, or a quarter of the buffer, if the next look comes late. */
+static int create(const struct ks__stream_opts *opts, unsigned cpu, size_t bytes)
 {
+	int each = opts->batch_ms == KS_IMMEDIATE;
 	struct perf_event_attr attr = {
 		.type = PERF_TYPE_SOFTWARE,
 		.size = sizeof(attr),
 		.config = PERF_COUNT_SW_BPF_OUTPUT,
 		.sample_type = PERF_SAMPLE_RAW,
 		.sample_period = 1,
-		.wakeup_events = 1,
+		.watermark = !each,
+		.wakeup_events = each ? 1 : (uint32_t)(bytes / 4), /* wakeup_watermark, too */
 	};
 	int fd = (int)syscall(SYS_perf_event_open, &attr, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC);
 
@@ -69,7 +75,7 @@ static int open_buffer(const struct ks__stream_opts *opts, unsigned cpu, size_t 
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 	struct perf_event_mmap_page *meta;
-	int rc = create(cpu);
+	int rc = create(opts, cpu, bytes);
 
 	if (rc == -ENODEV) /* offline; a program that runs there later counts its records as lost */
 		return 0;
@@ -87,6 +93,7 @@ static int open_buffer(const struct ks__stream_opts *opts, unsigned cpu, size_t 
 	lane->produced = (const uint64_t *)&meta->data_head;
 	lane->data = (const uint8_t *)meta + page;
 	lane->mask = bytes - 1;
+	lane->held = opts->batch_ms != KS_IMMEDIATE;
 	rc = attach(opts, cpu, lane->fd);
 	if (!rc)
 		return 0;
@@ -134,29 +141,47 @@ static uint64_t sample(const struct ks__lane *lane, uint64_t pos,
 	return there;
 }
 
+/* Before the call all is booked: it may unwind. */
+static void hand_over(struct ks__stream *s, struct ks__lane *lane, struct ks__pass *pass,
+		      uint64_t next)
+{
+	const struct ks_event *ev = (const struct ks_event *)s->record;
+	struct ks__told *told = &s->told[ev->cpu];
+
+	told->generation = ev->generation;
+	told->time_ns = ev->time_ns;
+	lane->pos = next;
+	ks__count(&s->delivered[ev->id >> 8]);
+	pass->looks--;
+	pass->room--;
+	pass->stop = ks__put(pass->sink, ev);
+}
+
 static void drain(struct ks__stream *s, struct ks__lane *lane, struct ks__pass *pass)
 {
+	const struct ks_event *ev = (const struct ks_event *)s->record;
 	uint64_t produced = ks__lane_produced(lane);
 
 	while (lane->pos != produced && ks__pass_goes_on(pass)) {
 		struct perf_event_header head;
 		uint64_t next, bytes;
 
-		pass->looks--;
 		if (!header(lane, lane->pos, produced, &head)) {
-			ks__lane_step(lane, produced);
-			ks__count(&s->discarded);
+			ks__stream_skip(s, lane, pass, produced, 1);
 			break;
 		}
 		next = lane->pos + head.size;
 		if (head.type != PERF_RECORD_SAMPLE) {
-			ks__lane_step(lane, next);
+			ks__stream_skip(s, lane, pass, next, 0);
 			continue;
 		}
 		bytes = sample(lane, lane->pos, &head, s->record, sizeof(s->record));
-		if (!ks__stream_hand(s, lane, pass, (const struct ks_event *)s->record, bytes,
-				     next))
+		if (!ks__record_sound(s, ev, bytes))
+			ks__stream_skip(s, lane, pass, next, 1);
+		else if (!ks__stream_hole(s, pass, ev))
 			break;
+		else
+			hand_over(s, lane, pass, next);
 	}
 	__atomic_store_n(lane->consumed, lane->pos, __ATOMIC_RELEASE);
 }

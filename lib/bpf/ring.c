@@ -106,6 +106,53 @@ static inline uint64_t after(uint64_t pos, uint32_t head)
 	return pos + (((uint64_t)(head & ~STATE_BITS) + BPF_RINGBUF_HDR_SZ + 7) & ~7ull);
 }
 
+/* Size, id, CPU, flags and generation. */
+static inline uint64_t first_bytes(const struct ks_event *ev)
+{
+	uint64_t bytes;
+
+	memcpy(&bytes, ev, sizeof(bytes));
+	return bytes;
+}
+
+/*
+ * Hands over a sound record and those behind it that begin with the same bytes and tell of no loss,
+ * as most do: what was found out about the first holds for all, which takes 3 ns off each. Before a
+ * call its place and its count are booked, which is what must be true if it unwinds.
+ */
+static void hand_over(struct ks__stream *s, struct ks__lane *lane, struct ks__pass *pass,
+		      uint64_t step, uint64_t end)
+{
+	uint64_t pos = lane->pos;
+	const struct ks_event *ev = record(lane, pos);
+	uint64_t first = first_bytes(ev);
+	uint32_t head = header(lane, pos);
+	struct ks__told *told = &s->told[ev->cpu];
+	uint32_t lost = told->lost;
+	_Atomic uint64_t *delivered = &s->delivered[ev->id >> 8];
+	uint64_t count = atomic_load_explicit(delivered, memory_order_relaxed), begin = count;
+	uint64_t most = count + (pass->room < pass->looks ? pass->room : pass->looks);
+	struct ks__sink *sink = pass->sink;
+
+	do {
+		lane->pos = pos += step;
+		atomic_store_explicit(delivered, ++count, memory_order_relaxed);
+		if (ks__hand_over(sink, ev)) {
+			pass->stop = 1;
+			break;
+		}
+		ev = record(lane, pos);
+	} while (pos < end && count < most && header(lane, pos) == head &&
+		 first_bytes(ev) == first && ev->lost == lost);
+	pass->room -= (unsigned)(count - begin);
+	pass->looks -= count - begin;
+	lane->last = pos - step;
+	ev = record(lane, lane->last);
+	told->generation = ev->generation;
+	told->time_ns = ev->time_ns;
+	ks__seen(sink, ev);
+}
+
 /* Up to about a quarter of the ring. 1: go on. */
 static int drain_some(struct ks__stream *s, struct ks__lane *lane, struct ks__pass *pass,
 		      uint64_t produced)
@@ -113,24 +160,23 @@ static int drain_some(struct ks__stream *s, struct ks__lane *lane, struct ks__pa
 	uint64_t quarter = lane->pos + (lane->mask + 1) / 4, pos, next;
 	uint64_t end = quarter < produced ? quarter : produced;
 
-	/* `pos` is lane->pos, which the compiler would load anew after each call of the sink */
-	for (pos = lane->pos; pos < end && ks__pass_goes_on(pass); pos = next) {
+	while ((pos = lane->pos) < end && ks__pass_goes_on(pass)) {
+		const struct ks_event *ev = record(lane, pos);
 		uint32_t head = header(lane, pos);
 
 		if (head & BPF_RINGBUF_BUSY_BIT)
 			return 0;
 		next = after(pos, head);
-		pass->looks--;
 		if (__builtin_expect(next > produced, 0)) { /* no header of the kernel's */
-			ks__lane_step(lane, produced);
-			ks__count(&s->discarded);
+			ks__stream_skip(s, lane, pass, produced, 1);
 			return 0;
 		}
-		if (head & BPF_RINGBUF_DISCARD_BIT)
-			ks__lane_step(lane, next);
-		else if (!ks__stream_hand(s, lane, pass, record(lane, pos), head & ~STATE_BITS,
-					  next))
+		if (head & BPF_RINGBUF_DISCARD_BIT || !ks__record_sound(s, ev, head))
+			ks__stream_skip(s, lane, pass, next, !(head & BPF_RINGBUF_DISCARD_BIT));
+		else if (!ks__stream_hole(s, pass, ev))
 			return 0;
+		else
+			hand_over(s, lane, pass, next - pos, end);
 	}
 	return lane->pos != produced && ks__pass_goes_on(pass);
 }
@@ -172,7 +218,7 @@ static uint64_t next_ns(struct ks__stream *s, const struct ks__lane *lane)
  * read the header. With a full fence between, one of the two sees the other: it wakes, or we see
  * its record. A busy head is safe: its own commit wakes. Left out, wake-ups are lost within seconds.
  */
-int ks__ring_arm(struct ks__lane *lane)
+static int arm(struct ks__lane *lane)
 {
 	__atomic_store_n(lane->consumed, lane->pos, __ATOMIC_SEQ_CST);
 	__sync_synchronize();
@@ -201,6 +247,7 @@ const struct ks__transport ks__rings = {
 	.open = open_ring,
 	.drain = drain,
 	.next_ns = next_ns,
+	.arm = arm,
 	.in_flight = in_flight,
 	.pages = 3, /* positions, and one for the map itself */
 };

@@ -22,7 +22,7 @@ _Static_assert(sizeof(long) == sizeof(uint64_t), "rings count in longs, perf buf
 
 struct ks__lane {
 	int fd;                   /* -1: none */
-	int held;                 /* ring: its last record is not given back, so nothing wakes */
+	int held;                 /* nothing wakes: a ring's last record is not given back */
 	unsigned looked;          /* headers, since the last rest */
 	uint64_t pos;             /* next to read */
 	uint64_t last;            /* start of the one before */
@@ -63,6 +63,11 @@ struct ks__transport {
 	void (*drain)(struct ks__stream *stream, struct ks__lane *lane, struct ks__pass *pass);
 	/* Time of the record that a drain would begin with; 0: there is none yet, or no sound one. */
 	uint64_t (*next_ns)(struct ks__stream *stream, const struct ks__lane *lane);
+	/*
+	 * From now on the next record wakes: all that was read is given back. 1: a committed one lies
+	 * there already, no wake-up will tell. NULL: what is held stays so.
+	 */
+	int (*arm)(struct ks__lane *lane);
 	void (*in_flight)(const struct ks__stream *stream, const struct ks__lane *lane,
 			  uint64_t counts[KS_BPF_PROBES]);
 	unsigned pages; /* of the kernel's own in each lane, beside the data */
@@ -79,6 +84,7 @@ struct ks__stream {
 	int64_t budget_ns; /* of wake-ups: one costs 20 ms of it, each passing ms gives one */
 	uint64_t rested_ns, deadline_ns;
 	uint64_t (*now)(void); /* CLOCK_MONOTONIC; tests have their own */
+	_Atomic uint32_t probes; /* a bit for each whose counts are looked at */
 	_Atomic uint64_t delivered[KS_BPF_PROBES];
 	_Atomic uint64_t discarded;
 	struct ks__lane *lanes;
@@ -90,19 +96,8 @@ struct ks__stream {
 struct ks__stream *ks__stream_new(const struct ks__stream_opts *opts,
 				  const struct ks__transport *via, unsigned n_lanes);
 
-/* Publishes all that was read. 1: a committed record lies there already, no wake-up will tell. */
-int ks__ring_arm(struct ks__lane *lane);
-
-/*
- * Running counts have 32 bits. One that is behind what was told is that of a record which was
- * overtaken by an interrupt's, unless the ledger knows of so many losses: then the count has gone
- * half way round since.
- */
-int ks__stream_round(const struct ks__stream *stream, uint32_t cpu, uint32_t rise);
-
-/* Tells of the hole before a record, or before now. 0: no room for the record itself. */
-int ks__stream_hole(struct ks__stream *stream, struct ks__pass *pass, uint32_t cpu, uint64_t rise,
-		    uint8_t generation, uint64_t time_ns);
+/* Tells of the hole before a sound record, if there is one. 0: no room for the record itself. */
+int ks__stream_tell(struct ks__stream *stream, struct ks__pass *pass, const struct ks_event *ev);
 
 /*
  * What one wake-up costs, and how many may come at once: 50 a second, burst 10. The thread that
@@ -142,42 +137,23 @@ static inline void ks__count(_Atomic uint64_t *counter)
 			      memory_order_relaxed);
 }
 
-static inline void ks__lane_step(struct ks__lane *lane, uint64_t next)
+/* Over what is not handed over, and whether that counts as discarded. */
+static inline void ks__stream_skip(struct ks__stream *s, struct ks__lane *lane,
+				   struct ks__pass *pass, uint64_t next, int senseless)
 {
+	pass->looks--;
 	lane->last = lane->pos;
 	lane->pos = next;
+	if (senseless)
+		ks__count(&s->discarded);
 }
 
-/*
- * Hands one record over, its hole before it. All is booked before the sink runs: it may unwind.
- * 0: the record stays, the hole took the last room.
- */
-static inline int ks__stream_hand(struct ks__stream *s, struct ks__lane *lane,
-				  struct ks__pass *pass, const struct ks_event *ev, uint64_t bytes,
-				  uint64_t next)
+/* 0: no room for the record itself. */
+static inline int ks__stream_hole(struct ks__stream *s, struct ks__pass *pass,
+				  const struct ks_event *ev)
 {
-	struct ks__told *told;
-	uint32_t rise;
-
-	if (__builtin_expect(!ks__record_sound(s, ev, bytes), 0)) {
-		ks__lane_step(lane, next);
-		ks__count(&s->discarded);
-		return 1;
-	}
-	told = &s->told[ev->cpu];
-	rise = ev->lost - told->lost;
-	if (__builtin_expect(rise != 0, 0) &&
-	    ((int32_t)rise > 0 || ks__stream_round(s, ev->cpu, rise)) &&
-	    !ks__stream_hole(s, pass, ev->cpu, rise, ev->generation, ev->time_ns))
-		return 0;
-	told->generation = ev->generation;
-	told->time_ns = ev->time_ns;
-	ks__lane_step(lane, next);
-	ks__count(&s->delivered[ev->id >> 8]);
-	pass->room--;
-	if (pass->sink->put(pass->sink, ev))
-		pass->stop = 1;
-	return 1;
+	return __builtin_expect(ev->lost == s->told[ev->cpu].lost, 1) ||
+	       ks__stream_tell(s, pass, ev);
 }
 
 #endif

@@ -165,6 +165,12 @@ int ks__stream_ring_fd(const struct ks__stream *s, unsigned ring)
 	return ring < ks__stream_rings(s) ? s->lanes[ring].fd : -1;
 }
 
+int ks__stream_expect(struct ks__stream *s, uint32_t probe)
+{
+	atomic_fetch_or(&s->probes, 1u << probe);
+	return !s->via->arm && s->batch_ms != KS_IMMEDIATE;
+}
+
 /* ---- losses ----------------------------------------------------------------------------------- */
 
 /* Losses of a CPU that the ledger knows of and nobody was told of. */
@@ -175,11 +181,6 @@ static uint64_t untold(const struct ks__stream *s, uint32_t cpu)
 	for (unsigned p = 0; p < KS_BPF_PROBES; p++)
 		sum += losses(s, cpu, p);
 	return sum > total ? sum - total : 0; /* the ledger counts last */
-}
-
-int ks__stream_round(const struct ks__stream *s, uint32_t cpu, uint32_t rise)
-{
-	return untold(s, cpu) >= rise;
 }
 
 /* The count says how many modulo 2^32, the ledger how often it has gone round. */
@@ -234,12 +235,12 @@ static void tell(struct ks__pass *pass, const struct ks__told *told, uint32_t cp
 		.time_ns = time_ns,
 	};
 	pass->room--;
-	if (pass->sink->put(pass->sink, &lost->ev))
+	if (ks__put(pass->sink, &lost->ev))
 		pass->stop = 1;
 }
 
-int ks__stream_hole(struct ks__stream *s, struct ks__pass *pass, uint32_t cpu, uint64_t rise,
-		    uint8_t generation, uint64_t time_ns)
+static int tell_hole(struct ks__stream *s, struct ks__pass *pass, uint32_t cpu, uint64_t rise,
+		     uint8_t generation, uint64_t time_ns)
 {
 	struct ks__told *told = &s->told[cpu];
 	struct ks_event_lost ev = {
@@ -258,6 +259,20 @@ int ks__stream_hole(struct ks__stream *s, struct ks__pass *pass, uint32_t cpu, u
 }
 
 /*
+ * Running counts have 32 bits. One that is behind what was told is that of a record which was
+ * overtaken by an interrupt's, unless the ledger knows of so many losses: then the count has gone
+ * half way round since.
+ */
+int ks__stream_tell(struct ks__stream *s, struct ks__pass *pass, const struct ks_event *ev)
+{
+	uint32_t rise = ev->lost - s->told[ev->cpu].lost;
+
+	if ((int32_t)rise < 0 && untold(s, ev->cpu) < rise)
+		return 1;
+	return tell_hole(s, pass, ev->cpu, rise, ev->generation, ev->time_ns);
+}
+
+/*
  * Counts have no place in the ring: between the last look and now is all that can be said. The time
  * of the head is that of the record which follows (0: none), so that it stays before it in order.
  */
@@ -266,8 +281,10 @@ static void tell_throttled(struct ks__stream *s, struct ks__pass *pass, uint32_t
 {
 	struct ks__told *told = &s->told[cpu];
 	uint64_t now = told->time_ns;
+	uint32_t left = atomic_load_explicit(&s->probes, memory_order_relaxed);
 
-	for (unsigned p = 0; p < KS_BPF_PROBES; p++) {
+	for (; left; left &= left - 1) { /* each is a cache line of another CPU's */
+		unsigned p = (unsigned)__builtin_ctz(left);
 		uint64_t count = outcome(s, cpu, p, KS_THROTTLED);
 		struct ks_event_lost ev = {
 			.lost = count - told->throttled[p],
@@ -322,7 +339,7 @@ static void tell_rest(struct ks__stream *s, unsigned i, struct ks__pass *pass)
 		if (!empty(&s->lanes[i]))
 			return;
 		if (rise)
-			ks__stream_hole(s, pass, cpu, rise, told->generation, s->now());
+			tell_hole(s, pass, cpu, rise, told->generation, s->now());
 		tell_throttled(s, pass, cpu, 0);
 	}
 }
@@ -356,6 +373,8 @@ static void refill(struct ks__stream *s, uint64_t passed_ns)
 
 static int may_arm(const struct ks__stream *s, const struct ks__lane *lane)
 {
+	if (!s->via->arm)
+		return 0;
 	return s->batch_ms == KS_IMMEDIATE ||
 	       (lane->looked <= FEW && s->budget_ns >= KS__WAKEUP_NS);
 }
@@ -376,7 +395,7 @@ static uint64_t patience(const struct ks__stream *s, const struct ks__lane *lane
 int ks__stream_rest(struct ks__stream *s, uint64_t *ret_deadline_ns)
 {
 	uint64_t now = s->now(), passed = now - s->rested_ns, wait = UINT64_MAX;
-	int slipped = 0;
+	int any = atomic_load(&s->probes) != 0, slipped = 0;
 
 	s->rested_ns = now;
 	refill(s, passed);
@@ -385,11 +404,11 @@ int ks__stream_rest(struct ks__stream *s, uint64_t *ret_deadline_ns)
 
 		if (lane->held && may_arm(s, lane)) {
 			/* one that slips in costs as much as a wake-up: else we might spin */
-			lane->held = ks__ring_arm(lane);
+			lane->held = s->via->arm(lane);
 			slipped |= lane->held;
 			s->budget_ns -= lane->held * KS__WAKEUP_NS;
 		}
-		if (lane->held && patience(s, lane, passed) < wait)
+		if (lane->held && any && patience(s, lane, passed) < wait)
 			wait = patience(s, lane, passed);
 		lane->looked = 0;
 		lane->rested = lane->pos;

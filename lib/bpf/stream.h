@@ -7,7 +7,8 @@
  * when the record being committed lies at the published consumer position, so
  *   hold  publish the start of the last record read: no record wakes anybody;
  *   arm   publish its end, full fence, look at the next header once more.
- * The descriptors sit edge-triggered in the handle's epoll set.
+ * The descriptors sit edge-triggered in the handle's epoll set. Perf buffers are always held, or, with
+ * KS_IMMEDIATE, never.
  *
  * One thread at a time calls drain, rest and in_flight (the api layer sees to that).
  */
@@ -40,6 +41,12 @@ void ks__stream_close(struct ks__stream *stream, int epoll);
 /* Rings: how many, and the descriptor of one; the loader puts them into the outer map. */
 unsigned ks__stream_rings(const struct ks__stream *stream);
 int ks__stream_ring_fd(const struct ks__stream *stream, unsigned ring);
+
+/*
+ * This probe will count from now on: what it throttles is looked for. Any thread. 1: what it submits
+ * is looked for by time, the consumer must rest anew.
+ */
+int ks__stream_expect(struct ks__stream *stream, uint32_t probe);
 
 /*
  * Hand over up to max records. Before the first record after a hole, a KS_EVENT_LOST is put (it

@@ -433,7 +433,7 @@ static int files_drain(struct ks__source *s, struct ks__sink *sink, unsigned max
 		if (!got)
 			break;
 		n++;
-		rc = sink->put(sink, &record.ev);
+		rc = ks__put(sink, &record.ev);
 	}
 	return (int)n;
 }

@@ -8,8 +8,11 @@
 #ifndef KS_SOURCE_H
 #define KS_SOURCE_H
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <kernelsight/kernelsight.h>
 
 #include "../data/ledger.h"
 #include "../probes/probe.h"
@@ -19,14 +22,42 @@ struct ks__doc;
 struct ks__groups;
 struct ks__rows;
 
-/* Where a source puts records, in the order in which the host shall see them. */
+/*
+ * Where a source puts records, in the order in which the host shall see them: into the host's own
+ * callback, if nothing is to be done in between. A record costs as much again for each function more.
+ */
 struct ks__sink {
-	/*
-	 * 0: go on. 1: taken, and stop. Negative: stop; the record was taken all the same.
-	 * The record is the source's memory, valid during the call. It is 8-aligned.
-	 */
-	int (*put)(struct ks__sink *sink, const struct ks_event *ev);
+	ks_event_fn fn; /* negative: taken, and stop */
+	void *user;
+	int rc;                    /* what fn has said, if negative */
+	const int *closing;        /* not 0 after a call of fn: stop */
+	_Atomic uint64_t *last_ns; /* by probe: time of its last record */
 };
+
+static inline void ks__seen(struct ks__sink *sink, const struct ks_event *ev)
+{
+	atomic_store_explicit(&sink->last_ns[ev->id >> 8], ev->time_ns, memory_order_relaxed);
+}
+
+/* Without that: who hands over many of a kind says it of the last. */
+static inline int ks__hand_over(struct ks__sink *sink, const struct ks_event *ev)
+{
+	int rc = sink->fn(ev, sink->user);
+
+	if (__builtin_expect(rc < 0, 0))
+		sink->rc = rc;
+	return rc < 0 || *sink->closing;
+}
+
+/*
+ * 1: stop; the record was taken all the same. It is the source's memory, valid during the call, and
+ * 8-aligned.
+ */
+static inline int ks__put(struct ks__sink *sink, const struct ks_event *ev)
+{
+	ks__seen(sink, ev);
+	return ks__hand_over(sink, ev);
+}
 
 /* What a source has found out about one variant of one probe. */
 struct ks__note {

@@ -94,13 +94,12 @@ static void deltas_stay(void)
 /* ---- the machine sleeps --------------------------------------------------------------------- */
 
 struct starts {
-	struct ks__sink sink;
 	uint64_t fork_ns, exec_ns, exit_ns;
 };
 
-static int put_start(struct ks__sink *sink, const struct ks_event *ev)
+static int put_start(const struct ks_event *ev, void *user)
 {
-	struct starts *starts = (struct starts *)sink;
+	struct starts *starts = user;
 
 	if (ev->id == KS_EVENT_PROC_FORK)
 		starts->fork_ns = ((const struct ks_event_proc_fork *)ev)->start_ns;
@@ -113,10 +112,11 @@ static int put_start(struct ks__sink *sink, const struct ks_event *ev)
 
 static struct starts look(struct bed *bed)
 {
-	struct starts starts = { .sink = { put_start } };
+	struct starts starts = { 0 };
+	struct ks__sink sink = bed_sink(bed, put_start, &starts);
 
 	ks_assert_rc(bed_look(bed), 0);
-	bed->s->ops->drain(bed->s, &starts.sink, 100);
+	bed->s->ops->drain(bed->s, &sink, 100);
 	return starts;
 }
 

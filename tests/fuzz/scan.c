@@ -9,9 +9,9 @@
 
 #define PIDS 6
 
-static int put(struct ks__sink *sink, const struct ks_event *ev)
+static int put(const struct ks_event *ev, void *user)
 {
-	(void)sink;
+	(void)user;
 	must(ev->size >= 72 && ev->size <= KS__QUEUE_RECORD_MAX && ev->size % 8 == 0);
 	must(ev->flags & KS_FLAG_FALLBACK && ev->cpu == KS_NO_CPU);
 	must(memchr(ev->comm, 0, sizeof(ev->comm)));
@@ -48,7 +48,7 @@ static void change(struct input *in, struct bed *bed, int *there)
 
 static void look(struct bed *bed)
 {
-	struct ks__sink sink = { put };
+	struct ks__sink sink = bed_sink(bed, put, NULL);
 
 	must(bed_look(bed) == 0);
 	while (bed->s->ops->drain(bed->s, &sink, 16))

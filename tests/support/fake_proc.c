@@ -214,7 +214,6 @@ void bed_free(struct bed *bed)
 /* ---- records as text ------------------------------------------------------------------------- */
 
 struct text {
-	struct ks__sink sink;
 	GString *lines;
 	unsigned room; /* stop after so many */
 };
@@ -256,9 +255,9 @@ static void put_proc(GString *lines, const struct ks_event *ev)
 	}
 }
 
-static int put_text(struct ks__sink *sink, const struct ks_event *ev)
+static int put_text(const struct ks_event *ev, void *user)
 {
-	struct text *text = (struct text *)sink;
+	struct text *text = user;
 	const struct ks_event_lost *lost = (const void *)ev;
 
 	g_assert_cmpuint(ev->flags, ==, KS_FLAG_FALLBACK);
@@ -275,13 +274,21 @@ static int put_text(struct ks__sink *sink, const struct ks_event *ev)
 		g_assert_cmpuint(ev->generation, ==, 3);
 		put_proc(text->lines, ev);
 	}
-	return --text->room == 0;
+	return --text->room ? 0 : -1;
+}
+
+struct ks__sink bed_sink(struct bed *bed, ks_event_fn fn, void *user)
+{
+	return (struct ks__sink){
+		.fn = fn, .user = user, .closing = &bed->ks->closing, .last_ns = bed->ks->last_ns
+	};
 }
 
 unsigned bed_drain(struct bed *bed, unsigned max, const char *want)
 {
-	struct text text = { { put_text }, g_string_new(""), max };
-	int n = bed->s->ops->drain(bed->s, &text.sink, max);
+	struct text text = { g_string_new(""), max };
+	struct ks__sink sink = bed_sink(bed, put_text, &text);
+	int n = bed->s->ops->drain(bed->s, &sink, max);
 
 	g_assert_cmpint(n, >=, 0);
 	g_assert_cmpstr(text.lines->str, ==, want);

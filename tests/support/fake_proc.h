@@ -59,6 +59,8 @@ void bed_scope(struct bed *bed, uint32_t kind, int32_t a, int32_t b);
 /* A reader's look, and one counter of it. */
 int bed_look(struct bed *bed);
 uint64_t bed_count(struct bed *bed, const char *field);
+/* As the api layer makes one. */
+struct ks__sink bed_sink(struct bed *bed, ks_event_fn fn, void *user);
 /* Hands over up to max records, which must be these; returns how many. */
 unsigned bed_drain(struct bed *bed, unsigned max, const char *want);
 /* Both. */

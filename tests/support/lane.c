@@ -13,9 +13,9 @@ static uint64_t read_clock(void)
 	return lane_clock;
 }
 
-static int remember(struct ks__sink *sink, const struct ks_event *ev)
+static int remember(const struct ks_event *ev, void *user)
 {
-	struct lanes *l = (struct lanes *)sink;
+	struct lanes *l = user;
 	struct seen *seen = &l->seen[l->n++];
 
 	g_assert_cmpuint(l->n, <=, SEEN);
@@ -23,7 +23,7 @@ static int remember(struct ks__sink *sink, const struct ks_event *ev)
 	seen->ev = *ev;
 	if (ev->id == KS_EVENT_LOST)
 		memcpy(&seen->lost, ev, sizeof(seen->lost));
-	return l->stop_at && l->n == (unsigned)l->stop_at ? l->answer : 0;
+	return l->stop_at && l->n == (unsigned)l->stop_at ? LANE_STOP : 0;
 }
 
 /* The same page twice in a row, as rings are mapped. */
@@ -53,10 +53,14 @@ struct lanes *lanes_new(const struct ks__transport *via, unsigned n_lanes, unsig
 	};
 
 	lane_clock = 1000000000;
-	l->sink.put = remember;
+	l->sink = (struct ks__sink){
+		.fn = remember, .user = l, .closing = &l->closing, .last_ns = l->last_ns
+	};
 	l->s = ks__stream_new(&opts, via, n_lanes);
 	g_assert_nonnull(l->s);
 	l->s->now = read_clock;
+	for (uint32_t p = 0; p < KS_BPF_PROBES; p++)
+		ks__stream_expect(l->s, p);
 	l->s->rested_ns = lane_clock;
 	for (unsigned cpu = 0; cpu < n_cpus; cpu++)
 		l->s->told[cpu].time_ns = l->s->told[cpu].throttle_ns = lane_clock;

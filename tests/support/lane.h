@@ -12,6 +12,7 @@
 #define CPUS 8
 #define LANE_BYTES 4096
 #define SEEN 4096
+#define LANE_STOP (-5)
 
 /* What the sink was given; the head is that of every event, the rest of KS_EVENT_LOST alone. */
 struct seen {
@@ -20,15 +21,16 @@ struct seen {
 };
 
 struct lanes {
-	struct ks__sink sink; /* first: the sink gets a pointer to it */
+	struct ks__sink sink;
+	int closing;
+	_Atomic uint64_t last_ns[KS__PROBES_MAX];
 	struct ks__stream *s;
 	struct ks_bpf_cpu cpus[CPUS];
 	uint64_t produced[LANES], consumed[LANES];
 	uint8_t *data[LANES];
 	struct seen seen[SEEN];
 	unsigned n;       /* of them */
-	int stop_at;      /* when so many were seen, say `answer` */
-	int answer;
+	int stop_at;      /* when so many were seen, say LANE_STOP */
 };
 
 extern uint64_t lane_clock; /* what a stream of these believes the time to be */

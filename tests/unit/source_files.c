@@ -184,9 +184,9 @@ static void test_no_events(void)
 	bed_free(bed);
 }
 
-static int put_weight(struct ks__sink *sink, const struct ks_event *ev)
+static int put_weight(const struct ks_event *ev, void *user)
 {
-	(void)sink;
+	(void)user;
 	g_assert_cmpuint(ev->weight, ==, 10);
 	return 0;
 }
@@ -194,7 +194,7 @@ static int put_weight(struct ks__sink *sink, const struct ks_event *ev)
 static void test_sampling(void)
 {
 	struct bed *bed = bed_on();
-	struct ks__sink sink = { put_weight };
+	struct ks__sink sink = bed_sink(bed, put_weight, NULL);
 	struct ks__book b;
 	int n;
 

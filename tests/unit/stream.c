@@ -85,9 +85,9 @@ static void test_round(void)
 
 static uint64_t halfway;
 
-static int look(struct ks__sink *sink, const struct ks_event *ev)
+static int look(const struct ks_event *ev, void *user)
 {
-	struct lanes *l = (struct lanes *)sink;
+	struct lanes *l = user;
 
 	(void)ev;
 	if (l->n++ == 40)
@@ -102,7 +102,7 @@ static void test_quarters(void)
 
 	for (unsigned i = 0; i < 51; i++)
 		ring_add(l, 1, 0, 0);
-	l->sink.put = look;
+	l->sink.fn = look;
 	g_assert_cmpint(lanes_drain(l, 1000), ==, 51);
 	g_assert_cmpuint(halfway, >=, LANE_BYTES / 2);
 	lanes_free(l);
@@ -183,11 +183,19 @@ static void test_bounded(void)
 	lanes_free(l);
 }
 
+static int close_at_two(const struct ks_event *ev, void *user)
+{
+	struct lanes *l = user;
+
+	(void)ev;
+	l->closing = ++l->n == 2;
+	return 0;
+}
+
+/* By what the sink says, or because the handle is being closed. */
 static void test_stop(void)
 {
-	static const int answers[] = { 1, -5 };
-
-	for (unsigned a = 0; a < 2; a++) {
+	for (unsigned by_closing = 0; by_closing < 2; by_closing++) {
 		struct lanes *l = lanes_new(&ks__rings, 2, 2);
 
 		for (unsigned i = 0; i < 3; i++) {
@@ -195,9 +203,12 @@ static void test_stop(void)
 			ring_add(l, 1, 1, 0);
 		}
 		l->stop_at = 2;
-		l->answer = answers[a];
+		if (by_closing)
+			l->sink.fn = close_at_two;
 		g_assert_cmpint(lanes_drain(l, 100), ==, 2);
+		g_assert_cmpint(l->sink.rc, ==, by_closing ? 0 : LANE_STOP);
 		g_assert_cmpuint(ks__stream_delivered(l->s, 1), ==, 2);
+		l->closing = 0;
 		g_assert_cmpint(lanes_drain(l, 100), ==, 4);
 		g_assert_cmpint(lanes_drain(l, 100), ==, 0);
 		lanes_free(l);
@@ -206,29 +217,72 @@ static void test_stop(void)
 
 static jmp_buf out;
 
-static int leap(struct ks__sink *sink, const struct ks_event *ev)
+static int leap(const struct ks_event *ev, void *user)
 {
-	(void)sink, (void)ev;
-	longjmp(out, 1);
+	struct lanes *l = user;
+
+	(void)ev;
+	if (++l->n == 3)
+		longjmp(out, 1);
+	return 0;
 }
 
-/* A callback that unwinds has had its record: it is not handed over again. */
+/* A callback that unwinds has had its record, alike or not: it is not handed over again. */
 static void test_unwind(void)
 {
 	struct lanes *l = lanes_new(&ks__rings, 1, 1);
-	int (*put)(struct ks__sink *, const struct ks_event *) = l->sink.put;
+	ks_event_fn fn = l->sink.fn;
 
-	ring_add(l, 1, 0, 0);
-	lane_clock += 5;
-	ring_add(l, 1, 0, 0);
-	l->sink.put = leap;
+	for (unsigned i = 0; i < 4; i++, lane_clock += 5)
+		ring_add(l, 1, 0, 0);
+	l->sink.fn = leap;
 	if (!setjmp(out))
 		lanes_drain(l, 10);
-	g_assert_cmpuint(ks__stream_delivered(l->s, 1), ==, 1);
-	l->sink.put = put;
+	g_assert_cmpuint(ks__stream_delivered(l->s, 1), ==, 3);
+	g_assert_cmpuint(l->consumed[0], ==, 0);
+	lanes_forget(l);
+	l->sink.fn = fn;
 	g_assert_cmpint(lanes_drain(l, 10), ==, 1);
-	g_assert_cmpuint(l->seen[0].ev.time_ns, ==, 1000000005);
-	g_assert_cmpuint(l->consumed[0], ==, STEP);
+	g_assert_cmpuint(l->seen[0].ev.time_ns, ==, 1000000015);
+	g_assert_cmpuint(l->consumed[0], ==, 3 * STEP);
+	g_assert_cmpuint(ks__stream_delivered(l->s, 1), ==, 4);
+	lanes_free(l);
+}
+
+/* Records alike are handed over in rows: those that are not, or tell of a loss, end one. */
+static void test_rows(void)
+{
+	struct lanes *l = lanes_new(&ks__rings, 1, 2);
+	struct ks_event ev;
+
+	for (unsigned i = 0; i < 40; i++, lane_clock += 5) {
+		ev = lane_event(1 + i / 3 % 2, i / 5 % 2, 0);
+		ev.size = (uint16_t)(72 + 8 * (i / 2 % 2));
+		ev.generation = (uint8_t)(i / 7);
+		ev.tag = i;
+		if (i > 20)
+			ev.lost = 3 * (ev.cpu == 1);
+		ring_put(l, 0, &ev, ev.size, i == 11 ? BPF_RINGBUF_DISCARD_BIT : 0);
+	}
+	lane_lose(l, 1, 1, 3);
+	for (unsigned most = 1, n = 0; n < 40; most = most % 9 + 1) {
+		unsigned now = (unsigned)lanes_drain(l, most);
+
+		g_assert_cmpuint(now, ==, MIN(most, 40 - n));
+		n += now;
+	}
+	for (unsigned i = 0, k = 0; i < 40; i++, k++) {
+		if (i == 11 && k--)
+			continue;
+		if (i == 25)
+			expect_hole(&l->seen[k++], 1, 3, 1000000095, 1000000125);
+		g_assert_cmpuint(l->seen[k].ev.tag, ==, i);
+	}
+	g_assert_cmpuint(ks__stream_delivered(l->s, 1), ==, 21);
+	g_assert_cmpuint(ks__stream_delivered(l->s, 2), ==, 18);
+	g_assert_cmpuint(l->last_ns[1], ==, 1000000190);
+	g_assert_cmpuint(l->last_ns[2], ==, 1000000195);
+	g_assert_cmpuint(l->s->told[1].generation, ==, 5);
 	lanes_free(l);
 }
 
@@ -448,6 +502,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/stream/bounded", test_bounded);
 	g_test_add_func("/stream/stop", test_stop);
 	g_test_add_func("/stream/unwind", test_unwind);
+	g_test_add_func("/stream/rows", test_rows);
 	g_test_add_func("/stream/turns", test_turns);
 	g_test_add_func("/stream/in-flight", test_in_flight);
 	g_test_add_func("/stream/hole", test_hole);

@@ -211,6 +211,26 @@ static void test_patience(void)
 	lanes_free(l);
 }
 
+/* A perf buffer cannot be armed: it is looked at by time, from the first probe on. */
+static void test_perf(void)
+{
+	struct lanes *l = lanes_new(&ks__perfbufs, 2, 2);
+
+	atomic_store(&l->s->probes, 0);
+	l->s->lanes[0].held = 1;
+	g_assert_cmpuint(rest(l), ==, 0);
+	g_assert_cmpint(ks__stream_expect(l->s, 1), ==, 1);
+	g_assert_cmpuint(atomic_load(&l->s->probes), ==, 2);
+	for (unsigned i = 0; i < 30; i++, lane_clock += 10 * MS)
+		g_assert_cmpuint(rest(l), ==, lane_clock + 10 * MS);
+	g_assert_cmpint(l->s->budget_ns, ==, KS__WAKEUP_BURST);
+	l->s->batch_ms = KS_IMMEDIATE;
+	l->s->lanes[0].held = 0;
+	g_assert_cmpint(ks__stream_expect(l->s, 1), ==, 0);
+	g_assert_cmpuint(rest(l), ==, 0);
+	lanes_free(l);
+}
+
 static void test_publish(void)
 {
 	struct lanes *l = lanes_new(&ks__rings, 2, 2);
@@ -240,6 +260,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/wakeup/busy", test_busy);
 	g_test_add_func("/wakeup/lanes", test_lanes);
 	g_test_add_func("/wakeup/patience", test_patience);
+	g_test_add_func("/wakeup/perf", test_perf);
 	g_test_add_func("/wakeup/publish", test_publish);
 	return g_test_run();
 }
