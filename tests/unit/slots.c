@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Shows how the rows of threads are read and emptied, in memory where this test plays the kernel:
+ * nothing is counted twice or lost, processes leave the tables whole and keep their names, and what
+ * is open counts until now and never shrinks.
+ */
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+#include "bpf/threads.h"
+#include "ks.h"
+#include "support/ks_test.h"
+
+#define CPUS 2
+#define SLOTS 8
+#define PROBE 3
+#define SECOND 1000000000ull
+
+struct sample {
+	struct ks_row row;       /*  0 */
+	uint64_t calls;          /* 64 */
+	struct ks_hist spent_ns; /* 72 */
+};                               /* 104 */
+
+/* A value of the map of rows. */
+struct sample_row {
+	uint64_t calls;
+	struct ks_bpf_sum spent_ns;
+	struct ks_bpf_open open;
+};
+
+static const struct ks__field fields[] = {
+	{ KS__AT(struct sample, calls), .count = 1, .kind = KS_KIND_COUNTER },
+	{ KS__AT(struct sample, spent_ns), .count = 1, .kind = KS_KIND_HIST },
+	{ 0 },
+};
+
+static const struct ks__struct desc = { .bytes = sizeof(struct sample), .fields = fields };
+static const char *const open_fields[] = { "spent_ns", NULL };
+static const struct ks__probe probe = { .id = PROBE, .stats = &desc, .open = open_fields };
+
+/* What the kernel has of it. */
+struct bed {
+	struct ks__threads t;
+	struct ks_bpf_control control;
+	struct ks_bpf_thread *slots;
+	struct sample_row *rows;
+	int slots_fd, rows_fd;
+};
+
+static void *memory(const char *name, size_t bytes, int *ret_fd)
+{
+	*ret_fd = memfd_create(name, MFD_CLOEXEC);
+	g_assert_cmpint(ftruncate(*ret_fd, (off_t)((bytes + 4095) & ~4095ul)), ==, 0);
+	return mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, *ret_fd, 0);
+}
+
+static struct bed *bed_new(void)
+{
+	struct bed *b = g_new0(struct bed, 1);
+
+	b->slots = memory("slots", SLOTS * sizeof(*b->slots), &b->slots_fd);
+	b->rows = memory("rows", (CPUS + SLOTS) * sizeof(*b->rows), &b->rows_fd);
+	ks__threads_init(&b->t);
+	ks_assert_rc(ks__threads_map(&b->t, b->slots_fd, -1, SLOTS, CPUS, &b->control, 0), 0);
+	ks_assert_rc(ks__threads_map_rows(&b->t, &probe, b->rows_fd, sizeof(*b->rows)), 0);
+	ks__threads_track(&b->t, 1, 0);
+	return b;
+}
+
+static void bed_free(struct bed *b)
+{
+	ks__threads_close(&b->t);
+	munmap(b->slots, SLOTS * sizeof(*b->slots));
+	munmap(b->rows, (CPUS + SLOTS) * sizeof(*b->rows));
+	close(b->slots_fd);
+	close(b->rows_fd);
+	g_free(b);
+}
+
+/* A thread gets a slot and calls so often. */
+static void give(struct bed *b, unsigned slot, uint32_t pid, uint32_t tid, const char *comm,
+		 uint64_t calls)
+{
+	b->slots[slot] = (struct ks_bpf_thread){
+		.pid = pid, .tid = tid, .start_ns = 5, .cgroup = 7, .state = KS_THREAD_LIVE
+	};
+	g_strlcpy(b->slots[slot].comm, comm, sizeof(b->slots[slot].comm));
+	b->rows[CPUS + slot].calls = calls;
+	b->control.threads_next = MAX(b->control.threads_next, slot + 1);
+}
+
+static void end(struct bed *b, unsigned slot, uint32_t state, uint64_t ago_ns)
+{
+	b->slots[slot].ended_ns = ks__now() - ago_ns;
+	b->slots[slot].state = state;
+	b->control.threads_dead++;
+}
+
+/* Sweeps that the clock would allow later are allowed now. */
+static void tidy(struct bed *b)
+{
+	b->t.swept_ns = 0;
+	ks__threads_tidy(&b->t);
+}
+
+/* By process: what it has called, its name; pid 0: the rest. UINT64_MAX: no row. */
+static uint64_t calls_of(struct bed *b, uint32_t pid, char name[16])
+{
+	struct ks__whose whose = { .pid = pid, .start_ns = pid ? 5 : 0 };
+	struct ks__groups fine, by;
+	const uint64_t *words;
+	uint64_t calls;
+
+	ks__groups_init(&fine, ks__groups_words(&desc));
+	ks__groups_init(&by, fine.words);
+	ks_assert_rc(ks__threads_read(&b->t, PROBE, &fine), 0);
+	ks_assert_rc(ks__groups_fold(&by, &fine, KS_BY_PROCESS), 0);
+	words = ks__groups_find(&by, &whose);
+	calls = words ? words[0] : UINT64_MAX;
+	if (words && name)
+		memcpy(name, ks__groups_group(&by, &whose)->name, 16);
+	ks__groups_free(&fine);
+	ks__groups_free(&by);
+	return calls;
+}
+
+static uint64_t spent_by_all(struct bed *b)
+{
+	struct ks__groups fine, total;
+	uint64_t spent;
+
+	ks__groups_init(&fine, ks__groups_words(&desc));
+	ks__groups_init(&total, fine.words);
+	ks_assert_rc(ks__threads_read(&b->t, PROBE, &fine), 0);
+	ks_assert_rc(ks__groups_fold(&total, &fine, KS_BY_TOTAL), 0);
+	spent = ks__groups_find(&total, &(struct ks__whose){ 0 })[1];
+	ks__groups_free(&fine);
+	ks__groups_free(&total);
+	return spent;
+}
+
+/* A pid that nobody has: its process has just been waited for. */
+static uint32_t dead_pid(void)
+{
+	pid_t pid = fork();
+
+	if (!pid)
+		_exit(0);
+	g_assert_cmpint(waitpid(pid, NULL, 0), ==, pid);
+	return (uint32_t)pid;
+}
+
+/* CPUs and slots, those that are free left out. */
+static void reading(void)
+{
+	struct bed *b = bed_new();
+	char name[16];
+
+	b->rows[0].calls = 1;
+	b->rows[1].calls = 2;
+	give(b, 0, 10, 10, "ten", 4);
+	give(b, 1, 10, 11, "ten", 8);
+	give(b, 3, 12, 12, "twelve", 16);
+	b->rows[CPUS + 2].calls = 32;
+	g_assert_cmpuint(calls_of(b, 0, NULL), ==, 3);
+	g_assert_cmpuint(calls_of(b, 10, name), ==, 12);
+	g_assert_cmpstr(name, ==, "ten");
+	g_assert_cmpuint(calls_of(b, 12, NULL), ==, 16);
+	g_assert_cmpuint(calls_of(b, 13, NULL), ==, UINT64_MAX);
+	bed_free(b);
+}
+
+/* The row of a dead process is shown for ten seconds; then the rest has its numbers. */
+static void dead(void)
+{
+	struct bed *b = bed_new();
+	uint32_t pid = dead_pid();
+
+	give(b, 0, pid, pid, "gone", 4);
+	end(b, 0, KS_THREAD_DEAD, 9 * SECOND);
+	tidy(b);
+	g_assert_cmpuint(calls_of(b, pid, NULL), ==, 4);
+	g_assert_cmpuint(calls_of(b, 0, NULL), ==, 0);
+	b->slots[0].ended_ns -= 2 * SECOND;
+	tidy(b);
+	g_assert_cmpuint(b->slots[0].state, ==, KS_THREAD_FREE);
+	g_assert_cmpuint(calls_of(b, pid, NULL), ==, UINT64_MAX);
+	g_assert_cmpuint(calls_of(b, 0, NULL), ==, 4);
+	give(b, 0, 50, 50, "next", 1); /* its row was empty */
+	g_assert_cmpuint(calls_of(b, 50, NULL), ==, 1);
+	g_assert_cmpuint(calls_of(b, 0, NULL), ==, 4);
+	bed_free(b);
+}
+
+/* The slots of a process are emptied one by one; its row goes with the last. */
+static void whole(void)
+{
+	struct bed *b = bed_new();
+	uint32_t pid = dead_pid();
+	char name[16];
+
+	give(b, 0, pid, pid, "first", 4);
+	give(b, 1, pid, pid + 1, "stale", 8);
+	end(b, 0, KS_THREAD_DEAD, 20 * SECOND);
+	end(b, 1, KS_THREAD_DEAD, 5 * SECOND);
+	tidy(b);
+	g_assert_cmpuint(b->slots[0].state, ==, KS_THREAD_FREE);
+	g_assert_cmpuint(b->slots[1].state, ==, KS_THREAD_DEAD);
+	g_assert_cmpuint(calls_of(b, pid, name), ==, 12);
+	g_assert_cmpstr(name, ==, "first");
+	b->slots[1].ended_ns -= 20 * SECOND;
+	tidy(b);
+	g_assert_cmpuint(calls_of(b, pid, NULL), ==, UINT64_MAX);
+	g_assert_cmpuint(calls_of(b, 0, NULL), ==, 12);
+	bed_free(b);
+}
+
+/* A process that lives keeps its row and its name when it has no slot any more. */
+static void lives(void)
+{
+	struct bed *b = bed_new();
+	uint32_t pid = (uint32_t)getpid();
+	char name[16];
+
+	give(b, 0, pid, pid, "me", 4);
+	end(b, 0, KS_THREAD_LEFT, SECOND / 2);
+	tidy(b);
+	g_assert_cmpuint(b->slots[0].state, ==, KS_THREAD_LEFT); /* a program may still run */
+	b->slots[0].ended_ns -= SECOND;
+	tidy(b);
+	g_assert_cmpuint(b->slots[0].state, ==, KS_THREAD_FREE);
+	g_assert_cmpuint(calls_of(b, pid, name), ==, 4);
+	g_assert_cmpstr(name, ==, "me");
+	give(b, 0, pid, pid, "renamed", 3);
+	g_assert_cmpuint(calls_of(b, pid, name), ==, 7);
+	g_assert_cmpstr(name, ==, "renamed");
+	bed_free(b);
+}
+
+/* exec by a second thread: the old first one is dead, the name is that of the new one. */
+static void execed(void)
+{
+	struct bed *b = bed_new();
+	char name[16];
+
+	give(b, 0, 10, 10, "new", 4);
+	give(b, 1, 10, 10, "old", 8);
+	end(b, 1, KS_THREAD_DEAD, 0);
+	g_assert_cmpuint(calls_of(b, 10, name), ==, 12);
+	g_assert_cmpstr(name, ==, "new");
+	bed_free(b);
+}
+
+/* No room: the dead do not keep theirs, and whoever was told so may ask again. */
+static void full(void)
+{
+	struct bed *b = bed_new();
+
+	give(b, 0, 10, 10, "ten", 4);
+	end(b, 0, KS_THREAD_DEAD, SECOND / 10);
+	b->control.threads_full = 1;
+	tidy(b);
+	g_assert_cmpuint(b->slots[0].state, ==, KS_THREAD_FREE);
+	g_assert_cmpuint(b->control.threads_full, ==, 0);
+	b->control.threads_full = 1; /* said late: slots had just been given back */
+	ks__threads_tidy(&b->t);
+	g_assert_cmpuint(b->control.threads_full, ==, 1); /* at most once a second */
+	tidy(b);
+	g_assert_cmpuint(b->control.threads_full, ==, 0);
+	bed_free(b);
+}
+
+/* A quarter of all are dead: they do not wait for ten seconds, nor the sweep for one. */
+static void crowded(void)
+{
+	struct bed *b = bed_new();
+
+	for (unsigned i = 0; i < SLOTS; i++)
+		give(b, i, 10 + i, 10 + i, "dead", 1);
+	for (unsigned i = 0; i < SLOTS / 4; i++)
+		end(b, i, KS_THREAD_DEAD, 0);
+	tidy(b);
+	g_assert_cmpuint(b->slots[0].state, ==, KS_THREAD_DEAD);
+	end(b, SLOTS / 4, KS_THREAD_DEAD, 0);
+	ks__threads_tidy(&b->t);
+	for (unsigned i = 0; i < SLOTS; i++)
+		g_assert_cmpuint(b->slots[i].state, ==,
+				 i <= SLOTS / 4 ? KS_THREAD_FREE : KS_THREAD_LIVE);
+	bed_free(b);
+}
+
+/* Detached and attached: rows that were given are no longer, as their ends may have been missed. */
+static void era(void)
+{
+	struct bed *b = bed_new();
+	uint32_t before = b->control.era;
+
+	give(b, 0, 10, 10, "ten", 4);
+	ks__threads_track(&b->t, 1, 0); /* it was on */
+	g_assert_cmpuint(b->slots[0].state, ==, KS_THREAD_LIVE);
+	ks__threads_track(&b->t, 0, 0);
+	g_assert_cmpuint(b->control.track, ==, 0);
+	g_assert_cmpuint(b->slots[0].state, ==, KS_THREAD_LIVE);
+	ks__threads_track(&b->t, 1, 0);
+	g_assert_cmpuint(b->slots[0].state, ==, KS_THREAD_LEFT);
+	g_assert_cmpuint(b->control.era, ==, before + 1);
+	g_assert_cmpuint(b->control.threads_dead, ==, 1);
+	g_assert_cmpuint(calls_of(b, 10, NULL), ==, 4);
+	bed_free(b);
+}
+
+/* An hour of it is in the numbers now; whoever was told so much is not told less. */
+static void open_interval(void)
+{
+	struct bed *b = bed_new();
+	struct sample_row *row = &b->rows[CPUS];
+	uint64_t told, since = ks__now() - 3600 * SECOND, now;
+
+	give(b, 0, 10, 10, "ten", 1);
+	row->spent_ns.sum = 1000;
+	row->open = (struct ks_bpf_open){ .since_ns = since, .state = 1 };
+	told = spent_by_all(b);
+	g_assert_cmpuint(told, >=, 1000 + 3600 * SECOND);
+	g_assert_cmpuint(told, <=, 1000 + ks__now() - since);
+
+	/* a program that read its clock before the reader did closes it */
+	row->spent_ns.sum = told - 500;
+	row->open.state = 0;
+	g_assert_cmpuint(spent_by_all(b), ==, told);
+	row->spent_ns.sum = told + 500;
+	g_assert_cmpuint(spent_by_all(b), ==, told + 500);
+
+	/* off: it stands still; on again: that was it */
+	row->open = (struct ks_bpf_open){ .since_ns = ks__now(), .state = 1 };
+	ks__threads_live(&b->t, PROBE, 0);
+	told = spent_by_all(b);
+	now = ks__now();
+	g_assert_cmpuint(told, >=, row->spent_ns.sum);
+	g_assert_cmpuint(told, <=, row->spent_ns.sum + now - row->open.since_ns);
+	g_assert_cmpuint(spent_by_all(b), ==, told);
+	ks__threads_live(&b->t, PROBE, 1);
+	g_assert_cmpuint(row->open.state, ==, 0);
+	g_assert_cmpuint(row->spent_ns.sum, ==, told);
+	g_assert_cmpuint(spent_by_all(b), ==, told);
+	bed_free(b);
+}
+
+/* A slot that was left while its interval is open is not emptied. */
+static void open_left(void)
+{
+	struct bed *b = bed_new();
+
+	give(b, 0, 10, 10, "ten", 1);
+	b->rows[CPUS].open = (struct ks_bpf_open){ .since_ns = ks__now(), .state = 1 };
+	end(b, 0, KS_THREAD_LEFT, 5 * SECOND);
+	tidy(b);
+	g_assert_cmpuint(b->slots[0].state, ==, KS_THREAD_LEFT);
+	b->rows[CPUS].open.state = 0;
+	tidy(b);
+	g_assert_cmpuint(b->slots[0].state, ==, KS_THREAD_FREE);
+	bed_free(b);
+}
+
+int main(int argc, char **argv)
+{
+	ks_test_init(&argc, &argv);
+	g_test_add_func("/slots/reading", reading);
+	g_test_add_func("/slots/dead", dead);
+	g_test_add_func("/slots/whole", whole);
+	g_test_add_func("/slots/lives", lives);
+	g_test_add_func("/slots/exec", execed);
+	g_test_add_func("/slots/full", full);
+	g_test_add_func("/slots/crowded", crowded);
+	g_test_add_func("/slots/era", era);
+	g_test_add_func("/slots/open", open_interval);
+	g_test_add_func("/slots/open-left", open_left);
+	return g_test_run();
+}
