@@ -255,6 +255,77 @@ static void timeouts(void)
 	ks_close(ks);
 }
 
+static int any(const struct ks_event *ev, void *user)
+{
+	(void)ev, (void)user;
+	return 0;
+}
+
+/* In a backlog the descriptor is not asked, and says so until the end; who calls is not forgotten. */
+static void backlog(void)
+{
+	struct ks *ks;
+
+	if (!ks_test_root())
+		return;
+	ks = fault_open(NULL);
+	fault_burst(ks, 100);
+	syscall(SYS_getppid);
+	for (int turn = 0; turn < 10; turn++) {
+		ks_assert_rc(ks_poll(ks, -1, 10, any, NULL), 10);
+		g_assert_cmpint(readable(ks), ==, 1);
+		if (turn == 5)
+			ks_wakeup(ks);
+	}
+	ks_assert_rc(ks_poll(ks, -1, 10, nobody, NULL), 0);
+	g_assert_cmpint(readable(ks), ==, 0);
+	syscall(SYS_getppid);
+	ks_assert_rc(ks_poll(ks, -1, 60, any, NULL), 60);
+	ks_assert_rc(ks_poll(ks, -1, 60, any, NULL), 40);
+	ks_assert_rc(ks_poll(ks, 0, 60, nobody, NULL), 0);
+	g_assert_cmpint(readable(ks), ==, 0);
+	fault_settle(ks, BURST_PROBE);
+	ks_close(ks);
+}
+
+static uint64_t cost_of(struct ks *ks)
+{
+	struct ks_stats stats = { .size = sizeof(stats) };
+	struct ks_reader *reader;
+	uint64_t ns;
+
+	ks_assert_ok(ks, ks_reader_new(ks, KS_PROBE_SELF, NULL, &reader));
+	ks_assert_ok(ks, ks_read_stats(reader, &stats));
+	ns = ((const struct ks_stats_self *)ks_stats_row(&stats, 0))->user_ns;
+	ks_reader_free(reader);
+	return ns;
+}
+
+/* Of 1024 calls in a backlog 64 are measured, and stand for all. */
+static void measured(void)
+{
+	uint64_t before, spent;
+	struct timespec t[2];
+	struct ks *ks;
+
+	if (!ks_test_root())
+		return;
+	ks = fault_open(NULL);
+	fault_burst(ks, 4096);
+	syscall(SYS_getppid);
+	before = cost_of(ks);
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t[0]);
+	for (int turn = 0; turn < 1024; turn++)
+		ks_assert_rc(ks_poll(ks, 0, 4, any, NULL), 4);
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t[1]);
+	spent = (uint64_t)((t[1].tv_sec - t[0].tv_sec) * 1000000000 + t[1].tv_nsec - t[0].tv_nsec);
+	before = cost_of(ks) - before;
+	g_assert_cmpuint(before, >, spent / 8);
+	g_assert_cmpuint(before, <, spent * 8);
+	fault_settle(ks, BURST_PROBE);
+	ks_close(ks);
+}
+
 /* ---- what a callback leaves behind ------------------------------------------------------- */
 
 static int refuse(const struct ks_event *ev, void *user)
@@ -332,12 +403,6 @@ static void cancelled(void)
 	ks_close(ks);
 }
 
-static int any(const struct ks_event *ev, void *user)
-{
-	(void)ev, (void)user;
-	return 0;
-}
-
 /* Files begin to be looked at while the consumer knows of no deadline, and while it waits for one. */
 static void late_files(void)
 {
@@ -360,6 +425,34 @@ static void late_files(void)
 	ks_close(ks);
 }
 
+static void *wait_any(void *user)
+{
+	struct waiter *w = user;
+
+	atomic_store(&w->tid, gettid());
+	w->answer = ks_poll(w->ks, -1, 0, any, NULL);
+	return NULL;
+}
+
+/* A perf buffer is looked at by time, by who waited for nothing when it came, too. */
+static void late_perf(void)
+{
+	struct ks_open_opts o = { .size = sizeof(o), .features_off = KS_FEATURE_RINGBUF };
+	struct waiter w = { 0 };
+
+	if (!ks_test_root())
+		return;
+	w.ks = fault_open(&o);
+	g_assert_cmpint(pthread_create(&w.thread, NULL, wait_any, &w), ==, 0);
+	while (!atomic_load(&w.tid) || !is_waiting(atomic_load(&w.tid)))
+		sched_yield();
+	fault_burst(w.ks, 3);
+	syscall(SYS_getppid);
+	ks_assert_rc(end_wait(&w), 3);
+	fault_settle(w.ks, BURST_PROBE);
+	ks_close(w.ks);
+}
+
 int main(int argc, char **argv)
 {
 	ks_test_init(&argc, &argv);
@@ -369,10 +462,13 @@ int main(int argc, char **argv)
 	g_test_add_func("/wakeup/host-signal", host_signal);
 	g_test_add_func("/wakeup/back-and-forth", back_and_forth);
 	g_test_add_func("/wakeup/beside-records", beside_records);
+	g_test_add_func("/wakeup/backlog", backlog);
+	g_test_add_func("/wakeup/measured", measured);
 	g_test_add_func("/wakeup/timeouts", timeouts);
 	g_test_add_func("/wakeup/stopped", stopped);
 	g_test_add_func("/wakeup/unwound", unwound);
 	g_test_add_func("/wakeup/cancelled", cancelled);
 	g_test_add_func("/wakeup/late-files", late_files);
+	g_test_add_func("/wakeup/late-perf", late_perf);
 	return g_test_run();
 }
