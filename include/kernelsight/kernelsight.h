@@ -119,7 +119,7 @@ enum ks_open_flag {
 
 /* What a kernel may lack. Found by trying, never by version number; named in ks_check(). */
 enum ks_feature {
-	KS_FEATURE_RINGBUF = 1 << 0,      /* else perf buffers: 10-25 times slower */
+	KS_FEATURE_RINGBUF = 1 << 0,      /* else perf buffers: 2-3 times slower */
 	KS_FEATURE_BTF_TRACING = 1 << 1,  /* tp_btf and fentry programs */
 	KS_FEATURE_TASK_STORAGE = 1 << 2, /* else a hash by task */
 	KS_FEATURE_ATOMIC_FETCH = 1 << 3, /* else the record limit is kept per CPU */
