@@ -38,7 +38,7 @@ def write_abi(source, shared, out):
                     shared], check=True)
     # abidw of Debian 12 keeps the folder of some units, whatever it is told
     text = Path(out).read_text()
-    Path(out).write_text(re.sub(r" comp-dir-path='[^']*'", '', text))
+    Path(out).write_text(re.sub(r" (comp-dir-)?path='[^']*'", '', text))
 
 
 def compare_layouts(source):
