@@ -37,8 +37,8 @@ def write_abi(source, shared, out):
                     '--no-parameter-names', '--type-id-style', 'hash', '--out-file', str(out),
                     shared], check=True)
     # abidw of Debian 12 keeps the folder of some units, whatever it is told
-    text = Path(out).read_text()
-    Path(out).write_text(re.sub(r" (comp-dir-)?path='[^']*'", '', text))
+    text = re.sub(r" comp-dir-path='[^']*'", '', Path(out).read_text())
+    Path(out).write_text(re.sub(r" path='[^']*/(lib/[^']*)'", r" path='\1'", text))
 
 
 def compare_layouts(source):
