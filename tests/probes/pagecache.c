@@ -576,7 +576,25 @@ static void add(void)
 	kt_add(KS_PROBE_PAGECACHE, "whose", KT_FEATURES, whose);
 }
 
+/*
+ * A page of this program that was taken away and comes back while its child is watched would be one
+ * too many: what is mapped of files stays.
+ */
+static void lock_program(void)
+{
+	FILE *maps = fopen("/proc/self/maps", "re");
+	unsigned long from, to;
+	char line[512];
+
+	while (maps && fgets(line, sizeof(line), maps))
+		if (strchr(line, '/') && sscanf(line, "%lx-%lx", &from, &to) == 2)
+			mlock((const void *)from, to - from);
+	if (maps)
+		fclose(maps);
+}
+
 int main(int argc, char **argv)
 {
+	lock_program();
 	return kt_main(argc, argv, add);
 }
