@@ -54,13 +54,20 @@ static int verdict(struct ks *ks, const struct options *opt)
 static char *document(struct ks *ks, int (*write)(struct ks *, uint32_t, char *, size_t),
 		      uint32_t format)
 {
-	int length = write(ks, format, NULL, 0);
-	char *text = length < 0 ? NULL : malloc((size_t)length + 1);
+	int length = write(ks, format, NULL, 0), size;
+	char *text = NULL;
 
-	if (!text)
-		return NULL;
-	/* It may be longer now than it was; then its end is cut, and a third call is no better. */
-	write(ks, format, text, (size_t)length + 1);
+	/* Its numbers go on: it may be longer now than it was. */
+	do {
+		free(text);
+		if (length < 0)
+			return NULL;
+		size = length + 256;
+		text = malloc((size_t)size);
+		if (!text)
+			return NULL;
+		length = write(ks, format, text, (size_t)size);
+	} while (length < 0 || length >= size);
 	return text;
 }
 

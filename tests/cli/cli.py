@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What the tests of the command line share: running it, its JSON held to the schema, TAP."""
+import collections
 import functools
 import json
 import os
 import pathlib
+import select as selector
 import subprocess
 import sys
 import unittest
@@ -127,6 +129,30 @@ def variants(name):
             if v["usable"] and v["source"] == "bpf"]
 
 
+@functools.lru_cache(maxsize=None)
+def memory_cgroup():
+    """Where the memory controller's hierarchy is mounted, and our path in it; None: nowhere."""
+    version = run("check", "--json").one(type="check")["machine"]["cgroups"]["memory_controller"]
+    mounts = [line.split() for line in pathlib.Path("/proc/mounts").read_text().splitlines()]
+    groups = [line.split(":", 2) for line in pathlib.Path("/proc/self/cgroup").read_text().split()]
+    for _, mount, kind, options, *_ in mounts:
+        if version == "v2" and kind == "cgroup2":
+            own = [path for _, names, path in groups if not names]
+        elif version == "v1" and kind == "cgroup" and "memory" in options.split(","):
+            own = [path for _, names, path in groups if "memory" in names.split(",")]
+        else:
+            continue
+        return Hierarchy(mount, own[0])
+    return None
+
+
+Hierarchy = collections.namedtuple("Hierarchy", "mount own")
+
+
+def readable(stream, seconds):
+    return bool(selector.select([stream], [], [], seconds)[0])
+
+
 class Case(unittest.TestCase):
     def assert_one_line(self, err, *words):
         """stderr is one line of the program's own, with these words in it."""
@@ -135,6 +161,26 @@ class Case(unittest.TestCase):
         self.assertTrue(text.startswith("kernelsight: "), text)
         for word in words:
             self.assertIn(word, text)
+
+    def other(self, program):
+        """A process that reads a byte, runs the program, writes a byte and reads to the end."""
+        go, done = os.pipe(), os.pipe()
+        code = (f"import os\nos.read({go[0]}, 1)\n{program}\nos.write({done[1]}, b'x')\n"
+                f"os.read({go[0]}, 1)")
+        child = subprocess.Popen([PYTHON, "-c", code], pass_fds=(go[0], done[1]))
+        os.close(go[0])
+        os.close(done[1])
+        self.addCleanup(child.wait)
+        self.addCleanup(os.close, go[1])
+        self.addCleanup(os.close, done[0])
+        return child.pid, go[1], done[0]
+
+    def run_beside(self, go, done, *args):
+        """The command line with a command that lets such a process run."""
+        trigger = f"import os; os.write({go}, b'x'); os.read({done}, 1)"
+        result = run(*args, "--", PYTHON, "-c", trigger, pass_fds=(go, done))
+        self.assertEqual((result.status, result.err), (0, b""))
+        return result
 
     def assert_balanced(self, line):
         f = line["fields"]

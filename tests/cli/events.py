@@ -82,32 +82,24 @@ class Watch(cli.Case):
 class Scope(cli.Case):
     """The command is started when the probes are on: here it tells another process to begin."""
 
-    def other(self, program):
-        """A process that reads a byte, runs the program, writes a byte and reads to the end."""
-        go, done = os.pipe(), os.pipe()
-        code = (f"import os\nos.read({go[0]}, 1)\n{program}\nos.write({done[1]}, b'x')\n"
-                f"os.read({go[0]}, 1)")
-        child = subprocess.Popen([cli.PYTHON, "-c", code], pass_fds=(go[0], done[1]))
-        os.close(go[0])
-        os.close(done[1])
-        self.addCleanup(child.wait)
-        self.addCleanup(os.close, go[1])
-        self.addCleanup(os.close, done[0])
-        return child.pid, go[1], done[0]
-
     def events(self, options, program=cli.RENAMED):
         cli.need_programs("proc")
         pid, go, done = self.other(program)
-        trigger = f"import os; os.write({go}, b'x'); os.read({done}, 1)"
         options = [option.replace(b"PID", b"%d" % pid) for option in options]
-        result = cli.run("watch", "proc", "--json", *options, "--", cli.PYTHON, "-c", trigger,
-                         pass_fds=(go, done))
-        self.assertEqual((result.status, result.err), (0, b""))
+        result = self.run_beside(go, done, "watch", "proc", "--json", *options)
         return pid, cli.select(result.lines(), type="event", probe="proc")
 
     def test_pid(self):
         pid, events = self.events([b"--scope", b"pid:PID"])
         self.assertEqual([(e["event"], e["pid"]) for e in events], [("fork", pid)] * 2)
+
+    def test_tree(self):
+        """A process that is there, and all that it starts; not who started it."""
+        program = "import subprocess\nsubprocess.run(['sh', '-c', '/bin/true; /bin/false; exit 0'])"
+        pid, events = self.events([b"--scope", b"tree:PID"], program)
+        kinds = [e["event"] for e in events]
+        self.assertEqual([kinds.count(kind) for kind in ("fork", "exec", "exit")], [3, 3, 3])
+        self.assertEqual([e["pid"] for e in events if e["event"] == "fork"][0], pid)
 
     def test_comm_of_odd_bytes(self):
         _, events = self.events([b"--scope", b"comm:" + cli.ODD])

@@ -8,7 +8,7 @@ class Lists(cli.Case):
         done = cli.run("list", "--json")
         self.assertEqual((done.status, done.err), (0, b""))
         names = [line["probe"] for line in done.lines()]
-        self.assertEqual(names[:2], ["proc", "fadvise"])
+        self.assertEqual({"proc", "sched", "fadvise", "pagecache"} - set(names), set())
         self.assertEqual(len(names), len(set(names)))
         text = cli.run("list").out.decode()
         for name in names:
@@ -26,6 +26,15 @@ class Lists(cli.Case):
         usable = any(p["source"] != "none" for p in probes)
         self.assertEqual(line["exit"], 0 if full else 1 if usable else 3)
         self.assertEqual(cli.run("check").status, line["exit"])
+        self.assertIn(line["machine"]["cgroups"]["memory_controller"], ("v1", "v2", "none"))
+
+    def test_check_names_features(self):
+        """Each that ks_open_opts.features_off may switch off."""
+        cli.need_programs("proc")
+        machine = cli.run("check", "--json").one(type="check")["machine"]
+        names = {feature["name"] for feature in machine["bpf"]["features"]}
+        self.assertEqual({"ringbuf", "tp_btf", "task_storage", "atomic_fetch", "rdonly_cast",
+                          "own_guard"} - names, set())
 
     def test_selftest(self):
         cli.need_programs("proc")

@@ -32,6 +32,39 @@ class Screen(cli.Case):
         self.assertRegex(text, r"\n  ledger +fired \d+ = .*; balanced\n")
         self.assertRegex(lines[-1], r"^own cost +kernel \S+ .s, user \S+ .s: ")
 
+    def test_histograms_side_by_side(self):
+        """The three of sched, over the same bounds: each has all of its values."""
+        cli.need_programs("sched")
+        lines = self.check_size(cli.run("stat", "sched", "--", "sh", "-c", PROCESSES).out, 24)
+        text = "\n".join(lines)
+        counts = re.findall(r"\n  (?:runq|oncpu|offcpu) +([0-9,]+) values, ", text)
+        self.assertEqual(len(counts), 3, text)
+        self.assertRegex(text, r"\n {20,}runq +oncpu +offcpu\n")
+        bars = re.findall(r"(?:->.*| 0 ): +(\d+) \|[* ]{8}\| +(\d+) \|[* ]{8}\| +(\d+) \|", text)
+        self.assertEqual([sum(map(int, column)) for column in zip(*bars)],
+                         [int(count.replace(",", "")) for count in counts])
+
+    def test_ratio(self):
+        """Of the total and of a row, as the numbers beside it say."""
+        cli.need_programs("pagecache")
+        done = cli.run("stat", "pagecache", "--by", "process", "--", "sh", "-c",
+                       "cat /bin/sh >/dev/null; exit 0")
+        text = "\n".join(self.check_size(done.out))
+        value = dict(re.findall(r"(\w+_pages|hit_ratio) +([0-9.,]+)", text))
+        requested, missed = (int(value[name].replace(",", ""))
+                             for name in ("requested_pages", "missed_pages"))
+        self.assertEqual(value["hit_ratio"], f"{100 - 100 * missed / requested:.1f}")
+        self.assertRegex(text, r"\n  process +pid requested hit_ratio ")
+        self.assertRegex(text, r"\n  cat +\d+ +\d+ +[0-9.]+ %")
+
+    def test_keys(self):
+        for by in ("process", "cgroup", "role", "cpu"):
+            cli.need_programs("sched")
+            done = cli.run("stat", "proc", "sched", "fadvise", "pagecache", "--by", by, "--", "sh",
+                           "-c", PROCESSES)
+            self.assertEqual((done.status, done.err), (0, b""))
+            self.assertIn(f"\n  {by} ", "\n".join(self.check_size(done.out)))
+
     def test_arrays(self):
         """Only rows that are not all 0, arrays over the same names side by side."""
         cli.need_programs("fadvise")

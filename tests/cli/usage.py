@@ -26,9 +26,20 @@ WRONG = {
     "seconds": (["stat", "proc", "-d", "soon"], ["-d takes seconds", "soon"]),
     "seconds_zero": (["stat", "proc", "-i", "0"], ["-i takes seconds"]),
     "seconds_nan": (["stat", "proc", "-d", "nan"], ["-d takes seconds"]),
-    "scope": (["stat", "proc", "--scope", "me"], ["no scope 'me'", "comm:NAME"]),
+    "scope": (["stat", "proc", "--scope", "me"], ["no scope 'me'", "comm:NAME", "tree:N", "cgroup:PATH"]),
     "scope_twice": (["stat", "proc", "--scope", "self", "--scope", "system"], ["twice"]),
     "pids": (["stat", "proc", "--scope", "pid:1,,2"], ["not a list of pids"]),
+    "tree": (["stat", "proc", "--scope", "tree:1,x"], ["not a list of pids", "tree:1,2"]),
+    "tree_empty": (["stat", "proc", "--scope", "tree:"], ["not a list of pids"]),
+    "cgroup_empty": (["stat", "proc", "--scope", "cgroup:"], ["no scope 'cgroup:'"]),
+    "cgroup_missing": (["stat", "proc", "--scope", "cgroup:/no/such/cgroup"], ["/no/such/cgroup"]),
+    "by": (["stat", "proc", "--by", "user"], ["no grouping 'user'", "process"]),
+    "by_of_watch": (["watch", "proc", "--by", "process"], ["--by"]),
+    "top": (["stat", "proc", "--by", "process", "--top", "few"], ["--top takes a number", "few"]),
+    "top_alone": (["stat", "proc", "--top", "3"], ["--top needs rows", "--by"]),
+    "role": (["stat", "proc", "--role", "writer"], ["TID=NAME", "'writer'"]),
+    "role_tid": (["stat", "proc", "--role", "x=writer"], ["TID=NAME"]),
+    "role_empty": (["stat", "proc", "--role", "1="], ["TID=NAME"]),
     "pid_negative": (["stat", "proc", "--scope", "pid:-1"], ["not a list of pids"]),
     "pid_large": (["stat", "proc", "--scope", "pid:2147483648"], ["not a list of pids"]),
     "comm_long": (["stat", "proc", "--scope", "comm:0123456789abcdef"], ["1 to 15 bytes"]),
@@ -82,6 +93,21 @@ class Pids(cli.Case):
         done = cli.run("watch", "proc", "--scope", f"pid:{os.getpid()},{child.pid}")
         self.assertEqual(done.status, 2)
         self.assert_one_line(done.err, str(child.pid))
+
+    def test_dead_root_of_a_tree(self):
+        child = subprocess.Popen(["true"])
+        child.wait()
+        done = cli.run("stat", "proc", "--scope", f"tree:{child.pid}")
+        self.assertEqual((done.status, done.out), (2, b""))
+        self.assert_one_line(done.err, str(child.pid), "no process")
+
+    def test_dead_thread_of_a_role(self):
+        cli.need_programs("proc")
+        child = subprocess.Popen(["true"])
+        child.wait()
+        done = cli.run("stat", "proc", "--role", f"{child.pid}=writer")
+        self.assertEqual((done.status, done.out), (2, b""))
+        self.assert_one_line(done.err, f"--role {child.pid}=writer")
 
     def test_command_is_not_started(self):
         path = os.path.join(os.environ.get("TMPDIR", "/tmp"), f"ks-cli-{os.getpid()}")

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Shows that --scope cgroup:PATH is the cgroup and all below it, by its directory and by its path, and
+# that watch tells when it was removed and made again.
+import os
+import pathlib
+import signal
+import subprocess
+
+import cli
+
+
+class Cgroups(cli.Case):
+    def setUp(self):
+        cli.need_programs("proc")
+        hierarchy = cli.memory_cgroup()
+        if not hierarchy:
+            self.skipTest("no cgroup hierarchy is mounted")
+        self.path = hierarchy.own.rstrip("/") + f"/ks-cli-{os.getpid()}"
+        self.dir = pathlib.Path(hierarchy.mount + self.path)
+        try:
+            self.make(self.dir)
+        except OSError as error:
+            self.skipTest(f"no cgroup can be made: {error}")
+
+    def make(self, directory):
+        directory.mkdir()
+        self.addCleanup(lambda: directory.exists() and directory.rmdir())
+
+    def move(self, pid, directory):
+        (directory / "cgroup.procs").write_text(str(pid))
+
+    def check(self, scope, directory):
+        pid, go, done = self.other(cli.RENAMED)
+        self.move(pid, directory)
+        result = self.run_beside(go, done, "watch", "proc", "--json", "--scope", "cgroup:" + scope)
+        self.move(pid, self.dir.parent)
+        events = cli.select(result.lines(), type="event", probe="proc")
+        self.assertEqual([e["event"] for e in events].count("fork"), 2)
+        self.assertEqual([e["pid"] for e in events if e["event"] == "fork"], [pid] * 2)
+        self.assertEqual([e["fields"]["status"] for e in events if e["event"] == "exit"], [7, 7])
+        self.assertEqual({e["cgroup"] for e in events}, {directory.stat().st_ino})
+
+    def test_by_directory(self):
+        self.check(str(self.dir), self.dir)
+
+    def test_by_path(self):
+        self.check(self.path, self.dir)
+
+    def test_below(self):
+        self.make(self.dir / "below")
+        self.check(str(self.dir), self.dir / "below")
+
+    def made_again(self, *options):
+        process = cli.start("watch", "proc", "--scope", f"cgroup:{self.dir}", *options)
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(process.stderr.close)
+        self.enter_and_leave(process)
+        self.dir.rmdir()
+        self.dir.mkdir()
+        line = process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        process.wait()
+        return line
+
+    def enter_and_leave(self, process):
+        """Its first line says that the programs are on."""
+        while not cli.readable(process.stdout, 0.05):
+            subprocess.run(["sh", "-c", f"echo $$ >{self.dir}/cgroup.procs; /bin/true; exit 0"],
+                           check=True)
+        while cli.readable(process.stdout, 0.2):
+            process.stdout.readline()
+
+    def test_made_again(self):
+        line = cli.parse(self.made_again("--json"))[0]
+        self.assertEqual((line["probe"], line["event"]), ("self", "state"))
+        fields = line["fields"]
+        self.assertEqual([fields[k] for k in ("probe", "state_name", "source_name", "cause_name")],
+                         [1, "on", "bpf", "scope"])
+
+    def test_made_again_is_told(self):
+        self.assertRegex(self.made_again().decode(), r"^[0-9:.]+ \*\*\* proc is on, from bpf: the "
+                         r"scope's cgroup was made again, and is watched \*\*\*\n$")
+
+
+if __name__ == "__main__":
+    cli.main()
