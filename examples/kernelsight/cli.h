@@ -220,7 +220,7 @@ int look_open(struct ks **ret_ks, struct options *opt);
 /* The sentence for the last error, without the probe's name: it is printed beside that. */
 void probe_keep_error(struct ks *ks, struct probe *probe, int error);
 
-/* ---- text.c: for people ------------------------------------------------------------ */
+/* ---- text.c: for people --------------------------------------------------------------------- */
 
 /* One line for a record. */
 void text_event(struct ks *ks, const struct ks_event *event);
@@ -231,7 +231,7 @@ void text_probe(struct ks *ks, const struct probe *probe);
 /* Fields of its row, or of its events as well, that cannot be known here. */
 void text_unavailable(struct ks *ks, const struct probe *probe, int all_structs);
 
-/* ---- keyed.c: rows that have a key ------------------------------------------------------------ */
+/* ---- keyed.c: rows that have a key ---------------------------------------------------------- */
 
 struct keyed {
 	const struct ks_row **rows; /* the largest first; CPUs by number */
@@ -246,7 +246,7 @@ int keyed_sort(const struct ks_stats *stats, uint64_t top, int busy_only, struct
 void keyed_free(struct keyed *keyed);
 void keyed_table(const struct ks_stats *stats, uint32_t by, uint64_t top);
 
-/* ---- bars.c, table.c: for people -------------------------------------------------------------- */
+/* ---- bars.c, table.c: for people ------------------------------------------------------------ */
 
 /* Histograms of one unit, side by side. */
 void bars_print(const struct ks_stats *stats, const struct ks_hist *const *hists,

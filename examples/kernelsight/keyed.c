@@ -55,7 +55,7 @@ static uint64_t amount_of(const struct ks_stats *stats, const struct ks_field_de
 	return amount;
 }
 
-/* The first time, or else the first field, of those that are known. Returns 0, -1: there is none. */
+/* The first time, or else the first field, of those that are known. 0, or -1: there is none. */
 static int find_main(const struct ks_stats *stats, uint64_t valid, struct ks_field_desc *ret_main)
 {
 	struct ks_field_desc field;

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# Shows that --scope cgroup:PATH is the cgroup and all below it, by its directory and by its path, and
-# that watch tells when it was removed and made again.
+# Shows that --scope cgroup:PATH is the cgroup and all below it, by its directory and by its path,
+# and that watch tells when it was removed and made again.
 import os
 import pathlib
 import signal

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# Shows that the rows that --by wants say exactly who did what, add up to the total, come in the order
-# that --help says, and that --top leaves out what it says.
+# Shows that the rows that --by wants say exactly who did what, add up to the total, come in the
+# order that --help says, and that --top leaves out what it says.
 import os
 import subprocess
 
