@@ -118,7 +118,7 @@ static void read_all(struct ks *ks, struct ks_reader **readers)
 static void run(struct ks *ks, struct ks_reader *self, struct ks_reader **readers, time_t seconds)
 {
 	time_t begin = time(NULL), next = begin;
-	struct use first = { 0 }, now;
+	struct use first = { 0 }, now = { 0 };
 	uint64_t events = 0;
 
 	while (time(NULL) - begin < seconds) {
