@@ -121,10 +121,9 @@ static struct ks_bpf_open load_open(const struct ks__thread_rows *r, const uint6
 		open.seq = __atomic_load_n(&from->seq, __ATOMIC_ACQUIRE);
 		*ret_now = ks__now();
 		for (size_t w = 0; w < r->base.words; w++)
-			words[w] = __atomic_load_n(&block[w], __ATOMIC_RELAXED);
-		open.since_ns = __atomic_load_n(&from->since_ns, __ATOMIC_RELAXED);
-		open.state = __atomic_load_n(&from->state, __ATOMIC_RELAXED);
-		atomic_thread_fence(memory_order_acquire);
+			words[w] = __atomic_load_n(&block[w], __ATOMIC_ACQUIRE);
+		open.since_ns = __atomic_load_n(&from->since_ns, __ATOMIC_ACQUIRE);
+		open.state = __atomic_load_n(&from->state, __ATOMIC_ACQUIRE);
 		if (!(open.seq & 1) && open.seq == __atomic_load_n(&from->seq, __ATOMIC_RELAXED))
 			return open;
 		if (turn % 1000 == 0)
