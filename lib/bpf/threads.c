@@ -225,7 +225,7 @@ int ks__threads_read(struct ks__threads *t, uint32_t probe, struct ks__groups *i
 {
 	struct ks__thread_rows *r = &t->rows[probe];
 	const char *mem = atomic_load_explicit(&r->mem, memory_order_acquire);
-	uint64_t *words = mem ? malloc((r->base.words + 1) * sizeof(*words)) : NULL;
+	uint64_t *words = mem ? malloc((into->words + 1) * sizeof(*words)) : NULL;
 	static const struct ks__whose rest;
 	int rc = 0;
 
