@@ -577,10 +577,7 @@ static void add(void)
 	kt_add(KS_PROBE_PAGECACHE, "whose", KT_FEATURES, whose);
 }
 
-/*
- * A page of this program that was taken away and comes back while its child is watched would be one
- * too many: what is mapped of files stays.
- */
+/* A page of this program that was taken away and came back would be one too many: all stay. */
 static void lock_program(void)
 {
 	FILE *maps = fopen("/proc/self/maps", "re");

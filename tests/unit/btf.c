@@ -14,7 +14,7 @@
 #define WORDS 58
 #define INFO(kind, n) ((unsigned)(kind) << 24 | (n))
 
-static const char names[] = "\0int\0task\0pid\0ioac\0read_bytes\0other\0btf_trace_go\0run";
+#define NAMES "\0int\0task\0pid\0ioac\0read_bytes\0other\0btf_trace_go\0run"
 
 enum { INT = 1, TASK = 5, PID = 10, IOAC = 14, READ = 19, OTHER = 30, GO = 36, RUN = 49 };
 
@@ -22,14 +22,14 @@ enum { INT = 1, TASK = 5, PID = 10, IOAC = 14, READ = 19, OTHER = 30, GO = 36, R
 static const struct {
 	struct btf_header head;
 	uint32_t types[WORDS];
-	char strings[sizeof(names)];
+	char strings[sizeof(NAMES)];
 } image = {
 	{ .magic = 0xeb9f,
 	  .version = 1,
 	  .hdr_len = sizeof(struct btf_header),
 	  .type_len = WORDS * 4,
 	  .str_off = WORDS * 4,
-	  .str_len = sizeof(names) },
+	  .str_len = sizeof(NAMES) },
 	{
 		OTHER,
 		INFO(BTF_KIND_STRUCT, 1),

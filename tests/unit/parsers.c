@@ -8,6 +8,7 @@
 
 #include "files/columns.h"
 #include "files/kv.h"
+#include "files/member.h"
 #include "files/text.h"
 #include "support/ks_test.h"
 
@@ -223,6 +224,31 @@ static void test_key_cut(void)
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
+/* The line of the memory controller; without one that of version 2. */
+static void expect_member(const char *text, const char *want)
+{
+	size_t length = 0;
+	const char *path = ks__member_path(text, strlen(text), &length);
+
+	if (!want) {
+		g_assert_null(path);
+		return;
+	}
+	g_assert_cmpmem(path, length, want, strlen(want));
+}
+
+static void test_member(void)
+{
+	expect_member("0::/a.slice/b.service\n", "/a.slice/b.service");
+	expect_member("4:cpu,cpuacct:/x\n3:memory:/y\n0::/z\n", "/y");
+	expect_member("0::/z\n4:hugetlb,memory,rdma:/y: with colons\n", "/y: with colons");
+	expect_member("4:memory2:/x\n0::/\n", "/");
+	expect_member("1:name=systemd:/x\n", NULL);
+	expect_member("3:memory:/cut", NULL);
+	expect_member("", NULL);
+	expect_member("\n:\n::\n", "");
+}
+
 static void test_read(void)
 {
 	char *dir = g_dir_make_tmp("ks-parsers-XXXXXX", NULL), buf[8192];
@@ -301,6 +327,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/parsers/keys/numbers", test_key_numbers);
 	g_test_add_func("/parsers/keys/other files", test_other_files);
 	g_test_add_func("/parsers/keys/cut", test_key_cut);
+	g_test_add_func("/parsers/member", test_member);
 	g_test_add_func("/parsers/read", test_read);
 	g_test_add_func("/parsers/real", test_real);
 	return g_test_run();
