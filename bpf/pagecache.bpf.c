@@ -32,7 +32,8 @@ struct books {
 
 static __always_inline struct books books_of(struct ks_run *run, const struct task_struct *task)
 {
-	return (struct books){ ks_stats(run, &pagecache_stats), ks_row(run, &pagecache_rows, task) };
+	return (struct books){ ks_stats(run, &pagecache_stats),
+			       ks_row(run, &pagecache_rows, task) };
 }
 
 /* A row is that of the current thread, or of this CPU; and each member has one program. */

@@ -77,8 +77,7 @@ static int take(int proc_fd, struct snapshot *all)
 static const struct member *parent_of(const struct snapshot *all, const struct member *m)
 {
 	const struct member key = { .pid = m->parent };
-	const struct member *parent =
-		bsearch(&key, all->at, all->n, sizeof(*all->at), by_pid);
+	const struct member *parent = bsearch(&key, all->at, all->n, sizeof(*all->at), by_pid);
 
 	return parent && parent->start <= m->start ? parent : NULL;
 }

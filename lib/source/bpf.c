@@ -199,7 +199,8 @@ static int bpf_enable(struct ks__source *s, uint32_t probe, const char *variant,
 	rc = ks__threads_seed(&b->threads, probe, seed_link(&b->users[probe]));
 	if (rc) {
 		s->ops->disable(s, probe);
-		return ks__fail(s->ks, rc, "%s: the threads that are there cannot be looked at (%s)",
+		return ks__fail(s->ks, rc,
+				"%s: the threads that are there cannot be looked at (%s)",
 				b->users[probe].name, ks_error_name(rc));
 	}
 	*ret_variant = (uint32_t)b->users[probe].way;

@@ -196,10 +196,11 @@ static void close_by_pointer(struct ks__bpf *b)
 	for (unsigned u = 0; u < KS__BPF_USERS; u++)
 		for (unsigned i = 0; i < b->users[u].n_ways; i++)
 			if (b->users[u].variants[i].by_pointer && !b->users[u].ways[i].note.error)
-				ks__bpf_close_way(b, &b->users[u], (int)i, -KS_EUNAVAIL,
-						  "it finds tasks by address, and this handle keeps "
-						  "what it knows of them in task storage: ask for "
-						  "it first in another handle");
+				ks__bpf_close_way(
+					b, &b->users[u], (int)i, -KS_EUNAVAIL,
+					"it finds tasks by address, and this handle keeps "
+					"what it knows of them in task storage: ask for "
+					"it first in another handle");
 }
 
 int ks__bpf_consts(struct ks__bpf *b, int by_pointer, char *why, size_t size)

@@ -88,8 +88,7 @@ static void clear(int fd, uint32_t slot, int only_dead)
 		if (slot_of(pids[i].pid) != slot)
 			continue;
 		/* the top bit: what leads to a number, not a number; see tree.bpf.c */
-		if (only_dead &&
-		    (pids[i].pid >> 31 || !kill((pid_t)pid, 0) || errno != ESRCH))
+		if (only_dead && (pids[i].pid >> 31 || !kill((pid_t)pid, 0) || errno != ESRCH))
 			continue;
 		ks__pids_delete(fd, pids[i].pid);
 	}
@@ -211,8 +210,7 @@ static int enter(struct ks__bpf *b, const struct ks__scope *scope, const struct 
 	if (rc) {
 		clear(fd, slot, 0);
 		return ks__fail(b->base.ks, rc, "the processes of the scope: %s",
-				rc == -E2BIG ? "the map has no room for so many" :
-					       ks_strerror(rc));
+				rc == -E2BIG ? "the map has no room for so many" : ks_strerror(rc));
 	}
 	ks__control_scope(&b->control, next);
 	put_tree(b, b->control.map->tree & (uint32_t)(KS_TREE_FOLLOW << slot));

@@ -205,8 +205,9 @@ static const struct phase {
 	int (*run)(int fd);
 	uint64_t requested, missed, readin, written, evicted;
 	uint64_t mapped; /* at least, by faults or around them */
-	uint64_t beyond; /* requested behind the end of the file, where the program cannot know it */
-	int in_pieces; /* whose begin only a miss tells */
+	uint64_t
+		beyond; /* requested behind the end of the file, where the program cannot know it */
+	int in_pieces;  /* whose begin only a miss tells */
 	int optional;
 } phases[] = {
 	{ "write", NEW, write_all, .written = N },
@@ -524,9 +525,9 @@ static void start(struct work *w, const struct file *f, int (*run)(int))
 /* One process reads, another one writes behind what that reads. */
 static void whose(struct kt *t)
 {
-	struct ks_reader_opts opts = { .size = sizeof(opts),
-				       .by = KS_BY_TOTAL | KS_BY_PROCESS | KS_BY_CGROUP |
-					     KS_BY_ROLE };
+	struct ks_reader_opts opts = {
+		.size = sizeof(opts), .by = KS_BY_TOTAL | KS_BY_PROCESS | KS_BY_CGROUP | KS_BY_ROLE
+	};
 	struct ks_scope scope = { .size = sizeof(scope), .kind = KS_SCOPE_PIDS };
 	struct ks_stats stats = { .size = sizeof(stats) };
 	const struct ks_stats_pagecache *row;

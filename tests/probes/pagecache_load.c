@@ -13,8 +13,8 @@
 #include "support/ks_test.h"
 
 /* 4 MiB in pages of 4 KiB, and 400 rows of them in no order. */
-#define FILL                                                                        \
-	"CREATE TABLE t(k INTEGER PRIMARY KEY, v BLOB);"                            \
+#define FILL                                                                             \
+	"CREATE TABLE t(k INTEGER PRIMARY KEY, v BLOB);"                                 \
 	"WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 1000)" \
 	"INSERT INTO t SELECT i, zeroblob(4000) FROM c;"
 #define ASK                                                                             \

@@ -29,7 +29,7 @@ static struct shared {
 	int acknowledged, called;
 	time_t end;
 	char who[PIDS];
-} *sh;
+} * sh;
 
 static void nap(long ns)
 {

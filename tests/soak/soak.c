@@ -138,8 +138,8 @@ static void run(struct ks *ks, struct ks_reader *self, struct ks_reader **reader
 		g_assert_cmpuint(now.map_bytes, ==, first.map_bytes);
 		g_assert_cmpint(now.anon_kb, <, first.anon_kb + GROWTH_KB);
 	}
-	g_test_message("%" G_GUINT64_FORMAT " events, RssAnon %ld -> %ld kB, %ld descriptors", events,
-		       first.anon_kb, now.anon_kb, now.fds);
+	g_test_message("%" G_GUINT64_FORMAT " events, RssAnon %ld -> %ld kB, %ld descriptors",
+		       events, first.anon_kb, now.anon_kb, now.fds);
 	g_assert_cmpuint(events, >, (uint64_t)seconds);
 }
 
@@ -161,9 +161,9 @@ static void soak(void)
 	for (size_t i = 0; i < G_N_ELEMENTS(all_probes); i++) {
 		ks_assert_ok(ks, ks_enable_probe(ks, all_probes[i], NULL));
 		readers[2 * i] = reader(ks, all_probes[i], KS_BY_TOTAL, 0);
-		readers[2 * i + 1] =
-			reader(ks, all_probes[i], KS_BY_TOTAL | KS_BY_PROCESS | KS_BY_CGROUP,
-			       i % 2 ? KS_READ_DELTA : 0);
+		readers[2 * i + 1] = reader(ks, all_probes[i],
+					    KS_BY_TOTAL | KS_BY_PROCESS | KS_BY_CGROUP,
+					    i % 2 ? KS_READ_DELTA : 0);
 	}
 	self = reader(ks, KS_PROBE_SELF, KS_BY_TOTAL, 0);
 	load = start_load();
