@@ -87,6 +87,12 @@ int peer_exit(void *ctx)
 	return 0;
 }
 
+SEC("?tp_btf/sched_switch")
+int peer_switch(void *ctx)
+{
+	return 0;
+}
+
 SEC("?tp_btf/mm_filemap_add_to_page_cache")
 int peer_add(void *ctx)
 {
