@@ -50,13 +50,11 @@ static __always_inline enum ks_bpf_outcome tell_block(struct ks_run *run, uint64
 
 /* ---- switches ---------------------------------------------------------------------------------- */
 
-static __always_inline void count_switches(struct ks_run *run, uint32_t index, uint64_t voluntary,
-					   uint64_t preempted)
+static __always_inline void count_switch(struct ks_run *run, struct ks_bpf_stats_sched *stats,
+					 struct ks_bpf_row_sched *row, uint64_t voluntary,
+					 uint64_t preempted)
 {
-	struct ks_bpf_stats_sched *stats = ks_stats(run, &sched_stats);
-	struct ks_bpf_row_sched *row = row_at(run, index);
-
-	if (!stats || !row)
+	if (!is_counted(run))
 		return;
 	count(&stats->voluntary, voluntary, true);
 	count(&stats->preempted, preempted, true);
@@ -68,68 +66,89 @@ static __always_inline void count_switches(struct ks_run *run, uint32_t index, u
  * The kernel has counted this switch already, so that the difference of its counters is the truth:
  * the argument `preempt` is false for sched_yield() as well. asleep: its state, 0: it could go on.
  */
-static __always_inline void switched(struct ks_run *run, struct ks_bpf_who *who, uint32_t index,
+static __always_inline void switched(struct ks_run *run, struct ks_bpf_stats_sched *stats,
+				     struct ks_bpf_row_sched *row, struct ks_bpf_who *who,
 				     const struct task_struct *task, uint32_t asleep)
 {
 	uint64_t voluntary = ks_read(run, task, nvcsw), preempted = ks_read(run, task, nivcsw);
 
 	if (who->state)
-		count_switches(run, index, voluntary - who->voluntary,
-			       preempted - who->preempted);
+		count_switch(run, stats, row, voluntary - who->voluntary,
+			     preempted - who->preempted);
 	else
-		count_switches(run, index, asleep != 0, asleep == 0);
+		count_switch(run, stats, row, asleep != 0, asleep == 0);
 	who->voluntary = voluntary;
 	who->preempted = preempted;
 }
 
-static __always_inline enum ks_bpf_outcome leave(struct ks_run *run, struct task_struct *trusted,
+static __always_inline enum ks_bpf_outcome leave(struct ks_run *run,
+						 struct ks_bpf_stats_sched *stats,
+						 struct task_struct *trusted,
 						 const struct task_struct *task, bool preempt)
 {
-	bool wanted = is_wanted(run, task);
-	struct ks_bpf_who *who = who_of(trusted, wanted);
-	uint32_t asleep, state, index;
+	struct ks_bpf_row_sched *row;
+	struct ks_bpf_who *who;
+	uint32_t asleep, state, to, wanted;
 
+	if (is_idle(run, task))
+		return KS_FILTERED;
+	wanted = unknown(run, ks_admit(run, task));
+	who = who_of(trusted, wanted);
 	if (!wanted && !is_open(run, who))
 		return KS_FILTERED;
-	asleep = preempt ? 0 : task_state(run, task);
+	wanted = unknown(run, wanted);
+	asleep = unknown(run, preempt ? 0 : task_state(run, task));
+	row = row_at(run, who && claim(run, who) ? who->open_row : 0);
+	if (!row)
+		return KS_AGGREGATED;
 	if (!who) {
 		note_unseeded(run);
-		count_switches(run, run->cpu, asleep != 0, asleep == 0);
+		count_switch(run, stats, row, asleep != 0, asleep == 0);
 		return KS_AGGREGATED;
 	}
-	if (!claim(run, who))
+	if (who->epoch != run->set->epoch)
 		return KS_AGGREGATED;
+	switched(run, stats, row, who, task, asleep);
 	state = !wanted || asleep & TASK_DEAD ? SCHED_NONE : asleep ? SCHED_OFF : SCHED_QUEUED;
-	index = state ? ks_row_of(run, who, task) : row_of(run, who);
-	switched(run, who, index, task, asleep);
-	interval_close(run, who, who->state, true);
-	interval_open(run, who, state, index);
+	state = unknown(run, state);
+	to = unknown(run, state ? row_settled(run, who, task) : 0);
+	go_on(run, stats, row, who, who->state, state, to, true);
 	who->sleep = asleep;
 	return KS_AGGREGATED;
 }
 
-static __always_inline enum ks_bpf_outcome enter(struct ks_run *run, struct task_struct *trusted,
+static __always_inline enum ks_bpf_outcome enter(struct ks_run *run,
+						 struct ks_bpf_stats_sched *stats,
+						 struct task_struct *trusted,
 						 const struct task_struct *task,
 						 const struct task_struct *held)
 {
-	bool wanted = is_wanted(run, task);
-	struct ks_bpf_who *who = who_of(trusted, wanted);
-	uint32_t was;
+	struct ks_bpf_row_sched *row;
+	struct ks_bpf_who *who;
+	uint32_t was, wanted;
 	uint64_t ns;
 
+	if (is_idle(run, task))
+		return KS_FILTERED;
+	wanted = unknown(run, ks_admit(run, task));
+	who = who_of(trusted, wanted);
 	if (!wanted && !is_open(run, who))
 		return KS_FILTERED;
+	wanted = unknown(run, wanted);
 	if (!who)
 		note_unseeded(run);
 	if (!who || !claim(run, who))
+		return KS_AGGREGATED;
+	row = row_at(run, who->open_row);
+	if (!row)
 		return KS_AGGREGATED;
 	was = who->state;
 	if (was == SCHED_NONE) {
 		who->voluntary = ks_read(run, task, nvcsw);
 		who->preempted = ks_read(run, task, nivcsw);
 	}
-	ns = interval_close(run, who, was, true);
-	interval_open(run, who, wanted ? SCHED_ON : SCHED_NONE, row_of(run, who));
+	ns = go_on(run, stats, row, who, was, unknown(run, wanted ? SCHED_ON : SCHED_NONE),
+		   unknown(run, wanted ? row_of(run, who) : 0), true);
 	if (!wanted || was != SCHED_QUEUED)
 		return KS_AGGREGATED;
 	return tell_wait(run, ns, task, held);
@@ -142,15 +161,19 @@ static __always_inline int sched_switch(uint64_t *ctx, const bool typed)
 	struct task_struct *from = typed ? ks_untrusted(prev) : prev;
 	struct task_struct *to = typed ? ks_untrusted(next) : next;
 	enum ks_bpf_outcome left, entered;
+	struct ks_bpf_stats_sched *stats;
 	struct ks_run run;
 
 	if (!ks_begin(&run, ctx, KS_PROBE_SCHED, typed))
 		return 0;
+	stats = stats_of(&run);
+	if (!stats)
+		return ks_end(&run, KS_FILTERED);
 	ks_now(&run); /* here, not in each branch: the verifier has a third less to follow */
-	left = leave(&run, prev, from, ctx[0]);
+	left = unknown(&run, leave(&run, stats, prev, from, ctx[0]));
 	run.flags = 0;
-	entered = enter(&run, next, to, from);
-	return ks_end(&run, entered == KS_FILTERED ? left : entered);
+	entered = enter(&run, stats, next, to, from);
+	return end_alone(&run, entered == KS_FILTERED ? left : entered);
 }
 
 SEC("?ks/tp_btf/sched_switch")
@@ -167,49 +190,56 @@ int sched_switch_raw_tp(uint64_t *ctx)
 
 /* ---- wake-ups ---------------------------------------------------------------------------------- */
 
-/* The one hook that may come with interrupts on, for a thread that has not left its CPU: atomic. */
-static __always_inline void count_wakeup(struct ks_run *run, uint32_t index)
+static __always_inline void count_wakeup(struct ks_run *run, struct ks_bpf_stats_sched *stats,
+					 struct ks_bpf_row_sched *row, const bool alone)
 {
-	struct ks_bpf_stats_sched *stats = ks_stats(run, &sched_stats);
-	struct ks_bpf_row_sched *row = row_at(run, index);
-
-	if (!stats || !row)
+	if (!is_counted(run))
 		return;
-	ks_add(&stats->wakeups, 1);
-	ks_add(&row->wakeups, 1);
+	count(&stats->wakeups, 1, alone);
+	count(&row->wakeups, 1, alone);
 }
 
+/* is_new: it has been made just now, and has no row yet. */
 static __always_inline enum ks_bpf_outcome woken(struct ks_run *run, struct task_struct *trusted,
-						 const struct task_struct *task)
+						 const struct task_struct *task, const bool is_new)
 {
-	bool wanted = is_wanted(run, task);
+	uint32_t wanted = unknown(run, ks_admit(run, task));
 	struct ks_bpf_who *who = who_of(trusted, wanted);
-	uint32_t was, index;
+	struct ks_bpf_stats_sched *stats = stats_of(run);
+	struct ks_bpf_row_sched *row;
+	uint32_t was, to, state = SCHED_QUEUED;
 	uint64_t ns;
 
-	if (!wanted && !is_open(run, who))
+	if (!stats || (!wanted && !is_open(run, who)))
 		return KS_FILTERED;
-	if (!who || !claim(run, who)) {
-		count_wakeup(run, run->cpu);
+	wanted = unknown(run, wanted);
+	row = row_at(run, who && claim(run, who) ? who->open_row : 0);
+	if (!row)
 		return KS_AGGREGATED;
-	}
-	index = wanted ? ks_row_of(run, who, task) : row_of(run, who);
-	count_wakeup(run, index);
-	was = who->state;
-	if (was == SCHED_QUEUED || was == SCHED_ON) /* it had not left the CPU, or was queued */
+	was = who && who->epoch == run->set->epoch ? who->state : SCHED_ON;
+	if (was == SCHED_OFF)
+		count_wakeup(run, stats, row, true);
+	else /* perhaps it has not left its CPU: then this may come with interrupts on */
+		count_wakeup(run, stats, row, false);
+	if (!who || was == SCHED_QUEUED || was == SCHED_ON)
 		return KS_AGGREGATED;
 	if (was == SCHED_NONE) {
 		who->voluntary = ks_read(run, task, nvcsw);
 		who->preempted = ks_read(run, task, nivcsw);
-		interval_open(run, who, is_on_cpu(run, task) ? SCHED_ON : SCHED_QUEUED, index);
-		return KS_AGGREGATED;
+		if (is_on_cpu(run, task))
+			state = SCHED_ON;
 	}
-	ns = interval_close(run, who, SCHED_OFF, true);
-	interval_open(run, who, wanted ? SCHED_QUEUED : SCHED_NONE, index);
-	return wanted ? tell_block(run, ns, task, who->sleep) : KS_AGGREGATED;
+	was = unknown(run, was);
+	state = unknown(run, wanted ? state : SCHED_NONE);
+	/* Only where it is needed: others are up to date since they left their CPU. */
+	to = is_new || !run->typed ? row_settled(run, who, task) : row_of(run, who);
+	ns = go_on(run, stats, row, who, was, state, unknown(run, wanted ? to : 0), true);
+	if (is_new || !wanted || was != SCHED_OFF)
+		return KS_AGGREGATED;
+	return tell_block(run, ns, task, who->sleep);
 }
 
-static __always_inline int sched_wakeup(uint64_t *ctx, const bool typed)
+static __always_inline int sched_wakeup(uint64_t *ctx, const bool typed, const bool is_new)
 {
 	struct task_struct *trusted = (void *)ctx[0];
 	struct task_struct *task = typed ? ks_untrusted(trusted) : trusted;
@@ -218,31 +248,31 @@ static __always_inline int sched_wakeup(uint64_t *ctx, const bool typed)
 	if (!ks_begin(&run, ctx, KS_PROBE_SCHED, typed))
 		return 0;
 	ks_now(&run);
-	return ks_end(&run, woken(&run, trusted, task));
+	return ks_end(&run, woken(&run, trusted, task, is_new));
 }
 
 SEC("?ks/tp_btf/sched_wakeup")
 int sched_wakeup_tp_btf(uint64_t *ctx)
 {
-	return sched_wakeup(ctx, true);
+	return sched_wakeup(ctx, true, false);
 }
 
 SEC("?raw_tp/sched_wakeup")
 int sched_wakeup_raw_tp(uint64_t *ctx)
 {
-	return sched_wakeup(ctx, false);
+	return sched_wakeup(ctx, false, false);
 }
 
 SEC("?ks/tp_btf/sched_wakeup_new")
 int sched_wakeup_new_tp_btf(uint64_t *ctx)
 {
-	return sched_wakeup(ctx, true);
+	return sched_wakeup(ctx, true, true);
 }
 
 SEC("?raw_tp/sched_wakeup_new")
 int sched_wakeup_new_raw_tp(uint64_t *ctx)
 {
-	return sched_wakeup(ctx, false);
+	return sched_wakeup(ctx, false, true);
 }
 
 /* ---- threads that are there already --------------------------------------------------------------- */
@@ -250,14 +280,17 @@ int sched_wakeup_new_raw_tp(uint64_t *ctx)
 /* Has left the scope and sleeps: nothing else would end its interval for long. */
 static __always_inline enum ks_bpf_outcome seed_end(struct ks_run *run, struct ks_bpf_who *who)
 {
-	if (!is_open(run, who) || who->state != SCHED_OFF)
+	struct ks_bpf_stats_sched *stats = stats_of(run);
+	struct ks_bpf_row_sched *row;
+
+	if (!stats || !is_open(run, who) || who->state != SCHED_OFF)
 		return KS_FILTERED;
-	if (ks_const.atomic_fetch &&
-	    __sync_val_compare_and_swap(&who->state, SCHED_OFF, SCHED_NONE) != SCHED_OFF)
+	ks_now(run);
+	row = row_at(run, who->open_row);
+	if (!row || (ks_const.atomic_fetch &&
+		     __sync_val_compare_and_swap(&who->state, SCHED_OFF, SCHED_NONE) != SCHED_OFF))
 		return KS_FILTERED;
-	interval_close(run, who, SCHED_OFF, false);
-	who->state = SCHED_NONE;
-	who->open_row = 0;
+	go_on(run, stats, row, who, SCHED_OFF, SCHED_NONE, 0, false);
 	return KS_AGGREGATED;
 }
 
@@ -281,7 +314,7 @@ static __always_inline bool seed_begin(struct ks_run *run, struct ks_bpf_who *wh
 static __always_inline void seed_correct(struct ks_run *run, struct ks_bpf_who *who, uint32_t was,
 					 const struct task_struct *task)
 {
-	uint32_t state = state_of(run, task);
+	uint32_t state = unknown(run, state_of(run, task));
 	struct ks_bpf_row_sched *row;
 
 	if (state == was || !ks_const.atomic_fetch ||
@@ -295,7 +328,7 @@ static __always_inline void seed_correct(struct ks_run *run, struct ks_bpf_who *
 static __always_inline enum ks_bpf_outcome seed(struct ks_run *run, struct task_struct *trusted,
 						const struct task_struct *task)
 {
-	bool wanted = is_wanted(run, task);
+	bool wanted = !is_idle(run, task) && ks_admit(run, task);
 	struct ks_bpf_who *who = ks_who_find(trusted, wanted);
 	uint32_t state;
 
@@ -305,11 +338,12 @@ static __always_inline enum ks_bpf_outcome seed(struct ks_run *run, struct task_
 		return KS_LOST_MAP_FULL;
 	if (!seed_begin(run, who))
 		return KS_FILTERED;
-	state = state_of(run, task);
+	state = unknown(run, state_of(run, task));
 	who->voluntary = ks_read(run, task, nvcsw);
 	who->preempted = ks_read(run, task, nivcsw);
-	who->since_ns = 0;
-	interval_open(run, who, state, state ? ks_row_of(run, who, task) : 0);
+	who->since_ns = ks_now(run);
+	who->state = state;
+	move(run, who, state && is_counted(run) ? row_settled(run, who, task) : 0);
 	*(volatile uint32_t *)&who->epoch = run->set->epoch;
 	seed_correct(run, who, state, task);
 	return KS_OPENED;

@@ -74,9 +74,20 @@ static __always_inline uint32_t state_of(struct ks_run *run, const struct task_s
 }
 
 /* The idle tasks are in no scope; their time is nobody's. */
-static __always_inline bool is_wanted(struct ks_run *run, const struct task_struct *task)
+static __always_inline bool is_idle(struct ks_run *run, const struct task_struct *task)
 {
-	return ks_read(run, task, pid) && ks_admit(run, task);
+	return !ks_read(run, task, pid);
+}
+
+/*
+ * The same number, but one that the verifier does not know: of a constant it would follow all that
+ * comes after once for each of its values.
+ */
+static __always_inline uint32_t unknown(struct ks_run *run, uint32_t n)
+{
+	n += (uint32_t)*(volatile uint64_t *)&run->ledger->zero;
+	barrier_var(n); /* here and not later */
+	return n;
 }
 
 /* ---- counting ---------------------------------------------------------------------------------- */
@@ -84,50 +95,74 @@ static __always_inline bool is_wanted(struct ks_run *run, const struct task_stru
 /*
  * The hooks run with interrupts off, holding the lock of the queue that the thread is on: nobody
  * else writes to this CPU's statistics or to the thread's row, and additions are plain (each atomic
- * one would cost 5 ns). Only sched_seed comes from outside: it adds atomically, and only for threads
- * that sleep.
+ * one would cost 8 ns). Not so, `alone` is false: a wake-up of who is running right here; and
+ * sched_seed, which counts for threads that sleep.
  */
-static __always_inline void count(uint64_t *counter, uint64_t n, const bool hook)
+static __always_inline void count(uint64_t *counter, uint64_t n, const bool alone)
 {
-	if (hook)
+	if (alone)
 		*(volatile uint64_t *)counter += n;
 	else
 		ks_add(counter, n);
 }
 
-static __always_inline void count_hist(struct ks_bpf_hist *hist, uint64_t ns, const bool hook)
+/* As ks_hist_add(), without its branches: `zeros` stands right before the buckets. */
+static __always_inline void count_hist(struct ks_bpf_hist *hist, uint64_t ns, const bool alone)
 {
-	uint32_t slot;
+	uint64_t none = (ns - 1) >> 63;
+	uint32_t slot = ks_hist_bucket(ns + none) + 2 - (uint32_t)none;
 
-	if (!hook) {
-		ks_hist_add(hist, ns);
+	if (slot > KS_HIST_BUCKETS) /* cannot be; the verifier does not know */
 		return;
-	}
-	if (!ns) {
-		count(&hist->zeros, 1, true);
-		return;
-	}
-	slot = ks_hist_bucket(ns) + 1;
-	if (slot >= KS_HIST_BUCKETS) /* cannot be; the verifier does not know */
-		return;
-	count(&hist->buckets[slot], 1, true);
-	count(&hist->sum, ns, true);
+	count(&hist->zeros + slot, 1, alone);
+	count(&hist->sum, ns, alone);
 }
 
-static __always_inline struct ks_bpf_row_sched *row_at(struct ks_run *run, uint32_t index)
+/* This CPU's slot, also if nothing is to be counted: NULL or not would be followed twice. */
+static __always_inline struct ks_bpf_stats_sched *stats_of(struct ks_run *run)
 {
-	if (!(run->set->flags & KS_WANT_STATS))
-		return NULL;
+	uint32_t cpu = run->cpu;
+
+	return bpf_map_lookup_elem(&sched_stats, &cpu);
+}
+
+/* As ks_end(), with interrupts off: nothing else counts on this CPU. */
+static __always_inline int end_alone(struct ks_run *run, uint32_t outcome)
+{
+	if (outcome < KS_OUTCOMES)
+		count(&run->ledger->outcome[outcome], 1, true);
+	ks_measure(run);
+	return 0;
+}
+
+static __always_inline bool is_counted(const struct ks_run *run)
+{
+	return run->set->flags & KS_WANT_STATS;
+}
+
+/* row: of a thread; 0: it has none, that of the CPU. */
+static __always_inline struct ks_bpf_row_sched *row_at(struct ks_run *run, uint32_t row)
+{
+	uint32_t index = row ? row : run->cpu;
+
 	return bpf_map_lookup_elem(&sched_rows, &index);
 }
 
-/* The row of a thread as it was last found, that of the CPU if there is none. */
+/* The row of a thread as it was last found. */
 static __always_inline uint32_t row_of(struct ks_run *run, const struct ks_bpf_who *who)
 {
-	if (!who->row || who->era != run->control->era ||
-	    !(run->control->track & KS_TRACK_ROWS))
-		return run->cpu;
+	if (who->era != run->control->era || !(run->control->track & KS_TRACK_ROWS))
+		return 0;
 	return who->row;
+}
+
+/* The same, up to date. */
+static __always_inline uint32_t row_settled(struct ks_run *run, struct ks_bpf_who *who,
+					    const struct task_struct *task)
+{
+	uint32_t index = ks_row_of(run, who, task);
+
+	return index < ks_const.n_cpus ? 0 : index;
 }
 
 /* Readers take a row in which seq is odd for one that is being written, and look again. */
@@ -153,54 +188,57 @@ static __always_inline void mark(struct ks_bpf_open *open, const bool begins)
 
 /* ---- intervals --------------------------------------------------------------------------------- */
 
-/* Ends what is open, where it began. Its length. */
-static __always_inline uint64_t interval_close(struct ks_run *run, const struct ks_bpf_who *who,
-					       uint32_t state, const bool hook)
+static __always_inline void show(struct ks_bpf_open *open, const struct ks_bpf_who *who)
 {
-	uint32_t index = who->open_row ? who->open_row : run->cpu, which = state - 1;
-	uint64_t now = ks_now(run), ns = now > who->since_ns ? now - who->since_ns : 0;
-	struct ks_bpf_stats_sched *stats = ks_stats(run, &sched_stats);
-	struct ks_bpf_row_sched *row;
-
-	if (which >= SCHED_STATES - 1)
-		return 0;
-	if (stats)
-		count_hist(&stats->runq_ns + which, ns, hook);
-	row = row_at(run, index);
-	if (!row)
-		return ns;
-	if (who->open_row)
-		mark(&row->open, true);
-	count(&(&row->runq_ns + which)->sum, ns, hook);
-	count(&(&row->runq_ns + which)->count, 1, hook);
-	if (who->open_row) {
-		*(volatile uint32_t *)&row->open.state = SCHED_NONE;
-		mark(&row->open, false);
-	}
-	return ns;
+	*(volatile uint64_t *)&open->since_ns = who->since_ns;
+	*(volatile uint32_t *)&open->state = who->state;
 }
 
-/* Clocks of CPUs may differ by a little: time never goes back, so that sums are the wall's time. */
-static __always_inline void interval_open(struct ks_run *run, struct ks_bpf_who *who,
-					  uint32_t state, uint32_t index)
+/* What goes on is shown in `row` now, no more where it was. */
+static __always_inline void move(struct ks_run *run, struct ks_bpf_who *who, uint32_t row)
 {
-	uint64_t now = ks_now(run);
-	struct ks_bpf_row_sched *row;
+	struct ks_bpf_row_sched *to = row_at(run, row);
 
-	if (now > who->since_ns)
-		who->since_ns = now;
+	who->open_row = row;
+	if (!to)
+		return;
+	mark(&to->open, true);
+	show(&to->open, who);
+	mark(&to->open, false);
+}
+
+/*
+ * A thread goes on to another state, shown in `to` (0: nowhere). What it was doing ends, and counts
+ * where it began: `row`, that of who->open_row. Its length. Nobody reads what is open in the
+ * row of a CPU. Clocks of CPUs differ by a little: time never goes back, so that sums are the wall's.
+ */
+static __always_inline uint64_t go_on(struct ks_run *run, struct ks_bpf_stats_sched *stats,
+				      struct ks_bpf_row_sched *row, struct ks_bpf_who *who,
+				      uint32_t from, uint32_t state, uint32_t to, const bool alone)
+{
+	uint64_t ns = run->now - who->since_ns;
+	uint32_t which = from - 1;
+
+	ns &= ~((int64_t)ns >> 63);
+	who->since_ns += ns;
 	who->state = state;
-	who->open_row = 0;
-	if (state == SCHED_NONE || index < ks_const.n_cpus)
-		return;
-	row = row_at(run, index);
-	if (!row)
-		return;
+	if (!is_counted(run))
+		return ns;
 	mark(&row->open, true);
-	*(volatile uint64_t *)&row->open.since_ns = who->since_ns;
-	*(volatile uint32_t *)&row->open.state = state;
+	if (which < SCHED_STATES - 1) {
+		count_hist(&stats->runq_ns + which, ns, alone);
+		count(&(&row->runq_ns + which)->sum, ns, alone);
+		count(&(&row->runq_ns + which)->count, 1, alone);
+	}
+	if (to == who->open_row) {
+		show(&row->open, who);
+		mark(&row->open, false);
+		return ns;
+	}
+	*(volatile uint32_t *)&row->open.state = SCHED_NONE;
 	mark(&row->open, false);
-	who->open_row = index;
+	move(run, who, to);
+	return ns;
 }
 
 /* ---- what is kept of a thread ------------------------------------------------------------------ */
