@@ -2,6 +2,8 @@
 /* bpf_report.c - ledgers, and what there is in the kernel, for people */
 #include <string.h>
 
+#include <linux/bpf.h>
+
 #include "../bpf/machine.h"
 #include "../data/doc.h"
 #include "bpf.h"
@@ -106,11 +108,15 @@ static int owns(const struct ks__bpf *b, uint32_t probe, const char *map)
 
 static const char *map_kind(const struct ks__map *map)
 {
-	static const char *const names[] = { [1] = "hash",
-					     [2] = "array",
-					     [4] = "perf_event_array",
-					     [12] = "array_of_maps",
-					     [29] = "task_storage" };
+	static const char *const names[] = {
+		[BPF_MAP_TYPE_HASH] = "hash",
+		[BPF_MAP_TYPE_ARRAY] = "array",
+		[BPF_MAP_TYPE_PERF_EVENT_ARRAY] = "perf_event_array",
+		[BPF_MAP_TYPE_LRU_HASH] = "lru_hash",
+		[BPF_MAP_TYPE_ARRAY_OF_MAPS] = "array_of_maps",
+		[BPF_MAP_TYPE_QUEUE] = "queue",
+		[BPF_MAP_TYPE_TASK_STORAGE] = "task_storage",
+	};
 
 	return map->type < sizeof(names) / sizeof(names[0]) && names[map->type] ? names[map->type] :
 										  "?";
