@@ -2,15 +2,18 @@
 /* Shows that the probes count what bpftrace counts of the same processes at the same time. */
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "support/harness.h"
+#include "support/ks_test.h"
 
 #define START_MS 30000
 
@@ -321,11 +324,87 @@ static void page_cache(struct kt *t)
 	work_free(&w);
 }
 
+/* ---- switches ------------------------------------------------------------------------------- */
+
+#define NAPS 200
+
+static void nap(void)
+{
+	const struct timespec ms = { .tv_nsec = 1000000 };
+
+	nanosleep(&ms, NULL);
+}
+
+static int naps_and_yields(void *page)
+{
+	const unsigned n = ks_test_volume(NAPS, NAPS / 4);
+
+	(void)page;
+	for (unsigned i = 0; i < n; i++)
+		nap();
+	for (unsigned i = 0; i < 5 * n; i++)
+		sched_yield();
+	return 0;
+}
+
+/* Not more than ours; a classic tracepoint runs no program within another one. */
+static void all_but_few(uint64_t theirs, uint64_t ours)
+{
+	g_assert_cmpuint(theirs, <=, ours);
+	g_assert_cmpuint(theirs, >=, ours * 99 / 100);
+}
+
+static void compare_switches(struct kt *t, const struct tracer *b)
+{
+	struct ks_stats_sched row;
+	uint64_t switches, on_ns = tracer_count(b, "@on");
+
+	kt_total(t, &row, sizeof(row));
+	switches = row.voluntary + row.preempted;
+	g_assert_cmpuint(row.voluntary, >=, ks_test_volume(NAPS, NAPS / 4));
+	all_but_few(tracer_count(b, "@out"), switches);
+	all_but_few(tracer_count(b, "@in"), switches);
+	/* which of both programs reads the clock first is not known */
+	g_assert_cmpuint(on_ns, >=, row.oncpu_ns.sum * 95 / 100 - switches * 5000);
+	g_assert_cmpuint(on_ns, <=, row.oncpu_ns.sum * 105 / 100 + switches * 5000);
+}
+
+static void switches(struct kt *t)
+{
+	static const char *const seen[] = { "switch\n", NULL };
+	struct tracer b;
+	struct work w;
+	char *program;
+
+	work_start(&w, naps_and_yields);
+	program =
+		g_strdup_printf("tracepoint:sched:sched_switch {"
+				" if (args->prev_pid == %1$d) { printf(\"switch\\n\"); }"
+				" if (args->prev_pid == %2$d) { @out = count();"
+				" if (@since) { @on = sum(nsecs - @since); } }"
+				" if (args->next_pid == %2$d) { @in = count(); @since = nsecs; } }",
+				(int)getpid(), (int)w.pid);
+	kt_watch(t, KS_SCOPE_PIDS, w.pid);
+	kt_enable(t, NULL, 0);
+	if (tracer_begin(&b, program, nap, seen)) {
+		work_run(&w);
+		tracer_stop(&b);
+		kt_settle(t);
+		compare_switches(t, &b);
+		g_string_free(b.said, TRUE);
+	} else {
+		work_run(&w);
+	}
+	g_free(program);
+	work_free(&w);
+}
+
 static void add(void)
 {
 	kt_add(KS_PROBE_FADVISE, "bpftrace", KT_BEST, advice);
 	kt_add(KS_PROBE_PROC, "bpftrace", KT_BEST, processes);
 	kt_add(KS_PROBE_PAGECACHE, "bpftrace", KT_BEST, page_cache);
+	kt_add(KS_PROBE_SCHED, "bpftrace", KT_BEST, switches);
 }
 
 int main(int argc, char **argv)

@@ -58,6 +58,16 @@ struct cast_counts cast_counts(pid_t pid, int32_t tid)
 	return c;
 }
 
+unsigned cast_threads(pid_t pid)
+{
+	char text[4096], *at;
+
+	g_assert_cmpint(text_of(pid, pid, "status", text, sizeof(text)), ==, 0);
+	at = strstr(text, "\nThreads:");
+	g_assert_nonnull(at);
+	return (unsigned)g_ascii_strtoull(strchr(at, ':') + 1, NULL, 10);
+}
+
 void cast_asleep(pid_t pid, int32_t tid)
 {
 	char text[1024], *state;

@@ -18,6 +18,7 @@ struct cast {
 	int32_t tid[CAST_THREADS];
 	uint32_t ready; /* the first thread has done all that it does in this step */
 	int pipes[2][2];
+	uint64_t made_ns[8];     /* before a thread was made */
 	uint64_t burst_ns[8][2]; /* begin and end, as the child saw them */
 };
 
@@ -29,6 +30,8 @@ struct cast_counts {
 void cast_wait(struct cast *cast, uint32_t step);
 void cast_next(struct cast *cast);
 struct cast_counts cast_counts(pid_t pid, int32_t tid);
+/* Those that a process still has. */
+unsigned cast_threads(pid_t pid);
 /* Until it is asleep, and off its CPU: its counters do not change any more. */
 void cast_asleep(pid_t pid, int32_t tid);
 /* The same of the first n threads, when they have begun. */

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Shows that who waits for a CPU learns who held it, that what is going on right now is in the
- * numbers right now, and that rows add up and never go back.
+ * numbers right now, that threads made and ended meanwhile have their whole time in them, and that
+ * rows add up and never go back.
  */
+#include <pthread.h>
 #include <sched.h>
 #include <string.h>
 #include <unistd.h>
@@ -57,6 +59,100 @@ static void still_open(struct kt *t)
 	ks_reader_free(reader);
 	cast_next(c);
 	work_wait(&w);
+	work_free(&w);
+}
+
+/* ---- whole lives ---------------------------------------------------------------------------- */
+
+#define LIVES 4
+#define LIFE_NS (100 * MS)
+
+static struct cast *lives; /* of the child */
+
+static void *live(void *arg)
+{
+	uint64_t *life = arg;
+	volatile unsigned spin;
+
+	life[0] = work_now();
+	while (work_now() - life[0] < LIFE_NS) {
+		cast_nap(MS);
+		for (spin = 0; spin < 1000000; spin++)
+			;
+		sched_yield();
+	}
+	life[1] = work_now();
+	return NULL;
+}
+
+static int make_lives(void *page)
+{
+	pthread_t thread[LIVES];
+
+	lives = page;
+	__atomic_store_n(&lives->tid[0], getpid(), __ATOMIC_RELEASE);
+	cast_wait(lives, 1);
+	for (unsigned i = 0; i < LIVES; i++) {
+		lives->made_ns[i] = work_now();
+		pthread_create(&thread[i], NULL, live, lives->burst_ns[i]);
+	}
+	for (unsigned i = 0; i < LIVES; i++)
+		pthread_join(thread[i], NULL);
+	__atomic_store_n(&lives->ready, 1, __ATOMIC_RELEASE);
+	cast_wait(lives, 2);
+	return 0;
+}
+
+static uint64_t wall_of(struct ks_reader *reader, pid_t pid)
+{
+	struct ks_stats_sched row;
+
+	g_assert_true(cast_row(reader, KS_BY_PROCESS, (uint64_t)pid, &row));
+	return row.runq_ns.sum + row.oncpu_ns.sum + row.offcpu_ns.sum;
+}
+
+/* The first thread since the probe is on, the others from when they were made until they ended. */
+static void whole_lives(struct kt *t)
+{
+	uint64_t before_ns, on_ns, gone_ns, from_ns, to_ns, wall, least, most;
+	struct ks_reader *reader;
+	struct cast *c;
+	struct work w;
+
+	work_start(&w, make_lives);
+	c = w.page;
+	work_go(&w);
+	cast_all_asleep(&w, c, 1);
+	kt_watch(t, KS_SCOPE_PIDS, w.pid);
+	before_ns = work_now();
+	kt_enable(t, NULL, 0);
+	on_ns = work_now();
+	reader = cast_reader(t, KS_BY_PROCESS);
+	cast_next(c);
+	while (!__atomic_load_n(&c->ready, __ATOMIC_ACQUIRE) || cast_threads(w.pid) > 1)
+		sched_yield();
+	gone_ns = work_now();
+	cast_asleep(w.pid, w.pid);
+	from_ns = work_now();
+	wall = wall_of(reader, w.pid);
+	to_ns = work_now();
+	least = from_ns - on_ns;
+	most = to_ns - before_ns;
+	for (unsigned i = 0; i < LIVES; i++) {
+		least += c->burst_ns[i][1] - c->burst_ns[i][0];
+		most += gone_ns - c->made_ns[i];
+	}
+	g_test_message("%.3f ms of %.3f to %.3f", (double)wall / MS, (double)least / MS,
+		       (double)most / MS);
+	g_assert_cmpuint(wall, >=, least * 98 / 100);
+	g_assert_cmpuint(wall, <=, most * 102 / 100);
+	cast_next(c);
+	work_wait(&w);
+	/* of a process that is gone, nothing goes on */
+	wall = wall_of(reader, w.pid);
+	cast_nap(20 * MS);
+	g_assert_cmpuint(wall_of(reader, w.pid), ==, wall);
+	ks_reader_free(reader);
 	work_free(&w);
 }
 
@@ -125,7 +221,8 @@ static void waits(struct kt *t)
 	c = v.page;
 	*(struct cast **)h.page = c;
 	work_go(&v);
-	while (!__atomic_load_n(&c->tid[0], __ATOMIC_ACQUIRE) && work_now() - v.begin_ns < 5000ull * MS)
+	while (!__atomic_load_n(&c->tid[0], __ATOMIC_ACQUIRE) &&
+	       work_now() - v.begin_ns < 5000ull * MS)
 		sched_yield();
 	if (!c->tid[0]) {
 		g_test_skip("SCHED_FIFO is not allowed here");
@@ -200,7 +297,7 @@ static void adds_up(struct kt *t)
 	work_start(&w, proc_forks);
 	work_go(&w);
 	reader = cast_reader(t, KS_BY_TOTAL | KS_BY_PROCESS | KS_BY_CGROUP | KS_BY_ROLE);
-	for (unsigned turn = 0; turn < 1000; turn++) {
+	for (unsigned turn = 0; turn < ks_test_volume(1000, 100); turn++) {
 		struct ks_stats stats = { .size = sizeof(stats) };
 		struct ks_stats_sched sum[4];
 
@@ -227,6 +324,7 @@ static void adds_up(struct kt *t)
 static void add(void)
 {
 	kt_add(KS_PROBE_SCHED, "still-open", KT_BEST | KT_FEATURES, still_open);
+	kt_add(KS_PROBE_SCHED, "whole-lives", KT_BEST | KT_FEATURES, whole_lives);
 	kt_add(KS_PROBE_SCHED, "waits", KT_PERF, waits);
 	kt_add(KS_PROBE_SCHED, "adds-up", KT_BEST | KT_FEATURES, adds_up);
 }
