@@ -194,8 +194,11 @@ static void each_thread(struct kt *t)
 			       (double)row.offcpu_ns.sum / MS, (double)(from_ns - on_ns) / MS);
 		g_assert_cmpuint(wall_of(&row), >=, (from_ns - on_ns) * 98 / 100);
 		g_assert_cmpuint(wall_of(&row), <=, (to_ns - before_ns) * 102 / 100);
-		/* the kernel's own sums begin and end elsewhere in each switch */
-		slack = (row.voluntary + row.preempted) * 20000;
+		/*
+		 * The kernel's own sums begin and end elsewhere in each switch; a virtual CPU may be
+		 * taken away in between.
+		 */
+		slack = (row.voluntary + row.preempted) * 20000 + 5 * MS;
 		within(row.oncpu_ns.sum, after.run_ns - before[i].run_ns,
 		       (after.run_ns - before[i].run_ns) / 20 + slack);
 		within(row.runq_ns.sum, after.wait_ns - before[i].wait_ns,
@@ -255,8 +258,9 @@ static void sleeps(struct kt *t)
 	g_assert_cmpuint(last.offcpu_ns.count - first.offcpu_ns.count, <=, NAPS + 1);
 	g_assert_cmpuint(last.offcpu_ns.count - first.offcpu_ns.count, >=, NAPS);
 	/*
-	 * Kernels were seen that run no programs while a certain task is the current one: a timer's
-	 * wake-up is not seen then, and the sleep ends with the switch.
+	 * Seen on 6.18 in 1 run of 6: up to 3 of these wake-ups by timers ran no program, though
+	 * tracefs showed them, and the kernel counted none as missed; a thread of process 1 was the
+	 * current one. The sleep ends with the switch then.
 	 */
 	g_assert_cmpuint(last.wakeups - first.wakeups, <=, NAPS + 1);
 	g_assert_cmpuint(last.wakeups - first.wakeups, >=, NAPS * 4 / 5);
