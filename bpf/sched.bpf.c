@@ -31,9 +31,8 @@ static __always_inline enum ks_bpf_outcome tell_wait(struct ks_run *run, uint64_
 	return ks_submit(run, rec, sizeof(room));
 }
 
-static __always_inline enum ks_bpf_outcome tell_block(struct ks_run *run, uint64_t ns,
-						      const struct task_struct *task,
-						      uint32_t sleep)
+static __always_inline enum ks_bpf_outcome
+tell_block(struct ks_run *run, uint64_t ns, const struct task_struct *task, uint32_t sleep)
 {
 	struct ks_event_sched_block *rec, room;
 
@@ -117,11 +116,9 @@ static __always_inline enum ks_bpf_outcome leave(struct ks_run *run,
 	return KS_AGGREGATED;
 }
 
-static __always_inline enum ks_bpf_outcome enter(struct ks_run *run,
-						 struct ks_bpf_stats_sched *stats,
-						 struct task_struct *trusted,
-						 const struct task_struct *task,
-						 const struct task_struct *held)
+static __always_inline enum ks_bpf_outcome
+enter(struct ks_run *run, struct ks_bpf_stats_sched *stats, struct task_struct *trusted,
+      const struct task_struct *task, const struct task_struct *held)
 {
 	struct ks_bpf_row_sched *row;
 	struct ks_bpf_who *who;

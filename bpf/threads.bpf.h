@@ -96,10 +96,11 @@ static __always_inline void ks_slot_give(struct ks_run *run, struct ks_bpf_contr
 	struct ks_bpf_thread *thread = bpf_map_lookup_elem(&ks_threads, &index);
 	uint64_t comm[2];
 
-	if (!slot || !thread)
-		return;
 	if (who->row)
 		ks_slot_end(control, who->row, KS_THREAD_LEFT, ks_now(run));
+	who->row = 0; /* without a new one it counts into the rest, and asks again */
+	if (!slot || !thread)
+		return;
 	ks_comm(run, leader, comm);
 	__builtin_memcpy(thread->comm, comm, sizeof(comm));
 	thread->pid = ks_tgid(run, task);
@@ -120,24 +121,26 @@ static __always_inline void ks_settle(struct ks_run *run, struct ks_bpf_who *who
 				      const struct task_struct *task, uint64_t css, uint32_t roles)
 {
 	struct ks_bpf_control *control = (void *)run->control;
+	/* Read once: a slot that is taken while the next era begins is one of this one. */
+	uint32_t era = *(volatile uint32_t *)&control->era, role;
+	bool has_row = who->row && who->era == era;
 	uint64_t cgroup;
-	uint32_t role;
 
-	if (who->row && who->css == css && who->roles == roles)
+	if (has_row && who->css == css && who->roles == roles)
 		return;
-	if (who->era != control->era) /* its slot was taken away while nobody looked */
-		who->row = 0;
-	if (!who->row && *(volatile uint32_t *)&control->threads_full)
+	if (!has_row && *(volatile uint32_t *)&control->threads_full)
 		return;
 	if (ks_const.atomic_fetch && __sync_val_compare_and_swap(&who->busy, 0, 1))
 		return;
+	if (who->era != era) /* its slot was taken away while nobody looked */
+		who->row = 0;
 	cgroup = ks_cgroup(run, task);
 	role = ks_role(run, task);
 	if (!ks_slot_fits(who->row, cgroup, role))
 		ks_slot_give(run, control, who, task, cgroup, role);
 	who->css = css;
 	who->roles = roles;
-	who->era = control->era;
+	who->era = era;
 	who->busy = 0;
 }
 
@@ -150,7 +153,7 @@ static __always_inline uint32_t ks_row_of(struct ks_run *run, struct ks_bpf_who 
 	if (!who || !(run->control->track & KS_TRACK_ROWS))
 		return run->cpu;
 	ks_settle(run, who, task, (uint64_t)ks_read(run, task, cgroups), roles);
-	return who->row ? who->row : run->cpu;
+	return who->row && who->era == run->control->era ? who->row : run->cpu;
 }
 
 /* The value of a map NAME_rows that the current task counts into, or NULL if none is wanted. */

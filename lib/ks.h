@@ -80,6 +80,7 @@ struct ks {
 	struct ks__order *order; /* KS_OPEN_ORDERED */
 	_Atomic uint64_t ordered[KS__PROBES_MAX]; /* records that came out of `order`, by probe */
 	uint32_t tell;         /* consumer only: probes whose KS_EVENT_STATE is due, a bit each */
+	uint32_t tell_every[KS__PROBES_MAX]; /* and their sampling */
 	_Atomic uint64_t last_ns[KS__PROBES_MAX]; /* when an event was seen last, by probe; 0: never */
 	uint64_t watermark_ns; /* consumer only: what is as old as that may leave `order` */
 	_Atomic uint64_t user_ns, wakeups;

@@ -46,7 +46,7 @@ int ks__scope_tell(struct ks *ks, const struct ks__scope *scope);
 
 /* watch.c */
 /* Consumer: looks if it is time, and hands over what has happened. How many records. */
-int ks__watch_drain(struct ks *ks, struct ks__sink *sink);
+unsigned ks__watch_drain(struct ks *ks, struct ks__sink *sink, unsigned max);
 /* There is a new scope; the handle's lock is held. */
 void ks__watch_begin(struct ks *ks);
 

@@ -167,12 +167,15 @@ static uint64_t hold_ns(const struct ks *ks)
 
 static int drain_sources(struct ks *ks, struct ks__sink *sink, unsigned max)
 {
-	unsigned n = (unsigned)ks__watch_drain(ks, sink);
+	unsigned n = ks__watch_drain(ks, sink, max);
 
 	for (unsigned i = 0; i < KS__SOURCES_MAX && ks->sources[i] && n < max; i++) {
 		struct ks__source *s = ks->sources[i];
-		int got = s->ops->drain(s, sink, max - n);
+		int got;
 
+		if (sink->rc < 0 || *sink->closing)
+			break; /* who was asked to stop is not asked again */
+		got = s->ops->drain(s, sink, max - n);
 		if (got < 0)
 			return got;
 		n += (unsigned)got;

@@ -12,6 +12,7 @@
 #include "api.h"
 
 #define LOOK_NS 1000000000u
+#define LATER_NS 10000000u
 
 /* Under the handle's lock. 1: the scope is another cgroup now. */
 static int look(struct ks *ks)
@@ -35,16 +36,19 @@ static int look(struct ks *ks)
 static void note_probes(struct ks *ks)
 {
 	for (uint32_t p = KS_PROBE_SELF + 1; p < KS__PROBES_MAX; p++)
-		if (ks->slots[p].probe && ks__is_on(&ks->slots[p]))
+		if (ks->slots[p].probe && ks__is_on(&ks->slots[p])) {
 			ks->tell |= 1u << p;
+			ks->tell_every[p] = (uint32_t)ks->slots[p].set.sample_every;
+		}
 }
 
 /* Records of the library itself, one for each probe in ks->tell. */
-static int tell(struct ks *ks, struct ks__sink *sink, uint64_t now)
+static unsigned tell(struct ks *ks, struct ks__sink *sink, unsigned max)
 {
-	int n = 0;
+	uint64_t now = ks__now();
+	unsigned n = 0;
 
-	for (uint32_t p = 0; p < KS__PROBES_MAX && ks->tell; p++) {
+	for (uint32_t p = 0; p < KS__PROBES_MAX && ks->tell && n < max; p++) {
 		const struct ks__slot *slot = &ks->slots[p];
 		struct ks_event_state e = {
 			.ev = { .size = sizeof(e),
@@ -63,7 +67,7 @@ static int tell(struct ks *ks, struct ks__sink *sink, uint64_t now)
 		source = atomic_load(&slot->source);
 		e.state = (uint16_t)atomic_load(&slot->state);
 		e.source = source ? source->ops->kind : KS_SOURCE_NONE;
-		e.sample_every = (uint32_t)slot->set.sample_every;
+		e.sample_every = ks->tell_every[p];
 		n++;
 		if (ks__put(sink, &e.ev))
 			break;
@@ -71,22 +75,31 @@ static int tell(struct ks *ks, struct ks__sink *sink, uint64_t now)
 	return n;
 }
 
-int ks__watch_drain(struct ks *ks, struct ks__sink *sink)
+/* Who holds the lock may be setting a scope, or loading for long: later. */
+static void look_if_due(struct ks *ks, uint64_t due)
 {
-	uint64_t due = atomic_load_explicit(&ks->look_ns, memory_order_relaxed), now;
+	KS__UNCANCELLED;
+	uint64_t now = ks__now();
 
-	if (!due)
-		return 0;
-	now = ks__now();
-	if (ks->tell)
-		return tell(ks, sink, now);
-	if (now < due || pthread_mutex_trylock(&ks->lock))
-		return 0; /* who holds the lock may be setting a scope: later */
+	if (now < due)
+		return;
+	if (pthread_mutex_trylock(&ks->lock)) {
+		atomic_compare_exchange_strong(&ks->look_ns, &due, now + LATER_NS);
+		return;
+	}
 	if (ks->scope.kind == KS_SCOPE_CGROUP && look(ks))
 		note_probes(ks);
 	atomic_store(&ks->look_ns, ks->scope.kind == KS_SCOPE_CGROUP ? now + LOOK_NS : 0);
 	pthread_mutex_unlock(&ks->lock);
-	return tell(ks, sink, now);
+}
+
+unsigned ks__watch_drain(struct ks *ks, struct ks__sink *sink, unsigned max)
+{
+	uint64_t due = atomic_load_explicit(&ks->look_ns, memory_order_relaxed);
+
+	if (due && !ks->tell)
+		look_if_due(ks, due);
+	return ks->tell ? tell(ks, sink, max) : 0;
 }
 
 void ks__watch_begin(struct ks *ks)

@@ -99,6 +99,14 @@ void ks__control_live(struct ks__control *c, uint32_t probe, int live)
 		put_inert(c, probe);
 }
 
+void ks__control_idle(struct ks__control *c)
+{
+	if (!c->map)
+		return;
+	__atomic_store_n(&c->map->track, 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&c->map->tree, 0, __ATOMIC_RELEASE);
+}
+
 /* ---- scope ----------------------------------------------------------------------------------- */
 
 uint32_t ks__control_scope_slot(struct ks__control *c)

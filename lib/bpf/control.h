@@ -35,6 +35,8 @@ void ks__control_unmap(struct ks__control *c);
 
 /* Settings of a probe: in force at once if it is live, else once it is. */
 void ks__control_apply(struct ks__control *c, uint32_t probe, const struct ks_bpf_settings *set);
+/* The programs that belong to no probe do nothing any more. */
+void ks__control_idle(struct ks__control *c);
 /* From here on the programs of the probe count; no longer. */
 void ks__control_live(struct ks__control *c, uint32_t probe, int live);
 /* The slot that the next scope will take, once no run looks at it any more. The map is mapped. */

@@ -23,7 +23,7 @@ int ks__table_map(struct ks__table_map *t, int fd, uint32_t value_size, uint32_t
 	return 0;
 }
 
-static void unmap(struct ks__table_map *t)
+void ks__table_unmap(struct ks__table_map *t)
 {
 	char *mem = atomic_exchange(&t->mem, NULL);
 
@@ -33,9 +33,9 @@ static void unmap(struct ks__table_map *t)
 
 void ks__tables_unmap(struct ks__tables *tables)
 {
-	unmap(&tables->cpus);
+	ks__table_unmap(&tables->cpus);
 	for (unsigned i = 0; i < KS_BPF_PROBES; i++)
-		unmap(&tables->stats[i]);
+		ks__table_unmap(&tables->stats[i]);
 }
 
 void ks__table_read(struct ks__table_map *t, struct ks__rows *rows, int per_cpu)

@@ -29,6 +29,7 @@ struct ks__tables {
 
 /* Maps it, once. 0 or -errno. */
 int ks__table_map(struct ks__table_map *t, int fd, uint32_t value_size, uint32_t n_cpus);
+void ks__table_unmap(struct ks__table_map *t);
 void ks__tables_unmap(struct ks__tables *tables);
 
 /* Adds what each CPU has counted; per_cpu 0: all to row 0. */

@@ -18,13 +18,38 @@
 #define SECOND 1000000000u
 #define KEEP_NS (10ull * SECOND) /* rows of the dead, for those who read now and then */
 
+/* Readers that overlap for ever must not keep out who empties slots. */
+static void init_lock(pthread_rwlock_t *lock)
+{
+	pthread_rwlockattr_t attr;
+
+	pthread_rwlockattr_init(&attr);
+#ifdef __GLIBC__
+	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+#endif
+	pthread_rwlock_init(lock, &attr);
+	pthread_rwlockattr_destroy(&attr);
+}
+
 void ks__threads_init(struct ks__threads *t)
 {
 	memset(t, 0, sizeof(*t));
-	pthread_rwlock_init(&t->lock, NULL);
-	t->free_fd = -1;
+	init_lock(&t->lock);
+	t->free_fd = t->who_fd = -1;
 	for (unsigned p = 0; p < KS_BPF_PROBES; p++)
 		t->rows[p].seed_fd = -1;
+}
+
+void ks__threads_unmap_rows(struct ks__threads *t, uint32_t probe)
+{
+	struct ks__thread_rows *r = &t->rows[probe];
+	char *mem = atomic_exchange(&r->mem, NULL);
+
+	if (mem)
+		munmap(mem, r->size);
+	ks__groups_free(&r->base);
+	free(r->shown);
+	r->shown = NULL;
 }
 
 void ks__threads_close(struct ks__threads *t)
@@ -34,15 +59,9 @@ void ks__threads_close(struct ks__threads *t)
 	if (slots)
 		munmap(slots, t->slots_size);
 	for (unsigned p = 0; p < KS_BPF_PROBES; p++) {
-		struct ks__thread_rows *r = &t->rows[p];
-		char *mem = atomic_exchange(&r->mem, NULL);
-
-		if (mem)
-			munmap(mem, r->size);
-		if (r->seed_fd >= 0)
-			close(r->seed_fd);
-		ks__groups_free(&r->base);
-		free(r->shown);
+		ks__threads_unmap_rows(t, p);
+		if (t->rows[p].seed_fd >= 0)
+			close(t->rows[p].seed_fd);
 	}
 	pthread_rwlock_destroy(&t->lock);
 	ks__threads_init(t);
@@ -393,8 +412,11 @@ static void empty(struct ks__threads *t, uint64_t keep_ns)
 
 	for (uint32_t i = 0; i < n; i++) {
 		if (may_empty(t, i, &slots[i], now, keep_ns) && !empty_slot(t, i, &slots[i])) {
-			bpf_map_update_elem(t->free_fd, NULL, &i, BPF_ANY);
 			emptied++;
+			if (t->free_fd < 0 || !bpf_map_update_elem(t->free_fd, NULL, &i, BPF_ANY))
+				continue;
+			slots[i].state = KS_THREAD_DEAD; /* and empty: it is given back next time */
+			kept++;
 		} else if (slots[i].state == KS_THREAD_LEFT || slots[i].state == KS_THREAD_DEAD) {
 			kept++;
 		}
@@ -469,11 +491,13 @@ void ks__threads_tidy(struct ks__threads *t)
 {
 	uint32_t dead, full;
 	uint64_t now;
-	int many;
+	int many, state;
 
 	if (!atomic_load_explicit(&t->slots, memory_order_acquire))
 		return;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
 	seed_strangers(t);
+	pthread_setcancelstate(state, NULL);
 	full = __atomic_load_n(&t->control->threads_full, __ATOMIC_RELAXED);
 	dead = __atomic_load_n(&t->control->threads_dead, __ATOMIC_RELAXED) -
 	       __atomic_load_n(&t->emptied, __ATOMIC_RELAXED);
@@ -485,12 +509,24 @@ void ks__threads_tidy(struct ks__threads *t)
 		return;
 	if (pthread_rwlock_trywrlock(&t->lock))
 		return; /* a reader is at work; there will be another time */
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
 	__atomic_store_n(&t->swept_ns, now, __ATOMIC_RELAXED);
 	empty(t, many || full ? 0 : KEEP_NS);
 	pthread_rwlock_unlock(&t->lock);
+	pthread_setcancelstate(state, NULL);
 }
 
 /* ---- on and off -------------------------------------------------------------------------------- */
+
+/* Tasks that have ended unseen are in the hash still, by an address that another one gets. */
+static void forget_tasks(int fd)
+{
+	uint64_t key;
+
+	while (fd >= 0 && !bpf_map_get_next_key(fd, NULL, &key))
+		if (bpf_map_delete_elem(fd, &key))
+			return;
+}
 
 void ks__threads_track(struct ks__threads *t, int on, int new)
 {
@@ -509,6 +545,7 @@ void ks__threads_track(struct ks__threads *t, int on, int new)
 				slots[i].state = KS_THREAD_LEFT;
 				__atomic_fetch_add(&control->threads_dead, 1, __ATOMIC_RELAXED);
 			}
+		forget_tasks(t->who_fd);
 		control->era++;
 		control->roles++; /* has all look again */
 	}

@@ -38,6 +38,7 @@ struct ks__threads {
 	_Atomic(struct ks_bpf_thread *) slots;
 	size_t slots_size;
 	int free_fd;       /* queue of empty slots */
+	int who_fd;        /* hash by task where there is no task storage, else -1 */
 	uint32_t emptied;  /* of control->threads_dead */
 	uint64_t swept_ns; /* when dead slots were last looked for */
 	uint64_t seeded_ns; /* when seed programs last ran, since programs met unknown threads */
@@ -53,6 +54,9 @@ int ks__threads_map(struct ks__threads *t, int slots_fd, int free_fd, uint32_t n
 /* Maps the rows of a probe, once. */
 int ks__threads_map_rows(struct ks__threads *t, const struct ks__probe *probe, int fd,
 			 uint32_t value_size);
+
+/* Of a probe that was never on: as if it had never been mapped. */
+void ks__threads_unmap_rows(struct ks__threads *t, uint32_t probe);
 
 /*
  * The programs that see threads end are attached: rows may be given. new: also to threads that are

@@ -22,7 +22,8 @@
 
 enum number { VOLUNTARY, PREEMPTED, RUNQ, ONCPU, OFFCPU, NUMBERS };
 
-static const char *const fields[] = { "voluntary", "preempted", "runq_ns", "oncpu_ns", "offcpu_ns" };
+static const char *const fields[] = { "voluntary", "preempted", "runq_ns", "oncpu_ns",
+				      "offcpu_ns" };
 
 struct thread {
 	int32_t pid, tid;
@@ -107,9 +108,9 @@ static int append(struct table *table, const struct thread *thread)
 }
 
 /* Calls `see` for each number that is a name in a folder. */
-static int each(int proc_fd, const char *folder, int32_t pid, struct schedscan *scan,
-		struct ks__look *look,
-		int (*see)(struct schedscan *scan, struct ks__look *look, int32_t pid, int32_t number))
+static int
+each(int proc_fd, const char *folder, int32_t pid, struct schedscan *scan, struct ks__look *look,
+     int (*see)(struct schedscan *scan, struct ks__look *look, int32_t pid, int32_t number))
 {
 	int fd = openat(proc_fd, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = 0;
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);

@@ -23,8 +23,7 @@ static const struct ks__field row_fields[] = {
 	{ KS__AT(struct ks_stats_sched, oncpu_ns), .count = 1, .kind = KS_KIND_HIST,
 	  .unit = KS_UNIT_NS, .valid = KS_HAS_SCHED_ONCPU, .help = "running, per turn" },
 	{ KS__AT(struct ks_stats_sched, offcpu_ns), .count = 1, .kind = KS_KIND_HIST,
-	  .unit = KS_UNIT_NS, .valid = KS_HAS_SCHED_OFFCPU,
-	  .help = "waiting for something else" },
+	  .unit = KS_UNIT_NS, .valid = KS_HAS_SCHED_OFFCPU, .help = "waiting for something else" },
 	{ 0 },
 };
 

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../bpf/machine.h"
 #include "bpf.h"
 
 /* ---- open and close -------------------------------------------------------------------------- */
@@ -67,6 +68,7 @@ static void bpf_close(struct ks__source *s)
 
 	for (uint32_t p = 0; p < KS__PROBES_MAX; p++)
 		ks__control_live(&b->control, p, 0);
+	ks__control_idle(&b->control);
 	if (stream) {
 		ks__stream_publish(stream);
 		ks__stream_close(stream, 1);
@@ -154,9 +156,9 @@ static int has_rows(const struct ks__bpf *b, uint32_t probe)
  * Rows by thread are for as long as somebody sees threads end. Without those programs, statistics
  * have a total and the rest.
  */
-static void track_threads(struct ks__bpf *b)
+static int track_threads(struct ks__bpf *b)
 {
-	int on = 0, open = 0;
+	int on = 0, open = 0, rc = 0;
 
 	for (uint32_t p = 0; p < KS__PROBES_MAX; p++) {
 		if (b->users[p].way < 0 || !has_rows(b, p))
@@ -165,10 +167,12 @@ static void track_threads(struct ks__bpf *b)
 		open |= b->threads.rows[p].n_open != 0;
 	}
 	if (on)
-		on = !ks__bpf_attach(b, KS__BPF_THREADS, NULL);
+		rc = ks__bpf_attach(b, KS__BPF_THREADS, NULL);
+	on = on && !rc;
 	ks__threads_track(&b->threads, on, open);
 	if (!on)
 		ks__bpf_detach(b, KS__BPF_THREADS);
+	return ks__machine_shortage(rc) ? rc : 0;
 }
 
 /* The program of the attached variant that looks at all threads: its link, or -1. */
@@ -191,7 +195,12 @@ static int bpf_enable(struct ks__source *s, uint32_t probe, const char *variant,
 
 	if (rc)
 		return rc;
-	track_threads(b);
+	rc = track_threads(b);
+	if (rc) {
+		ks__bpf_detach(b, probe);
+		track_threads(b);
+		return rc;
+	}
 	if (ks__stream_expect(atomic_load(&b->stream), probe))
 		ks__consumer_poke(s->ks);
 	ks__threads_live(&b->threads, probe, 1);
@@ -285,8 +294,10 @@ static int bpf_drain(struct ks__source *s, struct ks__sink *sink, unsigned max)
 	struct ks__stream *stream =
 		atomic_load_explicit(&ks__bpf_of(s)->stream, memory_order_acquire);
 
+	if (!stream) /* it is published last: without it maps may go again */
+		return 0;
 	ks__threads_tidy(&ks__bpf_of(s)->threads);
-	return stream ? ks__stream_drain(stream, sink, max) : 0;
+	return ks__stream_drain(stream, sink, max);
 }
 
 static int bpf_rest(struct ks__source *s, uint64_t *ret_deadline_ns)

@@ -100,9 +100,11 @@ static int wire_threads(struct ks__bpf *b)
 {
 	struct ks__map *threads = ks__maps_find(&b->maps, "ks_threads");
 	struct ks__map *empty = ks__maps_find(&b->maps, "ks_free");
+	struct ks__map *hash = ks__maps_find(&b->maps, "ks_who_hash");
 
 	if (!threads || !empty)
 		return -ENOENT;
+	b->threads.who_fd = hash ? hash->fd : -1;
 	return ks__threads_map(&b->threads, threads->fd, empty->fd, threads->max_entries,
 			       b->base.ks->n_cpus, b->control.map, !b->consts.atomic_fetch);
 }
@@ -159,9 +161,20 @@ static int wire(struct ks__bpf *b, const struct pick *picks, unsigned n, char *w
 	return rc;
 }
 
-/* Back to the maps of before; the first unit leaves nothing at all. */
-static void unwire(struct ks__bpf *b, const struct ks__maps *before)
+/*
+ * Back to the maps of before; the first unit leaves nothing at all. Nobody has read what is mapped of a
+ * probe whose maps are new: it was never on.
+ */
+static void unwire(struct ks__bpf *b, struct ks__maps *before, const struct pick *picks, unsigned n)
 {
+	for (unsigned i = 0; i < n; i++) {
+		const char *const *maps = picks[i].user->maps;
+
+		if (!maps || ks__maps_find(before, maps[0]))
+			continue;
+		ks__table_unmap(&b->tables.stats[picks[i].number]);
+		ks__threads_unmap_rows(&b->threads, picks[i].number);
+	}
 	for (unsigned i = 0; i < KS__UNIT_MAPS; i++)
 		if (b->maps.map[i].fd >= 0 && before->map[i].fd < 0)
 			close(b->maps.map[i].fd);
@@ -178,7 +191,7 @@ static int load_picks(struct ks__bpf *b, const struct pick *picks, unsigned n, c
 {
 	struct ks__program *progs[PROGS_MAX];
 	const char *const *wanted[KS__BPF_USERS + 2];
-	const struct ks__maps before = b->maps;
+	struct ks__maps before = b->maps;
 	struct ks__unit unit = { .features = &b->features,
 				 .consts = &b->consts,
 				 .maps = &b->maps,
@@ -207,7 +220,7 @@ static int load_picks(struct ks__bpf *b, const struct pick *picks, unsigned n, c
 	if (!rc) {
 		rc = wire(b, picks, n, why, size);
 		if (rc)
-			unwire(b, &before);
+			unwire(b, &before, picks, n);
 	}
 	for (unsigned i = 0; i < unit.n_progs && rc; i++)
 		ks__program_close(progs[i]);

@@ -53,7 +53,8 @@ int ks__bpf_book(struct ks__source *s, uint32_t probe, int idle, struct ks__book
 		ks__stream_in_flight(stream, counts);
 		ret->in_flight = counts[probe];
 	}
-	ks__tables_book(&b->tables, probe, ret);
+	if (stream) /* it is published last: without it maps may go again */
+		ks__tables_book(&b->tables, probe, ret);
 	add_missed(b, &b->users[probe], ret);
 	ret->programs = atomic_load(&b->users[probe].n_links);
 	return 0;
@@ -61,9 +62,8 @@ int ks__bpf_book(struct ks__source *s, uint32_t probe, int idle, struct ks__book
 
 /* ---- explain --------------------------------------------------------------------------------- */
 
-static void explain_programs(const struct ks__bpf_user *u, struct ks__doc *doc)
+static void explain_user(const struct ks__bpf_user *u, struct ks__doc *doc)
 {
-	ks__doc_array(doc, "programs");
 	for (unsigned i = 0; i < u->n_ways; i++) {
 		const struct ks__bpf_way *w = &u->ways[i];
 
@@ -85,7 +85,6 @@ static void explain_programs(const struct ks__bpf_user *u, struct ks__doc *doc)
 			ks__doc_close(doc);
 		}
 	}
-	ks__doc_close(doc);
 }
 
 static int is_one_of(const char *const *names, const char *name)
@@ -144,7 +143,14 @@ void ks__bpf_explain(struct ks__source *s, uint32_t probe, struct ks__doc *doc)
 {
 	struct ks__bpf *b = ks__bpf_of(s);
 
-	explain_programs(&b->users[probe == KS_PROBE_SELF ? KS__BPF_TREE : probe], doc);
+	ks__doc_array(doc, "programs");
+	if (probe == KS_PROBE_SELF) {
+		explain_user(&b->users[KS__BPF_TREE], doc);
+		explain_user(&b->users[KS__BPF_THREADS], doc);
+	} else {
+		explain_user(&b->users[probe], doc);
+	}
+	ks__doc_close(doc);
 	explain_maps(b, probe, doc);
 }
 

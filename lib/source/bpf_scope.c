@@ -75,13 +75,15 @@ static int add_all(int fd, uint32_t slot, const int32_t *pids, uint32_t n)
 }
 
 /* Takes out those of a slot: all, or the dead. */
-static void clear(int fd, uint32_t slot, int only_dead)
+static int clear(int fd, uint32_t slot, int only_dead)
 {
 	struct ks__pid *pids = NULL;
 	size_t n = 0;
 
-	if (ks__pids_list(fd, &pids, &n))
-		return;
+	int rc = ks__pids_list(fd, &pids, &n);
+
+	if (rc)
+		return rc;
 	for (size_t i = 0; i < n; i++) {
 		uint32_t pid = pids[i].pid & 0x3fffffffu;
 
@@ -93,6 +95,7 @@ static void clear(int fd, uint32_t slot, int only_dead)
 		ks__pids_delete(fd, pids[i].pid);
 	}
 	free(pids);
+	return 0;
 }
 
 int ks__bpf_fill_pids(struct ks__bpf *b)
@@ -203,8 +206,9 @@ static int enter(struct ks__bpf *b, const struct ks__scope *scope, const struct 
 		return 0;
 	}
 	slot = ks__control_scope_slot(&b->control);
-	clear(fd, slot, 0);
-	rc = add_all(fd, slot, scope->pids, scope->n_pids);
+	rc = clear(fd, slot, 0);
+	if (!rc)
+		rc = add_all(fd, slot, scope->pids, scope->n_pids);
 	if (!rc && scope->kind == KS_SCOPE_TREE)
 		rc = grow(b, slot, fd);
 	if (rc) {
