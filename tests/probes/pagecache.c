@@ -24,7 +24,7 @@
 #define PAGE 4096
 #define N 1000 /* pages of the file */
 #define MORE 500
-#define TRIES 5
+enum { TRIES = 5, STRAY = 2, READIN = 2 /* among the members that are compared */ };
 
 static char buffer[256 * PAGE] __attribute__((aligned(PAGE)));
 
@@ -354,7 +354,9 @@ static int is_as_planned(const struct phase *p, const struct ks_stats_pagecache 
 			continue;
 		g_test_message("%s: %s %" G_GUINT64_FORMAT ", not %" G_GUINT64_FORMAT, p->name,
 			       members[i].name, members[i].is, members[i].want);
-		good = 0;
+		if (i != READIN || members[i].is - members[i].want > STRAY)
+			return 0;
+		good = -1; /* a page of a program that was taken away came back: once more */
 	}
 	if (mapped < known(row, KS_HAS_PAGECACHE_MAPPED, p->mapped)) {
 		g_test_message("%s: mapped %" G_GUINT64_FORMAT, p->name, mapped);
@@ -387,15 +389,15 @@ static int try_phase(struct kt *t, struct file *f, uint32_t phase)
 	g_assert_cmpint(w.status, ==, 0);
 	kt_settle(t);
 	kt_total(t, &row, sizeof(row));
-	good = plan->refused || is_as_planned(p, &before, &row);
+	good = plan->refused ? 1 : is_as_planned(p, &before, &row);
 	if (plan->refused)
 		g_test_message("%s: %s", p->name, g_strerror((int)plan->refused));
-	taken |= p->evicted || (p->readin + p->written >= N && cached(f->fd) < N);
+	taken |= good < 0 || p->evicted || (p->readin + p->written >= N && cached(f->fd) < N);
 	if (locked)
 		munmap(locked, N * PAGE);
 	work_free(&w);
 	g_assert_true(good || taken);
-	return good;
+	return good > 0;
 }
 
 static void table(struct kt *t)
@@ -578,7 +580,7 @@ static void add(void)
 	kt_add(KS_PROBE_PAGECACHE, "whose", KT_FEATURES, whose);
 }
 
-/* A page of this program that was taken away and came back would be one too many: all stay. */
+/* A page of this program that came back would be one too many. */
 static void lock_program(void)
 {
 	FILE *maps = fopen("/proc/self/maps", "re");
@@ -588,8 +590,7 @@ static void lock_program(void)
 	while (maps && fgets(line, sizeof(line), maps))
 		if (strchr(line, '/') && sscanf(line, "%lx-%lx", &from, &to) == 2)
 			mlock((const void *)from, to - from);
-	if (maps)
-		fclose(maps);
+	fclose(maps);
 }
 
 int main(int argc, char **argv)
