@@ -189,11 +189,12 @@ static void note_seen(struct ks *ks, uint32_t probe, const struct ks__rows *tota
 
 /*
  * Block 0: the total; 1 to n_cpus: the CPUs; the last: what no CPU counted (files). The total is the
- * sum of the others of the same read, so that rows add up exactly.
+ * sum of the others of the same read, so that rows add up exactly. Who wants no CPUs has block 0 alone.
  */
 static int read_raw(struct ks *ks, uint32_t probe, struct ks__rows *into)
 {
 	unsigned was_on = atomic_load(&ks->slots[probe].was_on);
+	const int total = into->n_rows == 1;
 
 	memset(into->raw, 0, into->n_rows * into->words * sizeof(*into->raw));
 	for (unsigned i = 0; i < KS__SOURCES_MAX && ks->sources[i]; i++) {
@@ -204,13 +205,15 @@ static int read_raw(struct ks *ks, uint32_t probe, struct ks__rows *into)
 
 		if (!(was_on & 1u << i))
 			continue;
-		part.raw += (files ? into->n_rows - 1 : 1) * into->words;
-		part.n_rows = files ? 1 : into->n_rows - 2;
-		rc = s->ops->read(s, probe, &part, !files);
+		if (!total) {
+			part.raw += (files ? into->n_rows - 1 : 1) * into->words;
+			part.n_rows = files ? 1 : into->n_rows - 2;
+		}
+		rc = s->ops->read(s, probe, &part, !files && !total);
 		if (rc)
 			return rc;
 	}
-	for (size_t row = 1; row < into->n_rows; row++)
+	for (size_t row = 1; row < into->n_rows && !total; row++)
 		for (size_t w = 0; w < into->words; w++)
 			into->raw[w] += into->raw[row * into->words + w];
 	note_seen(ks, probe, into);
@@ -427,6 +430,7 @@ void ks_reader_free(struct ks_reader *reader)
 static int reader_init(struct ks_reader *r, struct ks *ks)
 {
 	const struct ks__probe *probe = ks->slots[r->probe].probe;
+	size_t blocks;
 	int rc;
 
 	if (r->probe == KS_PROBE_SELF) {
@@ -443,9 +447,10 @@ static int reader_init(struct ks_reader *r, struct ks *ks)
 	}
 	if (r->by & BY_WHOSE)
 		return r->flags & KS_READ_DELTA ? read_groups(r, ks, r->base_groups) : 0;
-	rc = ks__rows_init(&r->now, probe->stats, ks->n_cpus + 2);
+	blocks = r->by & KS_BY_CPU ? ks->n_cpus + 2 : 1;
+	rc = ks__rows_init(&r->now, probe->stats, blocks);
 	if (!rc)
-		rc = ks__rows_init(&r->base, probe->stats, ks->n_cpus + 2);
+		rc = ks__rows_init(&r->base, probe->stats, blocks);
 	if (!rc && r->flags & KS_READ_DELTA)
 		rc = read_raw(ks, r->probe, &r->base);
 	if (!rc && r->flags & KS_READ_DELTA)
