@@ -498,8 +498,8 @@ struct ks_stats {
  * Returns 0.
  * Errors (the next read has what this one has not): -EINVAL (no size), -KS_EOFF (never on),
  *   -ENOMEM, of a fallback -EMFILE, -KS_ECLOSED, -KS_EFORKED. Threads: see ks_reader_new().
- * Cost: no system call and no waiting, 0.1 us a histogram and CPU. A fallback reads files: 11 us a
- *   process. KS_PROBE_SELF asks the kernel about each attached program: 1 us each. Since: 0.1
+ * Cost: no waiting; 1 us a total, 0.2 us a row; now and then rows of the dead are emptied, 1 us each.
+ *   A fallback reads files: 11 us a process. KS_PROBE_SELF: 1 us an attached program. Since: 0.1
  */
 KS_API int ks_read_stats(struct ks_reader *reader, struct ks_stats *ret_stats);
 
