@@ -198,12 +198,12 @@ struct ks_scope {
  *
  * Replaces the scope as a whole, also while probes run. Counters go on: what was counted stays.
  * Children in a KS_SCOPE_TREE are enrolled by programs of their own, before they run; those whose
- * parents had died before are in no tree any more. A cgroup that is removed and made again under its
+ * parents had died before are in no tree. A cgroup that is removed and made again under its
  * path is found again within a second by who consumes events: KS_EVENT_STATE, KS_CAUSE_SCOPE.
  * @scope: NULL: self
  * Returns 0.
  * Errors (the old scope stays): -EINVAL (no such kind), -ESRCH (no such process), -ENOENT (no such
- *   cgroup), -EXDEV (of another hierarchy), -KS_EUNAVAIL (no cgroups, or nothing can follow a tree),
+ *   cgroup), -EXDEV (of another hierarchy), -KS_EUNAVAIL (no cgroups, nothing follows trees),
  *   -ENAMETOOLONG (a comm of over 15 bytes), -E2BIG, -KS_EFORKED. Since: 0.1
  * Cost: microseconds, a second time within a second 8-32 ms, until no program uses the one before.
  *   KS_SCOPE_TREE loads a unit first, see ks_prepare(), and looks at /proc 3 times.
@@ -498,7 +498,7 @@ struct ks_stats {
  * Returns 0.
  * Errors (the next read has what this one has not): -EINVAL (no size), -KS_EOFF (never on),
  *   -ENOMEM, of a fallback -EMFILE, -KS_ECLOSED, -KS_EFORKED. Threads: see ks_reader_new().
- * Cost: no waiting; 1 us a total, 0.2 us a row; now and then rows of the dead are emptied, 1 us each.
+ * Cost: no waiting; 1 us a total, 0.2 us a row; at times rows of the dead are emptied, 1 us each.
  *   A fallback reads files: 11 us a process. KS_PROBE_SELF: 1 us an attached program. Since: 0.1
  */
 KS_API int ks_read_stats(struct ks_reader *reader, struct ks_stats *ret_stats);
