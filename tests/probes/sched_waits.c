@@ -253,7 +253,9 @@ static void waits(struct kt *t)
 			found++;
 		}
 	}
-	g_assert_cmpuint(found, ==, BURSTS);
+	/* a virtual CPU may be taken away at the end of one */
+	g_assert_cmpuint(found, <=, BURSTS);
+	g_assert_cmpuint(found, >=, BURSTS - 1);
 	work_free(&v);
 	work_free(&h);
 }
