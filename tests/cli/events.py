@@ -87,7 +87,9 @@ class Scope(cli.Case):
         pid, go, done = self.other(program)
         options = [option.replace(b"PID", b"%d" % pid) for option in options]
         result = self.run_beside(go, done, "watch", "proc", "--json", *options)
-        return pid, cli.select(result.lines(), type="event", probe="proc")
+        events = cli.select(result.lines(), type="event", probe="proc")
+        # it may end before the command does
+        return pid, [e for e in events if (e["event"], e["pid"]) != ("exit", pid)]
 
     def test_pid(self):
         pid, events = self.events([b"--scope", b"pid:PID"])
