@@ -204,9 +204,9 @@ struct ks_scope {
  * Returns 0.
  * Errors (the old scope stays): -EINVAL (no such kind), -ESRCH (no such process), -ENOENT (no such
  *   cgroup), -EXDEV (of another hierarchy), -KS_EUNAVAIL (no cgroups, nothing follows trees),
- *   -ENAMETOOLONG (a comm of over 15 bytes), -E2BIG, -KS_EFORKED. Since: 0.1
+ *   -ENAMETOOLONG (a comm of over 15 bytes), -EAGAIN (a tree moves too fast), -E2BIG, -KS_EFORKED.
  * Cost: microseconds, a second time within a second 8-32 ms, until no program uses the one before.
- *   KS_SCOPE_TREE loads a unit first, see ks_prepare(), and looks at /proc 3 times.
+ *   KS_SCOPE_TREE loads a unit first, see ks_prepare(), and looks at /proc 3 times. Since: 0.1
  */
 KS_API int ks_set_scope(struct ks *ks, const struct ks_scope *scope);
 

@@ -10,6 +10,7 @@
 
 #include "../files/cgroups.h"
 #include "../files/columns.h"
+#include "../files/facts.h"
 #include "../files/text.h"
 #include "api.h"
 
@@ -76,8 +77,17 @@ static int thread_start(struct ks *ks, int32_t tid, uint64_t *ret_ticks)
 
 static int set_role(struct ks *ks, int32_t tid, const char *role)
 {
+	unsigned n_roles = atomic_load(&ks->n_roles);
 	uint64_t ticks = 0;
-	int number = 0, rc = thread_start(ks, tid, &ticks);
+	int number = 0, rc;
+
+	if (!ks__facts_own_proc(ks->proc_fd))
+		return ks__fail(
+			ks, -KS_EUNAVAIL,
+			"%s is of another pid namespace than this process: it does not know "
+			"its threads",
+			ks->opts.proc_path);
+	rc = thread_start(ks, tid, &ticks);
 
 	if (!rc && role) {
 		number = role_number(ks, role);
@@ -87,7 +97,10 @@ static int set_role(struct ks *ks, int32_t tid, const char *role)
 		if (ks->sources[i]->ops->set_role)
 			rc = ks->sources[i]->ops->set_role(ks->sources[i], tid, (uint32_t)number,
 							   ticks);
-	return rc ? rc : number;
+	if (!rc)
+		return number;
+	atomic_store(&ks->n_roles, n_roles); /* a name that nobody has takes no place */
+	return rc;
 }
 
 int ks_thread_role(struct ks *ks, int32_t tid, const char *role)
@@ -127,11 +140,9 @@ struct ks__cgroups *ks__cgroups_of(struct ks *ks, int *ret_error)
 	return cgroups;
 }
 
-void ks__cgroup_name(struct ks *ks, uint64_t id, uint64_t read_ns, char name[32])
+void ks__cgroup_name(struct ks__cgroups *cgroups, uint64_t id, uint64_t read_ns, char name[32])
 {
-	struct ks__cgroups *cgroups = ks__cgroups_of(ks, NULL);
-
-	if (!cgroups || ks__cgroups_label(cgroups, id, read_ns, name))
+	if (ks__cgroups_label(cgroups, id, read_ns, name))
 		name[0] = '\0';
 }
 

@@ -22,16 +22,28 @@ struct snapshot {
 	size_t n, room;
 };
 
-static int add(struct snapshot *all, int proc_fd, const char *name)
+/* 0, or -1: it is gone. */
+static int look(int proc_fd, int32_t pid, struct member *ret)
 {
 	char path[32], text[1024];
 	struct ks__stat stat;
 	ssize_t length;
 
-	snprintf(path, sizeof(path), "%.10s/stat", name);
+	snprintf(path, sizeof(path), "%d/stat", pid);
 	length = ks__text_read(proc_fd, path, text, sizeof(text));
 	if (length <= 0 || ks__columns_stat(text, (size_t)length, &stat))
-		return 0; /* it is gone */
+		return -1;
+	*ret = (struct member){ pid, (int32_t)stat.column[KS__STAT_PPID],
+				stat.column[KS__STAT_START] };
+	return 0;
+}
+
+static int add(struct snapshot *all, int proc_fd, int32_t pid)
+{
+	struct member found;
+
+	if (look(proc_fd, pid, &found))
+		return 0;
 	if (all->n == all->room) {
 		size_t room = all->room ? all->room * 2 : 512;
 		struct member *more = reallocarray(all->at, room, sizeof(*more));
@@ -41,8 +53,7 @@ static int add(struct snapshot *all, int proc_fd, const char *name)
 		all->at = more;
 		all->room = room;
 	}
-	all->at[all->n++] = (struct member){ atoi(name), (int32_t)stat.column[KS__STAT_PPID],
-					     stat.column[KS__STAT_START] };
+	all->at[all->n++] = found;
 	return 0;
 }
 
@@ -67,7 +78,7 @@ static int take(int proc_fd, struct snapshot *all)
 	}
 	while (!rc && (e = readdir(dir)))
 		if (e->d_name[0] >= '1' && e->d_name[0] <= '9')
-			rc = add(all, proc_fd, e->d_name);
+			rc = add(all, proc_fd, atoi(e->d_name));
 	closedir(dir);
 	if (!rc && all->n)
 		qsort(all->at, all->n, sizeof(*all->at), by_pid);
@@ -82,18 +93,28 @@ static const struct member *parent_of(const struct snapshot *all, const struct m
 	return parent && parent->start <= m->start ? parent : NULL;
 }
 
-/* 1, 0, or -1: an ancestor was gone when its turn came, so nobody knows yet. */
-static int descends(const struct snapshot *all, const struct member *m,
-		    const struct ks__descent *tree)
+/* A parent that is not there is out of sight, or was gone when its turn came: then there is another. */
+static int has_moved(int proc_fd, const struct member *m)
 {
-	for (size_t steps = 0; m && steps < all->n; steps++) {
-		if (m->parent <= 0)
-			return 0;
+	struct member now;
+
+	return look(proc_fd, m->pid, &now) || now.parent != m->parent;
+}
+
+/* 1, 0, or -1: an ancestor has died meanwhile, so nobody knows yet. */
+static int descends(const struct snapshot *all, const struct member *m,
+		    const struct ks__descent *tree, int proc_fd)
+{
+	for (size_t steps = 0; m->parent > 0 && steps < all->n; steps++) {
+		const struct member *parent = parent_of(all, m);
+
 		if (tree->is_in(tree->user, m->parent))
 			return 1;
-		m = parent_of(all, m);
+		if (!parent)
+			return has_moved(proc_fd, m) ? -1 : 0;
+		m = parent;
 	}
-	return -1;
+	return 0;
 }
 
 int ks__descent_walk(int proc_fd, const struct ks__descent *tree)
@@ -104,7 +125,7 @@ int ks__descent_walk(int proc_fd, const struct ks__descent *tree)
 	for (size_t i = 0; i < all.n && !rc; i++) {
 		int is_below = tree->is_in(tree->user, all.at[i].pid) ?
 				       0 :
-				       descends(&all, &all.at[i], tree);
+				       descends(&all, &all.at[i], tree, proc_fd);
 
 		if (is_below > 0)
 			rc = tree->enrol(tree->user, all.at[i].pid);

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -56,4 +57,15 @@ int ks__facts_memcg(int proc_fd)
 	    ks__kv_number(text, (size_t)n, "memory", 2, &enabled) || !enabled)
 		return 0;
 	return hierarchy ? 1 : 2;
+}
+
+int ks__facts_own_proc(int proc_fd)
+{
+	char self[16];
+	ssize_t n = readlinkat(proc_fd, "self", self, sizeof(self) - 1);
+
+	if (n <= 0)
+		return 1;
+	self[n] = '\0';
+	return atoi(self) == getpid();
 }

@@ -15,4 +15,10 @@ int ks__facts_lockdown(int sys_fd, char *buf, size_t size);
 /* The version of cgroups that has the memory controller: 1 or 2; 0 if none has it; -errno. */
 int ks__facts_memcg(int proc_fd);
 
+/*
+ * Are the numbers of this procfs those of the caller's pid namespace? 1, also if there is no procfs to
+ * be asked; 0: those of another one.
+ */
+int ks__facts_own_proc(int proc_fd);
+
 #endif

@@ -17,6 +17,7 @@
 
 #include "../bpf/pids.h"
 #include "../files/descent.h"
+#include "../files/facts.h"
 #include "bpf.h"
 
 #define WALKS_MAX 64 /* a walk that enrols nobody comes after three or four */
@@ -79,7 +80,6 @@ static int clear(int fd, uint32_t slot, int only_dead)
 {
 	struct ks__pid *pids = NULL;
 	size_t n = 0;
-
 	int rc = ks__pids_list(fd, &pids, &n);
 
 	if (rc)
@@ -150,10 +150,10 @@ static int grow(struct ks__bpf *b, uint32_t slot, int fd)
 		rc = 1;
 	for (unsigned turn = 0; rc > 0 && turn < WALKS_MAX; turn++)
 		rc = ks__descent_walk(b->base.ks->proc_fd, &tree);
-	put_tree(b, rc < 0 ? other : other | (uint32_t)(KS_TREE_FOLLOW << slot));
-	if (rc >= 0)
-		clear(fd, slot, 1);
-	return rc < 0 ? rc : 0;
+	if (rc > 0)
+		rc = -EAGAIN; /* it goes on: a tree with somebody missing is none */
+	put_tree(b, rc ? other : other | (uint32_t)(KS_TREE_FOLLOW << slot));
+	return rc ? rc : clear(fd, slot, 1);
 }
 
 /* Why no program can enrol children: of the best way. */
@@ -193,6 +193,17 @@ static int follow(struct ks__bpf *b, int *ret_error)
 	return 0;
 }
 
+/* Keys are our numbers: those of another namespace's procfs would be other processes. */
+static int refuse_foreign(struct ks__bpf *b)
+{
+	if (ks__facts_own_proc(b->base.ks->proc_fd))
+		return 0;
+	return ks__fail(
+		b->base.ks, -KS_EUNAVAIL,
+		"%s is of another pid namespace than this process: a tree needs that of its own",
+		b->base.ks->opts.proc_path);
+}
+
 /* ---- any scope ------------------------------------------------------------------------------- */
 
 /* Complete in the slot that is not in use; then in force. */
@@ -214,7 +225,9 @@ static int enter(struct ks__bpf *b, const struct ks__scope *scope, const struct 
 	if (rc) {
 		clear(fd, slot, 0);
 		return ks__fail(b->base.ks, rc, "the processes of the scope: %s",
-				rc == -E2BIG ? "the map has no room for so many" : ks_strerror(rc));
+				rc == -E2BIG  ? "the map has no room for so many" :
+				rc == -EAGAIN ? "they move faster than /proc tells; try again" :
+						ks_strerror(rc));
 	}
 	ks__control_scope(&b->control, next);
 	put_tree(b, b->control.map->tree & (uint32_t)(KS_TREE_FOLLOW << slot));
@@ -236,6 +249,8 @@ int ks__bpf_set_scope(struct ks__source *s, const struct ks__scope *scope)
 	}
 	convert(b, scope, &next);
 	if (scope->kind == KS_SCOPE_TREE)
+		rc = refuse_foreign(b);
+	if (!rc && scope->kind == KS_SCOPE_TREE)
 		rc = follow(b, &tree_error);
 	if (!rc && !tree_error)
 		rc = enter(b, scope, &next);

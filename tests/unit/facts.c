@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 
 #include "files/facts.h"
 #include "files/kv.h"
@@ -119,6 +120,26 @@ static void test_caps(void)
 	g_assert_cmphex(caps, ==, g_ascii_strtoull(value, NULL, 16));
 }
 
+/* "self" of a procfs is the caller as its pid namespace numbers it. */
+static void test_own_proc(void)
+{
+	char me[16];
+	const struct {
+		const char *self;
+		int is_own;
+	} cases[] = { { me, 1 }, { "1", 0 }, { NULL, 1 } };
+
+	snprintf(me, sizeof(me), "%d", getpid());
+	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+		struct place p = place(".", "self", NULL);
+
+		if (cases[i].self)
+			g_assert_cmpint(symlinkat(cases[i].self, p.fd, "self"), ==, 0);
+		g_assert_cmpint(ks__facts_own_proc(p.fd), ==, cases[i].is_own);
+		leave(&p);
+	}
+}
+
 static void test_string(void)
 {
 	struct place p = place(".", "text", "12345678\n");
@@ -139,6 +160,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/facts/lockdown", test_lockdown);
 	g_test_add_func("/facts/memory controller", test_memcg);
 	g_test_add_func("/facts/capabilities", test_caps);
+	g_test_add_func("/facts/own proc", test_own_proc);
 	g_test_add_func("/facts/string", test_string);
 	return g_test_run();
 }
