@@ -54,7 +54,7 @@ void ks__watch_begin(struct ks *ks);
 struct ks__cgroups;
 /* Names for rows; empty if there is none. read_ns: the same for all rows of one read. */
 void ks__role_name(struct ks *ks, uint32_t role, char *buf, size_t size);
-void ks__cgroup_name(struct ks *ks, uint64_t id, uint64_t read_ns, char name[32]);
+void ks__cgroup_name(struct ks__cgroups *cgroups, uint64_t id, uint64_t read_ns, char name[32]);
 /* The cgroups of this handle, or NULL and why. */
 struct ks__cgroups *ks__cgroups_of(struct ks *ks, int *ret_error);
 

@@ -307,8 +307,9 @@ static int read_groups(struct ks_reader *r, struct ks *ks, struct ks__groups *gr
 }
 
 /* The names of cgroups and roles. */
-static void name_rows(struct ks *ks, struct ks__table *table)
+static void name_rows(struct ks *ks, struct ks__table *table, uint32_t by)
 {
+	struct ks__cgroups *cgroups = by & KS_BY_CGROUP ? ks__cgroups_of(ks, NULL) : NULL;
 	uint64_t now = ks__now();
 
 	for (size_t i = 0; i < table->n_rows; i++) {
@@ -316,8 +317,8 @@ static void name_rows(struct ks *ks, struct ks__table *table)
 
 		if (row->by == KS_BY_ROLE && row->key)
 			ks__role_name(ks, (uint32_t)row->key, row->name, sizeof(row->name));
-		else if (row->by == KS_BY_CGROUP && row->key)
-			ks__cgroup_name(ks, row->key, now, row->name);
+		else if (row->by == KS_BY_CGROUP && row->key && cgroups)
+			ks__cgroup_name(cgroups, row->key, now, row->name);
 	}
 }
 
@@ -333,7 +334,7 @@ static int build_groups(struct ks_reader *r, struct ks *ks, uint64_t valid)
 						  delta ? &r->base_groups[i] : NULL, groupings[i],
 						  valid);
 	if (!rc)
-		name_rows(ks, &r->table);
+		name_rows(ks, &r->table, r->by);
 	return rc;
 }
 
