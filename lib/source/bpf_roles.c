@@ -45,7 +45,9 @@ static int make_room(struct ks__bpf *b, int fd)
 		b->roles = malloc(KS__ROLES_MAX * sizeof(*b->roles));
 	if (!b->roles)
 		return -ENOMEM;
-	for (unsigned i = b->n_roles; b->n_roles == KS__ROLES_MAX && i--;)
+	if (b->n_roles < KS__ROLES_MAX)
+		return 0;
+	for (unsigned i = b->n_roles; i--;)
 		if (!lives(b->base.ks, &b->roles[i]))
 			drop(b, fd, i);
 	if (b->n_roles < KS__ROLES_MAX)
