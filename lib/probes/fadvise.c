@@ -150,39 +150,9 @@ static int RAW_CODE provoke_call(int dir_fd)
 	return (int)rc;
 }
 
-/* Read a hole of 64 KiB, which leaves clean pages, and drop them. Files in memory have none. */
-static int RAW_CODE drop(long fd)
-{
-	long rc = raw6(SYS_ftruncate, fd, 65536, 0, 0, 0, 0), at;
-	char byte;
-
-	for (at = 0; at < 65536 && rc >= 0; at += 4096)
-		rc = raw6(SYS_pread64, fd, (long)&byte, 1, at, 0, 0);
-	if (rc >= 0)
-		rc = raw_is_cached(fd);
-	if (rc == 0)
-		rc = -EOPNOTSUPP;
-	if (rc > 0)
-		rc = raw6(SYS_fadvise64, fd, 0, 0, POSIX_FADV_DONTNEED, 0, 0);
-	if (rc < 0)
-		return (int)rc;
-	return raw_is_cached(fd) == 0 ? 0 : -EBUSY;
-}
-
 static int RAW_CODE provoke_drop(int dir_fd)
 {
-	static const char here[] = ".";
-	long fd;
-	int rc;
-
-	if (dir_fd < 0)
-		return -ENOENT;
-	fd = raw6(SYS_openat, dir_fd, (long)here, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600, 0, 0);
-	if (fd < 0)
-		return (int)fd;
-	rc = drop(fd);
-	raw6(SYS_close, fd, 0, 0, 0, 0, 0);
-	return rc;
+	return raw_read_and_drop(dir_fd);
 }
 
 static const struct ks__provocation provocations[] = {

@@ -126,39 +126,10 @@ static const struct ks__fallback fallback = {
 	.scan = &ks__scan_vmstat,
 };
 
-/* A read of a hole misses, the next one hits; then the page is dropped. Files in memory have none. */
-static int RAW_CODE read_and_drop(long fd)
-{
-	long rc = raw6(SYS_ftruncate, fd, 4096, 0, 0, 0, 0);
-	char byte;
-
-	for (int i = 0; i < 2 && rc >= 0; i++)
-		rc = raw6(SYS_pread64, fd, (long)&byte, 1, 0, 0, 0);
-	if (rc >= 0)
-		rc = raw_is_cached(fd);
-	if (rc == 0)
-		rc = -EOPNOTSUPP;
-	if (rc > 0)
-		rc = raw6(SYS_fadvise64, fd, 0, 0, POSIX_FADV_DONTNEED, 0, 0);
-	if (rc < 0)
-		return (int)rc;
-	return raw_is_cached(fd) == 0 ? 0 : -EBUSY;
-}
-
+/* The first read of a hole misses, others hit; then the pages are dropped. */
 static int RAW_CODE provoke(int dir_fd)
 {
-	static const char here[] = ".";
-	long fd;
-	int rc;
-
-	if (dir_fd < 0)
-		return -ENOENT;
-	fd = raw6(SYS_openat, dir_fd, (long)here, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600, 0, 0);
-	if (fd < 0)
-		return (int)fd;
-	rc = read_and_drop(fd);
-	raw6(SYS_close, fd, 0, 0, 0, 0, 0);
-	return rc;
+	return raw_read_and_drop(dir_fd);
 }
 
 static const struct ks__provocation provocations[] = {

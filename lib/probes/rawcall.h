@@ -8,6 +8,8 @@
 #ifndef KS_RAWCALL_H
 #define KS_RAWCALL_H
 
+#include <errno.h>
+#include <fcntl.h>
 #include <linux/sched.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -139,6 +141,42 @@ static inline RAW_PLAIN __attribute__((always_inline)) int raw_is_cached(long fd
 	rc = raw6(SYS_mincore, at, 4096, (long)&page, 0, 0, 0);
 	raw6(SYS_munmap, at, 4096, 0, 0, 0, 0);
 	return rc < 0 ? (int)rc : page & 1;
+}
+
+/* Read a hole of 64 KiB, which leaves clean pages, and drop them. Files in memory have none. */
+static inline RAW_PLAIN __attribute__((always_inline)) int raw_drop(long fd)
+{
+	long rc = raw6(SYS_ftruncate, fd, 65536, 0, 0, 0, 0), at;
+	char byte;
+
+	for (at = 0; at < 65536 && rc >= 0; at += 4096)
+		rc = raw6(SYS_pread64, fd, (long)&byte, 1, at, 0, 0);
+	if (rc >= 0)
+		rc = raw_is_cached(fd);
+	if (rc == 0)
+		rc = -EOPNOTSUPP;
+	if (rc > 0)
+		rc = raw6(SYS_fadvise64, fd, 0, 0, POSIX_FADV_DONTNEED, 0, 0);
+	if (rc < 0)
+		return (int)rc;
+	return raw_is_cached(fd) == 0 ? 0 : -EBUSY;
+}
+
+/* The same of a file without a name in that folder. */
+static inline RAW_PLAIN __attribute__((always_inline)) int raw_read_and_drop(int dir_fd)
+{
+	static const char here[] = ".";
+	long fd;
+	int rc;
+
+	if (dir_fd < 0)
+		return -ENOENT;
+	fd = raw6(SYS_openat, dir_fd, (long)here, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600, 0, 0);
+	if (fd < 0)
+		return (int)fd;
+	rc = raw_drop(fd);
+	raw6(SYS_close, fd, 0, 0, 0, 0, 0);
+	return rc;
 }
 
 #endif

@@ -96,7 +96,7 @@ static const struct ks__variant variants[] = {
 };
 
 static const char *const maps[] = { "sched_stats", "sched_rows", NULL };
-static const char *const open[] = { "runq_ns", "oncpu_ns", "offcpu_ns", NULL };
+static const char *const open_sums[] = { "runq_ns", "oncpu_ns", "offcpu_ns", NULL };
 
 static const struct ks__param params[] = {
 	{
@@ -155,7 +155,7 @@ const struct ks__probe ks__probe_sched = {
 		 KS_HAS_SCHED_CULPRIT,
 	.variants = variants,
 	.maps = maps,
-	.open = open,
+	.open = open_sums,
 	.stats = &stats,
 	.by = KS_BY_TOTAL | KS_BY_CPU | KS_BY_PROCESS | KS_BY_CGROUP | KS_BY_ROLE,
 	.events = events,
