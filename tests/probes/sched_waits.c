@@ -159,6 +159,7 @@ static void whole_lives(struct kt *t)
 /* ---- waits ---------------------------------------------------------------------------------- */
 
 #define BURSTS 5
+#define ATTEMPTS 8
 #define BURST_NS (50 * MS)
 
 static int fifo(int priority)
@@ -201,20 +202,39 @@ static int hog(void *page)
 	return 0;
 }
 
-static void within(uint64_t is, uint64_t want, uint64_t slack)
+static int within(uint64_t is, uint64_t want, uint64_t slack)
 {
-	g_assert_cmpuint(is, >=, want > slack ? want - slack : 0);
-	g_assert_cmpuint(is, <=, want + slack);
+	return is >= want - slack && is <= want + slack;
 }
 
-static void waits(struct kt *t)
+/* The record of a burst: it ends with it, lasts as long, and names the hog. */
+static int tells(const struct kt *t, const uint64_t burst_ns[2], pid_t victim, pid_t hog)
+{
+	const struct ks_event_sched_wait *rec;
+	size_t at = 0;
+
+	while ((rec = kt_next(t, KS_EVENT_SCHED_WAIT, &at)))
+		if (rec->ev.time_ns >= burst_ns[1] && rec->ev.time_ns <= burst_ns[1] + 10 * MS &&
+		    within(rec->wait_ns, burst_ns[1] - burst_ns[0], 10 * MS) &&
+		    rec->held_tid == hog)
+			break;
+	if (!rec)
+		return 0;
+	g_assert_cmpint(rec->ev.tid, ==, victim);
+	g_assert_cmpuint(rec->ev.cpu, ==, 0);
+	g_assert_cmpint(rec->held_pid, ==, hog);
+	g_assert_cmpstr(rec->held_comm, ==, rec->ev.comm);
+	g_assert_cmpuint(rec->held_cgroup, ==, rec->ev.cgroup);
+	return 1;
+}
+
+/* How many bursts were told of; -1: nobody may be more important here. */
+static int bursts_told(struct kt *t)
 {
 	const struct ks_param wait = { .id = KS_SCHED_PARAM_WAIT_NS, .value = BURST_NS * 9 / 10 };
-	const struct ks_event_sched_wait *rec;
 	struct work v, h;
 	struct cast *c;
-	unsigned found = 0;
-	size_t at = 0;
+	int told = 0;
 
 	work_start(&v, victim);
 	work_start(&h, hog);
@@ -224,10 +244,8 @@ static void waits(struct kt *t)
 	while (!__atomic_load_n(&c->tid[0], __ATOMIC_ACQUIRE) &&
 	       work_now() - v.begin_ns < 5000ull * MS)
 		sched_yield();
-	if (!c->tid[0]) {
-		g_test_skip("SCHED_FIFO is not allowed here");
-		return;
-	}
+	if (!c->tid[0])
+		return -1;
 	cast_asleep(v.pid, v.pid);
 	kt_watch(t, KS_SCOPE_PIDS, v.pid);
 	kt_enable(t, &wait, 1);
@@ -236,28 +254,25 @@ static void waits(struct kt *t)
 	g_assert_cmpint(h.status, ==, 0);
 	kt_disable(t);
 	kt_drain(t);
-	for (unsigned i = 0; i < BURSTS; i++) {
-		uint64_t burst = c->burst_ns[i][1] - c->burst_ns[i][0];
-
-		for (at = 0; (rec = kt_next(t, KS_EVENT_SCHED_WAIT, &at));) {
-			if (rec->ev.time_ns < c->burst_ns[i][1] ||
-			    rec->ev.time_ns > c->burst_ns[i][1] + 10 * MS)
-				continue;
-			g_assert_cmpint(rec->ev.tid, ==, v.pid);
-			g_assert_cmpuint(rec->ev.cpu, ==, 0);
-			g_assert_cmpint(rec->held_tid, ==, h.pid);
-			g_assert_cmpint(rec->held_pid, ==, h.pid);
-			g_assert_cmpstr(rec->held_comm, ==, rec->ev.comm);
-			g_assert_cmpuint(rec->held_cgroup, ==, rec->ev.cgroup);
-			within(rec->wait_ns, burst, 10 * MS);
-			found++;
-		}
-	}
-	/* a virtual CPU may be taken away at the end of one */
-	g_assert_cmpuint(found, <=, BURSTS);
-	g_assert_cmpuint(found, >=, BURSTS - 1);
+	for (unsigned i = 0; i < BURSTS; i++)
+		told += tells(t, c->burst_ns[i], v.pid, h.pid);
+	kt_forget(t);
 	work_free(&v);
 	work_free(&h);
+	return told;
+}
+
+/* A virtual CPU may be taken away in the middle of a burst: one run in which none was is enough. */
+static void waits(struct kt *t)
+{
+	int told = 0;
+
+	for (unsigned i = 0; i < ATTEMPTS && told >= 0 && told < BURSTS; i++)
+		told = bursts_told(t);
+	if (told < 0)
+		g_test_skip("SCHED_FIFO is not allowed here");
+	else
+		g_assert_cmpint(told, ==, BURSTS);
 }
 
 /* ---- adding up ------------------------------------------------------------------------------ */
