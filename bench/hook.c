@@ -76,9 +76,11 @@ static void share(struct ks *ks)
 
 /* ---- programs for the same events ------------------------------------------------------------ */
 
+#define IDS 64
+
 /* Programs whose run time is summed. */
 struct group {
-	uint32_t ids[64];
+	uint32_t ids[IDS];
 	unsigned n;
 	struct runs before, during; /* sums */
 	struct samples ns[ORDERS];  /* net, per event */
@@ -123,20 +125,6 @@ static void add_own(struct ks *ks, const char *name, struct group *g)
 				g->ids[g->n++] = info.id;
 		}
 	}
-}
-
-static pid_t add_tool(char *name, unsigned programs, struct group *g)
-{
-	char *argv[] = { name, NULL };
-	uint64_t end = wall() + 10000000000ull;
-	pid_t pid;
-
-	if (!tool_exists(name))
-		return 0;
-	pid = tool_start(argv, NULL);
-	while ((g->n = tool_programs(pid, g->ids, 64)) < programs && wall() < end)
-		nap(20000000);
-	return pid;
 }
 
 static int ignore(const struct ks_event *ev, void *user)
@@ -254,8 +242,8 @@ static void same_events(struct peer *peer, struct group exec[GROUPS], struct gro
 		exec[i].n = exits[i].n = 0;
 	if (!order)
 		consumers_start(c, exec, exits);
-	tools[0] = add_tool("execsnoop", 2, &exec[TOOL]);
-	tools[1] = add_tool("exitsnoop", 1, &exits[TOOL]);
+	tools[0] = tool_start_programs("execsnoop", 2, exec[TOOL].ids, IDS, &exec[TOOL].n);
+	tools[1] = tool_start_programs("exitsnoop", 1, exits[TOOL].ids, IDS, &exits[TOOL].n);
 	if (order)
 		consumers_start(c, exec, exits);
 	links[0] = peer_attach(peer, "peer_exec");

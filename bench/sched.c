@@ -21,10 +21,11 @@
 #define TURNS 20000
 #define PASSES 7
 #define ORDERS 2
+#define IDS 16
 
 /* Programs at a hook, whose run time is summed. */
 struct group {
-	uint32_t ids[16];
+	uint32_t ids[IDS];
 	unsigned n;
 	struct runs before;
 	struct samples ns[ORDERS]; /* net, per switch */
@@ -103,20 +104,6 @@ static struct ks *own_start(uint32_t scope_kind, struct group *all, struct group
 	return ks;
 }
 
-static pid_t tool(char *name, unsigned programs, struct group *g)
-{
-	char *argv[] = { name, NULL };
-	uint64_t end = wall() + 10000000000ull;
-	pid_t pid;
-
-	if (!tool_exists(name))
-		return 0;
-	pid = tool_start(argv, NULL);
-	while ((g->n = tool_programs(pid, g->ids, 16)) < programs && wall() < end)
-		nap(20000000);
-	return pid;
-}
-
 static struct runs sum_of(const struct group *g)
 {
 	struct runs sum = { 0, 0 };
@@ -162,8 +149,8 @@ static void same_events(struct peer *peer, struct group g[GROUPS], unsigned orde
 			own[1] = own_start(KS_SCOPE_SELF, &g[OTHER], &g[OTHER_SWITCH]);
 			continue;
 		}
-		tools[0] = tool("runqlat", 3, &g[RUNQLAT]);
-		tools[1] = tool("cpudist", 1, &g[CPUDIST]);
+		tools[0] = tool_start_programs("runqlat", 3, g[RUNQLAT].ids, IDS, &g[RUNQLAT].n);
+		tools[1] = tool_start_programs("cpudist", 1, g[CPUDIST].ids, IDS, &g[CPUDIST].n);
 	}
 	link = peer_attach(peer, "peer_switch");
 	add(&g[EMPTY], program_id(peer_program(peer, "peer_switch")));

@@ -109,6 +109,21 @@ unsigned tool_programs(pid_t pid, uint32_t *ids, unsigned max)
 	return n;
 }
 
+pid_t tool_start_programs(char *name, unsigned programs, uint32_t *ids, unsigned max,
+			  unsigned *ret_n)
+{
+	char *argv[] = { name, NULL };
+	uint64_t end = wall() + 10000000000ull;
+	pid_t pid;
+
+	if (!tool_exists(name))
+		return 0;
+	pid = tool_start(argv, NULL);
+	while ((*ret_n = tool_programs(pid, ids, max)) < programs && wall() < end)
+		nap(20000000);
+	return pid;
+}
+
 void make_processes(unsigned n)
 {
 	char *argv[] = { "/bin/true", NULL };

@@ -11,6 +11,9 @@
 int tool_exists(const char *name);
 /* Its output goes to a terminal of its own (*ret_terminal), or nowhere if that is NULL. */
 pid_t tool_start(char *const argv[], int *ret_terminal);
+/* The same, and waits until it has so many programs: their ids. 0: there is no such tool. */
+pid_t tool_start_programs(char *name, unsigned programs, uint32_t *ids, unsigned max,
+			  unsigned *ret_n);
 /* Ends it by SIGINT and waits for it; what it has used. */
 struct rusage tool_stop(pid_t pid);
 struct rusage tool_wait(pid_t pid);
