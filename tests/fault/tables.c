@@ -174,7 +174,7 @@ static void many_rows(void)
 /* Those of the dead go into the rest, but for the last ones; their cgroup and the total have all. */
 static void short_lives(void)
 {
-	unsigned n = ks_test_volume(20000, 2000), turns = 40;
+	unsigned n = ks_test_volume(100000, 2000), turns = 40;
 	uint64_t cgroup = counters_cgroup();
 	struct ks_reader *reader;
 	struct ks_stats stats;
