@@ -134,13 +134,29 @@ static struct process *append(struct table *table)
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
+static int64_t clock_ns(clockid_t clock)
+{
+	struct timespec t;
+
+	clock_gettime(clock, &t);
+	return t.tv_sec * (int64_t)1000000000 + t.tv_nsec;
+}
+
+/* Whoever loses its CPU between two clocks takes that for sleep: so the closest of some readings. */
 static int64_t ahead_ns(void)
 {
-	struct timespec boot, mono;
+	int64_t ahead = 0, closest = INT64_MAX;
 
-	clock_gettime(CLOCK_MONOTONIC, &mono);
-	clock_gettime(CLOCK_BOOTTIME, &boot);
-	return (boot.tv_sec - mono.tv_sec) * (int64_t)1000000000 + boot.tv_nsec - mono.tv_nsec;
+	for (unsigned i = 0; i < 10 && closest > 10000; i++) {
+		int64_t before = clock_ns(CLOCK_MONOTONIC), boot = clock_ns(CLOCK_BOOTTIME);
+		int64_t gap = clock_ns(CLOCK_MONOTONIC) - before;
+
+		if (gap >= closest)
+			continue;
+		closest = gap;
+		ahead = boot - before - gap / 2;
+	}
+	return ahead;
 }
 
 static uint64_t start_ns(const struct procscan *scan, uint64_t ticks)
