@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <linux/capability.h>
 
@@ -83,9 +85,44 @@ static int say_caps(const struct ks__machine *m, int bpf, const char *what, char
 	return 1;
 }
 
-static void say_refused(const struct ks__machine *m, const char *call, const char *what, int error,
-			char *buf, size_t size)
+/* A filter refuses any call; the kernel itself has another word for these. */
+static int is_filtered(const struct ks__machine *m, long number)
 {
+	if (m->seccomp <= 0)
+		return 0;
+	syscall(number, -1L, NULL, 0, 0, 0);
+	return errno == EPERM || errno == EACCES || errno == ENOSYS;
+}
+
+/* Nobody else is left: a module of the kernel, of which only the name can be told. */
+static void say_module(const struct ks *ks, const char *call, const char *what, int error,
+		       char *buf, size_t size)
+{
+	char modules[96], confined[96];
+	int n = ks__facts_modules(ks->sys_fd, modules, sizeof(modules));
+	int is_confined = ks__facts_confinement(ks->proc_fd, confined, sizeof(confined)) > 0;
+
+	snprintf(
+		buf, size,
+		"%s: %s was refused (%s) although the capabilities are there: by a security module "
+		"(LSM) of this kernel%s%s%s",
+		what, call, ks_error_name(error), n > 0 ? " (" : "", n > 0 ? modules : "",
+		n > 0 ? ")" : "");
+	if (is_confined)
+		snprintf(buf + strlen(buf), size - strlen(buf),
+			 ": allow it to what confines this process, %s", confined);
+	else if (n > 0 && strstr(modules, "bpf"))
+		snprintf(buf + strlen(buf), size - strlen(buf),
+			 ": see its log, and programs of type lsm in `bpftool prog show`");
+	else
+		snprintf(buf + strlen(buf), size - strlen(buf), ": see its log");
+}
+
+static void say_refused(const struct ks *ks, const struct ks__machine *m, long number,
+			const char *what, int error, char *buf, size_t size)
+{
+	const char *call = number == SYS_bpf ? "bpf()" : "perf_event_open()";
+
 	if (!m->first_userns)
 		snprintf(buf, size,
 			 "%s: capabilities of a user namespace do not count: run it in the "
@@ -96,16 +133,13 @@ static void say_refused(const struct ks__machine *m, const char *call, const cha
 			 "%s: kernel lockdown (confidentiality) forbids it: boot with "
 			 "lockdown=integrity or none",
 			 what);
-	else if (m->seccomp > 0)
+	else if (is_filtered(m, number))
 		snprintf(buf, size,
 			 "%s: a seccomp filter refuses %s although the capabilities are "
 			 "there: allow it in the filter (a container: its seccomp profile)",
 			 what, call);
 	else
-		snprintf(buf, size,
-			 "%s: %s was refused (%s) although the capabilities are there: see "
-			 "the security module (LSM) of this machine",
-			 what, call, ks_error_name(error));
+		say_module(ks, call, what, error, buf, size);
 }
 
 int ks__machine_shortage(int error)
@@ -137,7 +171,7 @@ void ks__machine_bpf(const struct ks *ks, const char *what, int error, char *buf
 		snprintf(buf, size, "%s: this kernel does not have it (%s)", what,
 			 ks_error_name(error));
 	else if (error == -ENOSYS || !say_caps(&m, 1, what, buf, size))
-		say_refused(&m, "bpf()", what, error, buf, size);
+		say_refused(ks, &m, SYS_bpf, what, error, buf, size);
 }
 
 void ks__machine_perf(const struct ks *ks, const char *what, int error, char *buf, size_t size)
@@ -154,7 +188,7 @@ void ks__machine_perf(const struct ks *ks, const char *what, int error, char *bu
 		snprintf(buf, size, "%s: perf_event_open() failed (%s)", what,
 			 ks_error_name(error));
 	else if (error == -ENOSYS || !say_caps(&m, 0, what, buf, size))
-		say_refused(&m, "perf_event_open()", what, error, buf, size);
+		say_refused(ks, &m, SYS_perf_event_open, what, error, buf, size);
 	else if (m.perf_paranoid > -1)
 		snprintf(buf + strlen(buf), size - strlen(buf),
 			 " (kernel.perf_event_paranoid is %d)", m.perf_paranoid);
@@ -163,9 +197,14 @@ void ks__machine_perf(const struct ks *ks, const char *what, int error, char *bu
 void ks__machine_doc(const struct ks *ks, struct ks__doc *doc)
 {
 	struct ks__machine m;
+	char line[256];
 
 	ks__machine_read(ks, &m);
 	ks__doc_bool(doc, "first_user_namespace", m.first_userns);
 	if (m.seccomp >= 0)
 		ks__doc_str(doc, "seccomp", m.seccomp ? "on" : "off");
+	if (ks__facts_modules(ks->sys_fd, line, sizeof(line)) > 0)
+		ks__doc_str(doc, "security_modules", line);
+	if (ks__facts_confinement(ks->proc_fd, line, sizeof(line)) > 0)
+		ks__doc_str(doc, "confined_by", line);
 }

@@ -59,6 +59,34 @@ int ks__facts_memcg(int proc_fd)
 	return hierarchy ? 1 : 2;
 }
 
+static int first_line(int dir_fd, const char *path, char *buf, size_t size)
+{
+	int n;
+
+	buf[0] = '\0';
+	n = ks__text_string(dir_fd, path, buf, size);
+	if (n > 0)
+		buf[n = (int)strcspn(buf, "\n")] = '\0';
+	return n;
+}
+
+int ks__facts_modules(int sys_fd, char *buf, size_t size)
+{
+	return first_line(sys_fd, "kernel/security/lsm", buf, size);
+}
+
+/* Of several modules, AppArmor has a place of its own; the other one is the first of them. */
+int ks__facts_confinement(int proc_fd, char *buf, size_t size)
+{
+	int n = first_line(proc_fd, "self/attr/apparmor/current", buf, size);
+
+	if (n <= 0)
+		n = first_line(proc_fd, "self/attr/current", buf, size);
+	if (n > 0 && !strcmp(buf, "unconfined"))
+		buf[n = 0] = '\0';
+	return n;
+}
+
 int ks__facts_own_proc(int proc_fd)
 {
 	char self[16];

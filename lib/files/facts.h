@@ -15,6 +15,11 @@ int ks__facts_lockdown(int sys_fd, char *buf, size_t size);
 /* The version of cgroups that has the memory controller: 1 or 2; 0 if none has it; -errno. */
 int ks__facts_memcg(int proc_fd);
 
+/* The security modules of the kernel, "lockdown,capability,apparmor". The length or -errno. */
+int ks__facts_modules(int sys_fd, char *buf, size_t size);
+/* What confines this process: an AppArmor profile, an SELinux context. 0: nothing, or -errno. */
+int ks__facts_confinement(int proc_fd, char *buf, size_t size);
+
 /*
  * Are the numbers of this procfs those of the caller's pid namespace? 1, also if there is no procfs to
  * be asked; 0: those of another one.

@@ -120,6 +120,33 @@ static void test_caps(void)
 	g_assert_cmphex(caps, ==, g_ascii_strtoull(value, NULL, 16));
 }
 
+static void test_modules(void)
+{
+	static const struct {
+		const char *folder, *name, *text, *line;
+		int rc;
+	} cases[] = {
+		{ "self/attr/apparmor", "current", "unconfined\n", "", 0 },
+		{ "self/attr/apparmor", "current", "tight (enforce)\n", "tight (enforce)", 15 },
+		{ "self/attr", "current", "a:b:c_t:s0\n", "a:b:c_t:s0", 10 },
+		{ "self/attr", "current", NULL, "", -ENOENT },
+		{ "kernel/security", "lsm", "lockdown,bpf", "lockdown,bpf", 12 },
+		{ "kernel/security", "lsm", NULL, "", -ENOENT },
+	};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+		struct place p = place(cases[i].folder, cases[i].name, cases[i].text);
+		char line[32] = "untouched";
+
+		if (cases[i].folder[0] == 'k')
+			ks_assert_rc(ks__facts_modules(p.fd, line, sizeof(line)), cases[i].rc);
+		else
+			ks_assert_rc(ks__facts_confinement(p.fd, line, sizeof(line)), cases[i].rc);
+		g_assert_cmpstr(line, ==, cases[i].line);
+		leave(&p);
+	}
+}
+
 /* "self" of a procfs is the caller as its pid namespace numbers it. */
 static void test_own_proc(void)
 {
@@ -160,6 +187,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/facts/lockdown", test_lockdown);
 	g_test_add_func("/facts/memory controller", test_memcg);
 	g_test_add_func("/facts/capabilities", test_caps);
+	g_test_add_func("/facts/security modules", test_modules);
 	g_test_add_func("/facts/own proc", test_own_proc);
 	g_test_add_func("/facts/string", test_string);
 	return g_test_run();
