@@ -57,6 +57,36 @@ static inline unsigned ks_test_volume(unsigned n, unsigned least)
 	return MAX((unsigned)(n * ks_test_scale()), least);
 }
 
+/*
+ * What a machine may spoil that takes CPUs and memory away at any moment is played again, and judged
+ * as strictly each time: what is wrong is wrong every time. play() says what was wrong, NULL: nothing.
+ */
+#define KS_TEST_ROUNDS 5
+
+static inline void ks_test_rounds(char *(*play)(void *user), void *user)
+{
+	for (unsigned round = 1;; round++) {
+		char *wrong = play(user);
+
+		if (!wrong)
+			return;
+		if (round == KS_TEST_ROUNDS)
+			g_error("%s, in %u rounds", wrong, round);
+		g_test_message("round %u: %s", round, wrong);
+		g_free(wrong);
+	}
+}
+
+/* What is wrong with a number that must lie from `least` to `most`. */
+static inline char *ks_test_outside(const char *name, uint64_t is, uint64_t least, uint64_t most)
+{
+	if (is >= least && is <= most)
+		return NULL;
+	return g_strdup_printf("%s is %" G_GUINT64_FORMAT ", not %" G_GUINT64_FORMAT
+			       " to %" G_GUINT64_FORMAT,
+			       name, is, least, most);
+}
+
 /* A return code, by name when it is not the one that was wanted. */
 #define ks_assert_rc(call, want)                                                                   \
 	do {                                                                                       \

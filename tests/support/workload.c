@@ -7,6 +7,7 @@
 #include <linux/magic.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -24,6 +25,17 @@ uint64_t work_now(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+uint64_t work_stolen(void)
+{
+	unsigned long long ticks = 0;
+	char *text = NULL;
+
+	if (g_file_get_contents("/proc/stat", &text, NULL, NULL))
+		sscanf(text, "cpu %*u %*u %*u %*u %*u %*u %*u %llu", &ticks);
+	g_free(text);
+	return ticks * (1000000000u / (uint64_t)sysconf(_SC_CLK_TCK));
 }
 
 void work_pin(unsigned cpu)

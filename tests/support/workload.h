@@ -41,6 +41,7 @@ void work_run(struct work *w);
 void work_free(struct work *w);
 
 uint64_t work_now(void); /* CLOCK_MONOTONIC, ns */
+uint64_t work_stolen(void); /* ns that the hypervisor has kept from the CPUs, as /proc/stat tells it */
 void work_pin(unsigned cpu);
 void work_unpin(void);
 /* A descriptor of a new, unlinked file on the disk, or -1 where there is only memory. */
