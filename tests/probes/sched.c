@@ -32,12 +32,6 @@ static uint64_t wall_of(const struct ks_stats_sched *row)
 	return row->runq_ns.sum + row->oncpu_ns.sum + row->offcpu_ns.sum;
 }
 
-static void within(uint64_t is, uint64_t want, uint64_t slack)
-{
-	g_assert_cmpuint(is, >=, want > slack ? want - slack : 0);
-	g_assert_cmpuint(is, <=, want + slack);
-}
-
 /* ---- the play ------------------------------------------------------------------------------- */
 
 static void play(unsigned part)
@@ -126,9 +120,6 @@ static void switches(struct kt *t)
 	cast_next(c);
 	cast_next(c);
 	cast_all_asleep(&w, c, LATE + 1);
-	while (!__atomic_load_n(&c->ready, __ATOMIC_ACQUIRE))
-		sched_yield();
-	cast_asleep(w.pid, c->tid[0]);
 	cast_next(c);
 	work_wait(&w);
 	for (unsigned i = 0; i < LATE; i++) {
@@ -139,7 +130,7 @@ static void switches(struct kt *t)
 	want = (uint64_t)w.usage.ru_nvcsw - sum.voluntary + CAST_THREADS;
 	do
 		kt_total(t, &row, sizeof(row));
-	while (row.voluntary < want - 1 && work_now() - w.end_ns < 5000ull * MS);
+	while (row.voluntary < want - 1 && work_now() - w.end_ns < 60000ull * MS);
 	kt_settle(t);
 	kt_total(t, &row, sizeof(row));
 	g_assert_cmpuint(row.voluntary, >=, want - 1);
@@ -151,14 +142,50 @@ static void switches(struct kt *t)
 	work_free(&w);
 }
 
+/* What the row of a role has; 0 if there is none yet. */
+static struct ks_stats_sched role_row(struct ks_reader *reader, unsigned role)
+{
+	struct ks_stats_sched row = { .voluntary = 0 };
+
+	cast_row(reader, KS_BY_ROLE, role, &row);
+	return row;
+}
+
+/*
+ * The kernel's own sums begin and end elsewhere in each switch; and what a hypervisor takes away from
+ * a thread on its CPU is not in them.
+ */
+static char *compare_times(const char *name, const struct ks_stats_sched *first,
+			   const struct ks_stats_sched *last, const struct cast_counts *before,
+			   const struct cast_counts *after, uint64_t stolen)
+{
+	uint64_t run = after->run_ns - before->run_ns, wait = after->wait_ns - before->wait_ns;
+	uint64_t switches = after->voluntary - before->voluntary + after->preempted -
+			    before->preempted;
+	uint64_t slack = switches * 2000 + MS;
+	char *wrong = ks_test_outside("time on the CPU", last->oncpu_ns.sum - first->oncpu_ns.sum,
+				      run - MIN(run, run / 20 + slack),
+				      run + run / 20 + slack + stolen);
+
+	if (!wrong)
+		wrong = ks_test_outside("time in a queue", last->runq_ns.sum - first->runq_ns.sum,
+					wait - MIN(wait, wait / 20 + slack),
+					wait + wait / 20 + slack);
+	if (wrong)
+		g_test_message("%s, after %u switches", name, (unsigned)switches);
+	return wrong;
+}
+
 /* Exactly, while they live, and each by itself: by a role of its own. */
-static void each_thread(struct kt *t)
+static char *play_each(void *user)
 {
 	static const char *const names[] = { "main", "naps", "ping", "pong", "yields", "spins" };
 	struct cast_counts before[LATE], after;
-	uint64_t before_ns, on_ns, from_ns, to_ns, slack, sum = 0;
-	struct ks_stats_sched row;
+	uint64_t before_ns, on_ns, from_ns, to_ns, wall, stolen = work_stolen(), sum = 0;
+	struct ks_stats_sched first[LATE], first_all, row;
 	struct ks_reader *reader;
+	char *wrong = NULL;
+	struct kt *t = user;
 	struct cast *c;
 	struct work w;
 
@@ -167,52 +194,53 @@ static void each_thread(struct kt *t)
 	work_go(&w);
 	cast_all_asleep(&w, c, LATE);
 	kt_watch(t, KS_SCOPE_PIDS, w.pid);
+	reader = cast_reader(t, KS_BY_ROLE);
 	for (unsigned i = 0; i < LATE; i++) {
-		ks_assert_ok(t->ks, ks_thread_role(t->ks, c->tid[i], names[i]));
+		ks_assert_rc(ks_thread_role(t->ks, c->tid[i], names[i]), (int)i + 1);
 		before[i] = cast_counts(w.pid, c->tid[i]);
+		first[i] = role_row(reader, i + 1);
 	}
+	first_all = process_row(t, w.pid);
 	before_ns = work_now();
 	kt_enable(t, NULL, 0);
 	on_ns = work_now();
 	cast_next(c);
 	cast_next(c);
 	cast_all_asleep(&w, c, LATE + 1);
-	while (!__atomic_load_n(&c->ready, __ATOMIC_ACQUIRE))
-		sched_yield();
-	cast_asleep(w.pid, c->tid[0]);
-	reader = cast_reader(t, KS_BY_ROLE);
+	stolen = work_stolen() - stolen;
 	for (unsigned i = 0; i < LATE; i++) {
 		after = cast_counts(w.pid, c->tid[i]);
 		from_ns = work_now();
-		g_assert_true(cast_row(reader, KS_BY_ROLE, i + 1, &row));
+		row = role_row(reader, i + 1);
 		to_ns = work_now();
+		wall = wall_of(&row) - wall_of(&first[i]);
 		g_assert_cmpstr(row.row.name, ==, names[i]);
-		g_assert_cmpuint(row.voluntary, ==, after.voluntary - before[i].voluntary);
-		g_assert_cmpuint(row.preempted, ==, after.preempted - before[i].preempted);
-		g_test_message("%s: on %.3f, queue %.3f, off %.3f ms of %.3f", names[i],
-			       (double)row.oncpu_ns.sum / MS, (double)row.runq_ns.sum / MS,
-			       (double)row.offcpu_ns.sum / MS, (double)(from_ns - on_ns) / MS);
-		g_assert_cmpuint(wall_of(&row), >=, (from_ns - on_ns) * 98 / 100);
-		g_assert_cmpuint(wall_of(&row), <=, (to_ns - before_ns) * 102 / 100);
-		/*
-		 * The kernel's own sums begin and end elsewhere in each switch; a virtual CPU may be
-		 * taken away in between.
-		 */
-		slack = (row.voluntary + row.preempted) * 20000 + 5 * MS;
-		within(row.oncpu_ns.sum, after.run_ns - before[i].run_ns,
-		       (after.run_ns - before[i].run_ns) / 20 + slack);
-		within(row.runq_ns.sum, after.wait_ns - before[i].wait_ns,
-		       (after.wait_ns - before[i].wait_ns) / 20 + slack);
-		sum += wall_of(&row);
+		g_assert_cmpuint(row.voluntary - first[i].voluntary, ==,
+				 after.voluntary - before[i].voluntary);
+		g_assert_cmpuint(row.preempted - first[i].preempted, ==,
+				 after.preempted - before[i].preempted);
+		g_assert_cmpuint(wall, >=, from_ns - on_ns);
+		g_assert_cmpuint(wall, <=, to_ns - before_ns);
+		if (!wrong)
+			wrong = compare_times(names[i], &first[i], &row, &before[i], &after, stolen);
+		sum += wall;
 	}
 	ks_reader_free(reader);
 	cast_next(c);
 	work_wait(&w);
-	kt_settle(t);
+	kt_disable(t);
 	/* with those that were made meanwhile, one of which ended */
 	row = process_row(t, w.pid);
-	g_assert_cmpuint(wall_of(&row), >, sum);
+	g_assert_cmpuint(wall_of(&row) - wall_of(&first_all), >, sum);
 	work_free(&w);
+	return wrong;
+}
+
+static void each_thread(struct kt *t)
+{
+	kt_enable(t, NULL, 0); /* so that there are rows to begin from */
+	kt_disable(t);
+	ks_test_rounds(play_each, t);
 }
 
 /* ---- sleeps --------------------------------------------------------------------------------- */
@@ -232,13 +260,19 @@ static int naps(void *page)
 	return 0;
 }
 
-/* And each is a record, if asked for. */
+/*
+ * And each is a record, if asked for. A thread that is preempted between setting its timer and its
+ * sleep sleeps less, or not at all: what /proc says of its sleeps is the measure, and a nap is spent
+ * asleep but for what the thread ran and queued meanwhile.
+ */
 static void sleeps(struct kt *t)
 {
 	const struct ks_param block = { .id = KS_SCHED_PARAM_BLOCK_NS, .value = 5 * MS };
 	const struct ks_event_sched_block *rec;
 	struct ks_stats_sched first, last;
+	struct cast_counts before, after;
 	size_t at = 0, found = 0;
+	uint64_t ended, slept, stolen = work_stolen();
 	struct cast *c;
 	struct work w;
 
@@ -246,26 +280,33 @@ static void sleeps(struct kt *t)
 	c = w.page;
 	work_go(&w);
 	cast_all_asleep(&w, c, 1);
+	before = cast_counts(w.pid, w.pid);
 	kt_watch(t, KS_SCOPE_PIDS, w.pid);
 	kt_enable(t, &block, 1);
 	kt_total(t, &first, sizeof(first));
 	cast_next(c);
-	while (!__atomic_load_n(&c->ready, __ATOMIC_ACQUIRE))
-		sched_yield();
-	cast_asleep(w.pid, w.pid);
+	cast_all_asleep(&w, c, 1);
+	after = cast_counts(w.pid, w.pid);
 	kt_total(t, &last, sizeof(last));
+	slept = after.voluntary - before.voluntary;
+	g_assert_cmpuint(last.voluntary - first.voluntary, ==, slept);
+	g_assert_cmpuint(slept, <=, NAPS + 1);
+	g_assert_cmpuint(slept, >=, NAPS * 4 / 5);
 	/* that for the first step ended, and for the second one it sleeps now */
-	g_assert_cmpuint(last.offcpu_ns.count - first.offcpu_ns.count, <=, NAPS + 1);
-	g_assert_cmpuint(last.offcpu_ns.count - first.offcpu_ns.count, >=, NAPS);
+	ended = last.offcpu_ns.count - first.offcpu_ns.count;
+	g_assert_cmpuint(ended, <=, slept);
+	g_assert_cmpuint(ended, >=, slept - 1);
 	/*
 	 * Seen on 6.18 in 1 run of 6: up to 3 of these wake-ups by timers ran no program, though
 	 * tracefs showed them, and the kernel counted none as missed; a thread of process 1 was the
 	 * current one. The sleep ends with the switch then.
 	 */
-	g_assert_cmpuint(last.wakeups - first.wakeups, <=, NAPS + 1);
-	g_assert_cmpuint(last.wakeups - first.wakeups, >=, NAPS * 4 / 5);
-	g_assert_cmpuint(last.voluntary - first.voluntary, ==, NAPS + 1);
-	g_assert_cmpuint(last.offcpu_ns.sum - first.offcpu_ns.sum, >=, NAPS * 5ull * MS);
+	g_assert_cmpuint(last.wakeups - first.wakeups, <=, slept);
+	g_assert_cmpuint(last.wakeups - first.wakeups, >=, NAPS * 3 / 5);
+	g_assert_cmpuint(wall_of(&last) - wall_of(&first), >=, NAPS * 5ull * MS);
+	g_assert_cmpuint(last.offcpu_ns.sum - first.offcpu_ns.sum + (after.run_ns - before.run_ns) +
+				 (after.wait_ns - before.wait_ns) + work_stolen() - stolen,
+			 >=, NAPS * 5ull * MS);
 	kt_drain(t);
 	while ((rec = kt_next(t, KS_EVENT_SCHED_BLOCK, &at))) {
 		g_assert_cmpint(rec->ev.pid, ==, w.pid);
@@ -274,8 +315,8 @@ static void sleeps(struct kt *t)
 		g_assert_cmpuint(rec->valid, ==, KS_HAS_SCHED_OFFCPU);
 		found++;
 	}
-	g_assert_cmpuint(found, >=, NAPS * 4 / 5);
-	g_assert_cmpuint(found, <=, NAPS + 1);
+	g_assert_cmpuint(found, >=, NAPS * 3 / 5);
+	g_assert_cmpuint(found, <=, slept);
 	cast_next(c);
 	work_wait(&w);
 	work_free(&w);

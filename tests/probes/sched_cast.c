@@ -68,30 +68,34 @@ unsigned cast_threads(pid_t pid)
 	return (unsigned)g_ascii_strtoull(strchr(at, ':') + 1, NULL, 10);
 }
 
+/*
+ * In futex(), on this word and for this value of it, 0 and 0: any? The file waits until the thread is
+ * on no CPU and no queue: the state alone is told before that, and a thread may be preempted there.
+ */
+static int sleeps_on(pid_t pid, int32_t tid, uintptr_t word, uint32_t value)
+{
+	unsigned long at, how, is;
+	char text[256];
+	long call;
+
+	g_assert_cmpint(text_of(pid, tid, "syscall", text, sizeof(text)), ==, 0);
+	if (sscanf(text, "%ld %lx %lx %lx", &call, &at, &how, &is) < 4 || call != SYS_futex)
+		return 0;
+	return !word || (at == word && (uint32_t)is == value);
+}
+
 void cast_asleep(pid_t pid, int32_t tid)
 {
-	char text[1024], *state;
-	uint64_t last = UINT64_MAX;
-
-	for (;;) {
-		struct cast_counts c = cast_counts(pid, tid);
-
-		g_assert_cmpint(text_of(pid, tid, "stat", text, sizeof(text)), ==, 0);
-		state = strrchr(text, ')');
-		if (state && state[2] == 'S' && c.voluntary == last)
-			return;
-		last = state && state[2] == 'S' ? c.voluntary : UINT64_MAX;
+	while (!sleeps_on(pid, tid, 0, 0))
 		sched_yield();
-	}
 }
 
 void cast_all_asleep(const struct work *w, const struct cast *c, unsigned n)
 {
-	for (unsigned i = 0; i < n; i++) {
-		while (!__atomic_load_n(&c->tid[i], __ATOMIC_ACQUIRE))
+	for (unsigned i = 0; i < n; i++)
+		while (!__atomic_load_n(&c->tid[i], __ATOMIC_ACQUIRE) ||
+		       !sleeps_on(w->pid, c->tid[i], (uintptr_t)&c->step, c->step))
 			sched_yield();
-		cast_asleep(w->pid, c->tid[i]);
-	}
 }
 
 /* ---- rows ----------------------------------------------------------------------------------- */

@@ -32,9 +32,9 @@ void cast_next(struct cast *cast);
 struct cast_counts cast_counts(pid_t pid, int32_t tid);
 /* Those that a process still has. */
 unsigned cast_threads(pid_t pid);
-/* Until it is asleep, and off its CPU: its counters do not change any more. */
+/* Until it is asleep in a futex, and off its CPU: its counters do not change any more. */
 void cast_asleep(pid_t pid, int32_t tid);
-/* The same of the first n threads, when they have begun. */
+/* The same of the first n threads, in cast_wait() for a step that has not been made. */
 void cast_all_asleep(const struct work *w, const struct cast *cast, unsigned n);
 void cast_nap(long ns);
 
