@@ -25,7 +25,10 @@ struct fault_kernel {
 	uint32_t id[2];
 };
 void fault_kernel(struct fault_kernel *now);
-/* Nothing of the library that was made since is left; what is on its way out is waited for. */
+/*
+ * Nothing of the library that was made since is left, but what another test's process holds; what is
+ * on its way out is waited for.
+ */
 void fault_kernel_clean(const struct fault_kernel *since);
 
 struct ks *fault_open(const struct ks_open_opts *opts);
