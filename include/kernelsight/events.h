@@ -27,6 +27,10 @@
 #include <stdint.h>
 #endif
 
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "kernelsight: records are little endian and so must the machine be: not ported to this one"
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif
