@@ -56,7 +56,7 @@ static __always_inline enum ks_bpf_outcome emit(struct ks_run *run, struct task_
 	if (!rec)
 		return run->outcome;
 	rec->sequence = sequence;
-	rec->run = count->run;
+	rec->run = run->set->param[1] ? burst_sum(rec) : count->run;
 	return ks_submit(run, rec, sizeof(room));
 }
 

@@ -57,6 +57,14 @@ static const struct ks__param params[] = {
 		.default_value = 1,
 		.help = "records of each getppid()",
 	},
+	{
+		.name = "summed",
+		.id = BURST_PARAM_SUMMED,
+		.kind = KS_KIND_VALUE,
+		.unit = KS_UNIT_NONE,
+		.highest = 1,
+		.help = "each record tells what its words add up to",
+	},
 	{ 0 },
 };
 

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Shows that no record is torn or made of two: four threads on two CPUs, that take the CPU from each
+ * other in the middle of it where the kernel can be preempted there, and a consumer that reads in
+ * place. KS_TORN_SECONDS: for how long.
+ */
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "support/burst.h"
+#include "support/harness.h"
+#include "support/ks_test.h"
+
+#define THREADS 4
+#define EACH 8
+
+struct stress {
+	int ended;
+	uint64_t calls[THREADS];
+};
+
+static struct stress *stress; /* of the child */
+
+static unsigned seconds(void)
+{
+	const char *text = g_getenv("KS_TORN_SECONDS");
+
+	return text ? (unsigned)atoi(text) : ks_test_volume(3, 1);
+}
+
+static void *call(void *arg)
+{
+	uint64_t *calls = arg, end = work_now() + seconds() * 1000000000ull;
+	char name[16];
+
+	snprintf(name, sizeof(name), "torn-%d", gettid());
+	prctl(PR_SET_NAME, name);
+	work_pin((unsigned)(calls - stress->calls) % 2);
+	for (; work_now() < end; ++*calls)
+		syscall(SYS_getppid);
+	return NULL;
+}
+
+static int run_threads(void *page)
+{
+	pthread_t thread[THREADS];
+
+	stress = page;
+	for (unsigned i = 0; i < THREADS; i++)
+		if (pthread_create(&thread[i], NULL, call, &stress->calls[i]))
+			return 1;
+	for (unsigned i = 0; i < THREADS; i++)
+		pthread_join(thread[i], NULL);
+	__atomic_store_n(&stress->ended, 1, __ATOMIC_RELEASE);
+	return 0;
+}
+
+struct seen {
+	pid_t pid;
+	uint64_t records, lost;
+};
+
+static int check(const struct ks_event *ev, void *user)
+{
+	const struct ks_event_burst_record *rec = (const void *)ev;
+	struct seen *seen = user;
+	char name[16];
+
+	if (ev->id == KS_EVENT_LOST) {
+		seen->lost += ((const struct ks_event_lost *)ev)->lost;
+		return 0;
+	}
+	snprintf(name, sizeof(name), "torn-%d", ev->tid);
+	g_assert_cmphex(rec->run, ==, burst_sum(rec));
+	g_assert_cmpstr(ev->comm, ==, name);
+	g_assert_cmpint(ev->pid, ==, seen->pid);
+	g_assert_cmpuint(ev->size, ==, sizeof(*rec));
+	seen->records++;
+	return 0;
+}
+
+static void torn(struct kt *t)
+{
+	const struct ks_param params[] = { { .id = BURST_PARAM_RECORDS, .value = EACH },
+					   { .id = BURST_PARAM_SUMMED, .value = 1 },
+					   { .id = KS_PARAM_MAX_PER_SEC, .value = 0 } };
+	struct ks_stats_self book;
+	struct seen seen = { 0 };
+	uint64_t calls = 0;
+	struct work w;
+	int n;
+
+	work_start(&w, run_threads);
+	seen.pid = w.pid;
+	stress = w.page;
+	kt_watch(t, KS_SCOPE_PIDS, w.pid);
+	kt_enable(t, params, G_N_ELEMENTS(params));
+	work_go(&w);
+	do {
+		n = ks_poll(t->ks, 10, 0, check, &seen);
+		g_assert_cmpint(n, >=, 0);
+	} while (n > 0 || !__atomic_load_n(&stress->ended, __ATOMIC_ACQUIRE));
+	work_wait(&w);
+	g_assert_cmpint(w.status, ==, 0);
+	kt_disable(t);
+	while ((n = ks_poll(t->ks, 0, 0, check, &seen)) > 0)
+		;
+	g_assert_cmpint(n, ==, 0);
+	for (unsigned i = 0; i < THREADS; i++)
+		calls += stress->calls[i];
+	kt_ledger(t, &book);
+	g_assert_cmpuint(book.submitted, ==, seen.records);
+	g_assert_cmpuint(book.lost_ring + book.lost_locked, ==, seen.lost);
+	/* a call whose program found itself at work on this CPU made none, and is counted as missed */
+	g_assert_cmpuint(seen.records + seen.lost, <=, calls * EACH);
+	if (book.row.valid & KS_HAS_SELF_MISSED)
+		g_assert_cmpuint(seen.records + seen.lost + book.missed * EACH, >=, calls * EACH);
+	g_test_message("%lu records, %lu lost, %lu runs missed", (unsigned long)seen.records,
+		       (unsigned long)seen.lost, (unsigned long)book.missed);
+	work_free(&w);
+}
+
+static void add(void)
+{
+	kt_add(BURST_PROBE, "torn", KT_UNEVEN | KT_PERF, torn);
+}
+
+int main(int argc, char **argv)
+{
+	return kt_main(argc, argv, add);
+}
