@@ -274,6 +274,56 @@ int pagecache_miss_tracepoint(struct trace_event_raw_page_cache_ra_op *ctx)
 				    ctx->index, ctx->req_count));
 }
 
+/* ---- reads, by functions ----------------------------------------------------------------------- */
+
+/*
+ * The second argument is the iterator before 6.3, then the bytes that were in it. By helpers, as
+ * the verifier takes it for an address, or knows of no fifth value, on either path.
+ */
+SEC("?ks/fexit/filemap_get_pages")
+int pagecache_get_fexit(uint64_t *ctx)
+{
+	const struct kiocb *iocb = (void *)ctx[0];
+	uint64_t bytes = 0, failed = 1, page = ks_page_bytes(), at;
+	struct pagecache_piece piece = {};
+	struct task_struct *task;
+	struct ks_run run;
+
+	if (!ks_begin(&run, ctx, KS_PROBE_PAGECACHE, true))
+		return 0;
+	task = current_task(&run);
+	if (!ks_admit(&run, task))
+		return ks_end(&run, KS_FILTERED);
+	piece.inode = host_of_read(&run, iocb);
+	piece.file = (uint64_t)piece.inode;
+	if (!is_file(&run, piece.inode))
+		return ks_end(&run, KS_FILTERED);
+	bpf_get_func_ret(ctx, &failed);
+	if ((int)failed)
+		return ks_end(&run, read_failed());
+	bpf_get_func_arg(ctx, 1, &bytes);
+	if (bpf_get_func_arg_cnt(ctx) == 3)
+		bytes = BPF_CORE_READ((const struct iov_iter *)bytes, count);
+	at = ks_read(&run, iocb, ki_pos);
+	piece.first = at / page;
+	piece.last = (at + bytes - 1) / page;
+	return ks_end(&run, got(&run, task, &piece));
+}
+
+/* Untyped: it waits for a device anyway, and pointers that are read cost time when it is verified. */
+SEC("?ks/fentry/page_cache_sync_ra")
+int pagecache_miss_fentry(uint64_t *ctx)
+{
+	const struct readahead_control *ahead = (void *)ctx[0];
+	struct ks_run run;
+
+	if (!ks_begin(&run, ctx, KS_PROBE_PAGECACHE, false))
+		return 0;
+	return ks_end(&run, missing(&run, current_task(&run),
+				    (uint64_t)host_of(&run, BPF_CORE_READ(ahead, mapping)),
+				    BPF_CORE_READ(ahead, _index), ctx[1]));
+}
+
 /* ---- through mappings -------------------------------------------------------------------------- */
 
 /* pages: 0 for a fault itself. */

@@ -12,6 +12,9 @@
  * comes, since faults cause this event as well, and reads that fail. So there are never more pages
  * missed than requested. Nothing is told of folios that were there when the next one of the same
  * piece was still on its way (Linux 6.17): if the read began with a miss, that tells its begin.
+ *
+ * Functions of the kernel (fentry) tell the same where it has no such events, of all pieces, and how
+ * each ended: a miss whose read has failed is forgotten.
  */
 #ifndef KS_PAGECACHE_BPF_H
 #define KS_PAGECACHE_BPF_H
@@ -48,6 +51,14 @@ static __always_inline const struct inode *host_of(struct ks_run *run, const voi
 		return untrusted_inode(*(const struct inode *const *)mapping);
 	bpf_probe_read_kernel(&inode, sizeof(inode), mapping);
 	return inode;
+}
+
+static __always_inline const struct inode *host_of_read(struct ks_run *run,
+							const struct kiocb *iocb)
+{
+	const struct file *file = ks_read(run, iocb, ki_filp);
+
+	return host_of(run, ks_read(run, file, f_mapping));
 }
 
 /* Before 5.16 there was only struct page. */
@@ -188,6 +199,16 @@ static __always_inline void read_go_on(struct pagecache_read *read, uint64_t cal
 	read->first = piece->first;
 	read->last = piece->last;
 	read->calls = calls;
+}
+
+/* It came to nothing, and so did what it missed. */
+static __always_inline enum ks_bpf_outcome read_failed(void)
+{
+	struct pagecache_read *read = read_stored(false);
+
+	if (read)
+		read->miss_file = 0;
+	return KS_FILTERED;
 }
 
 #endif

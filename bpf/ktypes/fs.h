@@ -20,6 +20,21 @@ struct inode {
 
 struct file {
 	struct inode *f_inode;
+	void *f_mapping; /* whose pages these are: of a block device not those of f_inode */
+};
+
+struct kiocb {
+	struct file *ki_filp;
+	uint64_t ki_pos;
+};
+
+struct iov_iter {
+	kernel_long count;
+};
+
+struct readahead_control {
+	void *mapping;
+	kernel_long _index;
 };
 
 struct fdtable {

@@ -63,11 +63,18 @@ static const struct ks__struct events[] = {
 	{ 0 },
 };
 
+#define NO_MAPPED_WHY                                        \
+	"the kernel does not tell what faults find (events " \
+	"mm_filemap_fault and mm_filemap_map_pages, Linux 6.12)"
 #define NO_REQUESTS KS_HAS_PAGECACHE_REQUESTS | KS_HAS_PAGECACHE_MISSES | KS_HAS_PAGECACHE_MAPPED
 #define NO_REQUESTS_WHY                                                      \
 	"the kernel tells of pages that come and go, and not of reads that " \
-	"find them (event mm_filemap_get_pages, Linux 6.12)"
+	"find them (event mm_filemap_get_pages, Linux 6.12, or fentry)"
 
+/*
+ * By functions of the kernel where it has no events. Not by kprobes: of a read that waits the end
+ * counts, and there are return probes for some ten tasks at a time.
+ */
 static const struct ks__variant variants[] = {
 	{
 		.name = "tp_btf",
@@ -76,13 +83,26 @@ static const struct ks__variant variants[] = {
 			   "pagecache_fault_tp_btf", "pagecache_map_tp_btf" },
 	},
 	{
+		.name = "fentry",
+		.progs = { "pagecache_add_tp_btf", "pagecache_delete_tp_btf", "pagecache_get_fexit",
+			   "pagecache_miss_fentry", "pagecache_fault_tp_btf",
+			   "pagecache_map_tp_btf" },
+	},
+	{
 		.name = "tp_btf-no-misses",
 		.progs = { "pagecache_add_tp_btf", "pagecache_delete_tp_btf",
 			   "pagecache_get_tp_btf", "pagecache_fault_tp_btf",
 			   "pagecache_map_tp_btf" },
 		.lacks = KS_HAS_PAGECACHE_MISSES,
 		.lacks_why = "the kernel does not tell of reads that find a page missing (event "
-			     "page_cache_sync_ra, Linux 6.18)",
+			     "page_cache_sync_ra, Linux 6.18, or fentry)",
+	},
+	{
+		.name = "fentry-no-mapped",
+		.progs = { "pagecache_add_tp_btf", "pagecache_delete_tp_btf", "pagecache_get_fexit",
+			   "pagecache_miss_fentry" },
+		.lacks = KS_HAS_PAGECACHE_MAPPED,
+		.lacks_why = NO_MAPPED_WHY,
 	},
 	{
 		.name = "tp_btf-adds",

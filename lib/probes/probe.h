@@ -18,7 +18,7 @@
 #include <kernelsight/schema.h>
 
 #define KS__PROGS_MAX 6    /* programs of one variant */
-#define KS__VARIANTS_MAX 6 /* variants of one probe */
+#define KS__VARIANTS_MAX 8 /* variants of one probe */
 #define KS__PROBES_MAX 16  /* = KS_BPF_PROBES */
 #define KS__PARAMS_MAX 10  /* common ones and own ones together */
 #define KS__PARAM_OWN 32   /* id of a probe's first own setting */
