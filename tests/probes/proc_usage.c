@@ -85,29 +85,46 @@ static int busy(void *page)
 	return 0;
 }
 
-static void same_cpu(const struct ks_event_proc_exit *end, const struct work *w, unsigned threads)
+/*
+ * How user and system time share what was used is told by ticks, and ticks go to a hypervisor as well:
+ * with few of them one more or less, between the end and the wait, makes a great difference.
+ */
+static char *other_cpu(const struct ks_event_proc_exit *end, const struct work *w, unsigned threads)
 {
 	uint64_t user = in_ns(w->usage.ru_utime), system = in_ns(w->usage.ru_stime);
 	uint64_t bound = threads * TICK_NS + (w->end_ns - end->ev.time_ns);
 
 	g_assert_true(end->valid & KS_HAS_PROC_CPU);
-	g_assert_cmpuint(apart(end->user_ns, user), <=, bound);
-	g_assert_cmpuint(apart(end->system_ns, system), <=, bound);
 	g_assert_cmpuint(apart(end->user_ns + end->system_ns, user + system), <=, bound);
+	if (apart(end->user_ns, user) <= bound)
+		return ks_test_outside("difference of system time", apart(end->system_ns, system),
+				       0, bound);
+	return ks_test_outside("difference of user time", apart(end->user_ns, user), 0, bound);
+}
+
+static char *cpu_once(void *user)
+{
+	const struct ks_event_proc_exit *end;
+	struct kt *t = user;
+	struct work w;
+	char *wrong;
+
+	kt_forget(t);
+	proc_watch(t, &w, busy);
+	end = proc_end_of(t, w.pid);
+	wrong = other_cpu(end, &w, 1);
+	/* which tick falls where is chance: half of what was burnt must be there in any case */
+	if (!wrong)
+		wrong = ks_test_outside("user time", end->user_ns, USER_NS / 2, UINT64_MAX);
+	if (!wrong)
+		wrong = ks_test_outside("system time", end->system_ns, SYSTEM_NS / 2, UINT64_MAX);
+	work_free(&w);
+	return wrong;
 }
 
 static void cpu(struct kt *t)
 {
-	const struct ks_event_proc_exit *end;
-	struct work w;
-
-	proc_watch(t, &w, busy);
-	end = proc_end_of(t, w.pid);
-	same_cpu(end, &w, 1);
-	/* which tick falls where is chance: half of what was burnt must be there in any case */
-	g_assert_cmpuint(end->user_ns, >, USER_NS / 2);
-	g_assert_cmpuint(end->system_ns, >, SYSTEM_NS / 2);
-	work_free(&w);
+	ks_test_rounds(cpu_once, t);
 }
 
 static void *busy_thread(void *arg)
@@ -135,19 +152,30 @@ static int busy_threads(void *page)
  * A process has used what its threads have, also those that are gone; a thread what it has. They do
  * different things, so that a sum that leaves one out splits wrongly.
  */
-static void cpu_of_threads(struct kt *t)
+static char *threads_once(void *user)
 {
 	const struct ks_event_proc_exit *end;
 	const struct usage_page *page;
+	struct kt *t = user;
 	struct work w;
+	char *wrong;
 
+	kt_forget(t);
 	proc_watch(t, &w, busy_threads);
 	page = w.page;
-	same_cpu(proc_end_of(t, w.pid), &w, 2);
+	wrong = other_cpu(proc_end_of(t, w.pid), &w, 2);
 	end = proc_end_of(t, page->tid);
 	g_assert_cmpuint(end->thread, ==, 1);
-	g_assert_cmpuint(apart(end->user_ns + end->system_ns, page->thread_ns), <=, TICK_NS);
+	if (!wrong)
+		wrong = ks_test_outside("time of the thread", end->user_ns + end->system_ns,
+					page->thread_ns - TICK_NS, page->thread_ns + TICK_NS);
 	work_free(&w);
+	return wrong;
+}
+
+static void cpu_of_threads(struct kt *t)
+{
+	ks_test_rounds(threads_once, t);
 }
 
 /* ---- memory ---------------------------------------------------------------------------------- */
@@ -391,9 +419,12 @@ static int session_work(void *arg)
 /* The kernel counts ticks since boot, sleep included; records are on the monotonic clock. */
 static void started_at(uint64_t start_ns, uint64_t ticks)
 {
-	uint64_t asleep = cpu_now(CLOCK_BOOTTIME) - cpu_now(CLOCK_MONOTONIC);
-	uint64_t tick_ns = 1000000000 / (uint64_t)sysconf(_SC_CLK_TCK);
+	uint64_t tick_ns = 1000000000 / (uint64_t)sysconf(_SC_CLK_TCK), before, asleep;
 
+	do { /* nothing but their difference counts */
+		before = cpu_now(CLOCK_MONOTONIC);
+		asleep = cpu_now(CLOCK_BOOTTIME) - cpu_now(CLOCK_MONOTONIC);
+	} while (cpu_now(CLOCK_MONOTONIC) - before > tick_ns / 10);
 	g_assert_cmpuint(apart((start_ns + asleep) / tick_ns, ticks), <=, 1);
 }
 
