@@ -160,8 +160,8 @@ static char *compare_times(const char *name, const struct ks_stats_sched *first,
 			   const struct cast_counts *after, uint64_t stolen)
 {
 	uint64_t run = after->run_ns - before->run_ns, wait = after->wait_ns - before->wait_ns;
-	uint64_t switches = after->voluntary - before->voluntary + after->preempted -
-			    before->preempted;
+	uint64_t switches =
+		after->voluntary - before->voluntary + after->preempted - before->preempted;
 	uint64_t slack = switches * 2000 + MS;
 	char *wrong = ks_test_outside("time on the CPU", last->oncpu_ns.sum - first->oncpu_ns.sum,
 				      run - MIN(run, run / 20 + slack),
@@ -222,7 +222,8 @@ static char *play_each(void *user)
 		g_assert_cmpuint(wall, >=, from_ns - on_ns);
 		g_assert_cmpuint(wall, <=, to_ns - before_ns);
 		if (!wrong)
-			wrong = compare_times(names[i], &first[i], &row, &before[i], &after, stolen);
+			wrong = compare_times(names[i], &first[i], &row, &before[i], &after,
+					      stolen);
 		sum += wall;
 	}
 	ks_reader_free(reader);
