@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Prints what the verifier of this kernel went through for each program of each variant, best
+ * variant first: "program NAME INSTRUCTIONS"; on standard error why one was refused. bpf_prog_info
+ * has the number from 5.16 on only, the verifier's log has it everywhere: loads ask for that log
+ * behind libbpf's back.
+ */
+#include <bpf/bpf.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <linux/bpf.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+
+#include <glib.h>
+
+#include <kernelsight/kernelsight.h>
+#include <kernelsight/schema.h>
+
+#define LOG_ALL 1   /* of bpf_attr.log_level */
+#define LOG_STATS 4 /* the totals alone */
+#define LOG_SIZE ((1u << 24) - 1)
+#define LOG_SHOWN 3000
+#define PROGRAMS_MAX 4096
+
+static struct {
+	__u32 id;
+	unsigned instructions;
+} verified[PROGRAMS_MAX];
+static unsigned n_verified;
+
+static void remember(int fd, const char *log)
+{
+	struct bpf_prog_info info = { 0 };
+	__u32 size = sizeof(info);
+	const char *processed = strstr(log, "processed ");
+
+	if (!processed || bpf_obj_get_info_by_fd(fd, &info, &size))
+		return;
+	g_assert_cmpuint(n_verified, <, PROGRAMS_MAX);
+	verified[n_verified].id = info.id;
+	verified[n_verified++].instructions = (unsigned)atoi(processed + strlen("processed "));
+}
+
+static long load_logged(long (*next)(long, ...), const long *args, unsigned level, char *log,
+			unsigned size)
+{
+	union bpf_attr *attr = (void *)args[1];
+	int error;
+	long fd;
+
+	log[0] = 0;
+	attr->log_level = level;
+	attr->log_buf = (uintptr_t)log;
+	attr->log_size = size;
+	fd = next(SYS_bpf, args[0], args[1], args[2]);
+	error = errno;
+	attr->log_level = 0;
+	attr->log_buf = 0;
+	attr->log_size = 0;
+	errno = error;
+	return fd;
+}
+
+/* Who reads why a program was refused wants the end of the whole log. */
+static void tell_refusal(long (*next)(long, ...), const long *args)
+{
+	const union bpf_attr *attr = (void *)args[1];
+	char *log = g_malloc(LOG_SIZE);
+	int error = errno;
+	size_t n;
+
+	if (load_logged(next, args, LOG_ALL, log, LOG_SIZE) < 0) {
+		n = strlen(log);
+		fprintf(stderr, "---- %s: %s\n%s\n", attr->prog_name, g_strerror(error),
+			n > LOG_SHOWN ? log + n - LOG_SHOWN : log);
+	}
+	g_free(log);
+	errno = error;
+}
+
+static long load(long (*next)(long, ...), const long *args)
+{
+	char log[4096];
+	long fd = load_logged(next, args, LOG_STATS, log, sizeof(log));
+
+	if (fd >= 0)
+		remember((int)fd, log);
+	else
+		tell_refusal(next, args);
+	return fd;
+}
+
+/* In the place of libc's, which libbpf calls. */
+long syscall(long number, ...)
+{
+	static long (*next)(long, ...);
+	long args[6];
+	va_list list;
+
+	if (!next)
+		*(void **)&next = dlsym(RTLD_NEXT, "syscall");
+	va_start(list, number);
+	for (int i = 0; i < 6; i++)
+		args[i] = va_arg(list, long);
+	va_end(list);
+	if (number == SYS_bpf && args[0] == BPF_PROG_LOAD &&
+	    !((union bpf_attr *)args[1])->log_level)
+		return load(next, args);
+	return next(number, args[0], args[1], args[2], args[3], args[4], args[5]);
+}
+
+static unsigned instructions_of(__u32 id)
+{
+	for (unsigned i = 0; i < n_verified; i++)
+		if (verified[i].id == id)
+			return verified[i].instructions;
+	g_error("program %u was loaded without a log", id);
+}
+
+/* The kernel cuts names at 15 characters; ks_explain() has them whole. */
+static void print_programs(struct ks *ks)
+{
+	int size = ks_explain(ks, KS_JSON, NULL, 0) + 4096; /* its numbers grow meanwhile */
+	char *text = g_malloc(size), *at = text, name[64];
+	unsigned id;
+
+	g_assert_cmpint(ks_explain(ks, KS_JSON, text, size), <, size);
+	while ((at = strstr(at, "{\"name\":\""))) {
+		char *end = strchr(at, '}'), *found = strstr(at, "\"id\":");
+
+		if (found && found < end && sscanf(at, "{\"name\":\"%63[^\"]", name) == 1 &&
+		    sscanf(found, "\"id\":%u", &id) == 1)
+			printf("program %s %u\n", name, instructions_of(id));
+		at = end;
+	}
+	g_free(text);
+}
+
+static void load_variant(uint32_t probe, const char *variant)
+{
+	struct ks_open_opts open_opts = { .size = sizeof(open_opts) };
+	struct ks_enable_opts opts = { .size = sizeof(opts),
+				       .flags = KS_ENABLE_NO_FALLBACK,
+				       .variant = variant };
+	struct ks *ks;
+
+	g_assert_cmpint(ks_open(&open_opts, &ks), ==, 0);
+	if (ks_enable_probe(ks, probe, &opts) == 0)
+		print_programs(ks);
+	ks_close(ks);
+}
+
+int main(void)
+{
+	struct ks_open_opts opts = { .size = sizeof(opts) };
+	struct ks_probe_desc desc = { .size = sizeof(desc) };
+	struct ks_variant_info info = { .size = sizeof(info) };
+	struct ks *ks;
+
+	g_assert_cmpint(ks_open(&opts, &ks), ==, 0);
+	for (uint32_t i = 0; ks_describe_probe(i, &desc) == 0; i++)
+		for (uint32_t v = 0; ks_query_variant(ks, desc.probe, v, &info) == 0; v++)
+			if (info.source == KS_SOURCE_BPF)
+				load_variant(desc.probe, info.name);
+	ks_close(ks);
+	return 0;
+}
