@@ -2,8 +2,10 @@
 #include "harness.h"
 
 #include <errno.h>
+#include <glob.h>
 #include <inttypes.h>
 #include <sched.h>
+#include <stdio.h>
 #include <sys/mount.h>
 
 #include "config.h"
@@ -51,16 +53,61 @@ static void prepare(void)
 		g_test_message("the kernel does not count program runs");
 }
 
-/* What this kernel has must not be skipped. Text patching (fentry, kprobe) may be refused. */
-static int must_work(const char *variant)
+/* Is this word the name of a function of the kernel? */
+static int has_function(const char *name)
 {
-	if (!KS_HAVE_BPF)
+	char *symbols = NULL, *line = g_strdup_printf(" %s\n", name);
+	int found = g_file_get_contents("/proc/kallsyms", &symbols, NULL, NULL) &&
+		    strstr(symbols, line);
+
+	g_free(line);
+	g_free(symbols);
+	return found;
+}
+
+static int has_event(const char *name)
+{
+	char *pattern = g_strdup_printf(TRACEFS "/events/*/%s", name);
+	glob_t found;
+	int rc = glob(pattern, GLOB_ONLYDIR, NULL, &found);
+
+	if (!rc)
+		globfree(&found);
+	g_free(pattern);
+	return !rc;
+}
+
+/* The reason is that an event is missing, and tracefs does not have it either. */
+static int event_missing(const char *why)
+{
+	const char *at = strstr(why, "event ");
+	char name[64];
+
+	if (!at || sscanf(at, "event %63[a-zA-Z0-9_/]", name) != 1)
 		return 0;
-	if (!strcmp(variant, "tp_btf"))
+	at = strrchr(name, '/');
+	return !has_event(at ? at + 1 : name);
+}
+
+/*
+ * What this kernel has must not be skipped. One without kprobes does not let its text be changed;
+ * fentry wants trampolines called directly besides, which arm64 has from 6.4 on.
+ */
+static int must_work(const char *variant, const char *why)
+{
+	if (!KS_HAVE_BPF || event_missing(why))
+		return 0;
+	if (g_str_has_prefix(variant, "tp_btf"))
 		return access("/sys/kernel/btf/vmlinux", R_OK) == 0;
-	if (!strcmp(variant, "tracepoint"))
+	if (g_str_has_prefix(variant, "fentry"))
+		return access("/sys/kernel/btf/vmlinux", R_OK) == 0 &&
+		       access(TRACEFS "/kprobe_events", F_OK) == 0 &&
+		       has_function("register_ftrace_direct");
+	if (g_str_has_prefix(variant, "kprobe"))
+		return access(TRACEFS "/kprobe_events", F_OK) == 0;
+	if (g_str_has_prefix(variant, "tracepoint"))
 		return access(TRACEFS "/events/sched", R_OK) == 0;
-	return !strcmp(variant, "raw_tp");
+	return g_str_has_prefix(variant, "raw_tp");
 }
 
 /* ---- cases ---------------------------------------------------------------------------------- */
@@ -89,7 +136,7 @@ static char *tried(const struct kt_case *c)
 	if (err < 0)
 		ks_last_error(ks, why, sizeof(why));
 	ks_close(ks);
-	if (err < 0 && must_work(c->variant))
+	if (err < 0 && must_work(c->variant, why))
 		g_error("%s: %s", c->variant, why);
 	if (err < 0) {
 		g_assert_cmpint(err, ==, -KS_EUNAVAIL);
@@ -184,7 +231,7 @@ void kt_add(uint32_t probe, const char *name, unsigned over, kt_fn fn)
 		if (info.source != KS_SOURCE_BPF)
 			continue;
 		/* the best of those that must work: the same one on every run */
-		if (best == UINT32_MAX && must_work(info.name))
+		if (best == UINT32_MAX && must_work(info.name, info.reason))
 			best = i;
 		if ((few || over & KT_BEST) && i != best)
 			continue;
