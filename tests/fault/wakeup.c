@@ -17,6 +17,7 @@
 #include "fault.h"
 
 #define TURNS 20000
+#define TURNS_MIN 200 /* that many however long it takes */
 
 /* Newer architectures have epoll_pwait() alone. */
 #if defined(SYS_epoll_wait)
@@ -180,29 +181,35 @@ static void host_signal(void)
 struct game {
 	struct ks *ks;
 	atomic_uint woken;
+	atomic_int last; /* the next turn is the last one */
 };
 
 static void *be_woken(void *user)
 {
 	struct game *g = user;
+	int last;
 
-	for (unsigned i = 0; i < TURNS; i++) {
+	do {
 		ks_assert_rc(ks_poll(g->ks, -1, 0, nobody, NULL), 0);
-		atomic_store(&g->woken, i + 1);
-	}
+		last = atomic_load(&g->last);
+		atomic_fetch_add(&g->woken, 1);
+	} while (!last);
 	return NULL;
 }
 
 /* One wake-up, one return: a lost one would stop the game. */
 static void back_and_forth(void)
 {
+	int64_t began = g_get_monotonic_time();
 	struct game g = { .ks = fault_open(NULL) };
 	pthread_t thread;
 
 	g_assert_cmpint(pthread_create(&thread, NULL, be_woken, &g), ==, 0);
-	for (unsigned i = 0; i < TURNS; i++) {
-		int64_t end = g_get_monotonic_time() + 20 * G_USEC_PER_SEC;
+	for (unsigned i = 0; !atomic_load(&g.last); i++) {
+		int64_t now = g_get_monotonic_time(), end = now + 60 * G_USEC_PER_SEC;
 
+		atomic_store(&g.last, i + 1 >= TURNS || (i + 1 >= TURNS_MIN &&
+							 now > began + KS_TEST_LONG_US));
 		ks_wakeup(g.ks);
 		while (atomic_load(&g.woken) == i) {
 			if (g_get_monotonic_time() > end)
@@ -301,17 +308,13 @@ static uint64_t cost_of(struct ks *ks)
 	return ns;
 }
 
-/* Of 1024 calls in a backlog 64 are measured, and stand for all. */
-static void measured(void)
+/* Of 1024 calls in a backlog 64 are measured, and stand for all: an interrupt in one, too. */
+static char *measured_once(void *user)
 {
+	struct ks *ks = user;
 	uint64_t before, spent;
 	struct timespec t[2];
-	struct ks *ks;
 
-	if (!ks_test_root())
-		return;
-	ks = fault_open(NULL);
-	fault_burst(ks, 4096);
 	syscall(SYS_getppid);
 	before = cost_of(ks);
 	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t[0]);
@@ -320,8 +323,18 @@ static void measured(void)
 	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t[1]);
 	spent = (uint64_t)((t[1].tv_sec - t[0].tv_sec) * 1000000000 + t[1].tv_nsec - t[0].tv_nsec);
 	before = cost_of(ks) - before;
-	g_assert_cmpuint(before, >, spent / 8);
-	g_assert_cmpuint(before, <, spent * 8);
+	return ks_test_outside("measured", before, spent / 8, spent * 8);
+}
+
+static void measured(void)
+{
+	struct ks *ks;
+
+	if (!ks_test_root())
+		return;
+	ks = fault_open(NULL);
+	fault_burst(ks, 4096);
+	ks_test_rounds(measured_once, ks);
 	fault_settle(ks, BURST_PROBE);
 	ks_close(ks);
 }
@@ -381,7 +394,7 @@ static void unwound(void)
 		pthread_join(thread, NULL);
 		ks_assert_rc(ks_poll(ks, 0, 0, nobody, NULL), 0);
 		syscall(SYS_getppid);
-		ks_assert_rc(poll(&(struct pollfd){ .fd = ks_fd(ks), .events = POLLIN }, 1, 5000),
+		ks_assert_rc(poll(&(struct pollfd){ .fd = ks_fd(ks), .events = POLLIN }, 1, 60000),
 			     1);
 		g_assert_cmpuint(fault_drain(ks), ==, 1);
 	}
@@ -418,8 +431,8 @@ static void late_files(void)
 	pid = fork();
 	if (pid == 0)
 		_exit(pause());
-	ks_assert_rc(ks_poll(ks, 20000, 0, any, NULL), 1);
-	g_assert_cmpuint(work_now() - began, <, 15000000000);
+	ks_assert_rc(ks_poll(ks, 300000, 0, any, NULL), 1);
+	g_assert_cmpuint(work_now() - began, <, 200000000000);
 	kill(pid, SIGKILL);
 	g_assert_cmpint(waitpid(pid, NULL, 0), ==, pid);
 	ks_close(ks);

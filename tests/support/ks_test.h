@@ -51,6 +51,9 @@ static inline double ks_test_scale(void)
 	return scale ? g_ascii_strtod(scale, NULL) : 1;
 }
 
+/* Some turns take a busy machine a thousand times as long: as many as come within this time. */
+#define KS_TEST_LONG_US (40 * G_USEC_PER_SEC)
+
 /* So many of something as this machine or build can bear, but not less than shows the point. */
 static inline unsigned ks_test_volume(unsigned n, unsigned least)
 {
