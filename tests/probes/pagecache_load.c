@@ -84,13 +84,13 @@ static struct ks_stats_pagecache count_queries(struct kt *t)
 	return row;
 }
 
-static void database(struct kt *t)
+/* The machine may take pages away between two runs. */
+static char *query_twice(void *user)
 {
 	struct ks_stats_pagecache cold, warm;
+	struct kt *t = user;
+	char *wrong;
 
-	if (fill())
-		return;
-	count_queries(t); /* its program is in the cache now */
 	forget();
 	cold = count_queries(t);
 	warm = count_queries(t);
@@ -98,11 +98,21 @@ static void database(struct kt *t)
 		       (unsigned)cold.requested_pages, (unsigned)cold.readin_pages);
 	g_assert_cmpuint(cold.requested_pages, >=, 400);
 	g_assert_cmpuint(cold.requested_pages, ==, warm.requested_pages);
-	g_assert_cmpuint(cold.missed_pages, >, 0);
 	g_assert_cmpuint(cold.missed_pages, <=, cold.requested_pages);
-	g_assert_cmpuint(cold.readin_pages, >=, cold.missed_pages);
-	g_assert_cmpuint(warm.missed_pages, <=, cold.missed_pages / 10);
 	g_assert_cmpuint(cold.write_pages, ==, 0);
+	wrong = ks_test_outside("missed, cold", cold.missed_pages, 1, cold.readin_pages);
+	if (!wrong)
+		wrong = ks_test_outside("missed, warm", warm.missed_pages, 0,
+					cold.missed_pages / 10);
+	return wrong;
+}
+
+static void database(struct kt *t)
+{
+	if (fill())
+		return;
+	count_queries(t); /* its program is in the cache now */
+	ks_test_rounds(query_twice, t);
 	unlink(path);
 }
 
@@ -125,33 +135,43 @@ static uint64_t read_in(struct ks *ks)
 	return pages;
 }
 
+/* Of a file that was dropped, but for pages that somebody else held at that moment. */
+static char *read_dropped(void *user)
+{
+	static char data[4096];
+	struct ks *ks = user;
+	int fd = work_file(), i;
+	uint64_t before;
+
+	for (i = 0; i < 1000; i++)
+		g_assert_cmpint(pwrite(fd, data, sizeof(data), (off_t)i * 4096), ==, 4096);
+	g_assert_cmpint(fsync(fd), ==, 0);
+	g_assert_cmpint(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), ==, 0);
+	before = read_in(ks);
+	for (i = 0; i < 1000; i++)
+		g_assert_cmpint(pread(fd, data, sizeof(data), (off_t)i * 4096), ==, 4096);
+	close(fd);
+	return ks_test_outside("read in", read_in(ks) - before, 1000, UINT64_MAX);
+}
+
 static void test_vmstat(void)
 {
 	struct ks_enable_opts opts = { .size = sizeof(opts), .variant = "vmstat" };
 	struct ks_scope scope = { .size = sizeof(scope), .kind = KS_SCOPE_SYSTEM };
-	static char data[4096];
-	int fd = work_file(), i;
+	int fd = work_file();
 	struct ks *ks;
-	uint64_t before;
 
 	if (fd < 0) {
 		g_test_skip("the folder for temporary files lies in memory");
 		return;
 	}
-	for (i = 0; i < 1000; i++)
-		g_assert_cmpint(pwrite(fd, data, sizeof(data), (off_t)i * 4096), ==, 4096);
-	g_assert_cmpint(fsync(fd), ==, 0);
-	g_assert_cmpint(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), ==, 0);
+	close(fd);
 	g_assert_cmpint(ks_open(NULL, &ks), ==, 0);
 	ks_assert_rc(ks_enable_probe(ks, KS_PROBE_PAGECACHE, &opts), -KS_EUNAVAIL);
 	ks_assert_ok(ks, ks_set_scope(ks, &scope));
 	ks_assert_ok(ks, ks_enable_probe(ks, KS_PROBE_PAGECACHE, &opts));
-	before = read_in(ks);
-	for (i = 0; i < 1000; i++)
-		g_assert_cmpint(pread(fd, data, sizeof(data), (off_t)i * 4096), ==, 4096);
-	g_assert_cmpuint(read_in(ks) - before, >=, 1000);
+	ks_test_rounds(read_dropped, ks);
 	ks_close(ks);
-	close(fd);
 }
 
 static void add(void)
