@@ -57,6 +57,6 @@ void kt_cgroup_remove(const struct kt_cgroup *cgroup)
 {
 	const struct timespec moment = { 0, 10000000 };
 
-	for (int i = 0; i < 500 && rmdir(cgroup->path) && errno == EBUSY; i++)
+	for (int i = 0; i < 6000 && rmdir(cgroup->path) && errno == EBUSY; i++)
 		nanosleep(&moment, NULL);
 }
