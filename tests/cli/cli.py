@@ -18,7 +18,8 @@ except ImportError:
 PROGRAM = None
 SCHEMA = pathlib.Path(__file__).resolve().parents[2] / "docs" / "cli-json.schema.json"
 PYTHON = "/usr/bin/python3"
-SECONDS = 60
+ROUNDS = 5
+SECONDS = 300  # none takes so long unless it hangs
 
 # 4 processes that exec (sh, true, true, false), of which sh makes 3; sh and false fail.
 TREE = ["sh", "-c", "/bin/true; /bin/true; /bin/false; exit 3"]
@@ -181,6 +182,13 @@ class Case(unittest.TestCase):
         result = run(*args, "--", PYTHON, "-c", trigger, pass_fds=(go, done))
         self.assertEqual((result.status, result.err), (0, b""))
         return result
+
+    def assert_in_rounds(self, play, want):
+        """What a busy machine may spoil is played again; a fault is there every time."""
+        seen = []
+        while want not in seen and len(seen) < ROUNDS:
+            seen.append(play())
+        self.assertIn(want, seen)
 
     def assert_balanced(self, line):
         f = line["fields"]
