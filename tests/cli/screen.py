@@ -29,7 +29,7 @@ class Screen(cli.Case):
         self.assertEqual(sum(int(count) for count, _ in bars), 41)
         self.assertEqual({len(bar) for _, bar in bars}, {32})
         self.assertIn("*" * 32, [bar for _, bar in bars])
-        self.assertRegex(text, r"\n  ledger +fired \d+ = .*; balanced\n")
+        self.assertRegex(text, r"\n  ledger +fired [0-9,]+ = .*; balanced\n")
         self.assertRegex(lines[-1], r"^own cost +kernel \S+ .?s, user \S+ .?s: ")
 
     def test_histograms_side_by_side(self):

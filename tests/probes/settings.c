@@ -326,9 +326,10 @@ static char *order_once(void *user)
 	kt_enable(t, params, 2);
 	work_go(&a);
 	work_go(&b);
-	kt_drain(t); /* while they work */
+	do /* while they work */
+		kt_drain(t);
+	while (*(volatile uint32_t *)a.page < FAD_MANY || *(volatile uint32_t *)b.page < FAD_MANY);
 	work_wait(&a);
-	kt_drain(t);
 	work_wait(&b);
 	kt_disable(t);
 	kt_drain(t);
