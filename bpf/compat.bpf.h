@@ -73,9 +73,10 @@ static __always_inline uint64_t ks_mm_peak(const struct mm_struct *mm, const boo
 	int64_t file, anon, shmem, now;
 
 	if (bpf_core_field_exists(struct mm_rss_stat, count)) {
-		file = ks_get(typed, old, rss_stat.count[0].counter);
-		anon = ks_get(typed, old, rss_stat.count[1].counter);
-		shmem = ks_get(typed, old, rss_stat.count[3].counter);
+		/* the verifier of 5.10 does not see through the type of these */
+		file = BPF_CORE_READ(old, rss_stat.count[0].counter);
+		anon = BPF_CORE_READ(old, rss_stat.count[1].counter);
+		shmem = BPF_CORE_READ(old, rss_stat.count[3].counter);
 	} else {
 		file = ks_get(typed, mm, rss_stat[0].count);
 		anon = ks_get(typed, mm, rss_stat[1].count);
