@@ -18,6 +18,17 @@ struct inode {
 	} i_rwsem;
 };
 
+/* PREEMPT_RT: the same member in a kernel whose locks are mutexes that inherit priority. */
+struct inode___rt {
+	struct {
+		struct {
+			struct {
+				uint64_t owner;
+			} rtmutex;
+		} rwbase;
+	} i_rwsem;
+};
+
 struct file {
 	struct inode *f_inode;
 	void *f_mapping; /* whose pages these are: of a block device not those of f_inode */
