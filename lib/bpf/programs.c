@@ -13,18 +13,16 @@
 #include "machine.h"
 #include "unit.h"
 
-#define STUB 2 /* instructions */
-#define UNTOUCHED 0x7f
+#define STUB 2      /* instructions */
+#define LOG_STATS 4 /* of bpf_attr.log_level: complaints and totals, without each step */
 
 /*
- * What a load needs for each program, in memory that is used only when it is written. libbpf touches
- * the log only when its program is refused: the first byte tells which one it was, even if the
- * kernel wrote no text.
+ * What a load needs for each program, in memory that is used only when it is written.
  */
 struct scratch {
 	struct bpf_insn head[STUB], stub[STUB]; /* what was there, and what came; no stub: zeros */
 	size_t at[STUB];
-	char log[64u << 10];
+	char log[16u << 10];
 };
 
 static const char *const kfuncs[] = { "bpf_rdonly_cast", "bpf_iter_num_new", "bpf_iter_num_next",
@@ -200,9 +198,10 @@ static int prepare(const struct ks__unit *unit, const struct ks__program *p,
 	int rc, is = is_typed(unit, p, prog, &attach, &id);
 
 	rc = change(unit, prog, is && typed == KS__TYPED_BY_US ? scratch : NULL);
-	scratch->log[0] = UNTOUCHED;
 	if (!rc)
 		rc = bpf_program__set_log_buf(prog, scratch->log, sizeof(scratch->log));
+	if (!rc)
+		rc = bpf_program__set_log_level(prog, LOG_STATS);
 	if (rc || !is)
 		return rc;
 	if (typed == KS__TYPED_BY_US)
@@ -299,7 +298,7 @@ static void last_words(const char *log, char *buf, size_t size)
 
 	for (; *line; line = *end ? end + 1 : end) {
 		end = strchrnul(line, '\n');
-		if (end == line || !strncmp(line, "processed ", 10) ||
+		if (end == line || line[0] == ';' || !strncmp(line, "processed ", 10) ||
 		    strstr(line, "stack depth") == line ||
 		    strstr(line, "verification time") == line)
 			continue;
@@ -308,43 +307,55 @@ static void last_words(const char *log, char *buf, size_t size)
 	snprintf(buf, size, "%.*s", (int)(strchrnul(best, '\n') - best), best);
 }
 
-/*
- * Notes why. libbpf loads a program that has failed once more, for its log. If the kernel only says
- * that the log is too long, and the log of no complaint, then the program is sound: there was no
- * memory for it the first time.
- */
+/* The words of the verifier in the kernel's own terms, as far as there are better ones. */
+static void say_refused(const struct ks__unit *unit, struct ks__program *p, const char *log,
+			const char *words, int error)
+{
+	const char *hook = ks__hook_name(&p->hook);
+
+	if (strstr(words, "bpf_probe_read") && ks__machine_confidential(unit->features->ks))
+		snprintf(p->reason, sizeof(p->reason),
+			 "%s: kernel lockdown (confidentiality) lets no program read kernel "
+			 "memory: boot with lockdown=integrity or none",
+			 hook);
+	else if (strstr(words, "func") && strstr(words, "#158"))
+		snprintf(p->reason, sizeof(p->reason),
+			 "%s: no program of a type is told its task here "
+			 "(bpf_get_current_task_btf, Linux 5.11)",
+			 hook);
+	else if (strstr(log, "arg0 type FWD"))
+		snprintf(p->reason, sizeof(p->reason),
+			 "%s: this kernel's BTF does not tell what its function is given", hook);
+	else if (words[0])
+		snprintf(p->reason, sizeof(p->reason), "%s: the verifier refused %s: %s", hook,
+			 p->name, words);
+	else
+		snprintf(p->reason, sizeof(p->reason), "%s: the kernel refused %s (%s)", hook,
+			 p->name, ks_error_name(error));
+}
+
+/* Notes why, of the first one whose log does not say that it was gone through, and nothing else. */
 int ks__programs_name_refused(const struct ks__unit *unit, struct bpf_object *obj, void *scratch,
 			      int error)
 {
 	struct scratch *next = scratch;
 	struct bpf_program *prog;
+	char words[120];
 
 	bpf_object__for_each_program(prog, obj)
 	{
 		struct ks__program *p = chosen(unit, prog);
-		char words[120], *log;
 
 		if (!p)
 			continue;
-		log = next++->log;
-		if (log[0] == UNTOUCHED)
-			continue;
-		log[sizeof(next->log) - 1] = '\0';
-		last_words(log, words, sizeof(words));
-		if (error == -ENOSPC && !words[0])
-			return -ENOMEM;
-		p->error = error;
-		if (strstr(words, "bpf_probe_read") && ks__machine_confidential(unit->features->ks))
-			snprintf(p->reason, sizeof(p->reason),
-				 "%s: kernel lockdown (confidentiality) lets no program read "
-				 "kernel memory: boot with lockdown=integrity or none",
-				 ks__hook_name(&p->hook));
-		else if (words[0])
-			snprintf(p->reason, sizeof(p->reason), "%s: the verifier refused %s: %s",
-				 ks__hook_name(&p->hook), p->name, words);
-		else
-			snprintf(p->reason, sizeof(p->reason), "%s: the kernel refused %s (%s)",
-				 ks__hook_name(&p->hook), p->name, ks_error_name(error));
+		next->log[sizeof(next->log) - 1] = '\0';
+		last_words(next->log, words, sizeof(words));
+		if (words[0] || !strstr(next->log, "processed ")) {
+			p->error = error;
+			say_refused(unit, p, next->log, words, error);
+			return error;
+		}
+		next++;
 	}
 	return error;
 }
