@@ -103,7 +103,7 @@ static __always_inline bool is_written(struct ks_run *run, const struct inode *i
 	const struct inode___rt *rt = (const void *)inode;
 
 	if (bpf_core_field_exists(rt->i_rwsem.rwbase.rtmutex.owner))
-		return (BPF_CORE_READ(rt, i_rwsem.rwbase.rtmutex.owner) & ~1ULL) ==
+		return ((uint64_t)BPF_CORE_READ(rt, i_rwsem.rwbase.rtmutex.owner) & ~1ULL) ==
 		       bpf_get_current_task();
 	return (ks_read(run, inode, i_rwsem.owner.counter) & ~6ULL) == bpf_get_current_task();
 }

@@ -23,7 +23,7 @@ struct inode___rt {
 	struct {
 		struct {
 			struct {
-				uint64_t owner;
+				void *owner;
 			} rtmutex;
 		} rwbase;
 	} i_rwsem;
