@@ -47,6 +47,8 @@ static long load_logged(long (*next)(long, ...), const long *args, unsigned leve
 			unsigned size)
 {
 	union bpf_attr *attr = (void *)args[1];
+	__u32 old_level = attr->log_level, old_size = attr->log_size;
+	__u64 old_log = attr->log_buf;
 	int error;
 	long fd;
 
@@ -56,9 +58,9 @@ static long load_logged(long (*next)(long, ...), const long *args, unsigned leve
 	attr->log_size = size;
 	fd = next(SYS_bpf, args[0], args[1], args[2]);
 	error = errno;
-	attr->log_level = 0;
-	attr->log_buf = 0;
-	attr->log_size = 0;
+	attr->log_level = old_level;
+	attr->log_buf = old_log;
+	attr->log_size = old_size;
 	errno = error;
 	return fd;
 }
@@ -105,8 +107,7 @@ long syscall(long number, ...)
 	for (int i = 0; i < 6; i++)
 		args[i] = va_arg(list, long);
 	va_end(list);
-	if (number == SYS_bpf && args[0] == BPF_PROG_LOAD &&
-	    !((union bpf_attr *)args[1])->log_level)
+	if (number == SYS_bpf && args[0] == BPF_PROG_LOAD)
 		return load(next, args);
 	return next(number, args[0], args[1], args[2], args[3], args[4], args[5]);
 }

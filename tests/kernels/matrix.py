@@ -1,0 +1,240 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""Runs the probe tests, the fault tests and the self-test in one guest for each kernel of kernels.tsv.
+
+    matrix.py [--amd64 BUILD] [--arm64 BUILD] [--seconds N] [--only PATTERN] [NAME...]
+    matrix.py --accept [NAME...]    what the last runs gave is right from now on: *.tsv
+
+PATTERN: of what is run: list, selftest, verified, probes-NAME, fault-NAME. A line "count NAME PASSED
+FAILED SKIPPED SECONDS" for each kernel and table. What guests gave stays in build/kernels/NAME.
+KS_TEST_SCALE (default 0.02) and KS_TEST_WAYS (default best) reach the tests.
+"""
+import argparse
+import concurrent.futures
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import time
+
+import tables
+
+HERE = pathlib.Path(__file__).resolve().parent
+SOURCE = HERE.parent.parent
+RESULTS = SOURCE / 'build' / 'kernels'
+MULTIARCH = {'amd64': 'x86_64-linux-gnu', 'arm64': 'aarch64-linux-gnu'}
+SUITES = ['probes', 'fault']
+GUESTS = 2
+# A guest is ten to fifty times as slow as the machine, and shares it with another.
+GUEST_SECONDS = 900
+TEST_SECONDS = 240
+DIED = 125
+# The kernel's own complaints; stalls are the emulator's.
+COMPLAINT = re.compile(r'(WARNING: .*CPU|BUG: |Oops|general protection|UBSAN|KASAN).*')
+
+
+def kernels(names):
+    """[(name, machine)] in the order of the table."""
+    lines = (HERE / 'kernels.tsv').read_text().splitlines()
+    table = [line.split('\t')[:2] for line in lines if not line.startswith('#')]
+    unknown = set(names) - {name for name, _ in table}
+    if unknown:
+        sys.exit(f'no kernel {" ".join(unknown)} in kernels.tsv')
+    return [tuple(row) for row in table if not names or row[0] in names]
+
+
+def introspect(build, what):
+    return json.loads(subprocess.check_output(['meson', 'introspect', f'--{what}', build]))
+
+
+def commands(build, only):
+    """[(name, argv)] of what a guest runs."""
+    cli = f'{build}/examples/kernelsight/kernelsight'
+    found = [('list', [cli, 'list', '--json']), ('selftest', [cli, 'selftest']),
+             ('verified', [f'{build}/tests/kernels/verified'])]
+    for test in introspect(build, 'tests'):
+        suites = [suite.split(':')[-1] for suite in test['suite']]
+        if set(suites) & set(SUITES):
+            found.append((f'{suites[0]}-{test["name"]}', test['cmd']))
+    return [command for command in found if re.search(only, command[0])]
+
+
+def make_image(machine, build):
+    """The archive that guests boot into, with all programs of the build that tests may start."""
+    folders = [f'{build}/{part}/' for part in
+               ['examples/kernelsight', 'tests/kernels'] + [f'tests/{suite}' for suite in SUITES]]
+    files = [target['filename'][0] for target in introspect(build, 'targets')
+             if target['type'] == 'executable' and target['filename'][0].startswith(tuple(folders))]
+    sysroot = '' if machine == 'amd64' else fetch('arm64')
+    image = RESULTS / f'{machine}.cpio'
+    subprocess.run([HERE / 'image', image, MULTIARCH[machine], sysroot, *files], check=True)
+    return image
+
+
+def fetch(name):
+    """A folder, or RuntimeError with the reason."""
+    done = subprocess.run([HERE / 'fetch', name], capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(done.stderr.strip() or 'not to be had')
+    return done.stdout.strip()
+
+
+def script(todo, seconds):
+    """What the guest's shell is given: it stops in time to send what it has."""
+    settings = {'KS_TEST_SCALE': os.environ.get('KS_TEST_SCALE', '0.02'),
+                'KS_TEST_WAYS': os.environ.get('KS_TEST_WAYS', 'best'), 'KS_REQUIRE_ROOT': '1'}
+    lines = [f'export {name}={value}' for name, value in settings.items()] + ['ulimit -c 0', RUN]
+    lines += [f'run {name} {seconds - 30} {" ".join(argv)}' for name, argv in todo]
+    return '\n'.join(lines)
+
+
+def result(status, output):
+    """In the words of meson's log."""
+    if status == 77:
+        return 'SKIP'
+    if status:
+        return 'TIMEOUT' if status == 137 else 'ERROR'
+    plan = re.search(r'^1\.\.(\d+)', output, re.M)
+    cases = len(re.findall(r'^(?:not )?ok\b', output, re.M))
+    return 'OK' if not plan or int(plan[1]) == cases else 'ERROR'
+
+
+def unpack(path):
+    """{name: content} of the archive that a guest sent."""
+    with tarfile.open(path) as archive:
+        return {pathlib.Path(member.name).name:
+                archive.extractfile(member).read().decode(errors='replace')
+                for member in archive if member.isfile()}
+
+
+def entries(todo, files):
+    """A line of meson's log for each command, and one for what the kernel itself says."""
+    for name, _ in todo:
+        output, errors = files.get(f'{name}.out', ''), files.get(f'{name}.err', '')
+        status = int(files.get(f'{name}.status') or 1)
+        yield {'name': name, 'result': result(status, output), 'stdout': output, 'stderr': errors}
+    complaints = [line for line in files.get('dmesg', '').splitlines() if COMPLAINT.search(line)]
+    yield {'name': 'kernel log', 'result': 'ERROR' if complaints else 'OK',
+           'stdout': '', 'stderr': '\n'.join(complaints)}
+
+
+def count(log):
+    """(passed, failed, skipped), and what there is to show of failures."""
+    done = subprocess.run([SOURCE / 'tests/support/count.py', log], capture_output=True, text=True)
+    return [int(word) for word in done.stdout.split()], done.stderr
+
+
+# NAME, the uptime that ends it, and the command. What this left behind ends with it.
+RUN = f"""
+run() {{
+	local name=$1 left=$(($2 - $(cut -d. -f1 /proc/uptime))) status
+	shift 2
+	[ $left -le {TEST_SECONDS} ] || left={TEST_SECONDS}
+	if [ $left -le 0 ]; then
+		echo "not run: no time was left" >/out/$name.err
+		return
+	fi
+	echo "$(cut -d' ' -f1 /proc/uptime) $name"
+	setsid timeout -s KILL $left "$@" >/out/$name.out 2>/out/$name.err </dev/null &
+	wait $!
+	status=$?
+	pkill -KILL -s $!
+	echo $status >/out/$name.status
+}}"""
+
+
+class Matrix:
+    def __init__(self, builds, seconds, only):
+        self.commands = {machine: commands(build, only) for machine, build in builds.items()}
+        self.end = time.monotonic() + seconds
+        self.images = {}
+
+    def boot(self, name, machine, kernel):
+        """(exit status, what guest said)"""
+        limit = min(GUEST_SECONDS, int(self.end - time.monotonic()))
+        if limit < 30:
+            return 124, 'no time left for this guest'
+        folder = RESULTS / name
+        with open(folder / 'progress', 'w') as progress:
+            done = subprocess.run(
+                [HERE / 'guest', '-a', machine, '-t', str(limit), '-l', folder / 'kernel.log',
+                 '-o', folder / 'out.tar', kernel, self.images[machine],
+                 script(self.commands[machine], limit)],
+                stdout=progress, stderr=subprocess.PIPE, text=True, errors='replace')
+        return done.returncode, done.stderr
+
+    def run(self, name, machine):
+        """(text to show, passed, failed, skipped)"""
+        folder = RESULTS / name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        try:
+            kernel = fetch(name)
+        except RuntimeError as why:
+            return f'{name}: skipped: {why}\n', 0, 0, 1
+        said = ''
+        status, why = self.boot(name, machine, kernel)
+        if status == DIED:
+            said = f'{name}: flaky: the guest died and was booted once more\n{why}'
+            status, why = self.boot(name, machine, kernel)
+        if status:
+            return f'{said}{name}: {why or f"exit status {status}"}\n', 0, 1, 0
+        files = unpack(folder / 'out.tar')
+        with open(folder / 'log.json', 'w') as log, open(folder / 'log.txt', 'w') as text:
+            for entry in entries(self.commands[machine], files):
+                log.write(json.dumps(entry) + '\n')
+                text.write(f'==== {entry["name"]}: {entry["result"]}\n'
+                           f'{entry["stdout"]}{entry["stderr"]}\n')
+        release = (pathlib.Path(kernel) / 'release').read_text().strip()
+        tables.keep(folder, release, files)
+        counts, failures = count(folder / 'log.json')
+        return said + failures, *counts
+
+    def timed(self, name, machine):
+        start = time.monotonic()
+        shown, *counts = self.run(name, machine)
+        return shown, *counts, int(time.monotonic() - start)
+
+
+def run(names, builds, seconds, only):
+    matrix = Matrix(builds, seconds, only)
+    chosen = [row for row in kernels(names) if row[1] in builds]
+    for name, machine in kernels(names):
+        if machine not in builds:
+            print(f'{name}: skipped: nothing was built for {machine}\ncount {name} 0 0 1 0')
+    for machine in {machine for _, machine in chosen}:
+        matrix.images[machine] = make_image(machine, builds[machine])
+    with concurrent.futures.ThreadPoolExecutor(GUESTS) as pool:
+        waiting = {pool.submit(matrix.timed, *row): row[0] for row in chosen}
+        for done in concurrent.futures.as_completed(waiting):
+            shown, *counts = done.result()
+            sys.stderr.write(shown)
+            print('count', waiting[done], *counts, flush=True)
+    for table, differ in tables.compare([name for name, _ in chosen], RESULTS, HERE):
+        sys.stderr.write(differ)
+        print('count', table, *((0, 1, 0) if differ else (1, 0, 0)), 0, flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--amd64')
+    parser.add_argument('--arm64')
+    parser.add_argument('--only', default='')
+    parser.add_argument('--seconds', type=int, default=1800)
+    parser.add_argument('--accept', action='store_true')
+    parser.add_argument('names', nargs='*')
+    args = parser.parse_args()
+    if args.accept:
+        tables.accept([name for name, _ in kernels(args.names)], RESULTS, HERE)
+        return
+    builds = {machine: str(pathlib.Path(build).resolve())
+              for machine, build in (('amd64', args.amd64), ('arm64', args.arm64)) if build}
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    run(args.names, builds, args.seconds, args.only)
+
+
+main()

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What guests told of their kernels, beside what they are expected to tell.
+
+expected.tsv: kernel, probe -> the variant chosen, the fields unavailable
+verifier.tsv: program, kernel -> instructions that the verifier went through, in the costliest variant;
+              its first row names the releases: on another one these counts are told, not compared
+"""
+import difflib
+import json
+
+EXPECTED = 'expected.tsv'
+VERIFIER = 'verifier.tsv'
+NOTHING = '-'
+HEADS = {EXPECTED: '# kernel\tprobe\tvariant\tunavailable', VERIFIER: 'program'}
+SPDX = '# SPDX-License-Identifier: BSD-2-Clause'
+
+
+def keep(folder, release, files):
+    """What a guest sent, in the words of the tables."""
+    probes = {}
+    for line in files.get('list.out', '').splitlines():
+        try:
+            probe = json.loads(line)
+        except ValueError:
+            continue
+        probes[probe['probe']] = [probe['variant'] or NOTHING, sorted(probe['unavailable'])]
+    programs = {}
+    for line in files.get('verified.out', '').splitlines():
+        word, *rest = line.split()
+        if word == 'program':
+            programs[rest[0]] = max(programs.get(rest[0], 0), int(rest[1]))
+    (folder / 'facts.json').write_text(json.dumps(
+        {'release': release, 'probes': probes, 'programs': programs}))
+
+
+def facts(names, results):
+    """{kernel: facts} of those that have run; what a run left out is empty."""
+    found = {}
+    for name in names:
+        path = results / name / 'facts.json'
+        if path.exists():
+            found[name] = json.loads(path.read_text())
+    return found
+
+
+def read(path):
+    if not path.exists():
+        return []
+    return [line.split('\t') for line in path.read_text().splitlines() if not line.startswith('#')]
+
+
+def read_expected(here):
+    """{kernel: lines}"""
+    table = {}
+    for row in read(here / EXPECTED):
+        table.setdefault(row[0], []).append('\t'.join(row))
+    return table
+
+
+def expected_lines(name, fact):
+    return ['\t'.join([name, probe, variant, ' '.join(missing) or NOTHING])
+            for probe, (variant, missing) in fact['probes'].items()]
+
+
+def read_verifier(here):
+    """{kernel: {program: instructions}}; "release" is one of the programs."""
+    rows = read(here / VERIFIER)
+    if not rows:
+        return {}
+    return {kernel: {row[0]: row[i] for row in rows[1:] if row[i] != NOTHING}
+            for i, kernel in enumerate(rows[0][1:], 1)}
+
+
+def verifier_column(fact):
+    return {'release': fact['release'],
+            **{program: str(n) for program, n in fact['programs'].items()}}
+
+
+def lines_of(column):
+    return [f'{program}\t{n}' for program, n in sorted(column.items())]
+
+
+def differ(table, name, old, new):
+    return ''.join(f'{line}\n' for line in difflib.unified_diff(
+        old, new, f'{table} {name}', f'guest {name}', lineterm='', n=0))
+
+
+def compare(names, results, here):
+    """[(table, difference)]; "" where there is none."""
+    expected, verifier = read_expected(here), read_verifier(here)
+    differs = {EXPECTED: '', VERIFIER: ''}
+    for name, fact in facts(names, results).items():
+        if fact['probes']:
+            differs[EXPECTED] += differ(EXPECTED, name, expected.get(name, []),
+                                        expected_lines(name, fact))
+        if not fact['programs']:
+            continue
+        old, new = verifier.get(name, {}), verifier_column(fact)
+        text = differ(VERIFIER, name, lines_of(old), lines_of(new))
+        if text and old.get('release', new['release']) != new['release']:
+            print(f'{VERIFIER} was made on {old["release"]}, this is {new["release"]}:\n{text}',
+                  end='')
+            continue
+        differs[VERIFIER] += text
+    for table, text in differs.items():
+        if text:
+            differs[table] += 'if that is as it should be: scripts/dev kernels-accept\n'
+    return list(differs.items())
+
+
+def accept(names, results, here):
+    """Writes what the guests told into both tables."""
+    expected, verifier = read_expected(here), read_verifier(here)
+    found = facts(names, results)
+    expected |= {name: expected_lines(name, fact) for name, fact in found.items() if fact['probes']}
+    verifier |= {name: verifier_column(fact) for name, fact in found.items() if fact['programs']}
+    order = [name for name in names if name in expected]
+    order += [name for name in expected if name not in order]
+    lines = [SPDX, HEADS[EXPECTED]] + [line for name in order for line in expected[name]]
+    (here / EXPECTED).write_text('\n'.join(lines) + '\n')
+    programs = sorted({p for column in verifier.values() for p in column} - {'release'})
+    rows = [[HEADS[VERIFIER], *order]]
+    rows += [[p, *(verifier[name].get(p, NOTHING) for name in order)]
+             for p in ['release', *programs]]
+    (here / VERIFIER).write_text('\n'.join([SPDX, *('\t'.join(row) for row in rows)]) + '\n')
