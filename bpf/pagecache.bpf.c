@@ -30,10 +30,19 @@ struct books {
 	struct ks_bpf_row_pagecache *row;
 };
 
-static __always_inline struct books books_of(struct ks_run *run, const struct task_struct *task)
+/* As ks_row() does, but without asking again who runs: a call of a helper is not free. */
+static __always_inline struct books books_of(struct ks_run *run, struct task_struct *self)
 {
+	struct ks_bpf_who *who = NULL;
+	uint32_t row;
+
+	if (!(run->set->flags & KS_WANT_STATS))
+		return (struct books){};
+	if (run->control->track & KS_TRACK_ROWS)
+		who = ks_who_find(self, true);
+	row = ks_row_of(run, who, ks_untrusted(self));
 	return (struct books){ ks_stats(run, &pagecache_stats),
-			       ks_row(run, &pagecache_rows, task) };
+			       bpf_map_lookup_elem(&pagecache_rows, &row) };
 }
 
 /* A row is that of the current thread, or of this CPU; and each member has one program. */
@@ -45,42 +54,44 @@ static __always_inline struct books books_of(struct ks_run *run, const struct ta
 			ks_add_own(run, &(books)->row->member, n);   \
 	} while (0)
 
+/* As task storage wants it; read it by ks_untrusted(). */
 static __always_inline struct task_struct *current_task(struct ks_run *run)
 {
-	if (run->typed)
-		return ks_untrusted(bpf_get_current_task_btf());
+	if (run->typed || ks_const.task_storage)
+		return bpf_get_current_task_btf();
 	return (void *)bpf_get_current_task();
 }
 
 /* ---- in and out -------------------------------------------------------------------------------- */
 
-static __always_inline enum ks_bpf_outcome added(struct ks_run *run, struct task_struct *task,
+static __always_inline enum ks_bpf_outcome added(struct ks_run *run, struct task_struct *self,
 						 const struct folio *folio)
 {
 	const struct inode *inode;
 	struct books books;
 
-	if (!ks_admit(run, task))
+	if (!ks_admit(run, ks_untrusted(self)))
 		return KS_FILTERED;
 	inode = host_of(run, mapping_of(run, folio));
 	if (!is_file(run, inode))
 		return KS_FILTERED;
-	books = books_of(run, task);
-	if (is_written(run, inode))
+	books = books_of(run, self);
+	if (is_written(run, inode, self))
 		count(run, &books, write_pages, pages_of(run, folio));
 	else
 		count(run, &books, readin_pages, pages_of(run, folio));
 	return KS_AGGREGATED;
 }
 
-static __always_inline enum ks_bpf_outcome deleted(struct ks_run *run, struct task_struct *task,
+static __always_inline enum ks_bpf_outcome deleted(struct ks_run *run, struct task_struct *self,
 						   const struct folio *folio)
 {
 	struct books books;
 
-	if (!ks_admit(run, task) || !is_file(run, host_of(run, mapping_of(run, folio))))
+	if (!ks_admit(run, ks_untrusted(self)) ||
+	    !is_file(run, host_of(run, mapping_of(run, folio))))
 		return KS_FILTERED;
-	books = books_of(run, task);
+	books = books_of(run, self);
 	count(run, &books, evicted_pages, pages_of(run, folio));
 	return KS_AGGREGATED;
 }
@@ -129,13 +140,13 @@ int pagecache_delete_raw_tp(uint64_t *ctx)
 
 /* ---- reads ------------------------------------------------------------------------------------- */
 
-static __always_inline enum ks_bpf_outcome tell(struct ks_run *run, struct task_struct *task,
+static __always_inline enum ks_bpf_outcome tell(struct ks_run *run, struct task_struct *self,
 						const struct pagecache_piece *piece, uint64_t from)
 {
 	const struct inode *inode = piece->inode;
 	struct ks_event_pagecache_miss *rec, room;
 
-	rec = ks_reserve(run, task, &room, KS_EVENT_PAGECACHE_MISS, sizeof(room));
+	rec = ks_reserve(run, ks_untrusted(self), &room, KS_EVENT_PAGECACHE_MISS, sizeof(room));
 	if (!rec)
 		return run->outcome;
 	rec->valid = KS_HAS_PAGECACHE_MISSES;
@@ -151,7 +162,7 @@ static __always_inline enum ks_bpf_outcome tell(struct ks_run *run, struct task_
 }
 
 /* A read of one page that is there needs no memory. */
-static __always_inline enum ks_bpf_outcome got(struct ks_run *run, struct task_struct *task,
+static __always_inline enum ks_bpf_outcome got(struct ks_run *run, struct task_struct *self,
 					       const struct pagecache_piece *piece)
 {
 	struct pagecache_read *read = read_stored(piece->first < piece->last);
@@ -159,25 +170,25 @@ static __always_inline enum ks_bpf_outcome got(struct ks_run *run, struct task_s
 	struct books books;
 
 	if (read) {
-		if (bpf_core_field_exists(task->ioac.syscr))
-			calls = ks_read(run, task, ioac.syscr);
+		if (bpf_core_field_exists(self->ioac.syscr))
+			calls = ks_read(run, ks_untrusted(self), ioac.syscr);
 		read_go_on(read, calls, piece, &requested, &missed);
 	}
-	books = books_of(run, task);
+	books = books_of(run, self);
 	if (requested != NOWHERE)
 		count(run, &books, requested_pages, pages_from(run, piece, requested));
 	if (missed == NOWHERE)
 		return KS_AGGREGATED;
 	count(run, &books, missed_pages, pages_from(run, piece, missed));
-	return tell(run, task, piece, missed);
+	return tell(run, self, piece, missed);
 }
 
-static __always_inline enum ks_bpf_outcome missing(struct ks_run *run, struct task_struct *task,
+static __always_inline enum ks_bpf_outcome missing(struct ks_run *run, struct task_struct *self,
 						   uint64_t file, uint64_t page, uint64_t pages)
 {
 	struct pagecache_read *read;
 
-	if (!ks_admit(run, task))
+	if (!ks_admit(run, ks_untrusted(self)))
 		return KS_FILTERED;
 	read = read_stored(true);
 	if (!read)
@@ -191,19 +202,19 @@ static __always_inline enum ks_bpf_outcome missing(struct ks_run *run, struct ta
 static __always_inline int pagecache_get(uint64_t *ctx, const bool typed)
 {
 	struct pagecache_piece piece = { .first = ctx[1], .last = ctx[2] };
-	struct task_struct *task;
+	struct task_struct *self;
 	struct ks_run run;
 
 	if (!ks_begin(&run, ctx, KS_PROBE_PAGECACHE, typed))
 		return 0;
-	task = current_task(&run);
-	if (!ks_admit(&run, task))
+	self = current_task(&run);
+	if (!ks_admit(&run, ks_untrusted(self)))
 		return ks_end(&run, KS_FILTERED);
 	piece.inode = host_of(&run, (void *)ctx[0]);
 	piece.file = (uint64_t)piece.inode;
 	if (!is_file(&run, piece.inode))
 		return ks_end(&run, KS_FILTERED);
-	return ks_end(&run, got(&run, task, &piece));
+	return ks_end(&run, got(&run, self, &piece));
 }
 
 static __always_inline int pagecache_miss(uint64_t *ctx, const bool typed)
@@ -252,15 +263,15 @@ int pagecache_get_tracepoint(struct trace_event_raw_mm_filemap_op_page_cache_ran
 					 .device = ctx->s_dev,
 					 .first = ctx->index,
 					 .last = ctx->last_index };
-	struct task_struct *task;
+	struct task_struct *self;
 	struct ks_run run;
 
 	if (!ks_begin(&run, ctx, KS_PROBE_PAGECACHE, false))
 		return 0;
-	task = current_task(&run);
-	if (!ks_admit(&run, task))
+	self = current_task(&run);
+	if (!ks_admit(&run, ks_untrusted(self)))
 		return ks_end(&run, KS_FILTERED);
-	return ks_end(&run, got(&run, task, &piece));
+	return ks_end(&run, got(&run, self, &piece));
 }
 
 SEC("?tracepoint/readahead/page_cache_sync_ra")
@@ -286,13 +297,13 @@ int pagecache_get_fexit(uint64_t *ctx)
 	const struct kiocb *iocb = (void *)ctx[0];
 	uint64_t bytes = 0, failed = 1, page = ks_page_bytes(), at;
 	struct pagecache_piece piece = {};
-	struct task_struct *task;
+	struct task_struct *self;
 	struct ks_run run;
 
 	if (!ks_begin(&run, ctx, KS_PROBE_PAGECACHE, true))
 		return 0;
-	task = current_task(&run);
-	if (!ks_admit(&run, task))
+	self = current_task(&run);
+	if (!ks_admit(&run, ks_untrusted(self)))
 		return ks_end(&run, KS_FILTERED);
 	piece.inode = host_of_read(&run, iocb);
 	piece.file = (uint64_t)piece.inode;
@@ -307,7 +318,7 @@ int pagecache_get_fexit(uint64_t *ctx)
 	at = ks_read(&run, iocb, ki_pos);
 	piece.first = at / page;
 	piece.last = (at + bytes - 1) / page;
-	return ks_end(&run, got(&run, task, &piece));
+	return ks_end(&run, got(&run, self, &piece));
 }
 
 /* Untyped: it waits for a device anyway, and pointers that are read cost time when it is verified. */
@@ -327,10 +338,10 @@ int pagecache_miss_fentry(uint64_t *ctx)
 /* ---- through mappings -------------------------------------------------------------------------- */
 
 /* pages: 0 for a fault itself. */
-static __always_inline enum ks_bpf_outcome mapped(struct ks_run *run, struct task_struct *task,
+static __always_inline enum ks_bpf_outcome mapped(struct ks_run *run, struct task_struct *self,
 						  uint64_t pages)
 {
-	struct books books = books_of(run, task);
+	struct books books = books_of(run, self);
 
 	if (pages)
 		count(run, &books, mapped_pages, pages * (ks_page_bytes() / 4096));
@@ -342,15 +353,16 @@ static __always_inline enum ks_bpf_outcome mapped(struct ks_run *run, struct tas
 static __always_inline int pagecache_map(void *ctx, const void *mapping, uint64_t pages,
 					 const bool typed)
 {
-	struct task_struct *task;
+	struct task_struct *self;
 	struct ks_run run;
 
 	if (!ks_begin(&run, ctx, KS_PROBE_PAGECACHE, typed))
 		return 0;
-	task = current_task(&run);
-	if (!ks_admit(&run, task) || (mapping && !is_file(&run, host_of(&run, mapping))))
+	self = current_task(&run);
+	if (!ks_admit(&run, ks_untrusted(self)) ||
+	    (mapping && !is_file(&run, host_of(&run, mapping))))
 		return ks_end(&run, KS_FILTERED);
-	return ks_end(&run, mapped(&run, task, pages));
+	return ks_end(&run, mapped(&run, self, pages));
 }
 
 SEC("?ks/tp_btf/mm_filemap_fault")

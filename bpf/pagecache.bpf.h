@@ -98,14 +98,15 @@ static __always_inline uint64_t pages_of(struct ks_run *run, const struct folio 
  * Whoever writes into a file holds its lock for writing, and no reader does. The low bits of the
  * owner are flags: bit 0 is set by readers, or, in a mutex, by those who wait.
  */
-static __always_inline bool is_written(struct ks_run *run, const struct inode *inode)
+static __always_inline bool is_written(struct ks_run *run, const struct inode *inode,
+				       const struct task_struct *self)
 {
 	const struct inode___rt *rt = (const void *)inode;
 
 	if (bpf_core_field_exists(rt->i_rwsem.rwbase.rtmutex.owner))
 		return ((uint64_t)BPF_CORE_READ(rt, i_rwsem.rwbase.rtmutex.owner) & ~1ULL) ==
-		       bpf_get_current_task();
-	return (ks_read(run, inode, i_rwsem.owner.counter) & ~6ULL) == bpf_get_current_task();
+		       (uint64_t)self;
+	return (ks_read(run, inode, i_rwsem.owner.counter) & ~6ULL) == (uint64_t)self;
 }
 
 /* ---- reads ------------------------------------------------------------------------------------- */
