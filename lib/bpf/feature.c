@@ -343,6 +343,10 @@ static int tracefs(struct ks__features *f, struct ks__feature *r)
 			 "user: run as root, or mount -o remount,gid=GROUP,mode=750 "
 			 "%.80s/kernel/tracing",
 			 f->ks->opts.sys_path);
+	else if (rc && ks__machine_confidential(f->ks))
+		snprintf(r->reason, sizeof(r->reason),
+			 "tracepoint: kernel lockdown (confidentiality) hides tracefs: boot with "
+			 "lockdown=integrity or none");
 	else if (rc == -ENOENT)
 		snprintf(r->reason, sizeof(r->reason),
 			 "tracepoint: tracefs is not mounted: mount -t "

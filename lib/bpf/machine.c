@@ -102,20 +102,18 @@ static void say_module(const struct ks *ks, const char *call, const char *what, 
 	int n = ks__facts_modules(ks->sys_fd, modules, sizeof(modules));
 	int is_confined = ks__facts_confinement(ks->proc_fd, confined, sizeof(confined)) > 0;
 
-	snprintf(
-		buf, size,
-		"%s: %s was refused (%s) although the capabilities are there: by a security module "
-		"(LSM) of this kernel%s%s%s",
-		what, call, ks_error_name(error), n > 0 ? " (" : "", n > 0 ? modules : "",
-		n > 0 ? ")" : "");
+	snprintf(buf, size, "%s: a security module (LSM) refuses %s (%s): ", what, call,
+		 ks_error_name(error));
+	size -= strlen(buf);
+	buf += strlen(buf);
 	if (is_confined)
-		snprintf(buf + strlen(buf), size - strlen(buf),
-			 ": allow it to what confines this process, %s", confined);
+		snprintf(buf, size, "this process is confined, allow it there: %s", confined);
 	else if (n > 0 && strstr(modules, "bpf"))
-		snprintf(buf + strlen(buf), size - strlen(buf),
-			 ": see its log, and programs of type lsm in `bpftool prog show`");
+		snprintf(buf, size, "one of %s; `bpftool prog show` lists programs of type lsm",
+			 modules);
 	else
-		snprintf(buf + strlen(buf), size - strlen(buf), ": see its log");
+		snprintf(buf, size, "%s%s; see its log",
+			 n > 0 ? "one of " : "which one is not known", n > 0 ? modules : "");
 }
 
 static void say_refused(const struct ks *ks, const struct ks__machine *m, long number,

@@ -255,6 +255,28 @@ void fault_refused(struct ks *ks, uint32_t probe, const char *variant, const cha
 
 /* ---- workloads and what came of them ---------------------------------------------------- */
 
+void fault_fallback(struct ks *ks)
+{
+	uint64_t before = fault_forked(ks);
+	int hold[2];
+	pid_t pid;
+	char c;
+
+	g_assert_cmpint(pipe(hold), ==, 0);
+	pid = fork();
+	if (pid == 0) {
+		close(hold[1]);
+		_exit(read(hold[0], &c, 1) != 0);
+	}
+	close(hold[0]);
+	g_assert_cmpuint(fault_forked(ks) - before, ==, 1);
+	close(hold[1]);
+	fault_reap(pid);
+	fault_settle(ks, KS_PROBE_PROC);
+	g_assert_cmpint(ks_check(ks, KS_TEXT, NULL, 0), >, 0);
+	g_assert_cmpint(ks_explain(ks, KS_TEXT, NULL, 0), >, 0);
+}
+
 void fault_advise(unsigned n)
 {
 	int fd = memfd_create("fault", MFD_CLOEXEC);

@@ -39,6 +39,9 @@ void fault_burst(struct ks *ks, unsigned records);
 /* Cannot be enabled by this variant, and the reason has all these words (NULL: no more). */
 void fault_refused(struct ks *ks, uint32_t probe, const char *variant, const char *const *words);
 
+/* proc works on files: a child that lives through two looks is seen. Ends settled. */
+void fault_fallback(struct ks *ks);
+
 /* Calls that succeed, by this thread; processes that come and go. */
 void fault_advise(unsigned n);
 void fault_fork(unsigned n);

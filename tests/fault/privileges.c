@@ -61,29 +61,6 @@ static void expect_info(struct ks *ks, uint32_t probe, const struct user *u, uin
 	expect_reasons(ks, probe, u);
 }
 
-/* A child that lives through two looks is seen; so are the calls that need no privilege. */
-static void use_fallback(struct ks *ks)
-{
-	uint64_t before = fault_forked(ks);
-	int hold[2];
-	pid_t pid;
-	char c;
-
-	g_assert_cmpint(pipe(hold), ==, 0);
-	pid = fork();
-	if (pid == 0) {
-		close(hold[1]);
-		_exit(read(hold[0], &c, 1) != 0);
-	}
-	close(hold[0]);
-	g_assert_cmpuint(fault_forked(ks) - before, ==, 1);
-	close(hold[1]);
-	fault_reap(pid);
-	fault_settle(ks, KS_PROBE_PROC);
-	g_assert_cmpint(ks_check(ks, KS_TEXT, NULL, 0), >, 0);
-	g_assert_cmpint(ks_explain(ks, KS_TEXT, NULL, 0), >, 0);
-}
-
 static void as_user(const void *data)
 {
 	const struct user *u = data;
@@ -110,7 +87,7 @@ static void as_user(const void *data)
 
 	ks_assert_rc(ks_enable_probe(ks, KS_PROBE_PROC, NULL), 1);
 	expect_info(ks, KS_PROBE_PROC, u, KS_STATE_ON, KS_SOURCE_FILES);
-	use_fallback(ks);
+	fault_fallback(ks);
 	ks_close(ks);
 	g_assert_cmpuint(counters_descriptors(), ==, before);
 }
