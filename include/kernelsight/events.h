@@ -402,8 +402,8 @@ struct ks_stats_fadvise {
  * that takes pages out, which need not be the one that brought them in.
  */
 enum ks_has_pagecache {
-	KS_HAS_PAGECACHE_REQUESTS = 1 << 0, /* requested_pages: Linux 6.12 */
-	KS_HAS_PAGECACHE_MISSES = 1 << 1,   /* missed_pages and the miss event: Linux 6.18 */
+	KS_HAS_PAGECACHE_REQUESTS = 1 << 0, /* requested_pages: Linux 6.12, fentry 5.17 */
+	KS_HAS_PAGECACHE_MISSES = 1 << 1,   /* missed_pages, its event: 6.18, fentry 5.17 */
 	KS_HAS_PAGECACHE_READIN = 1 << 2,   /* readin_pages */
 	KS_HAS_PAGECACHE_WRITES = 1 << 3,   /* write_pages */
 	KS_HAS_PAGECACHE_EVICTED = 1 << 4,  /* evicted_pages */
