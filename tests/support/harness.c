@@ -196,25 +196,30 @@ static void add_case(const struct kt_case *like, const char *probe, uint64_t off
 	g_free(path);
 }
 
+static int ways(const char *name)
+{
+	return !g_strcmp0(g_getenv("KS_TEST_WAYS"), name);
+}
+
 static void add_variant(const struct kt_case *c, const char *probe, const char *name, int all)
 {
-	size_t i;
+	size_t i, last = G_N_ELEMENTS(features) - 1;
 
 	add_case(c, probe, 0, "ring", name);
-	if (c->over & KT_PERF)
+	if (c->over & KT_PERF && (all || !ways("each")))
 		add_case(c, probe, KS_FEATURE_RINGBUF, "perf", name);
-	for (i = 0; all && (c->over & KT_FEATURES) && i < G_N_ELEMENTS(features); i++)
+	for (i = ways("each") ? last : 0; all && (c->over & KT_FEATURES) && i <= last; i++)
 		add_case(c, probe, features[i].bit, features[i].name, name);
 }
 
-/* The first test of a probe goes all ways at any rate. */
+/* The first test of a probe goes all ways, or at any rate by all variants. */
 static int best_only(uint32_t probe)
 {
 	static uint32_t seen;
 	int first = !(seen & 1u << probe);
 
 	seen |= 1u << probe;
-	return !first && !g_strcmp0(g_getenv("KS_TEST_WAYS"), "best");
+	return !first && (ways("best") || ways("each"));
 }
 
 void kt_add(uint32_t probe, const char *name, unsigned over, kt_fn fn)

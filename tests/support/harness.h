@@ -9,7 +9,8 @@
  * `fired` equal to the kernel's own count of program runs, and every descriptor closed.
  *
  * KS_TEST_WAYS=best: other ways than the best variant run one test a probe; our own code differs
- * there by how it attaches and opens.
+ * there by how it attaches and opens. KS_TEST_WAYS=each: that test goes by each variant, and by the
+ * best one over perf buffers and without all optional features at once.
  */
 #ifndef KS_TESTS_HARNESS_H
 #define KS_TESTS_HARNESS_H
