@@ -7,7 +7,7 @@
 
 PATTERN: of what is run: list, selftest, verified, probes-NAME, fault-NAME. A line "count NAME PASSED
 FAILED SKIPPED SECONDS" for each kernel and table. What guests gave stays in build/kernels/NAME.
-KS_TEST_SCALE (default 0.02) and KS_TEST_WAYS (default best) reach the tests.
+KS_TEST_SCALE (default 0.02) and KS_TEST_WAYS (default each) reach the tests.
 """
 import argparse
 import concurrent.futures
@@ -86,7 +86,7 @@ def fetch(name):
 def script(todo, seconds):
     """What the guest's shell is given: it stops in time to send what it has."""
     settings = {'KS_TEST_SCALE': os.environ.get('KS_TEST_SCALE', '0.02'),
-                'KS_TEST_WAYS': os.environ.get('KS_TEST_WAYS', 'best'), 'KS_REQUIRE_ROOT': '1'}
+                'KS_TEST_WAYS': os.environ.get('KS_TEST_WAYS', 'each'), 'KS_REQUIRE_ROOT': '1'}
     lines = [f'export {name}={value}' for name, value in settings.items()] + ['ulimit -c 0', RUN]
     lines += [f'run {name} {seconds - 30} {" ".join(argv)}' for name, argv in todo]
     return '\n'.join(lines)
@@ -104,8 +104,8 @@ def result(status, output):
 
 
 def unpack(path):
-    """{name: content} of the archive that a guest sent."""
-    with tarfile.open(path) as archive:
+    """{name: content} of the archives that a guest sent, as far as they came."""
+    with tarfile.open(path, ignore_zeros=True) as archive:
         return {pathlib.Path(member.name).name:
                 archive.extractfile(member).read().decode(errors='replace')
                 for member in archive if member.isfile()}
@@ -115,7 +115,11 @@ def entries(todo, files):
     """A line of meson's log for each command, and one for what the kernel itself says."""
     for name, _ in todo:
         output, errors = files.get(f'{name}.out', ''), files.get(f'{name}.err', '')
-        status = int(files.get(f'{name}.status') or 1)
+        if f'{name}.status' not in files:
+            yield {'name': name, 'result': 'ERROR', 'stdout': '',
+                   'stderr': 'it did not run, or not to its end'}
+            continue
+        status = int(files[f'{name}.status'])
         yield {'name': name, 'result': result(status, output), 'stdout': output, 'stderr': errors}
     complaints = [line for line in files.get('dmesg', '').splitlines() if COMPLAINT.search(line)]
     yield {'name': 'kernel log', 'result': 'ERROR' if complaints else 'OK',
@@ -128,22 +132,22 @@ def count(log):
     return [int(word) for word in done.stdout.split()], done.stderr
 
 
-# NAME, the uptime that ends it, and the command. What this left behind ends with it.
+# NAME, the uptime that ends it, and the command. What this left behind ends with it. What it said is
+# sent at once: the guest may not live to the end.
 RUN = f"""
 run() {{
 	local name=$1 left=$(($2 - $(cut -d. -f1 /proc/uptime))) status
 	shift 2
 	[ $left -le {TEST_SECONDS} ] || left={TEST_SECONDS}
-	if [ $left -le 0 ]; then
-		echo "not run: no time was left" >/out/$name.err
-		return
-	fi
+	[ $left -gt 0 ] || return
 	echo "$(cut -d' ' -f1 /proc/uptime) $name"
 	setsid timeout -s KILL $left "$@" >/out/$name.out 2>/out/$name.err </dev/null &
 	wait $!
 	status=$?
-	pkill -KILL -s $!
+	kill -KILL -- -$! 2>/dev/null
 	echo $status >/out/$name.status
+	tar cf - -C /out $name.out $name.err $name.status >$ARCHIVE
+	rm /out/$name.*
 }}"""
 
 
@@ -182,15 +186,17 @@ class Matrix:
             said = f'{name}: flaky: the guest died and was booted once more\n{why}'
             status, why = self.boot(name, machine, kernel)
         if status:
-            return f'{said}{name}: {why or f"exit status {status}"}\n', 0, 1, 0
-        files = unpack(folder / 'out.tar')
+            said += f'{name}: {why or f"exit status {status}"}\n'
+        try:
+            files = unpack(folder / 'out.tar')
+        except (OSError, tarfile.TarError):
+            return said + f'{name}: nothing came back\n', 0, 1, 0
         with open(folder / 'log.json', 'w') as log, open(folder / 'log.txt', 'w') as text:
             for entry in entries(self.commands[machine], files):
                 log.write(json.dumps(entry) + '\n')
                 text.write(f'==== {entry["name"]}: {entry["result"]}\n'
                            f'{entry["stdout"]}{entry["stderr"]}\n')
-        release = (pathlib.Path(kernel) / 'release').read_text().strip()
-        tables.keep(folder, release, files)
+        tables.keep(folder, (pathlib.Path(kernel) / 'release').read_text().strip(), files)
         counts, failures = count(folder / 'log.json')
         return said + failures, *counts
 
