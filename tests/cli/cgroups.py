@@ -94,8 +94,9 @@ class Cgroups(cli.Case):
                          [1, "on", "bpf", "scope"])
 
     def test_made_again_is_told(self):
-        self.assertRegex(self.made_again(rb"\*\*\*").decode(), r"^[0-9:.]+ \*\*\* proc is on, from bpf: the "
-                         r"scope's cgroup was made again, and is watched \*\*\*\n$")
+        line = self.made_again(rb"\*\*\*").decode()
+        self.assertRegex(line, r"^[0-9:.]+ \*\*\* proc is on, from bpf: the scope's cgroup was "
+                               r"made again, and is watched \*\*\*\n$")
 
 
 if __name__ == "__main__":

@@ -155,7 +155,7 @@ static int holds(pid_t pid, const char *line)
 	return found;
 }
 
-/* Somebody else on this machine uses the library, too: a process that is none of this test's has it. */
+/* A process has it that is none of this test's: others on this machine use the library, too. */
 static int is_foreign(size_t kind, uint32_t id)
 {
 	char *line = g_strdup_printf("\n%s_id:\t%u\n", kind ? "map" : "prog", id);

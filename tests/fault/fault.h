@@ -26,8 +26,8 @@ struct fault_kernel {
 };
 void fault_kernel(struct fault_kernel *now);
 /*
- * Nothing of the library that was made since is left, but what another test's process holds; what is
- * on its way out is waited for.
+ * Nothing of the library that was made since is left, but what another test's process holds; what
+ * is on its way out is waited for.
  */
 void fault_kernel_clean(const struct fault_kernel *since);
 
