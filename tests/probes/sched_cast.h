@@ -20,6 +20,7 @@ struct cast {
 	int pipes[2][2];
 	uint64_t made_ns[8];     /* before a thread was made */
 	uint64_t burst_ns[8][2]; /* begin and end, as the child saw them */
+	uint64_t gap_ns[8][2];   /* when another one did not run, as it saw it */
 };
 
 /* What /proc tells of a thread. */

@@ -20,7 +20,7 @@
 #include "support/ks_test.h"
 
 #define POPULATION 60
-#define LONGEST 60 /* seconds: a storm whose test has died ends by itself */
+#define LONGEST 300 /* seconds: a storm whose test has died ends by itself */
 #define PIDS (1 << 22)
 
 enum { NOBODY, OURS, DECOY };
@@ -90,6 +90,8 @@ static void __attribute__((noreturn)) life(int side, unsigned seed, int is_root)
 		if (!is_root && seed & 0x30000)
 			nap((long)(seed >> 12 & 0x3ffff));
 	}
+	if (is_set(&sh->quiet))
+		wait_for_call();
 	sh->who[me] = NOBODY;
 	count(&sh->alive[side], -1);
 	_exit(0);
@@ -186,6 +188,10 @@ static void storm(struct kt *t)
 	while (is_set(&sh->acknowledged) != (OURS | DECOY))
 		nap(100000);
 	nap(100000000);
+	/* so that there is somebody to compare: births are slow on a busy machine */
+	while (is_set(&sh->alive[OURS]) < POPULATION / 4 ||
+	       is_set(&sh->alive[DECOY]) < POPULATION / 4)
+		nap(1000000);
 	__atomic_store_n(&sh->quiet, 1, __ATOMIC_SEQ_CST);
 	nap(300000000);
 	__atomic_store_n(&sh->call, 1, __ATOMIC_SEQ_CST);
