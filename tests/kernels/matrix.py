@@ -121,7 +121,8 @@ def entries(todo, files):
             continue
         status = int(files[f'{name}.status'])
         yield {'name': name, 'result': result(status, output), 'stdout': output, 'stderr': errors}
-    complaints = [line for line in files.get('dmesg', '').splitlines() if COMPLAINT.search(line)]
+    complaints = [line for line in files.get('dmesg', 'BUG: it did not come back').splitlines()
+                  if COMPLAINT.search(line)]
     yield {'name': 'kernel log', 'result': 'ERROR' if complaints else 'OK',
            'stdout': '', 'stderr': '\n'.join(complaints)}
 

@@ -9,6 +9,8 @@ import difflib
 import json
 
 EXPECTED = 'expected.tsv'
+DOCS = 'docs/kernels.md'  # has the first table for readers, below this line:
+BELOW = '<!-- made from tests/kernels/expected.tsv by scripts/dev kernels-accept -->'
 VERIFIER = 'verifier.tsv'
 NOTHING = '-'
 HEADS = {EXPECTED: '# kernel\tprobe\tvariant\tunavailable', VERIFIER: 'program'}
@@ -108,8 +110,20 @@ def compare(names, results, here):
     return list(differs.items())
 
 
+def docs_table(expected):
+    """A row for each kernel, a column for each probe."""
+    rows = [[line.split('\t') for line in lines] for lines in expected]
+    probes = [row[1] for row in rows[0]] if rows else []
+    yield '| kernel | ' + ' | '.join(f'`{probe}`' for probe in probes) + ' |'
+    yield '|---' * (len(probes) + 1) + '|'
+    for lines in rows:
+        cells = [f'`{variant}`' + ('' if missing == NOTHING else ', without ' + ', '.join(
+            f'`{field}`' for field in missing.split())) for _, _, variant, missing in lines]
+        yield f'| {lines[0][0]} | ' + ' | '.join(cells) + ' |'
+
+
 def accept(names, results, here):
-    """Writes what the guests told into both tables."""
+    """Writes what the guests told into both tables, and into the documents."""
     expected, verifier = read_expected(here), read_verifier(here)
     found = facts(names, results)
     expected |= {name: expected_lines(name, fact) for name, fact in found.items() if fact['probes']}
@@ -118,6 +132,9 @@ def accept(names, results, here):
     order += [name for name in expected if name not in order]
     lines = [SPDX, HEADS[EXPECTED]] + [line for name in order for line in expected[name]]
     (here / EXPECTED).write_text('\n'.join(lines) + '\n')
+    page = here.parent.parent / DOCS
+    head = page.read_text().partition(BELOW)[0]
+    page.write_text('\n'.join([head + BELOW, '', *docs_table(expected[name] for name in order)]) + '\n')
     programs = sorted({p for column in verifier.values() for p in column} - {'release'})
     rows = [[HEADS[VERIFIER], *order]]
     rows += [[p, *(verifier[name].get(p, NOTHING) for name in order)]

@@ -148,7 +148,7 @@ static void load_variant(uint32_t probe, const char *variant)
 	struct ks *ks;
 
 	g_assert_cmpint(ks_open(&open_opts, &ks), ==, 0);
-	if (ks_enable_probe(ks, probe, &opts) == 0)
+	if (ks_enable_probe(ks, probe, &opts) >= 0) /* 1: not all fields are known */
 		print_programs(ks);
 	ks_close(ks);
 }
