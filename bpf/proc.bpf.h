@@ -52,7 +52,8 @@ static __always_inline bool proc_is_last(struct ks_run *run, struct task_struct 
 	key.start_ns = ks_read(run, leader, start_time);
 	if (ks_read(run, signal, nr_threads) <= 1)
 		return !bpf_map_lookup_elem(&proc_ended, &key);
-	return bpf_map_update_elem(&proc_ended, &key, &ended, BPF_NOEXIST) != -KS_EEXIST;
+	/* of 32 bits: before 6.4 the upper half is not the sign */
+	return (int)bpf_map_update_elem(&proc_ended, &key, &ended, BPF_NOEXIST) != -KS_EEXIST;
 }
 
 /* What wait4() will say: kernel/exit.c, wait_task_zombie(). */

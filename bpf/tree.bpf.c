@@ -58,7 +58,7 @@ static __always_inline void insert(uint32_t key, uint64_t value, uint64_t how)
 	uint32_t cpu = bpf_get_smp_processor_id();
 	struct ks_bpf_cpu *slot;
 
-	if (bpf_map_update_elem(&ks_pids, &key, &value, how) != -7) /* E2BIG */
+	if ((int)bpf_map_update_elem(&ks_pids, &key, &value, how) != -7) /* E2BIG */
 		return;
 	slot = bpf_map_lookup_elem(&ks_cpus, &cpu);
 	if (slot)
