@@ -16,9 +16,9 @@
 #define STUB 2      /* instructions */
 #define LOG_STATS 4 /* of bpf_attr.log_level: complaints and totals, without each step */
 
-/*
- * What a load needs for each program, in memory that is used only when it is written.
- */
+#define UNTOUCHED 0x7f /* first byte of a log while nobody has tried to load its program */
+
+/* What a load needs for each program, in memory that is used only when it is written. */
 struct scratch {
 	struct bpf_insn head[STUB], stub[STUB]; /* what was there, and what came; no stub: zeros */
 	size_t at[STUB];
@@ -198,6 +198,7 @@ static int prepare(const struct ks__unit *unit, const struct ks__program *p,
 	int rc, is = is_typed(unit, p, prog, &attach, &id);
 
 	rc = change(unit, prog, is && typed == KS__TYPED_BY_US ? scratch : NULL);
+	scratch->log[0] = UNTOUCHED;
 	if (!rc)
 		rc = bpf_program__set_log_buf(prog, scratch->log, sizeof(scratch->log));
 	if (!rc)
@@ -340,7 +341,10 @@ static void say_refused(const struct ks__unit *unit, struct ks__program *p, cons
 			 p->name, ks_error_name(error));
 }
 
-/* Notes why, of the first one whose log does not say that it was gone through, and nothing else. */
+/*
+ * Notes why, of the first one whose log does not say that it was gone through, and nothing else. If
+ * none was tried, it was not a program that was refused.
+ */
 int ks__programs_name_refused(const struct ks__unit *unit, struct bpf_object *obj, void *scratch,
 			      int error)
 {
@@ -354,12 +358,17 @@ int ks__programs_name_refused(const struct ks__unit *unit, struct bpf_object *ob
 
 		if (!p)
 			continue;
+		if (next->log[0] == UNTOUCHED) {
+			if (next == scratch)
+				break;
+			next->log[0] = '\0';
+		}
 		next->log[sizeof(next->log) - 1] = '\0';
 		last_words(next->log, words, sizeof(words));
 		if (words[0] || !strstr(next->log, "processed ")) {
 			p->error = error;
 			say_refused(unit, p, next->log, words, error);
-			return error;
+			break;
 		}
 		next++;
 	}
