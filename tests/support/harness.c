@@ -81,17 +81,23 @@ static int has_event(const char *name)
 	return !rc;
 }
 
-/* The reason names what is missing, an event or a function, and the kernel does not have it indeed. */
+/*
+ * The reason names what is missing, an event, a function or a helper of programs, and the kernel does
+ * not have it indeed. An error like (EPERM) is none.
+ */
 static int missing(const char *why)
 {
-	static const char *const before[] = { "event ", "function ", "(" };
+	static const struct {
+		const char *text;
+		size_t skip; /* from there to the name */
+	} before[] = { { "event ", 6 }, { "function ", 9 }, { "(bpf_", 1 } };
 	char name[64];
 	size_t i;
 
 	for (i = 0; i < G_N_ELEMENTS(before); i++) {
-		const char *at = strstr(why, before[i]);
+		const char *at = strstr(why, before[i].text);
 
-		if (!at || sscanf(at + strlen(before[i]), "%63[a-zA-Z0-9_/]", name) != 1)
+		if (!at || sscanf(at + before[i].skip, "%63[a-zA-Z0-9_/]", name) != 1)
 			continue;
 		at = strrchr(name, '/');
 		if (!has_event(at ? at + 1 : name) && !has_function(name))
