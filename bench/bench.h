@@ -94,6 +94,7 @@ struct runs {
 };
 void stats_on(void);
 struct runs program_runs(uint32_t id);
+struct runs programs_runs(const uint32_t *ids, unsigned n); /* their sum */
 uint32_t program_id(const struct bpf_program *prog);
 
 #endif

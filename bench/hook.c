@@ -96,19 +96,6 @@ static double min_of(const struct group *g)
 	return (samples_min(&g->ns[0]) + samples_min(&g->ns[1])) / ORDERS;
 }
 
-static struct runs sum_of(const struct group *g)
-{
-	struct runs sum = { 0, 0 };
-
-	for (unsigned i = 0; i < g->n; i++) {
-		struct runs r = program_runs(g->ids[i]);
-
-		sum.count += r.count;
-		sum.ns += r.ns;
-	}
-	return sum;
-}
-
 static void add_own(struct ks *ks, const char *name, struct group *g)
 {
 	for (unsigned i = 0; ks->sources[i]; i++) {
@@ -185,7 +172,7 @@ static void account(struct group groups[GROUPS], unsigned order)
 	double floor, events;
 
 	for (unsigned i = 0; i < GROUPS; i++) {
-		struct runs now = sum_of(&groups[i]);
+		struct runs now = programs_runs(groups[i].ids, groups[i].n);
 
 		groups[i].during = (struct runs){ now.count - groups[i].before.count,
 						  now.ns - groups[i].before.ns };
@@ -252,8 +239,8 @@ static void same_events(struct peer *peer, struct group exec[GROUPS], struct gro
 	exits[EMPTY].ids[exits[EMPTY].n++] = program_id(peer_program(peer, "peer_exit"));
 	for (unsigned pass = 0; pass < PASSES; pass++) {
 		for (unsigned i = 0; i < GROUPS; i++) {
-			exec[i].before = sum_of(&exec[i]);
-			exits[i].before = sum_of(&exits[i]);
+			exec[i].before = programs_runs(exec[i].ids, exec[i].n);
+			exits[i].before = programs_runs(exits[i].ids, exits[i].n);
 		}
 		make_processes(PROCESSES);
 		account(exec, order);

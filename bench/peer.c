@@ -127,6 +127,19 @@ struct runs program_runs(uint32_t id)
 	return (struct runs){ info.run_cnt, info.run_time_ns };
 }
 
+struct runs programs_runs(const uint32_t *ids, unsigned n)
+{
+	struct runs sum = { 0, 0 };
+
+	for (unsigned i = 0; i < n; i++) {
+		struct runs r = program_runs(ids[i]);
+
+		sum.count += r.count;
+		sum.ns += r.ns;
+	}
+	return sum;
+}
+
 uint32_t program_id(const struct bpf_program *prog)
 {
 	return info_of(bpf_program__fd(prog)).id;

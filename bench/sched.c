@@ -104,26 +104,13 @@ static struct ks *own_start(uint32_t scope_kind, struct group *all, struct group
 	return ks;
 }
 
-static struct runs sum_of(const struct group *g)
-{
-	struct runs sum = { 0, 0 };
-
-	for (unsigned i = 0; i < g->n; i++) {
-		struct runs r = program_runs(g->ids[i]);
-
-		sum.count += r.count;
-		sum.ns += r.ns;
-	}
-	return sum;
-}
-
 static void account(struct group groups[GROUPS], unsigned order)
 {
 	struct runs during[GROUPS];
 	double floor;
 
 	for (unsigned i = 0; i < GROUPS; i++) {
-		during[i] = sum_of(&groups[i]);
+		during[i] = programs_runs(groups[i].ids, groups[i].n);
 		during[i].count -= groups[i].before.count;
 		during[i].ns -= groups[i].before.ns;
 	}
@@ -156,7 +143,7 @@ static void same_events(struct peer *peer, struct group g[GROUPS], unsigned orde
 	add(&g[EMPTY], program_id(peer_program(peer, "peer_switch")));
 	for (unsigned pass = 0; pass < PASSES; pass++) {
 		for (unsigned i = 0; i < GROUPS; i++)
-			g[i].before = sum_of(&g[i]);
+			g[i].before = programs_runs(g[i].ids, g[i].n);
 		in_child(ping_pong);
 		account(g, order);
 	}
