@@ -51,6 +51,14 @@ void kt_add(uint32_t probe, const char *name, unsigned over, kt_fn fn);
 /* Starts GTest, prepares the machine, has `add` call kt_add() and runs what was asked for. */
 int kt_main(int argc, char **argv, void (*add)(void));
 
+/*
+ * KS_GUEST: on an emulated machine a switch, or the way from a clock to a hook, takes a hundred times
+ * as long, and a CPU stands still for tens of ms that no /proc/stat calls stolen.
+ */
+int kt_emulated(void);
+/* By the kernel's own list of names. */
+int kt_kernel_has(const char *function);
+
 /* Enables the probe by the variant of this case. */
 void kt_enable(struct kt *t, const struct ks_param *params, uint32_t n);
 void kt_disable(struct kt *t);
