@@ -5,8 +5,11 @@
 #include <grp.h>
 #include <linux/bpf.h>
 #include <linux/capability.h>
+#include <linux/filter.h>
 #include <linux/membarrier.h>
+#include <linux/seccomp.h>
 #include <sched.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -45,6 +48,33 @@ void fault_private_mounts(void)
 	g_assert_cmpint(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL), ==, 0);
 	if (access(TRACEFS "/events", F_OK))
 		g_assert_cmpint(mount("nodev", TRACEFS, "tracefs", 0, NULL), ==, 0);
+}
+
+void fault_hide(const char *dir)
+{
+	g_assert_cmpint(mount("none", dir, "tmpfs", 0, NULL), ==, 0);
+}
+
+char *fault_file(const void *bytes, size_t size)
+{
+	int fd = memfd_create("fault", 0);
+
+	g_assert_cmpint(fd, >=, 0);
+	g_assert_cmpint((int)write(fd, bytes, size), ==, (int)size);
+	return g_strdup_printf("/proc/self/fd/%d", fd);
+}
+
+void fault_filter(int nr, int error)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)nr, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)error),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	const struct sock_fprog prog = { G_N_ELEMENTS(code), code };
+
+	g_assert_cmpint(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog), ==, 0);
 }
 
 void fault_become(uid_t uid, uint64_t caps)
@@ -299,7 +329,7 @@ void fault_fork(unsigned n)
 	}
 }
 
-static void total(struct ks *ks, uint32_t probe, uint32_t by, void *ret_row, size_t size)
+static void read_row(struct ks *ks, uint32_t probe, uint32_t by, void *ret_row, size_t size)
 {
 	struct ks_reader_opts opts = { .size = sizeof(opts), .by = by };
 	struct ks_stats stats = { .size = sizeof(stats) };
@@ -319,11 +349,16 @@ static void total(struct ks *ks, uint32_t probe, uint32_t by, void *ret_row, siz
 	ks_reader_free(reader);
 }
 
+void fault_total(struct ks *ks, uint32_t probe, void *ret_row, size_t size)
+{
+	read_row(ks, probe, KS_BY_TOTAL, ret_row, size);
+}
+
 uint64_t fault_advised(struct ks *ks)
 {
 	struct ks_stats_fadvise row;
 
-	total(ks, KS_PROBE_FADVISE, KS_BY_TOTAL, &row, sizeof(row));
+	fault_total(ks, KS_PROBE_FADVISE, &row, sizeof(row));
 	return row.calls[KS_ADVICE_NORMAL];
 }
 
@@ -331,7 +366,7 @@ uint64_t fault_forked(struct ks *ks)
 {
 	struct ks_stats_proc row;
 
-	total(ks, KS_PROBE_PROC, KS_BY_TOTAL, &row, sizeof(row));
+	fault_total(ks, KS_PROBE_PROC, &row, sizeof(row));
 	return row.processes;
 }
 
@@ -339,7 +374,7 @@ struct ks_stats_self fault_book(struct ks *ks, uint32_t probe)
 {
 	struct ks_stats_self row;
 
-	total(ks, probe, KS_BY_PROBE, &row, sizeof(row));
+	read_row(ks, probe, KS_BY_PROBE, &row, sizeof(row));
 	return row;
 }
 

@@ -17,6 +17,12 @@ void fault_reap(pid_t pid);
 
 /* With a mount namespace of our own in which tracefs is there. */
 void fault_private_mounts(void);
+/* Nothing is in this folder any more, for this mount namespace. */
+void fault_hide(const char *dir);
+/* A memory file with this in it; its name. */
+char *fault_file(const void *bytes, size_t size);
+/* A system call fails from now on. */
+void fault_filter(int nr, int error);
 /* Capabilities as bits 1 << CAP_...; uid and gid change first if uid is not 0. */
 void fault_become(uid_t uid, uint64_t caps);
 
@@ -45,6 +51,8 @@ void fault_fallback(struct ks *ks);
 /* Calls that succeed, by this thread; processes that come and go. */
 void fault_advise(unsigned n);
 void fault_fork(unsigned n);
+/* The row of the probe's totals. */
+void fault_total(struct ks *ks, uint32_t probe, void *ret_row, size_t size);
 /* The same as the library has counted them. */
 uint64_t fault_advised(struct ks *ks);
 uint64_t fault_forked(struct ks *ks);

@@ -6,12 +6,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <stddef.h>
-#include <sys/mman.h>
-#include <sys/mount.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
@@ -62,11 +56,6 @@ static void expect(const struct ks_open_opts *opts, const struct expect *e)
 
 /* ---- BTF: files in the place of the kernel's -------------------------------------------- */
 
-static void empty_over(const char *dir)
-{
-	g_assert_cmpint(mount("none", dir, "tmpfs", 0, NULL), ==, 0);
-}
-
 static const char hidden[] = "is missing";
 
 static void btf_hidden(const void *data)
@@ -75,18 +64,8 @@ static void btf_hidden(const void *data)
 
 	(void)data;
 	fault_private_mounts();
-	empty_over(BTF_DIR);
+	fault_hide(BTF_DIR);
 	expect(NULL, &e);
-}
-
-/* A memory file with this in it; its name. */
-static char *file_of(const void *bytes, size_t size)
-{
-	int fd = memfd_create("btf", 0);
-
-	g_assert_cmpint(fd, >=, 0);
-	g_assert_cmpint((int)write(fd, bytes, size), ==, (int)size);
-	return g_strdup_printf("/proc/self/fd/%d", fd);
 }
 
 static char *own_btf(gsize *ret_size)
@@ -109,9 +88,9 @@ static void btf_hidden_but_copied(const void *data)
 	(void)data;
 	fault_private_mounts();
 	bytes = own_btf(&size);
-	path = file_of(bytes, size);
+	path = fault_file(bytes, size);
 	opts.btf_path = path;
-	empty_over(BTF_DIR);
+	fault_hide(BTF_DIR);
 	expect(&opts, &e);
 	g_free(path);
 	g_free(bytes);
@@ -128,7 +107,7 @@ static void btf_copied(const void *data)
 	(void)data;
 	fault_private_mounts();
 	bytes = own_btf(&size);
-	path = file_of(bytes, size);
+	path = fault_file(bytes, size);
 	opts.btf_path = path;
 	expect(&opts, &e);
 	g_free(path);
@@ -171,7 +150,7 @@ static char *damaged(enum damage how)
 		words[3] -= 4;
 		break;
 	}
-	path = file_of(bytes, size);
+	path = fault_file(bytes, size);
 	g_free(bytes);
 	return path;
 }
@@ -197,7 +176,7 @@ static void btf_damaged(const void *data)
 	gsize size;
 
 	fault_private_mounts();
-	empty_over(BTF_DIR);
+	fault_hide(BTF_DIR);
 	g_assert_true(g_file_get_contents(path, &bytes, &size, NULL));
 	g_assert_true(g_file_set_contents(BTF, bytes, (gssize)size, NULL));
 	expect(NULL, &e);
@@ -222,8 +201,8 @@ static void tracefs_hidden(const void *data)
 
 	(void)data;
 	fault_private_mounts();
-	empty_over(TRACEFS);
-	empty_over(DEBUGFS);
+	fault_hide(TRACEFS);
+	fault_hide(DEBUGFS);
 	expect(NULL, &e);
 }
 
@@ -259,26 +238,13 @@ struct filter {
 	struct expect expect;
 };
 
-static void install(const struct filter *f)
-{
-	struct sock_filter code[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)f->nr, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)f->error),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	const struct sock_fprog prog = { G_N_ELEMENTS(code), code };
-
-	g_assert_cmpint(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog), ==, 0);
-}
-
 static void filtered(const void *data)
 {
 	const struct filter *f = data;
 	struct ks_open_opts opts = { .size = sizeof(opts), .features_off = f->features_off };
 
 	fault_private_mounts();
-	install(f);
+	fault_filter(f->nr, f->error);
 	expect(&opts, &f->expect);
 }
 

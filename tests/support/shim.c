@@ -21,6 +21,7 @@ void __libc_free(void *piece);
 void *mmap64(void *at, size_t size, int protection, int flags, int fd, off_t offset);
 
 long shim_offline;
+long shim_no_map_type;
 int64_t shim_clock[CLOCK_BOOTTIME + 1];
 
 static enum shim_what failing;
@@ -178,9 +179,19 @@ int munmap(void *at, size_t size)
 
 /* ---- system calls --------------------------------------------------------------------------- */
 
+static int is_of_no_type(long number, const long *args)
+{
+	const union bpf_attr *attr = (const void *)args[1];
+
+	return shim_no_map_type && number == SYS_bpf && args[0] == BPF_MAP_CREATE &&
+	       attr->map_type == shim_no_map_type;
+}
+
 /* perf_event_open(attr, pid, cpu, …) */
 static int refused(long number, const long *args)
 {
+	if (is_of_no_type(number, args))
+		return EINVAL;
 	if (number == SYS_perf_event_open && shim_offline && args[2] >= shim_offline)
 		return ENODEV;
 	if ((number == SYS_perf_event_open && fails(SHIM_PERF)) ||

@@ -28,6 +28,8 @@ int shim_stop(void);
 
 /* perf_event_open() says ENODEV of CPUs from this one on, as if they were offline; 0: of none. */
 extern long shim_offline;
+/* Maps of this type cannot be made, as if the kernel did not know it: EINVAL; 0: all can. */
+extern long shim_no_map_type;
 
 /* Pieces of memory and mappings that are in use; those of libc's own are not among them. */
 long shim_pieces(void);
