@@ -34,16 +34,16 @@ struct part {
 	uint32_t phase;
 };
 
-static unsigned cached(int fd)
+static unsigned cached(int fd, int from, int pages)
 {
-	void *at = mmap(NULL, N * PAGE, PROT_NONE, MAP_SHARED, fd, 0);
+	void *at = mmap(NULL, (size_t)pages * PAGE, PROT_NONE, MAP_SHARED, fd, (off_t)from * PAGE);
 	unsigned char in[N];
 	unsigned n = 0;
 
 	g_assert_true(at != MAP_FAILED);
-	g_assert_cmpint(mincore(at, N * PAGE, in), ==, 0);
-	munmap(at, N * PAGE);
-	for (int i = 0; i < N; i++)
+	g_assert_cmpint(mincore(at, (size_t)pages * PAGE, in), ==, 0);
+	munmap(at, (size_t)pages * PAGE);
+	for (int i = 0; i < pages; i++)
 		n += in[i] & 1;
 	return n;
 }
@@ -82,9 +82,9 @@ static char *set_once(void *user)
 	g_assert_cmpint(drop(fd), ==, 0);
 	g_assert_cmpint(posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM), ==, 0);
 	if (phases[part->phase].state == COLD)
-		return ks_test_outside("number of pages in memory", cached(fd), 0, 0);
+		return ks_test_outside("number of pages in memory", cached(fd, 0, N), 0, 0);
 	g_assert_cmpint(read_all(fd), ==, 0);
-	return ks_test_outside("number of pages in memory", cached(fd), N, N);
+	return ks_test_outside("number of pages in memory", cached(fd, 0, N), N, N);
 }
 
 /* On the disk as it shall be. The machine may take pages away, or use them, at any time. */
@@ -151,11 +151,15 @@ static char *not_as_planned(const struct phase *p, const struct ks_stats_pagecac
 	return wrong;
 }
 
-/* The machine may take pages away at any time: those of the file, or of a program, which come back. */
+/*
+ * The machine may take pages away at any time: those of the file, or of a program, which come back.
+ * And 5.10 looks at the size of a file only when it has a page: one that comes to its end brings in
+ * another page, empty, which mincore() shows.
+ */
 static char *play_phase(void *user)
 {
 	struct part *part = user;
-	const struct phase *p = &phases[part->phase];
+	struct phase p = phases[part->phase];
 	struct ks_stats_pagecache before, row;
 	struct kt *t = part->t;
 	void *locked = NULL;
@@ -168,7 +172,7 @@ static char *play_phase(void *user)
 	plan->phase = part->phase;
 	g_strlcpy(plan->path, part->f->path, sizeof(plan->path));
 	file_set(part);
-	if (p->state == WARM && !p->evicted)
+	if (p.state == WARM && !p.evicted)
 		locked = lock_pages(part->f->fd);
 	kt_watch(t, KS_SCOPE_PIDS, w.pid);
 	kt_enable(t, NULL, 0);
@@ -177,12 +181,14 @@ static char *play_phase(void *user)
 	g_assert_cmpint(w.status, ==, 0);
 	kt_settle(t);
 	kt_total(t, &row, sizeof(row));
+	if (p.past_end)
+		p.readin += cached(part->f->fd, N, 1);
 	if (plan->refused)
-		g_test_message("%s: %s", p->name, g_strerror((int)plan->refused));
+		g_test_message("%s: %s", p.name, g_strerror((int)plan->refused));
 	else
-		wrong = not_as_planned(p, &before, &row);
+		wrong = not_as_planned(&p, &before, &row);
 	if (wrong)
-		g_test_message("in phase %s", p->name);
+		g_test_message("in phase %s", p.name);
 	if (locked)
 		munmap(locked, N * PAGE);
 	work_free(&w);

@@ -193,7 +193,7 @@ const struct phase phases[] = {
 	  .in_pieces = 1 },
 	{ "unaligned", WARM, read_unaligned, .requested = 2 * (N - 1) },
 	{ "small", WARM, read_small, .requested = N },
-	{ "large", WARM, read_large, .requested = N + 6, .beyond = 24 },
+	{ "large", WARM, read_large, .requested = N + 6, .beyond = 24, .past_end = 1 },
 	{ "vector", WARM, read_vector, .requested = N },
 	{ "mapped-write", COLD, write_mapped, .readin = N, .mapped = N },
 	{ "willneed", COLD, advise, .readin = 32 },

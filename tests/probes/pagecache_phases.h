@@ -31,6 +31,7 @@ struct phase {
 	uint64_t
 		beyond; /* requested behind the end of the file, where the program cannot know it */
 	int in_pieces;  /* whose begin only a miss tells */
+	int past_end;   /* may bring in a page that the file does not have */
 	int optional;
 };
 
