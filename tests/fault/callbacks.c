@@ -11,7 +11,7 @@
 
 #include "fault.h"
 
-#define BATCH 50
+#define BATCH 50 /* records at the first poll */
 
 struct host {
 	struct ks *ks;
@@ -49,8 +49,9 @@ static struct host *host_new(unsigned at, void (*act)(struct host *h))
 	h->at = at;
 	h->act = act;
 	h->ks = fault_open(NULL);
-	fault_burst(h->ks, BATCH);
-	syscall(SYS_getppid);
+	fault_burst(h->ks, 5);
+	for (int i = 0; i < BATCH / 5; i++)
+		syscall(SYS_getppid);
 	return h;
 }
 

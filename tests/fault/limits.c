@@ -316,9 +316,9 @@ static void buffer_smallest(void)
 	if (!ks_test_root())
 		return;
 	ks = fault_open(NULL);
-	fault_burst(ks, 50);
+	fault_burst(ks, 5);
 	work_pin(0);
-	for (int i = 0; i < 20; i++)
+	for (int i = 0; i < 200; i++)
 		syscall(SYS_getppid);
 	memset(buf, 0x5a, sizeof(buf));
 	while (n < 1000) {

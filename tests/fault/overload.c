@@ -228,7 +228,7 @@ static void single(void)
 static void crowd(void)
 {
 	if (ks_test_root())
-		storm(10, ks_test_volume(5000000, 50000), KS_IMMEDIATE);
+		storm(8, ks_test_volume(5000000, 50000), KS_IMMEDIATE);
 }
 
 /* Mostly held, looked at by the timer; between floods it must be armed again. */

@@ -37,15 +37,6 @@ struct {
 	__type(value, struct burst_count);
 } burst_counts SEC(".maps");
 
-/* What the loop hands to each of its turns. */
-struct burst_turn {
-	struct ks_run run;
-	struct task_struct *task;
-	struct burst_count *count;
-	struct ks_bpf_stats_burst *stats;
-	struct ks_bpf_row_burst *row;
-};
-
 static __always_inline enum ks_bpf_outcome emit(struct ks_run *run, struct task_struct *task,
 						struct burst_count *count)
 {
@@ -60,83 +51,52 @@ static __always_inline enum ks_bpf_outcome emit(struct ks_run *run, struct task_
 	return ks_submit(run, rec, sizeof(room));
 }
 
-/* On a copy of the run, which then is in registers again. */
-static __always_inline long turn(const struct burst_turn *turn, const bool typed)
+static __always_inline void tell(struct ks_run *run, struct task_struct *task, uint32_t emitted)
 {
-	struct ks_run run = turn->run;
+	struct ks_bpf_stats_burst *stats = ks_stats(run, &burst_stats);
+	struct ks_bpf_row_burst *row = ks_row(run, &burst_rows, task);
 
-	run.typed = typed;
-	if (turn->stats)
-		ks_add_own(&run, &turn->stats->emitted, 1);
-	if (turn->row)
-		ks_add_own(&run, &turn->row->emitted, 1);
-	ks_count(&run, emit(&run, turn->task, turn->count));
-	return 0;
-}
-
-static long turn_typed(uint32_t i, struct burst_turn *data)
-{
-	return turn(data, true);
-}
-
-static long turn_untyped(uint32_t i, struct burst_turn *data)
-{
-	return turn(data, false);
+	if (stats)
+		ks_add_own(run, &stats->emitted, emitted);
+	if (row)
+		ks_add_own(run, &row->emitted, emitted);
 }
 
 /*
- * How many turns. A function of its own: before 6.13 the stacks of all that are active have 512 bytes
- * together. Untyped: functions of the kernel can be called in programs only, not in their functions.
+ * The verifier follows each turn, and again for all that may differ before the first one: a turn has a
+ * copy of the run, and statistics come last. (bpf_loop() would be free of this, but for 5.17 and up.)
  */
-static __noinline uint32_t begin(struct burst_turn *turn, void *ctx, uint32_t nr)
+static __always_inline int burst(void *ctx, uint32_t nr, struct task_struct *task, const bool typed)
 {
-	struct task_struct *task = (void *)bpf_get_current_task();
 	struct burst_count *count;
-	struct ks_run run;
-	uint32_t zero = 0, n;
+	struct ks_run run, turn;
+	uint32_t zero = 0, n, i;
 
-	if (!ks_begin(&run, ctx, BURST_PROBE, false))
+	if (!ks_begin(&run, ctx, BURST_PROBE, typed))
 		return 0;
 	n = run.set->param[0];
 	count = bpf_map_lookup_elem(&burst_counts, &zero);
-	if (nr != NR_GETPPID || !count || !n || !ks_admit(&run, task)) {
-		ks_end(&run, KS_FILTERED);
-		return 0;
+	if (nr != NR_GETPPID || !count || !n || !ks_admit(&run, task))
+		return ks_end(&run, KS_FILTERED);
+#pragma clang loop unroll(disable)
+	for (i = 0; i < BURST_MAX && i < n; i++) {
+		turn = run;
+		ks_count(&turn, emit(&turn, task, count));
 	}
-	turn->count = count;
-	turn->stats = ks_stats(&run, &burst_stats);
-	turn->row = ks_row(&run, &burst_rows, task);
-	turn->task = task;
-	turn->run = run;
-	return n;
+	count->run++;
+	tell(&run, task, i);
+	ks_measure(&run);
+	return 0;
 }
 
-/* bpf_loop() of 5.17: the verifier would follow each turn of a plain loop, a million steps. */
 SEC("?ks/tp_btf/sys_enter")
 int burst_enter_tp_btf(uint64_t *ctx)
 {
-	struct burst_turn turn = {};
-	uint32_t n = begin(&turn, ctx, ctx[1]);
-
-	if (!n || !turn.count)
-		return 0;
-	turn.task = ks_untrusted(bpf_get_current_task_btf());
-	bpf_loop(n, turn_typed, &turn, 0);
-	turn.count->run++;
-	ks_measure(&turn.run);
-	return 0;
+	return burst(ctx, ctx[1], ks_untrusted(bpf_get_current_task_btf()), true);
 }
 
 SEC("?raw_tp/sys_enter")
 int burst_enter_raw_tp(uint64_t *ctx)
 {
-	struct burst_turn turn = {};
-	uint32_t n = begin(&turn, ctx, ctx[1]);
-
-	if (!n || !turn.count)
-		return 0;
-	bpf_loop(n, turn_untyped, &turn, 0);
-	turn.count->run++;
-	ks_measure(&turn.run);
-	return 0;
+	return burst(ctx, ctx[1], (void *)bpf_get_current_task(), false);
 }
