@@ -262,6 +262,17 @@ void fault_enable(struct ks *ks, uint32_t probe, const char *variant)
 	ks_assert_ok(ks, enable(ks, probe, variant, &every, probe == KS_PROBE_FADVISE));
 }
 
+const char *fault_typed(uint32_t probe)
+{
+	char *symbols;
+	int told;
+
+	g_assert_true(g_file_get_contents("/proc/kallsyms", &symbols, NULL, NULL));
+	told = strstr(symbols, " bpf_get_current_task_btf\n") != NULL;
+	g_free(symbols);
+	return told || probe != KS_PROBE_FADVISE ? "tp_btf" : "raw_tp";
+}
+
 void fault_burst(struct ks *ks, unsigned records)
 {
 	struct ks_param params[] = {

@@ -34,13 +34,16 @@ static void expect_variant(struct ks *ks, uint32_t probe, const char *variant, c
 /* Both probes by each way; then as it comes: programs if one of them works, else the fallback. */
 static void expect(const struct ks_open_opts *opts, const struct expect *e)
 {
+	static const char untold[] = "bpf_get_current_task_btf";
 	const uint32_t probes[] = { KS_PROBE_PROC, KS_PROBE_FADVISE };
 	int none = e->tp_btf && e->raw_tp && e->tracepoint;
 	unsigned before = counters_descriptors();
 	struct ks *ks = fault_open(opts);
 
 	for (size_t i = 0; i < G_N_ELEMENTS(probes); i++) {
-		expect_variant(ks, probes[i], "tp_btf", e->tp_btf);
+		const char *lacks = strcmp(fault_typed(probes[i]), "tp_btf") ? untold : NULL;
+
+		expect_variant(ks, probes[i], "tp_btf", e->tp_btf ? e->tp_btf : lacks);
 		expect_variant(ks, probes[i], "raw_tp", e->raw_tp);
 		expect_variant(ks, probes[i], "tracepoint", e->tracepoint);
 	}

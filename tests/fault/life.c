@@ -27,16 +27,17 @@
 
 struct producers {
 	atomic_int stop;
-	atomic_uint running;
+	atomic_uint begun, running;
 	pthread_t thread[2];
 };
 
 static void *produce(void *user)
 {
 	struct producers *p = user;
-	unsigned cpu = atomic_fetch_add(&p->running, 1);
+	unsigned cpu = atomic_fetch_add(&p->begun, 1);
 
-	work_pin(cpu % (unsigned)g_get_num_processors());
+	work_pin(cpu % (unsigned)g_get_num_processors()); /* opens a file for a moment */
+	atomic_fetch_add(&p->running, 1);
 	while (!atomic_load(&p->stop))
 		syscall(SYS_getppid);
 	return NULL;
@@ -136,9 +137,10 @@ static uint64_t resident(void)
 
 static void cycle(unsigned i, const char *variant)
 {
+	uint32_t probe = i % 2 ? KS_PROBE_PROC : KS_PROBE_FADVISE;
 	struct ks *ks = fault_open(NULL);
 
-	fault_enable(ks, i % 2 ? KS_PROBE_PROC : KS_PROBE_FADVISE, variant);
+	fault_enable(ks, probe, strcmp(variant, "tp_btf") ? variant : fault_typed(probe));
 	if (i % 2)
 		fault_fork(1);
 	else
@@ -246,7 +248,7 @@ static void two_handles(void)
 	theirs = fault_open(NULL);
 	work_start(&w, fad_many);
 	watch(theirs, KS_SCOPE_PIDS, w.pid, 0);
-	fault_enable(mine, KS_PROBE_FADVISE, "tp_btf");
+	fault_enable(mine, KS_PROBE_FADVISE, fault_typed(KS_PROBE_FADVISE));
 	ks_assert_ok(theirs, ks_enable_probe(theirs, KS_PROBE_FADVISE, NULL));
 	fault_advise(100);
 	work_run(&w);

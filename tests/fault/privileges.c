@@ -108,6 +108,7 @@ static void less(gconstpointer data)
 static void ordinary(const void *data)
 {
 	static const char *const tracefs[] = { "tracefs", "run as root", NULL };
+	static const char *const untold[] = { "bpf_get_current_task_btf", NULL };
 	const uint32_t probes[] = { KS_PROBE_PROC, KS_PROBE_FADVISE };
 	const struct ks_open_opts *opts = data;
 	struct ks_probe_info info = { .size = sizeof(info) };
@@ -119,7 +120,10 @@ static void ordinary(const void *data)
 	ks_assert_rc(ks_prepare(ks, probes, 2), 2);
 	for (size_t i = 0; i < G_N_ELEMENTS(probes); i++) {
 		fault_exact(ks, probes[i], NULL);
-		fault_exact(ks, probes[i], "tp_btf");
+		if (!strcmp(fault_typed(probes[i]), "tp_btf"))
+			fault_exact(ks, probes[i], "tp_btf");
+		else
+			fault_refused(ks, probes[i], "tp_btf", untold);
 		fault_exact(ks, probes[i], "raw_tp");
 		fault_refused(ks, probes[i], "tracepoint", tracefs);
 		ks_assert_ok(ks, ks_query_probe(ks, probes[i], &info));
