@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 
 #include "fault.h"
 
@@ -268,10 +269,28 @@ static void fork_while_busy(void)
 
 /* ---- exec ------------------------------------------------------------------------------- */
 
-/* The names of the descriptors that a program is born with. */
+#define LIST "--list-descriptors"
+
+/* What this program does if it is started with that: the names of the descriptors that it has. */
+static int list_descriptors(void)
+{
+	GDir *dir = g_dir_open("/proc/self/fd", 0, NULL);
+	const char *fd;
+
+	while (dir && (fd = g_dir_read_name(dir))) {
+		char *path = g_build_filename("/proc/self/fd", fd, NULL);
+		char *name = g_file_read_link(path, NULL);
+
+		puts(name ? name : "nameless");
+		g_free(name);
+		g_free(path);
+	}
+	return !dir;
+}
+
 static char *born_with(void)
 {
-	char *argv[] = { "/bin/ls", "-l", "/proc/self/fd", NULL }, *out = NULL;
+	char *argv[] = { "/proc/self/exe", LIST, NULL }, *out = NULL;
 	int status;
 
 	g_assert_true(g_spawn_sync(NULL, argv, NULL, G_SPAWN_LEAVE_DESCRIPTORS_OPEN, NULL, NULL,
@@ -300,6 +319,8 @@ static void after_exec(void)
 
 int main(int argc, char **argv)
 {
+	if (argc == 2 && !strcmp(argv[1], LIST))
+		return list_descriptors();
 	ks_test_init(&argc, &argv);
 	g_test_add_data_func("/fork/child-closes/ring", NULL, child_closes);
 	g_test_add_data_func("/fork/child-closes/perf", GSIZE_TO_POINTER(KS_FEATURE_RINGBUF),
