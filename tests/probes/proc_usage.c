@@ -86,8 +86,9 @@ static int busy(void *page)
 }
 
 /*
- * How user and system time share what was used is told by ticks, and ticks go to a hypervisor as well:
- * with few of them one more or less, between the end and the wait, makes a great difference.
+ * What was used since the last tick is added after the hook, and a tick is late when the CPU was taken
+ * away. How user and system time share what was used is told by ticks, and ticks go to a hypervisor as
+ * well: with few of them one more or less, between the end and the wait, makes a great difference.
  */
 static char *other_cpu(const struct ks_event_proc_exit *end, const struct work *w, unsigned threads)
 {
@@ -95,7 +96,10 @@ static char *other_cpu(const struct ks_event_proc_exit *end, const struct work *
 	uint64_t bound = threads * TICK_NS + (w->end_ns - end->ev.time_ns);
 
 	g_assert_true(end->valid & KS_HAS_PROC_CPU);
-	g_assert_cmpuint(apart(end->user_ns + end->system_ns, user + system), <=, bound);
+	if (apart(end->user_ns + end->system_ns, user + system) > bound)
+		return ks_test_outside("difference of CPU time",
+				       apart(end->user_ns + end->system_ns, user + system), 0,
+				       bound);
 	if (apart(end->user_ns, user) <= bound)
 		return ks_test_outside("difference of system time", apart(end->system_ns, system),
 				       0, bound);
@@ -238,32 +242,45 @@ static void memory(struct kt *t)
 #define CROWD 40
 #define CROWD_PAGES 256
 
+struct crowd {
+	pthread_barrier_t together;
+	char *map;
+	unsigned next; /* whose part of it comes next */
+};
+
 static void *touch_some(void *arg)
 {
-	size_t bytes = CROWD_PAGES * 4096;
-	char *map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct crowd *c = arg;
+	char *part = c->map +
+		     (size_t)__atomic_fetch_add(&c->next, 1, __ATOMIC_SEQ_CST) * CROWD_PAGES * 4096;
 
-	if (map == MAP_FAILED)
-		_exit(1);
-	madvise(map, bytes, MADV_NOHUGEPAGE);
-	for (size_t i = 0; i < bytes; i += 4096)
-		map[i] = 1;
-	pthread_barrier_wait(arg);
+	for (size_t i = 0; i < CROWD_PAGES; i++)
+		part[i * 4096] = 1;
+	pthread_barrier_wait(&c->together);
 	return NULL;
 }
 
-/* Nobody waits for them: as the process ends, some have ended, some are about to. */
+/*
+ * Nobody waits for them: as the process ends, some have ended, some are about to. Memory that is mapped
+ * beside the stack of a thread may get a huge page with it before it can refuse one (up to Linux 6.6):
+ * so all is mapped before there are threads.
+ */
 static int end_amid_crowd(void *page)
 {
-	pthread_barrier_t together;
+	size_t bytes = CROWD * CROWD_PAGES * 4096;
+	struct crowd c = { .next = 0 };
 	pthread_t thread;
 
 	(void)page;
-	pthread_barrier_init(&together, NULL, CROWD + 1);
+	c.map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (c.map == MAP_FAILED)
+		return 1;
+	madvise(c.map, bytes, MADV_NOHUGEPAGE);
+	pthread_barrier_init(&c.together, NULL, CROWD + 1);
 	for (unsigned i = 0; i < CROWD; i++)
-		if (pthread_create(&thread, NULL, touch_some, &together))
+		if (pthread_create(&thread, NULL, touch_some, &c))
 			return 1;
-	pthread_barrier_wait(&together);
+	pthread_barrier_wait(&c.together);
 	return 0;
 }
 
@@ -279,24 +296,45 @@ static const struct ks_event_proc_exit *end_of_process(const struct kt *t, int32
 	g_error("no end of process %d", (int)pid);
 }
 
-/* No thread is counted twice or not at all, wherever it stands on its way out. */
-static void crowd(struct kt *t)
+/* Is what the crowd has used known, and if so, all of it? */
+static int crowd_once(struct kt *t)
 {
 	const struct ks_event_proc_exit *end;
 	struct work w;
+	int known;
 
-	for (unsigned round = 0; round < 10; round++) {
-		kt_forget(t);
-		proc_watch(t, &w, end_amid_crowd);
-		g_assert_cmpint(w.status, ==, 0);
-		end = end_of_process(t, w.pid);
-		g_assert_true(end->valid & KS_HAS_PROC_MEMORY);
-		g_assert_cmpuint(end->minor_faults, >=, CROWD * CROWD_PAGES);
+	kt_forget(t);
+	proc_watch(t, &w, end_amid_crowd);
+	g_assert_cmpint(w.status, ==, 0);
+	end = end_of_process(t, w.pid);
+	known = !!(end->valid & KS_HAS_PROC_MEMORY);
+	g_assert_cmpint(!!(end->valid & KS_HAS_PROC_CPU), ==, known);
+	if (known) {
 		g_assert_cmpuint(end->minor_faults, <=, (uint64_t)w.usage.ru_minflt);
 		g_assert_cmpuint(end->minor_faults + CROWD + EXIT_FAULTS, >=,
 				 (uint64_t)w.usage.ru_minflt);
-		work_free(&w);
+		g_assert_cmpuint(end->minor_faults, >=, CROWD * CROWD_PAGES);
+	} else {
+		g_assert_cmpuint(end->minor_faults, ==, 0);
 	}
+	work_free(&w);
+	return known;
+}
+
+/*
+ * No thread is counted twice or not at all, wherever it stands on its way out. Programs without loops
+ * over numbers (Linux 6.4) look once, and say so if a thread was released meanwhile.
+ */
+static void crowd(struct kt *t)
+{
+	unsigned rounds = ks_test_volume(10, 4), known = 0;
+
+	for (unsigned round = 0; round < rounds; round++)
+		known += (unsigned)crowd_once(t);
+	if (kt_kernel_has("bpf_iter_num_next"))
+		g_assert_cmpuint(known, ==, rounds);
+	else
+		g_test_message("known %u times of %u", known, rounds);
 }
 
 /* ---- block I/O ------------------------------------------------------------------------------- */
