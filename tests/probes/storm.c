@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -19,9 +20,9 @@
 #include "support/harness.h"
 #include "support/ks_test.h"
 
-#define POPULATION 60
-#define LONGEST 300 /* seconds: a storm whose test has died ends by itself */
-#define PIDS (1 << 22)
+#define POPULATION ((int)ks_test_volume(60, 32))
+#define LONGEST 300    /* seconds: a storm whose test has died ends by itself */
+#define PIDS (1 << 22) /* at most */
 
 enum { NOBODY, OURS, DECOY };
 
@@ -30,6 +31,8 @@ static struct shared {
 	int acknowledged, called;
 	char who[PIDS];
 } * sh;
+
+static int highest; /* number of a process */
 
 static void nap(long ns)
 {
@@ -52,7 +55,7 @@ static void count(int *counter, int by)
 static void __attribute__((noreturn)) wait_for_call(void)
 {
 	while (!is_set(&sh->call))
-		nap(2000000);
+		nap(20000000);
 	syscall(SYS_fadvise64, -1, 0, 0, POSIX_FADV_NORMAL);
 	count(&sh->called, 1);
 	for (;;)
@@ -105,6 +108,9 @@ static pid_t start(int side)
 	if (pid == 0) {
 		prctl(PR_SET_CHILD_SUBREAPER, 1);
 		signal(SIGCHLD, SIG_IGN);
+		/* or the test gets a hundredth of a slow CPU, and minutes are not enough for it */
+		if (kt_emulated())
+			setpriority(PRIO_PROCESS, 0, 10);
 		alarm(LONGEST);
 		while (!is_set(&sh->go))
 			nap(1000000);
@@ -118,13 +124,25 @@ static int living(int side)
 {
 	int n = 0;
 
-	for (int pid = 1; pid < PIDS; pid++)
+	for (int pid = 1; pid <= highest; pid++)
 		n += sh->who[pid] == side;
 	return n;
 }
 
-/* Of each descendant that lives one record, of nobody else any. */
-static void compare(struct kt *t)
+/* Runs of programs that the kernel says it has left out. */
+static uint64_t left_out(struct kt *t)
+{
+	struct ks_stats_self book;
+
+	kt_ledger(t, &book);
+	return book.missed;
+}
+
+/*
+ * Of each descendant that lives one record, of nobody else any. PREEMPT_RT preempts programs at
+ * functions (fentry), too, and leaves out the same one for whoever comes to it on that CPU meanwhile.
+ */
+static void compare(struct kt *t, uint64_t out)
 {
 	char *seen = calloc(PIDS, 1);
 	const struct ks_event *ev;
@@ -133,13 +151,14 @@ static void compare(struct kt *t)
 
 	while ((ev = kt_next(t, KS_EVENT_FADVISE_CALL, &at)))
 		seen[ev->pid]++;
-	for (int pid = 1; pid < PIDS; pid++) {
+	for (int pid = 1; pid <= highest; pid++) {
 		missed += sh->who[pid] == OURS && seen[pid] != 1;
 		wrong += sh->who[pid] != OURS && seen[pid];
 	}
 	free(seen);
-	g_test_message("%d descendants, %d decoys", living(OURS), living(DECOY));
-	g_assert_cmpint(missed, ==, 0);
+	g_test_message("%d descendants, %d decoys, %d missed of %d runs left out", living(OURS),
+		       living(DECOY), missed, (int)out);
+	g_assert_cmpint(missed, <=, (int)out);
 	g_assert_cmpint(wrong, ==, 0);
 	g_assert_cmpint(living(OURS), >, 5);
 	g_assert_cmpint(living(DECOY), >, 5);
@@ -157,7 +176,7 @@ static void stop(pid_t roots[2])
 			sh->who[ended] = NOBODY;
 			continue;
 		}
-		for (int pid = 1; pid < PIDS; pid++)
+		for (int pid = 1; pid <= highest; pid++)
 			if (sh->who[pid])
 				kill(pid, SIGKILL);
 		nap(10000000);
@@ -170,6 +189,7 @@ static void storm(struct kt *t)
 	static const struct ks_param every_call[] = { { .id = KS_FADVISE_PARAM_SLOW_NS } };
 	struct ks_scope scope = { .size = sizeof(scope), .kind = KS_SCOPE_TREE, .n_pids = 1 };
 	pid_t roots[2];
+	uint64_t out;
 
 	sh = mmap(NULL, sizeof(*sh), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	g_assert_true(sh != MAP_FAILED);
@@ -180,6 +200,7 @@ static void storm(struct kt *t)
 	kt_watch(t, KS_SCOPE_TREE, getpid());
 	kt_watch(t, KS_SCOPE_PIDS, getpid());
 	kt_enable(t, every_call, 1);
+	out = left_out(t);
 	__atomic_store_n(&sh->go, 1, __ATOMIC_SEQ_CST);
 	nap(60000000);
 	scope.pids = &roots[0];
@@ -199,14 +220,14 @@ static void storm(struct kt *t)
 	while (is_set(&sh->called) != living(OURS) + living(DECOY))
 		nap(20000000);
 	kt_settle(t);
-	compare(t);
+	compare(t, left_out(t) - out);
 	stop(roots);
 }
 
 /* The scope takes the place of that of another storm's tree. */
 static void storms(struct kt *t)
 {
-	unsigned n = 8;
+	unsigned n = ks_test_volume(8, 2);
 
 	while (n--) {
 		storm(t);
@@ -215,13 +236,26 @@ static void storms(struct kt *t)
 	}
 }
 
+static int highest_pid(void)
+{
+	char *text = NULL;
+	int n = PIDS - 1;
+
+	if (g_file_get_contents("/proc/sys/kernel/pid_max", &text, NULL, NULL))
+		n = atoi(text) - 1;
+	g_free(text);
+	g_assert_cmpint(n, <, PIDS);
+	return n;
+}
+
 static void add(void)
 {
-	kt_add(KS_PROBE_FADVISE, "storm", 0, storm);
+	kt_add(KS_PROBE_FADVISE, "storm", KT_ALIKE, storm);
 	kt_add(KS_PROBE_FADVISE, "storms", KT_BEST, storms);
 }
 
 int main(int argc, char **argv)
 {
+	highest = highest_pid();
 	return kt_main(argc, argv, add);
 }
