@@ -177,15 +177,15 @@ static void signals(struct kt *t)
 
 /* ---- threads -------------------------------------------------------------------------------- */
 
-#define THREADS 1000
+#define THREADS ks_test_volume(1000, 100)
 
 static int many_threads(void *arg)
 {
 	struct proc_page *page = arg;
+	unsigned i, n = THREADS;
 	pthread_t thread;
-	unsigned i;
 
-	for (i = 0; i < THREADS; i++) {
+	for (i = 0; i < n; i++) {
 		struct proc_child *c = &page->child[i];
 
 		c->begin_ns = work_now();
@@ -197,7 +197,7 @@ static int many_threads(void *arg)
 			sched_yield();
 		c->end_ns = work_now();
 	}
-	page->n = THREADS;
+	page->n = n;
 	return 0;
 }
 
@@ -213,7 +213,8 @@ static void threads(struct kt *t)
 	page = w.page;
 	g_assert_cmpint(w.status, ==, 0);
 	proc_totals(t, 0, THREADS, 0, 1, THREADS);
-	for (i = 0; i < THREADS; i++) {
+	g_assert_cmpuint(page->n, ==, THREADS);
+	for (i = 0; i < page->n; i++) {
 		ev = proc_begin_of(t, &page->child[i]);
 		g_assert_cmpuint(ev->thread, ==, 1);
 		g_assert_cmpint(ev->ev.pid, ==, w.pid);

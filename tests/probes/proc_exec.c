@@ -19,20 +19,21 @@
 
 /* ---- programs -------------------------------------------------------------------------------- */
 
-#define EXECS 1000
-#define EXECS_LEFT 999
+#define EXECS ks_test_volume(1000, 100)
 
 static int exec_chain(void *arg)
 {
 	struct proc_page *page = arg;
 	struct proc_child *c = page->child;
+	char *left = g_strdup_printf("%u", EXECS - 1);
 	pid_t pid = fork();
 
 	if (pid == 0) {
-		execl(KS_CHAIN, KS_CHAIN, G_STRINGIFY(EXECS_LEFT), NULL);
+		execl(KS_CHAIN, KS_CHAIN, left, NULL);
 		_exit(99);
 	}
 	c->pid = pid;
+	g_free(left);
 	return waitpid(pid, &c->status, 0) != pid || c->status;
 }
 

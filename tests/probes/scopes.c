@@ -552,7 +552,7 @@ static void other_paths(struct kt *t)
 
 static void add(void)
 {
-	kt_add(KS_PROBE_FADVISE, "self", 0, self);
+	kt_add(KS_PROBE_FADVISE, "self", KT_ALIKE, self);
 	kt_add(KS_PROBE_FADVISE, "pids", 0, pids);
 	kt_add(KS_PROBE_FADVISE, "system", 0, everybody);
 	kt_add(KS_PROBE_FADVISE, "tree", 0, tree);

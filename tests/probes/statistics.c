@@ -232,7 +232,7 @@ static void never_back(struct kt *t)
 
 static void add(void)
 {
-	kt_add(KS_PROBE_FADVISE, "cpus", 0, cpus);
+	kt_add(KS_PROBE_FADVISE, "cpus", KT_ALIKE, cpus);
 	kt_add(KS_PROBE_PROC, "lifetimes", KT_BEST, lifetimes);
 	kt_add(KS_PROBE_FADVISE, "deltas", KT_BEST, deltas);
 	kt_add(KS_PROBE_FADVISE, "off-and-on", KT_BEST, off_and_on);

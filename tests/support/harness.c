@@ -280,7 +280,7 @@ void kt_add(uint32_t probe, const char *name, unsigned over, kt_fn fn)
 	struct kt_case c = { .probe = probe, .over = over, .fn = fn };
 	struct ks *ks = open_for(&c);
 	uint32_t i, best = UINT32_MAX;
-	int few = best_only(probe);
+	int few = best_only(probe), alike = over & KT_ALIKE && ways("each");
 
 	g_assert_cmpint(ks_query_probe(ks, probe, &about), ==, 0);
 	for (i = 0; ks_query_variant(ks, probe, i, &info) == 0; i++) {
@@ -289,7 +289,7 @@ void kt_add(uint32_t probe, const char *name, unsigned over, kt_fn fn)
 		/* the best of those that must work: the same one on every run */
 		if (best == UINT32_MAX && must_work(info.name, info.reason))
 			best = i;
-		if ((few || over & KT_BEST) && i != best)
+		if ((few || alike || over & KT_BEST) && i != best)
 			continue;
 		g_strlcpy(c.variant, info.name, sizeof(c.variant));
 		add_variant(&c, about.name, name, i == best && !few);

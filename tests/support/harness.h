@@ -9,8 +9,8 @@
  * `fired` equal to the kernel's own count of program runs, and every descriptor closed.
  *
  * KS_TEST_WAYS=best: other ways than the best variant run one test a probe; our own code differs
- * there by how it attaches and opens. KS_TEST_WAYS=each: that test goes by each variant, and by the
- * best one over perf buffers and without all optional features at once.
+ * there by how it attaches and opens. KS_TEST_WAYS=each: that test goes by each variant, unless it is
+ * KT_ALIKE, and by the best one over perf buffers and without all optional features at once.
  */
 #ifndef KS_TESTS_HARNESS_H
 #define KS_TESTS_HARNESS_H
@@ -30,6 +30,7 @@ enum kt_over {
 	KT_BEST = 1 << 2,     /* by the best variant alone */
 	KT_UNEVEN = 1 << 3,   /* a run makes several outcomes: `fired` is not the number of runs */
 	KT_ORDERED = 1 << 4,  /* with KS_OPEN_ORDERED */
+	KT_ALIKE = 1 << 5,    /* shows what no variant does differently: see KS_TEST_WAYS=each */
 };
 
 /* A case that runs. */
