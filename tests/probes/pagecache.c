@@ -175,12 +175,11 @@ static char *play_phase(void *user)
 	if (p.state == WARM && !p.evicted)
 		locked = lock_pages(part->f->fd);
 	kt_watch(t, KS_SCOPE_PIDS, w.pid);
-	kt_enable(t, NULL, 0);
 	kt_total(t, &before, sizeof(before));
 	work_run(&w);
 	g_assert_cmpint(w.status, ==, 0);
-	kt_settle(t);
 	kt_total(t, &row, sizeof(row));
+	kt_drain(t);
 	if (p.past_end)
 		p.readin += cached(part->f->fd, N, 1);
 	if (plan->refused)
@@ -201,6 +200,7 @@ static void table(struct kt *t)
 
 	if (file_open(&f))
 		return;
+	kt_enable(t, NULL, 0);
 	for (uint32_t i = 0; i < n_phases; i++)
 		ks_test_rounds(play_phase, &(struct part){ t, &f, i });
 	file_close(&f);
