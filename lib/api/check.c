@@ -85,29 +85,36 @@ static void check_sysctls(struct ks *ks, struct ks__doc *doc)
 	ks__doc_close(doc);
 }
 
-static void check_remedies(struct ks *ks, struct ks__doc *doc)
+/* What stands in the way of some probe, `why`, is told if nothing else is known of it. */
+static void check_remedies(struct ks *ks, const char *why, struct ks__doc *doc)
 {
 	const uint64_t both = 1ull << CAP_BPF | 1ull << CAP_PERFMON;
-	char path[80], value[128];
+	char path[80], value[128], mode[32];
 	const char *line;
 
+	ks__facts_lockdown(ks->sys_fd, mode, sizeof(mode));
 	ks__doc_array(doc, "remedies");
-	if (both & ~ks__caps())
+	if (both & ks__facts_withheld(ks->proc_fd, value, sizeof(value)))
+		ks__doc_str(doc, NULL,
+			    "add `capability bpf, capability perfmon,` to the AppArmor profile of "
+			    "this process (confined_by): it keeps these from it");
+	else if (both & ~ks__caps())
 		ks__doc_str(doc, NULL,
 			    "setcap cap_bpf,cap_perfmon+ep PROGRAM, or run as root: without these "
 			    "capabilities the kernel takes no programs");
+	else if (!strcmp(mode, "confidentiality"))
+		ks__doc_str(
+			doc, NULL,
+			"boot without lockdown=confidentiality: it forbids programs to read kernel "
+			"memory");
+	else if (why[0])
+		ks__doc_str(doc, NULL, why);
 	for (const struct obstacle *o = obstacles; o->file; o++) {
 		snprintf(path, sizeof(path), "sys/%s", o->file);
 		line = read_line(ks->proc_fd, path, value, sizeof(value));
 		if (o->remedy && line && line[0] == o->value)
 			ks__doc_str(doc, NULL, o->remedy);
 	}
-	ks__facts_lockdown(ks->sys_fd, value, sizeof(value));
-	if (!strcmp(value, "confidentiality"))
-		ks__doc_str(
-			doc, NULL,
-			"boot without lockdown=confidentiality: it forbids programs to read kernel "
-			"memory");
 	ks__doc_close(doc);
 }
 
@@ -162,8 +169,9 @@ static void check_fields(struct ks *ks, const struct ks__probe *probe, uint64_t 
 	ks__doc_close(doc);
 }
 
-/* 2: programs and all fields, 1: less, 0: nothing */
-static int check_probe(struct ks *ks, const struct ks__probe *probe, struct ks__doc *doc)
+/* 2: programs and all fields, 1: less, 0: nothing. Why not by programs goes to `why` if it is "". */
+static int check_probe(struct ks *ks, const struct ks__probe *probe, char *why, size_t size,
+		       struct ks__doc *doc)
 {
 	struct ks_probe_info info = { .size = sizeof(info) };
 	struct ks_variant_info v = { .size = sizeof(v) };
@@ -189,6 +197,8 @@ static int check_probe(struct ks *ks, const struct ks__probe *probe, struct ks__
 	ks__doc_close(doc);
 	check_fields(ks, probe, info.valid, doc);
 	ks__doc_close(doc);
+	if (info.source != KS_SOURCE_BPF && !why[0])
+		snprintf(why, size, "%s", info.reason);
 	if (info.source == KS_SOURCE_NONE)
 		return 0;
 	return info.source == KS_SOURCE_BPF && info.valid == probe->valid ? 2 : 1;
@@ -199,8 +209,8 @@ int ks_check(struct ks *ks, uint32_t format, char *buf, size_t size)
 	KS__ENTER(ks);
 	KS__UNCANCELLED;
 	int all = 2, any = 0;
+	char value[32], why[256] = "";
 	struct ks__doc doc;
-	char value[32];
 
 	if (format > KS_JSON || (size && !buf))
 		return ks__fail(ks, -EINVAL, "ks_check: there is no format %u", format);
@@ -223,12 +233,12 @@ int ks_check(struct ks *ks, uint32_t format, char *buf, size_t size)
 
 		if (!(*p)->variants && !(*p)->fallback)
 			continue;
-		got = check_probe(ks, *p, &doc);
+		got = check_probe(ks, *p, why, sizeof(why), &doc);
 		all = got < all ? got : all;
 		any = got > any ? got : any;
 	}
 	ks__doc_close(&doc);
-	check_remedies(ks, &doc);
+	check_remedies(ks, why, &doc);
 	ks__doc_str(&doc, "verdict", all == 2 ? "full" : any ? "partial" : "nothing works");
 	return ks__doc_finish(&doc, buf, size);
 }

@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <linux/bpf.h>
 #include <linux/capability.h>
 
 #include "../data/doc.h"
@@ -41,6 +42,7 @@ void ks__machine_read(const struct ks *ks, struct ks__machine *ret)
 
 	if (ks__facts_caps(&ret->caps))
 		ret->caps = 0;
+	ret->withheld = ks__facts_withheld(ks->proc_fd, ret->profile, sizeof(ret->profile));
 	ret->has_cap_bpf = read_int(ks->proc_fd, "sys/kernel/cap_last_cap", CAP_BPF) >= CAP_BPF;
 	ret->first_userns = fstatat(ks->proc_fd, "self/ns/user", &st, 0) ||
 			    st.st_ino == USER_NS_FIRST;
@@ -68,10 +70,16 @@ static int has(const struct ks__machine *m, int cap)
 static int say_caps(const struct ks__machine *m, int bpf, const char *what, char *buf, size_t size)
 {
 	int no_bpf = bpf && !has(m, CAP_BPF), no_perf = !has(m, CAP_PERFMON);
+	const uint64_t missing = (uint64_t)no_bpf << CAP_BPF | (uint64_t)no_perf << CAP_PERFMON;
 
-	if (!no_bpf && !no_perf)
+	if (!missing)
 		return 0;
-	if (!m->has_cap_bpf)
+	if (!(missing & ~m->withheld))
+		snprintf(buf, size,
+			 "%s: AppArmor keeps capabilities from this process: add `capability "
+			 "bpf, capability perfmon,` to its profile %s",
+			 what, m->profile);
+	else if (!m->has_cap_bpf)
 		snprintf(buf, size,
 			 "%s: needs CAP_SYS_ADMIN (before Linux 5.8 there is no CAP_BPF): "
 			 "run as root, or setcap cap_sys_admin+ep PROGRAM",
@@ -85,29 +93,44 @@ static int say_caps(const struct ks__machine *m, int bpf, const char *what, char
 	return 1;
 }
 
-/* A filter refuses any call; the kernel itself has another word for these. */
+/*
+ * Of a filter and a module that refuse the same the filter is asked first, by the command that
+ * matters, but with a size of bpf() and flags of perf_event_open() that the kernel itself refuses
+ * before it asks a module. Who was to be killed for the call is dead already.
+ */
 static int is_filtered(const struct ks__machine *m, long number)
 {
 	if (m->seccomp <= 0)
 		return 0;
-	syscall(number, -1L, NULL, 0, 0, 0);
+	syscall(number, (long)BPF_PROG_LOAD, NULL, -1L, 0L, -1L);
 	return errno == EPERM || errno == EACCES || errno == ENOSYS;
 }
 
-/* Nobody else is left: a module of the kernel, of which only the name can be told. */
+/* "USER:ROLE:TYPE..." is SELinux's, which acts or only watches. */
+static int is_context(const struct ks *ks, const char *label)
+{
+	const char *colon = strchr(label, ':');
+
+	return colon && strchr(colon + 1, ':') && read_int(ks->sys_fd, "fs/selinux/enforce", 1);
+}
+
+/* Nobody else is left: a module of the kernel, most likely the one that confines this process. */
 static void say_module(const struct ks *ks, const char *call, const char *what, int error,
 		       char *buf, size_t size)
 {
-	char modules[96], confined[96];
+	char modules[96], label[96];
 	int n = ks__facts_modules(ks->sys_fd, modules, sizeof(modules));
-	int is_confined = ks__facts_confinement(ks->proc_fd, confined, sizeof(confined)) > 0;
+	int is_confined = ks__facts_confinement(ks->proc_fd, label, sizeof(label)) > 0;
 
 	snprintf(buf, size, "%s: a security module (LSM) refuses %s (%s): ", what, call,
 		 ks_error_name(error));
 	size -= strlen(buf);
 	buf += strlen(buf);
-	if (is_confined)
-		snprintf(buf, size, "this process is confined, allow it there: %s", confined);
+	if (is_confined && is_context(ks, label))
+		snprintf(buf, size,
+			 "SELinux confines this process: allow what `ausearch -m avc -ts recent | "
+			 "audit2allow` tells to %s",
+			 label);
 	else if (n > 0 && strstr(modules, "bpf"))
 		snprintf(buf, size, "one of %s; `bpftool prog show` lists programs of type lsm",
 			 modules);
@@ -172,6 +195,15 @@ void ks__machine_bpf(const struct ks *ks, const char *what, int error, char *buf
 		say_refused(ks, &m, SYS_bpf, what, error, buf, size);
 }
 
+static void say_paranoid(const struct ks__machine *m, char *buf, size_t size)
+{
+	size_t n = strlen(buf);
+
+	if (m->perf_paranoid > -1)
+		snprintf(buf + n, size - n, " (kernel.perf_event_paranoid is %d)",
+			 m->perf_paranoid);
+}
+
 void ks__machine_perf(const struct ks *ks, const char *what, int error, char *buf, size_t size)
 {
 	struct ks__machine m;
@@ -185,11 +217,15 @@ void ks__machine_perf(const struct ks *ks, const char *what, int error, char *bu
 	else if (error != -EPERM && error != -EACCES && error != -ENOSYS)
 		snprintf(buf, size, "%s: perf_event_open() failed (%s)", what,
 			 ks_error_name(error));
-	else if (error == -ENOSYS || !say_caps(&m, 0, what, buf, size))
+	else if (error != -ENOSYS && say_caps(&m, 0, what, buf, size))
+		say_paranoid(&m, buf, size);
+	else if (error == -EACCES && m.perf_paranoid > 2 && !(m.caps & 1ull << CAP_SYS_ADMIN))
+		snprintf(buf, size,
+			 "%s: kernel.perf_event_paranoid is %d, and above 2 this kernel wants "
+			 "CAP_SYS_ADMIN: sysctl kernel.perf_event_paranoid=2, or run as root",
+			 what, m.perf_paranoid);
+	else
 		say_refused(ks, &m, SYS_perf_event_open, what, error, buf, size);
-	else if (m.perf_paranoid > -1)
-		snprintf(buf + strlen(buf), size - strlen(buf),
-			 " (kernel.perf_event_paranoid is %d)", m.perf_paranoid);
 }
 
 void ks__machine_doc(const struct ks *ks, struct ks__doc *doc)

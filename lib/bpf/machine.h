@@ -16,10 +16,12 @@ struct ks__doc;
 
 struct ks__machine {
 	uint64_t caps;     /* effective, 1 << CAP_... */
+	uint64_t withheld; /* given, but kept back by AppArmor's profile */
 	int has_cap_bpf;   /* this kernel knows CAP_BPF and CAP_PERFMON (5.8) */
 	int first_userns;  /* capabilities of another user namespace do not count for BPF */
 	int seccomp;       /* 0: off, 1: strict, 2: filter, -1: not known */
 	int perf_paranoid; /* kernel.perf_event_paranoid, -100: not known */
+	char profile[64];
 	char lockdown[32]; /* "none", "integrity", "confidentiality", "" if not known */
 };
 

@@ -87,6 +87,25 @@ int ks__facts_confinement(int proc_fd, char *buf, size_t size)
 	return n;
 }
 
+/* capget() asks the security modules, and AppArmor leaves out what its profile denies; /proc does not. */
+uint64_t ks__facts_withheld(int proc_fd, char *profile, size_t size)
+{
+	char status[4096];
+	int n = ks__text_string(proc_fd, "thread-self/status", status, sizeof(status));
+	uint64_t has, given;
+	const char *value;
+	size_t length;
+
+	profile[0] = '\0';
+	if (n <= 0 || ks__kv_find(status, (size_t)n, "CapEff", &value, &length) ||
+	    ks__facts_caps(&has))
+		return 0;
+	given = strtoull(value, NULL, 16) & ~has;
+	if (given && ks__facts_confinement(proc_fd, profile, size) > 0)
+		profile[strcspn(profile, " ")] = '\0';
+	return given;
+}
+
 int ks__facts_own_proc(int proc_fd)
 {
 	char self[16];

@@ -19,6 +19,11 @@ int ks__facts_memcg(int proc_fd);
 int ks__facts_modules(int sys_fd, char *buf, size_t size);
 /* What confines this process: an AppArmor profile, an SELinux context. 0: nothing, or -errno. */
 int ks__facts_confinement(int proc_fd, char *buf, size_t size);
+/*
+ * Capabilities that this thread was given and AppArmor keeps from it, of which ks__facts_caps() knows
+ * nothing, and the profile that does it. 0: none, and profile is "".
+ */
+uint64_t ks__facts_withheld(int proc_fd, char *profile, size_t size);
 
 /*
  * Are the numbers of this procfs those of the caller's pid namespace? 1, also if there is no procfs to

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "files/facts.h"
@@ -147,6 +148,32 @@ static void test_modules(void)
 	}
 }
 
+/* /proc has what was given; what capget() does not have of it, AppArmor keeps back. */
+static void test_withheld(void)
+{
+	struct place p = place("self/attr/apparmor", "current", "tight (enforce)\n");
+	char *status = g_build_filename(p.dir, "status", NULL), profile[32];
+	const uint64_t more[] = { 0, 1ull << 62 /* nobody has it */ };
+	uint64_t caps;
+
+	ks_assert_rc(ks__facts_caps(&caps), 0);
+	g_assert_cmpint(symlinkat(".", p.fd, "thread-self"), ==, 0);
+	g_assert_cmphex(ks__facts_withheld(p.fd, profile, sizeof(profile)), ==, 0);
+	for (size_t i = 0; i < G_N_ELEMENTS(more); i++) {
+		char *text =
+			g_strdup_printf("CapPrm:\t0\nCapEff:\t%016" PRIx64 "\n", caps | more[i]);
+
+		g_assert_true(g_file_set_contents(status, text, -1, NULL));
+		g_free(text);
+		g_assert_cmphex(ks__facts_withheld(p.fd, profile, sizeof(profile)), ==, more[i]);
+		g_assert_cmpstr(profile, ==, more[i] ? "tight" : "");
+	}
+	unlink(status);
+	unlinkat(p.fd, "thread-self", 0);
+	leave(&p);
+	g_free(status);
+}
+
 /* "self" of a procfs is the caller as its pid namespace numbers it. */
 static void test_own_proc(void)
 {
@@ -188,6 +215,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/facts/memory controller", test_memcg);
 	g_test_add_func("/facts/capabilities", test_caps);
 	g_test_add_func("/facts/security modules", test_modules);
+	g_test_add_func("/facts/withheld capabilities", test_withheld);
 	g_test_add_func("/facts/own proc", test_own_proc);
 	g_test_add_func("/facts/string", test_string);
 	return g_test_run();
