@@ -1,15 +1,17 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Runs the probe tests, the fault tests and the self-test in one guest for each kernel of kernels.tsv.
+"""Runs the probe tests, the fault tests and the self-test in the guests of boots.tsv.
 
     matrix.py [--amd64 BUILD] [--arm64 BUILD] [--seconds N] [--only PATTERN] [NAME...]
     matrix.py --accept [NAME...]    what the last runs gave is right from now on: *.tsv
 
-PATTERN: of what is run: list, selftest, verified, probes-NAME, fault-NAME. A line "count NAME PASSED
-FAILED SKIPPED SECONDS" for each kernel and table. What guests gave stays in build/kernels/NAME.
-KS_TEST_SCALE (default 0.02) and KS_TEST_WAYS (default each) reach the tests.
+NAME: of a guest, or of a kernel for all of its guests. PATTERN: of what is run: list, selftest,
+verified, probes-NAME, fault-NAME. A line "count NAME PASSED FAILED SKIPPED SECONDS" for each guest and
+table. What guests gave stays in build/kernels/NAME. KS_TEST_SCALE (default 0.02) and KS_TEST_WAYS
+(default each) reach the tests. What was not run by the end of the time is told, and counts as skipped.
 """
 import argparse
+import collections
 import concurrent.futures
 import json
 import os
@@ -32,19 +34,30 @@ GUESTS = 2
 # A guest is ten to fifty times as slow as the machine, and shares it with another.
 GUEST_SECONDS = 900
 TEST_SECONDS = 240
+GUEST_LEAST = 60  # what a boot takes
 DIED = 125
+NO_TIME = 'no time was left'
+LATE = 254  # of a command for which no time was left
 # The kernel's own complaints; stalls are the emulator's.
 COMPLAINT = re.compile(r'(WARNING: .*CPU|BUG: |Oops|general protection|UBSAN|KASAN).*')
 
+Boot = collections.namedtuple('Boot', 'name kernel machine arguments cpus environment only')
 
-def kernels(names):
-    """[(name, machine)] in the order of the table."""
-    lines = (HERE / 'kernels.tsv').read_text().splitlines()
-    table = [line.split('\t')[:2] for line in lines if not line.startswith('#')]
-    unknown = set(names) - {name for name, _ in table}
+
+def rows(table):
+    for line in (HERE / table).read_text().splitlines():
+        if not line.startswith('#'):
+            yield ['' if cell == '-' else cell for cell in line.split('\t')]
+
+
+def boots(names):
+    """In the order of the table."""
+    machines = {kernel: machine for kernel, machine, _ in rows('kernels.tsv')}
+    table = [Boot(name, kernel, machines[kernel], *rest) for name, kernel, *rest in rows('boots.tsv')]
+    unknown = set(names) - {word for boot in table for word in boot[:2]}
     if unknown:
-        sys.exit(f'no kernel {" ".join(unknown)} in kernels.tsv')
-    return [tuple(row) for row in table if not names or row[0] in names]
+        sys.exit(f'{" ".join(unknown)}: no such guest or kernel in boots.tsv')
+    return [boot for boot in table if not names or {*boot[:2]} & set(names)]
 
 
 def introspect(build, what):
@@ -83,11 +96,12 @@ def fetch(name):
     return done.stdout.strip()
 
 
-def script(todo, seconds):
+def script(todo, seconds, environment):
     """What the guest's shell is given: it stops in time to send what it has."""
-    settings = {'KS_TEST_SCALE': os.environ.get('KS_TEST_SCALE', '0.02'),
-                'KS_TEST_WAYS': os.environ.get('KS_TEST_WAYS', 'each'), 'KS_REQUIRE_ROOT': '1'}
-    lines = [f'export {name}={value}' for name, value in settings.items()] + ['ulimit -c 0', RUN]
+    settings = [f'KS_TEST_SCALE={os.environ.get("KS_TEST_SCALE", "0.02")}',
+                f'KS_TEST_WAYS={os.environ.get("KS_TEST_WAYS", "each")}',
+                'KS_REQUIRE_ROOT=1', 'KS_GUEST=1', environment]
+    lines = [f'export {" ".join(settings)}', 'ulimit -c 0', RUN]
     lines += [f'run {name} {seconds - 30} {" ".join(argv)}' for name, argv in todo]
     return '\n'.join(lines)
 
@@ -120,6 +134,9 @@ def entries(todo, files):
                    'stderr': 'it did not run, or not to its end'}
             continue
         status = int(files[f'{name}.status'])
+        if status == LATE:
+            yield {'name': name, 'result': 'SKIP', 'stdout': '', 'stderr': NO_TIME}
+            continue
         yield {'name': name, 'result': result(status, output), 'stdout': output, 'stderr': errors}
     complaints = [line for line in files.get('dmesg', 'BUG: it did not come back').splitlines()
                   if COMPLAINT.search(line)]
@@ -137,19 +154,38 @@ def count(log):
 # sent at once: the guest may not live to the end.
 RUN = f"""
 run() {{
-	local name=$1 left=$(($2 - $(cut -d. -f1 /proc/uptime))) status
+	local name=$1 left=$(($2 - $(cut -d. -f1 /proc/uptime))) limit={TEST_SECONDS} status
 	shift 2
-	[ $left -le {TEST_SECONDS} ] || left={TEST_SECONDS}
-	[ $left -gt 0 ] || return
 	echo "$(cut -d' ' -f1 /proc/uptime) $name"
-	setsid timeout -s KILL $left "$@" >/out/$name.out 2>/out/$name.err </dev/null &
-	wait $!
-	status=$?
-	kill -KILL -- -$! 2>/dev/null
+	[ $left -ge $limit ] || limit=$left
+	if [ $limit -gt 0 ]; then
+		setsid timeout -s KILL $limit "$@" >/out/$name.out 2>/out/$name.err </dev/null &
+		wait $!
+		status=$?
+		kill -KILL -- -$! 2>/dev/null
+	else
+		status=137 && : >/out/$name.out >/out/$name.err
+	fi
+	[ $status != 137 ] || [ $limit = {TEST_SECONDS} ] || status={LATE}
 	echo $status >/out/$name.status
 	tar cf - -C /out $name.out $name.err $name.status >$ARCHIVE
 	rm /out/$name.*
 }}"""
+
+
+def never_forced(names):
+    """The ways of probes, tp_btf or perf buffers, that tests tried, and that passed in no guest."""
+    tried, passed = set(), set()
+    for path in (RESULTS / name / 'log.json' for name in names):
+        ran = map(json.loads, path.read_text().splitlines())
+        output = ''.join(one['stdout'] for one in ran if one['name'].startswith('probes-'))
+        for case in re.finditer(r'^(not )?ok \d+ /(\w+)/([\w-]+)/([\w-]+)/(.*)', output, re.M):
+            failed, probe, variant, way, rest = case.groups()
+            ways = {f'{probe} by {variant}', f'{probe} over {way}'}
+            tried |= ways
+            if not failed and '# SKIP' not in rest:
+                passed |= ways
+    return sorted(tried - passed)
 
 
 class Matrix:
@@ -158,72 +194,92 @@ class Matrix:
         self.end = time.monotonic() + seconds
         self.images = {}
 
-    def boot(self, name, machine, kernel):
-        """(exit status, what guest said)"""
+    def todo(self, boot):
+        return [command for command in self.commands[boot.machine]
+                if re.fullmatch(boot.only or '.*', command[0])]
+
+    def start(self, boot, kernel):
+        """(exit status, what the guest said)"""
         limit = min(GUEST_SECONDS, int(self.end - time.monotonic()))
-        if limit < 30:
-            return 124, 'no time left for this guest'
-        folder = RESULTS / name
+        folder = RESULTS / boot.name
         with open(folder / 'progress', 'w') as progress:
             done = subprocess.run(
-                [HERE / 'guest', '-a', machine, '-t', str(limit), '-l', folder / 'kernel.log',
-                 '-o', folder / 'out.tar', kernel, self.images[machine],
-                 script(self.commands[machine], limit)],
+                [HERE / 'guest', '-a', boot.machine, '-k', boot.arguments, '-t', str(limit),
+                 *(['-p'] if boot.cpus == 'parallel' else []), '-l', folder / 'kernel.log', '-o', folder / 'out.tar', kernel,
+                 self.images[boot.machine], script(self.todo(boot), limit, boot.environment)],
                 stdout=progress, stderr=subprocess.PIPE, text=True, errors='replace')
         return done.returncode, done.stderr
 
-    def run(self, name, machine):
+    def run(self, boot):
         """(text to show, passed, failed, skipped)"""
-        folder = RESULTS / name
+        folder = RESULTS / boot.name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         try:
-            kernel = fetch(name)
+            kernel = fetch(boot.kernel)
         except RuntimeError as why:
-            return f'{name}: skipped: {why}\n', 0, 0, 1
+            return f'{boot.name}: skipped: {why}\n', 0, 0, 1
+        if self.end - time.monotonic() < GUEST_LEAST:
+            return f'{boot.name}: skipped: {NO_TIME}\n', 0, 0, 1
         said = ''
-        status, why = self.boot(name, machine, kernel)
+        status, why = self.start(boot, kernel)
         if status == DIED:
-            said = f'{name}: flaky: the guest died and was booted once more\n{why}'
-            status, why = self.boot(name, machine, kernel)
+            said = f'{boot.name}: flaky: the guest died and was booted once more\n{why}'
+            status, why = self.start(boot, kernel)
         if status:
-            said += f'{name}: {why or f"exit status {status}"}\n'
+            said += f'{boot.name}: {why or f"exit status {status}"}\n'
         try:
             files = unpack(folder / 'out.tar')
         except (OSError, tarfile.TarError):
-            return said + f'{name}: nothing came back\n', 0, 1, 0
-        with open(folder / 'log.json', 'w') as log, open(folder / 'log.txt', 'w') as text:
-            for entry in entries(self.commands[machine], files):
-                log.write(json.dumps(entry) + '\n')
-                text.write(f'==== {entry["name"]}: {entry["result"]}\n'
-                           f'{entry["stdout"]}{entry["stderr"]}\n')
+            files = {}
         tables.keep(folder, (pathlib.Path(kernel) / 'release').read_text().strip(), files)
+        late = self.log(boot, files)
+        if late:
+            said += f'{boot.name}: skipped: {NO_TIME} for {" ".join(late)}\n'
         counts, failures = count(folder / 'log.json')
         return said + failures, *counts
 
-    def timed(self, name, machine):
+    def log(self, boot, files):
+        """Writes what meson would have written; names what no time was left for."""
+        found = list(entries(self.todo(boot), files))
+        with open(RESULTS / boot.name / 'log.json', 'w') as log, \
+                open(RESULTS / boot.name / 'log.txt', 'w') as text:
+            for entry in found:
+                log.write(json.dumps(entry) + '\n')
+                text.write(f'==== {entry["name"]}: {entry["result"]}\n'
+                           f'{entry["stdout"]}{entry["stderr"]}\n')
+        return [entry['name'] for entry in found if entry['stderr'] == NO_TIME]
+
+    def timed(self, boot):
         start = time.monotonic()
-        shown, *counts = self.run(name, machine)
+        shown, *counts = self.run(boot)
         return shown, *counts, int(time.monotonic() - start)
 
 
 def run(names, builds, seconds, only):
     matrix = Matrix(builds, seconds, only)
-    chosen = [row for row in kernels(names) if row[1] in builds]
-    for name, machine in kernels(names):
-        if machine not in builds:
-            print(f'{name}: skipped: nothing was built for {machine}\ncount {name} 0 0 1 0')
-    for machine in {machine for _, machine in chosen}:
+    chosen = []
+    for boot in boots(names):
+        if boot.machine not in builds:
+            print(f'{boot.name}: skipped: nothing was built for {boot.machine}')
+            print(f'count {boot.name} 0 0 1 0')
+        elif matrix.todo(boot):
+            chosen.append(boot)
+    for machine in {boot.machine for boot in chosen}:
         matrix.images[machine] = make_image(machine, builds[machine])
     with concurrent.futures.ThreadPoolExecutor(GUESTS) as pool:
-        waiting = {pool.submit(matrix.timed, *row): row[0] for row in chosen}
+        waiting = {pool.submit(matrix.timed, boot): boot.name for boot in chosen}
         for done in concurrent.futures.as_completed(waiting):
             shown, *counts = done.result()
             sys.stderr.write(shown)
             print('count', waiting[done], *counts, flush=True)
-    for table, differ in tables.compare([name for name, _ in chosen], RESULTS, HERE):
+    for table, differ in tables.compare([boot.name for boot in chosen], RESULTS, HERE):
         sys.stderr.write(differ)
         print('count', table, *((0, 1, 0) if differ else (1, 0, 0)), 0, flush=True)
+    if not names and not only and set(builds) == set(MULTIARCH):
+        left = never_forced(boot.name for boot in chosen if (RESULTS / boot.name / 'log.json').exists())
+        sys.stderr.write(''.join(f'no guest has {way}\n' for way in left))
+        print('count variants', *((0, 1, 0) if left else (1, 0, 0)), 0, flush=True)
 
 
 def main():
@@ -236,7 +292,7 @@ def main():
     parser.add_argument('names', nargs='*')
     args = parser.parse_args()
     if args.accept:
-        tables.accept([name for name, _ in kernels(args.names)], RESULTS, HERE)
+        tables.accept([boot.name for boot in boots(args.names)], RESULTS, HERE)
         return
     builds = {machine: str(pathlib.Path(build).resolve())
               for machine, build in (('amd64', args.amd64), ('arm64', args.arm64)) if build}
@@ -244,4 +300,5 @@ def main():
     run(args.names, builds, args.seconds, args.only)
 
 
-main()
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,119 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""Shows that a guest gives back output, status and files, keeps limits, and tells when it died; and that
+the matrix boots one that died once more, counts it as flaky, and does not take it for a pass.
+
+    runner.py KERNEL    any kernel of kernels.tsv
+"""
+import pathlib
+import subprocess
+import sys
+import tarfile
+import tempfile
+import unittest
+import unittest.mock
+
+import matrix
+
+HERE = pathlib.Path(__file__).resolve().parent
+KERNEL = ''
+
+
+class Guest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.room = tempfile.TemporaryDirectory()
+        cls.folder = pathlib.Path(cls.room.name)
+        cls.image = cls.folder / 'image'
+        cls.kernel = subprocess.check_output([HERE / 'fetch', KERNEL], text=True).strip()
+        subprocess.run([HERE / 'image', cls.image, 'x86_64-linux-gnu', '', '/bin/true'], check=True)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.room.cleanup()
+
+    def boot(self, command, *options):
+        return subprocess.run([HERE / 'guest', *options, self.kernel, self.image, command],
+                              capture_output=True, text=True, check=False)
+
+    def test_status_output_and_files(self):
+        files, log = self.folder / 'files', self.folder / 'log'
+        done = self.boot('echo said; echo "<1>kernel says" >/dev/kmsg; echo kept >/out/a; exit 7',
+                         '-o', files, '-l', log)
+        self.assertEqual((done.returncode, done.stdout.replace('\r', '')), (7, 'said\n'))
+        with tarfile.open(files, ignore_zeros=True) as archive:
+            self.assertEqual(archive.extractfile('./a').read(), b'kept\n')
+        self.assertIn('kernel says', log.read_text())
+
+    def test_too_late(self):
+        done = self.boot('echo begun; while :; do sleep 1; done', '-t', '15')
+        self.assertEqual(done.returncode, 124)
+        self.assertIn('not done after 15 s', done.stderr)
+
+    def test_died(self):
+        done = self.boot('echo 1 >/proc/sys/kernel/sysrq; echo c >/proc/sysrq-trigger; sleep 9')
+        self.assertEqual(done.returncode, 125)
+        self.assertIn('Kernel panic', done.stderr)
+
+    def test_no_kernel(self):
+        done = subprocess.run([HERE / 'guest', '/nonexistent', self.image, 'true'],
+                              capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 126)
+        self.assertIn('no kernel in /nonexistent', done.stderr)
+
+
+class Retry(unittest.TestCase):
+    """Of guests that do not run: what they say is given."""
+
+    def run_matrix(self, *said):
+        said = list(said)
+        runner = matrix.Matrix({}, 600, '')
+        runner.commands['amd64'] = [('one', ['true'])]
+
+        def start(boot, _):
+            status, *files = said.pop(0)
+            with tarfile.open(matrix.RESULTS / boot.name / 'out.tar', 'w') as archive:
+                for file in files:
+                    path = pathlib.Path(self.room) / file[0]
+                    path.write_text(file[1])
+                    archive.add(path, file[0])
+            return status, 'Kernel panic\n'
+
+        runner.start = start
+        with tempfile.TemporaryDirectory() as self.room, \
+                unittest.mock.patch.object(matrix, 'RESULTS', pathlib.Path(self.room)):
+            shown, *counts = runner.run(matrix.Boot('any', KERNEL, 'amd64', '', '', '', ''))
+        self.assertEqual(said, [])
+        return shown, counts
+
+    PASSED = (0, ('one.status', '0'), ('one.out', 'ok 1\n1..1\n'), ('one.err', ''), ('dmesg', ''))
+    FAILED = (0, ('one.status', '1'), ('one.out', 'not ok 1\n1..1\n'), ('one.err', ''), ('dmesg', ''))
+
+    def test_passed(self):
+        self.assertEqual(self.run_matrix(self.PASSED), ('', [2, 0, 0]))
+
+    def test_failed(self):
+        shown, counts = self.run_matrix(self.FAILED)
+        self.assertEqual(counts, [1, 1, 0])
+        self.assertIn('not ok 1', shown)
+
+    def test_died_once(self):
+        shown, counts = self.run_matrix((125,), self.PASSED)
+        self.assertEqual(counts, [2, 0, 0])
+        self.assertIn('any: flaky: the guest died', shown)
+        self.assertIn('Kernel panic', shown)
+
+    def test_died_twice(self):
+        _, counts = self.run_matrix((125,), (125,))
+        self.assertEqual(counts[1], 2)
+
+    def test_late(self):
+        late = (0, ('one.status', str(matrix.LATE)), ('one.out', ''), ('one.err', ''), ('dmesg', ''))
+        shown, counts = self.run_matrix(late)
+        self.assertEqual(counts, [1, 0, 1])
+        self.assertIn('no time was left for one', shown)
+
+
+if __name__ == '__main__':
+    KERNEL = sys.argv.pop(1)
+    unittest.main()
