@@ -169,21 +169,28 @@ static __always_inline bool add_listed(struct proc_sum *sum, const struct signal
 	return sound;
 }
 
-/* The same where each turn is verified anew, so that there is no second one. */
+static __always_inline uint32_t released_count(const struct signal_struct *signal)
+{
+	return BPF_CORE_READ(signal, stats_lock.seqcount.seqcount.sequence);
+}
+
+/* The same where each turn is verified anew, so that there is no second try. */
 static __always_inline bool add_listed_once(struct proc_sum *sum,
 					    const struct signal_struct *signal)
 {
 	const void *head = (const void *)signal + bpf_core_field_offset(signal->thread_head);
+	uint32_t count = released_count(signal);
 	const struct list_head *at = BPF_CORE_READ(signal, thread_head.next);
 
+	set_released(sum, signal, false);
 	for (int i = 0; i < PROC_THREADS && at != head; i++) {
 		add_thread(sum, thread_at(at), false);
 		bpf_probe_read_kernel(&at, sizeof(at), &at->next);
 	}
-	return at == head;
+	return at == head && !(count & 1) && count == released_count(signal);
 }
 
-/* False: not known. */
+/* False: not known. A thread is added to signal_struct before it is gone from nr_threads. */
 static __always_inline bool add_process(struct ks_run *run, struct proc_sum *sum,
 					struct task_struct *task)
 {
@@ -192,9 +199,9 @@ static __always_inline bool add_process(struct ks_run *run, struct proc_sum *sum
 	if (ks_const.iter_num)
 		return add_listed(sum, ks_untrusted(task)->signal);
 	signal = proc_signal(run, task);
-	set_released(sum, signal, run->typed);
 	if (ks_read(run, signal, nr_threads) != 1)
 		return add_listed_once(sum, signal);
+	set_released(sum, signal, run->typed);
 	add_thread(sum, task, run->typed);
 	return true;
 }
@@ -243,7 +250,10 @@ static __always_inline bool of_process(const struct ks_event_proc_exit *rec)
 	return !*(const volatile uint8_t *)&rec->thread;
 }
 
-/* A process of more threads than are walked leaves it unknown rather than too low. */
+/*
+ * A process of more threads than are walked, or one of which is just released, leaves it unknown rather
+ * than too low.
+ */
 static __always_inline void proc_usage(struct ks_run *run, struct ks_event_proc_exit *rec,
 				       struct task_struct *task)
 {
