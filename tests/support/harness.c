@@ -96,22 +96,24 @@ static int has_event(const char *name)
 static int missing(const char *why)
 {
 	static const struct {
-		const char *text;
+		const char *before;
 		size_t skip; /* from there to the name */
+		const char *after;
 		int (*has)(const char *name);
-	} before[] = { { "event ", 6, has_event },
-		       { "function ", 9, kt_kernel_has },
-		       { "(bpf_", 1, kt_kernel_has } };
+	} said[] = { { "event ", 6, " is not in ", has_event },
+		     { "function ", 9, " is not in ", kt_kernel_has },
+		     { "(bpf_", 1, ", Linux ", kt_kernel_has } };
 	char name[64];
 	size_t i;
 
-	for (i = 0; i < G_N_ELEMENTS(before); i++) {
-		const char *at = strstr(why, before[i].text);
+	for (i = 0; i < G_N_ELEMENTS(said); i++) {
+		const char *at = strstr(why, said[i].before);
 
-		if (!at || sscanf(at + before[i].skip, "%63[a-zA-Z0-9_/]", name) != 1)
+		if (!at || sscanf(at + said[i].skip, "%63[a-zA-Z0-9_/]", name) != 1 ||
+		    !g_str_has_prefix(at + said[i].skip + strlen(name), said[i].after))
 			continue;
 		at = strrchr(name, '/');
-		if (!before[i].has(at ? at + 1 : name))
+		if (!said[i].has(at ? at + 1 : name))
 			return 1;
 	}
 	return 0;
