@@ -5,7 +5,8 @@
  * kept that is not given back, and the next one works as if nothing had been.
  *
  * Each step is tried by a child of its own: libbpf remembers for the life of a process what it takes
- * a kernel for. With `-m thorough` no step and no call is left out.
+ * a kernel for. With `-m thorough` no step and no call is left out. KS_TEST_SCALE: below 1, that part
+ * of all steps, a case for each, spread over calls, shortages and distances.
  */
 #include <errno.h>
 #include <sys/resource.h>
@@ -16,7 +17,8 @@
 #include "fault.h"
 #include "support/shim.h"
 
-#define STEPS_ALL 6         /* each of the first so many, then each twice as far */
+#define STEPS_ALL 6u        /* each of the first so many, then each twice as far */
+#define STEPS_FEW 10        /* of a call, when few of all are tried */
 #define DESCRIPTORS_MAX 100 /* more than any call needs at once */
 #define NOTHING_FAILED 10   /* a child's answer: there are no more steps */
 
@@ -219,6 +221,7 @@ struct step {
 	const struct call *call;
 	const struct shortage *shortage;
 	int files; /* no kernel programs */
+	int only;  /* this step, no other */
 	uint64_t features_off;
 	unsigned n;
 };
@@ -370,26 +373,59 @@ static int try_step(const struct step *step)
 	return WEXITSTATUS(status) == 0;
 }
 
+/* How far the i-th step is, from 0. */
+static unsigned distance(unsigned i)
+{
+	return g_test_thorough() || i < STEPS_ALL ? i + 1 : STEPS_ALL << (i + 1 - STEPS_ALL);
+}
+
 static void walk(gconstpointer data)
 {
 	struct step step = *(const struct step *)data;
+	unsigned i = 0;
 
 	if (!step.files && !ks_test_root())
 		return;
-	step.n = 1;
-	while (try_step(&step))
-		step.n += g_test_thorough() || step.n < STEPS_ALL ? 1 : step.n;
+	if (step.only) {
+		try_step(&step);
+		return;
+	}
+	do
+		step.n = distance(i++);
+	while (try_step(&step));
 	g_test_message("%u steps", step.n - 1);
+}
+
+static void add_case(const struct step *like, const char *path)
+{
+	g_test_add_data_func_full(path, g_memdup2(like, sizeof(*like)), walk, g_free);
+}
+
+/* One step in so many: odd, so that it is not always the same step or the same way of a call. */
+static unsigned stride(void)
+{
+	double scale = ks_test_scale();
+
+	return g_test_thorough() || scale >= 1 ? 1 : (unsigned)(1 / MAX(scale, 0.001)) | 1;
 }
 
 static void add(const struct call *call, const struct shortage *shortage, int files)
 {
-	struct step *step = g_new0(struct step, 1);
+	static unsigned steps;
+	struct step step = { .call = call, .shortage = shortage, .files = files };
 	char *path =
 		g_strdup_printf("/%s/%s/%s", shortage->name, files ? "files" : "bpf", call->name);
 
-	*step = (struct step){ .call = call, .shortage = shortage, .files = files };
-	g_test_add_data_func_full(path, step, walk, g_free);
+	step.only = stride() > 1;
+	if (!step.only)
+		add_case(&step, path);
+	for (unsigned i = 0; step.only && i < STEPS_FEW; i++) {
+		char *of = g_strdup_printf("%s/%u", path, step.n = distance(i));
+
+		if (steps++ % stride() == 0)
+			add_case(&step, of);
+		g_free(of);
+	}
 	g_free(path);
 }
 
