@@ -62,14 +62,17 @@ int kt_emulated(void)
 	return g_getenv("KS_GUEST") != NULL;
 }
 
+/* All names take a slow machine seconds to tell: once is enough. */
 int kt_kernel_has(const char *name)
 {
-	char *symbols = NULL, *line = g_strdup_printf(" %s\n", name);
-	int found = g_file_get_contents("/proc/kallsyms", &symbols, NULL, NULL) &&
-		    strstr(symbols, line);
+	static char *symbols;
+	char *line = g_strdup_printf(" %s\n", name);
+	int found;
 
+	if (!symbols && !g_file_get_contents("/proc/kallsyms", &symbols, NULL, NULL))
+		symbols = g_strdup("");
+	found = strstr(symbols, line) != NULL;
 	g_free(line);
-	g_free(symbols);
 	return found;
 }
 
@@ -122,9 +125,13 @@ static int missing(const char *why)
 static int knows_registers(void)
 {
 #if KS_HAVE_BPF
-	struct btf *types = btf__load_vmlinux_btf();
-	int known = types && btf__find_by_name_kind(types, "pt_regs", BTF_KIND_STRUCT) > 0;
+	static int known = -1;
+	struct btf *types;
 
+	if (known >= 0)
+		return known;
+	types = btf__load_vmlinux_btf();
+	known = types && btf__find_by_name_kind(types, "pt_regs", BTF_KIND_STRUCT) > 0;
 	btf__free(types);
 	return known;
 #else
