@@ -269,7 +269,7 @@ static int try_tp_btf(struct ks__features *f, struct ks__feature *r)
  */
 static int no_fentry(struct ks__features *f, struct ks__feature *r, const char *when, int rc)
 {
-	if (!rc || ks__feature(f, KS__FEATURE_TP_BTF))
+	if (!rc || ks__machine_shortage(rc) || ks__feature(f, KS__FEATURE_TP_BTF))
 		return refused(f, r, "fentry", rc);
 	snprintf(r->reason, sizeof(r->reason),
 		 "fentry: this kernel does not let its code be changed: "
@@ -337,7 +337,9 @@ static int tracefs(struct ks__features *f, struct ks__feature *r)
 	uint32_t id;
 	int rc = ks__feature_event_id(f->ks, "task/" TRIAL_EVENT, &id);
 
-	if (rc == -EACCES)
+	if (ks__machine_shortage(rc))
+		ks__machine_perf(f->ks, "tracepoint", rc, r->reason, sizeof(r->reason));
+	else if (rc == -EACCES)
 		snprintf(r->reason, sizeof(r->reason),
 			 "tracepoint: tracefs may not be read by this "
 			 "user: run as root, or mount -o remount,gid=GROUP,mode=750 "
@@ -392,6 +394,10 @@ static int try_kprobe(struct ks__features *f, struct ks__feature *r)
 
 	rc = ks__text_string(f->ks->sys_fd, "bus/event_source/devices/kprobe/type", text,
 			     sizeof(text));
+	if (ks__machine_shortage(rc)) {
+		ks__machine_perf(f->ks, "kprobe", rc, r->reason, sizeof(r->reason));
+		return rc;
+	}
 	if (rc < 0 && rc != -ENOENT) {
 		snprintf(r->reason, sizeof(r->reason), "kprobe: %.80s cannot be read (%s)",
 			 f->ks->opts.sys_path, ks_error_name(rc));

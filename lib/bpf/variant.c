@@ -49,7 +49,9 @@ static int has_format(const struct ks__hook *h, struct ks__features *f, char *wh
 	uint32_t id;
 	int rc = ks__feature_event_id(f->ks, h->target, &id);
 
-	if (rc)
+	if (ks__machine_shortage(rc))
+		ks__machine_perf(f->ks, ks__hook_name(h), rc, why, size);
+	else if (rc)
 		snprintf(why, size, "%s: event %s is not in tracefs", ks__hook_name(h), h->target);
 	return rc;
 }
