@@ -270,7 +270,7 @@ const char *fault_typed(uint32_t probe)
 	g_assert_true(g_file_get_contents("/proc/kallsyms", &symbols, NULL, NULL));
 	told = strstr(symbols, " bpf_get_current_task_btf\n") != NULL;
 	g_free(symbols);
-	return told || probe != KS_PROBE_FADVISE ? "tp_btf" : "raw_tp";
+	return told || probe == KS_PROBE_PROC ? "tp_btf" : "raw_tp";
 }
 
 void fault_burst(struct ks *ks, unsigned records)

@@ -41,8 +41,8 @@ struct ks *fault_open(const struct ks_open_opts *opts);
 /* By this variant; NULL: the best. Every fadvise() makes a record. */
 void fault_enable(struct ks *ks, uint32_t probe, const char *variant);
 /*
- * tp_btf, or raw_tp where this kernel has nothing better: fadvise wants its own task, which typed
- * programs are told from 5.11 on.
+ * tp_btf, or raw_tp where this kernel has nothing better: fadvise and burst want their own task,
+ * which typed programs are told from 5.11 on.
  */
 const char *fault_typed(uint32_t probe);
 /* Burst makes so many records of each getppid(). */

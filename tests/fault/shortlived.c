@@ -10,7 +10,7 @@
 
 #include "fault.h"
 
-#define PROCESSES ks_test_volume(20000, 2000)
+#define PROCESSES ks_test_volume(20000, 500)
 
 struct host {
 	struct ks *ks;

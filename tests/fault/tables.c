@@ -140,7 +140,7 @@ static void live_shortly(unsigned n)
 /* Ten thousand rows by one call, and by the next one into the same memory. */
 static void many_rows(void)
 {
-	unsigned n = ks_test_volume(10000, 500), rows = 0;
+	unsigned n = ks_test_volume(10000, 200), rows = 0;
 	const struct ks_stats_burst *row;
 	struct ks_reader *reader;
 	struct ks_stats stats;
@@ -174,7 +174,7 @@ static void many_rows(void)
 /* Those of the dead go into the rest, but for the last ones; their cgroup and the total have all. */
 static void short_lives(void)
 {
-	unsigned n = ks_test_volume(100000, 2000), turns = 40;
+	unsigned n = ks_test_volume(100000, 800), turns = 40;
 	uint64_t cgroup = counters_cgroup();
 	struct ks_reader *reader;
 	struct ks_stats stats;
@@ -333,7 +333,7 @@ static void storm(gconstpointer gaps)
 		while (i < 2 && atomic_load(&s.ready) <= (int)i)
 			sched_yield(); /* deltas begin before there is anything */
 	}
-	read_often(&s, ks_test_volume(1000, 100));
+	read_often(&s, ks_test_volume(1000, 50));
 	atomic_store(&s.done, 1);
 	for (size_t i = 2; i < n; i++)
 		pthread_join(threads[i], NULL);

@@ -10,7 +10,7 @@
 
 #include "fault.h"
 
-#define TURNS 60
+#define TURNS ks_test_volume(60, 20)
 
 struct host {
 	struct ks *ks;
@@ -121,7 +121,7 @@ static void administer(struct ks *ks, unsigned turn)
 	fault_advise(3);
 	if (turn % 8 == 0) {
 		ks_assert_ok(ks, ks_disable_probe(ks, BURST_PROBE));
-		fault_enable(ks, BURST_PROBE, turn % 16 ? "raw_tp" : "tp_btf");
+		fault_enable(ks, BURST_PROBE, turn % 16 ? "raw_tp" : fault_typed(BURST_PROBE));
 	}
 	if (turn % 8 == 4) {
 		ks_assert_ok(ks, ks_disable_probe(ks, KS_PROBE_FADVISE));

@@ -16,7 +16,7 @@
 
 #include "fault.h"
 
-#define TURNS 20000
+#define TURNS ks_test_volume(20000, 200)
 #define TURNS_MIN 200 /* that many however long it takes */
 
 /* Newer architectures have epoll_pwait() alone. */
