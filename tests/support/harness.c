@@ -196,8 +196,8 @@ static char *tried(const struct kt_case *c)
 	return g_strdup(why);
 }
 
-/* Detaching a classic tracepoint takes 72 ms: once for all cases is enough. */
-static int works(const struct kt_case *c)
+/* Empty: it works. Detaching a classic tracepoint takes 72 ms: once for all cases is enough. */
+static const char *why_not(const struct kt_case *c)
 {
 	static GHashTable *known;
 	char *key = g_strdup_printf("%u %s %" PRIx64, c->probe, c->variant, c->off);
@@ -211,6 +211,13 @@ static int works(const struct kt_case *c)
 		why = g_hash_table_lookup(known, key);
 	}
 	g_free(key);
+	return why;
+}
+
+static int works(const struct kt_case *c)
+{
+	const char *why = why_not(c);
+
 	if (why[0])
 		g_test_skip(why);
 	return !why[0];
@@ -295,12 +302,13 @@ void kt_add(uint32_t probe, const char *name, unsigned over, kt_fn fn)
 	for (i = 0; ks_query_variant(ks, probe, i, &info) == 0; i++) {
 		if (info.source != KS_SOURCE_BPF)
 			continue;
-		/* the best of those that must work: the same one on every run */
-		if (best == UINT32_MAX && must_work(info.name, info.reason))
+		g_strlcpy(c.variant, info.name, sizeof(c.variant));
+		/* the best of those that must work, and do: the same one on every run */
+		if (best == UINT32_MAX && must_work(info.name, info.reason) &&
+		    (geteuid() || !why_not(&c)[0]))
 			best = i;
 		if ((few || alike || over & KT_BEST) && i != best)
 			continue;
-		g_strlcpy(c.variant, info.name, sizeof(c.variant));
 		add_variant(&c, about.name, name, i == best && !few);
 	}
 	ks_close(ks);
