@@ -200,7 +200,8 @@ const struct phase phases[] = {
 	{ "drop", WARM, drop, .evicted = N },
 	{ "truncate", WARM, shrink, .evicted = N },
 	{ "in-memory", WARM, in_memory, .mapped = 0 },
-	{ "device", WARM, from_device, .beyond = 64, .optional = 1 },
+	/* what the file system uses is in memory, and what it does not is dropped in each round */
+	{ "device", WARM, from_device, .beyond = 64, .beyond_missed = 64, .optional = 1 },
 };
 
 const uint32_t n_phases = G_N_ELEMENTS(phases);

@@ -30,8 +30,9 @@ struct phase {
 	uint64_t mapped; /* at least, by faults or around them */
 	uint64_t
 		beyond; /* requested behind the end of the file, where the program cannot know it */
-	int in_pieces;  /* whose begin only a miss tells */
-	int past_end;   /* may bring in a page that the file does not have */
+	uint64_t beyond_missed; /* at most, of these */
+	int in_pieces;          /* whose begin only a miss tells */
+	int past_end;           /* may bring in a page that the file does not have */
 	int optional;
 };
 
