@@ -19,6 +19,7 @@
 #include <sys/syscall.h>
 
 #include "bpf/unit.h"
+#include "counted.h"
 #include "fault/fault.h"
 #include "support/shim.h"
 
@@ -31,147 +32,6 @@
 #define NOBODY 65534
 #define BIT(cap) (1ull << (cap))
 #define ALL_CAPS (BIT(CAP_CHECKPOINT_RESTORE + 1) - 1)
-#define NAPS 10
-#define PAGES 64
-
-/* ---- what probes are given to count ---------------------------------------------------------- */
-
-static int file; /* on the disk, or -1: there is only memory */
-
-/* As the kernel counts them for getrusage(). */
-static char *nap_once(void *user)
-{
-	const struct timespec moment = { .tv_nsec = 1000000 };
-	struct ks_stats_sched before, row;
-	struct rusage used[2];
-	struct ks *ks = user;
-	uint64_t want;
-
-	fault_total(ks, KS_PROBE_SCHED, &before, sizeof(before));
-	getrusage(RUSAGE_THREAD, &used[0]);
-	for (unsigned i = 0; i < NAPS; i++)
-		nanosleep(&moment, NULL);
-	getrusage(RUSAGE_THREAD, &used[1]);
-	fault_total(ks, KS_PROBE_SCHED, &row, sizeof(row));
-	want = (uint64_t)(used[1].ru_nvcsw - used[0].ru_nvcsw);
-	g_assert_cmpuint(want, >, 0); /* a nap may be over before it begins */
-	return ks_test_outside("voluntary", row.voluntary - before.voluntary, want, want);
-}
-
-static void sched_works(struct ks *ks, uint32_t source)
-{
-	(void)source;
-	ks_test_rounds(nap_once, ks);
-}
-
-static void write_drop_read(void)
-{
-	static char page[4096] __attribute__((aligned(4096)));
-
-	for (off_t i = 0; i < PAGES; i++)
-		g_assert_cmpint((int)pwrite(file, page, sizeof(page), i * 4096), ==, 4096);
-	g_assert_cmpint(fsync(file), ==, 0);
-	g_assert_cmpint(posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED), ==, 0);
-	g_assert_cmpint(posix_fadvise(file, 0, 0, POSIX_FADV_RANDOM), ==, 0);
-	for (off_t i = 0; i < PAGES; i++)
-		g_assert_cmpint((int)pread(file, page, sizeof(page), i * 4096), ==, 4096);
-}
-
-static char *read_once(void *user)
-{
-	struct ks_stats_pagecache before, row;
-	struct ks *ks = user;
-	char *wrong = NULL;
-
-	g_assert_cmpint(ftruncate(file, 0), ==, 0);
-	fault_total(ks, KS_PROBE_PAGECACHE, &before, sizeof(before));
-	write_drop_read();
-	fault_total(ks, KS_PROBE_PAGECACHE, &row, sizeof(row));
-	const struct {
-		const char *name;
-		uint64_t bit, is;
-	} members[] = {
-		{ "requested", KS_HAS_PAGECACHE_REQUESTS,
-		  row.requested_pages - before.requested_pages },
-		{ "missed", KS_HAS_PAGECACHE_MISSES, row.missed_pages - before.missed_pages },
-		{ "readin", KS_HAS_PAGECACHE_READIN, row.readin_pages - before.readin_pages },
-		{ "written", KS_HAS_PAGECACHE_WRITES, row.write_pages - before.write_pages },
-		{ "evicted", KS_HAS_PAGECACHE_EVICTED, row.evicted_pages - before.evicted_pages },
-	};
-	for (size_t i = 0; !wrong && i < G_N_ELEMENTS(members); i++) {
-		uint64_t want = row.row.valid & members[i].bit ? PAGES : 0;
-
-		wrong = ks_test_outside(members[i].name, members[i].is, want, want);
-	}
-	return wrong;
-}
-
-/* What all block devices have read, in pages. */
-static uint64_t pages_in(void)
-{
-	char *text, *line;
-	uint64_t kb;
-
-	g_assert_true(g_file_get_contents("/proc/vmstat", &text, NULL, NULL));
-	line = strstr(text, "\npgpgin ");
-	g_assert_nonnull(line);
-	kb = strtoull(line + strlen("\npgpgin "), NULL, 10);
-	g_free(text);
-	return kb / 4;
-}
-
-/* The machine reads for others, too; so the file's own number, taken before and after the library's. */
-static void disk_is_read(struct ks *ks)
-{
-	uint64_t outer = pages_in(), inner;
-	struct ks_stats_pagecache before, row;
-
-	fault_total(ks, KS_PROBE_PAGECACHE, &before, sizeof(before));
-	inner = pages_in();
-	write_drop_read();
-	inner = pages_in() - inner;
-	fault_total(ks, KS_PROBE_PAGECACHE, &row, sizeof(row));
-	outer = pages_in() - outer;
-	g_assert_cmpuint(inner, >=, PAGES);
-	g_assert_cmpuint(row.readin_pages - before.readin_pages + 1, >=, inner);
-	g_assert_cmpuint(row.readin_pages - before.readin_pages, <=, outer + 1);
-}
-
-static void pagecache_works(struct ks *ks, uint32_t source)
-{
-	if (file < 0)
-		return;
-	if (source == KS_SOURCE_BPF)
-		ks_test_rounds(read_once, ks);
-	else
-		disk_is_read(ks);
-}
-
-static void proc_works(struct ks *ks, uint32_t source)
-{
-	if (source == KS_SOURCE_BPF)
-		fault_exact(ks, KS_PROBE_PROC, NULL);
-	else
-		fault_fallback(ks);
-}
-
-static void fadvise_works(struct ks *ks, uint32_t source)
-{
-	g_assert_cmpuint(source, ==, KS_SOURCE_BPF);
-	fault_exact(ks, KS_PROBE_FADVISE, NULL);
-}
-
-static const struct probe {
-	const char *name;
-	uint32_t id;
-	uint32_t files_scope; /* files know nothing smaller */
-	void (*works)(struct ks *ks, uint32_t source);
-} probes[] = {
-	{ "proc", KS_PROBE_PROC, KS_SCOPE_SELF, proc_works },
-	{ "sched", KS_PROBE_SCHED, KS_SCOPE_SELF, sched_works },
-	{ "fadvise", KS_PROBE_FADVISE, KS_SCOPE_SELF, fadvise_works },
-	{ "pagecache", KS_PROBE_PAGECACHE, KS_SCOPE_SYSTEM, pagecache_works },
-};
 
 /* ---- conditions ------------------------------------------------------------------------------ */
 
@@ -179,7 +39,7 @@ struct condition {
 	const char *name;
 	const char *because; /* of each way that it costs; a regular expression */
 	void (*begin)(struct ks_open_opts *opts);
-	uid_t uid;     /* 0: root, with these capabilities, or all if caps is 0 */
+	uid_t uid; /* 0: root, with these capabilities, or all if caps is 0 */
 	uint64_t caps;
 	/* of the whole machine, and so in guests alone; put back afterwards */
 	const char *sysctl, *value;
@@ -285,22 +145,48 @@ static const struct condition conditions[] = {
 	{ .name = "nothing" },
 	{ .name = "no-caps", .because = NEITHER, .uid = NOBODY },
 	{ .name = "cap-bpf", .because = "needs CAP_PERFMON", .uid = NOBODY, .caps = BIT(CAP_BPF) },
-	{ .name = "cap-perfmon", .because = "needs CAP_BPF", .uid = NOBODY,
+	{ .name = "cap-perfmon",
+	  .because = "needs CAP_BPF",
+	  .uid = NOBODY,
 	  .caps = BIT(CAP_PERFMON) },
-	{ .name = "both-caps", .because = TRACEFS_WHY "|" PARANOID_WHY, .uid = NOBODY,
+	{ .name = "both-caps",
+	  .because = TRACEFS_WHY "|" PARANOID_WHY,
+	  .uid = NOBODY,
 	  .caps = BOTH },
-	{ .name = "both-caps-paranoid-3", .because = TRACEFS_WHY "|" PARANOID_WHY, .uid = NOBODY,
-	  .caps = BOTH, .sysctl = PARANOID, .value = "3" },
-	{ .name = "both-caps-paranoid-3-tracefs", .because = PARANOID_WHY, .uid = NOBODY,
-	  .caps = BOTH, .sysctl = PARANOID, .value = "3", .tracefs = READABLE },
-	{ .name = "both-caps-paranoid-2", .because = TRACEFS_WHY, .uid = NOBODY, .caps = BOTH,
-	  .sysctl = PARANOID, .value = "2" },
-	{ .name = "both-caps-paranoid-2-tracefs", .uid = NOBODY, .caps = BOTH,
-	  .sysctl = PARANOID, .value = "2", .tracefs = READABLE },
-	{ .name = "cap-sys-admin", .because = TRACEFS_WHY, .uid = NOBODY,
+	{ .name = "both-caps-paranoid-3",
+	  .because = TRACEFS_WHY "|" PARANOID_WHY,
+	  .uid = NOBODY,
+	  .caps = BOTH,
+	  .sysctl = PARANOID,
+	  .value = "3" },
+	{ .name = "both-caps-paranoid-3-tracefs",
+	  .because = PARANOID_WHY,
+	  .uid = NOBODY,
+	  .caps = BOTH,
+	  .sysctl = PARANOID,
+	  .value = "3",
+	  .tracefs = READABLE },
+	{ .name = "both-caps-paranoid-2",
+	  .because = TRACEFS_WHY,
+	  .uid = NOBODY,
+	  .caps = BOTH,
+	  .sysctl = PARANOID,
+	  .value = "2" },
+	{ .name = "both-caps-paranoid-2-tracefs",
+	  .uid = NOBODY,
+	  .caps = BOTH,
+	  .sysctl = PARANOID,
+	  .value = "2",
+	  .tracefs = READABLE },
+	{ .name = "cap-sys-admin",
+	  .because = TRACEFS_WHY,
+	  .uid = NOBODY,
 	  .caps = BIT(CAP_SYS_ADMIN) },
-	{ .name = "no-caps-unprivileged-bpf", .because = NEITHER, .uid = NOBODY,
-	  .sysctl = "/proc/sys/kernel/unprivileged_bpf_disabled", .value = "0" },
+	{ .name = "no-caps-unprivileged-bpf",
+	  .because = NEITHER,
+	  .uid = NOBODY,
+	  .sysctl = "/proc/sys/kernel/unprivileged_bpf_disabled",
+	  .value = "0" },
 	{ .name = "seccomp-bpf-eperm", .because = "seccomp", .begin = filter_bpf },
 	{ .name = "seccomp-bpf-enosys", .because = "seccomp", .begin = filter_bpf_enosys },
 	{ .name = "seccomp-perf-eperm", .because = "seccomp", .begin = filter_perf },
@@ -309,9 +195,14 @@ static const struct condition conditions[] = {
 	{ .name = "no-btf-but-a-copy", .because = "vmlinux is missing", .begin = copy_btf },
 	{ .name = "no-btf-but-minimal", .because = "vmlinux is missing", .begin = cut_btf },
 	{ .name = "no-tracefs", .because = "tracefs is not mounted", .begin = hide_tracefs },
-	{ .name = "ftrace-off", .because = "ftrace", .sysctl = "/proc/sys/kernel/ftrace_enabled",
-	  .value = "0", .silent = 1 },
-	{ .name = "memlock-64k", .because = "RLIMIT_MEMLOCK", .begin = limit_memory,
+	{ .name = "ftrace-off",
+	  .because = "ftrace",
+	  .sysctl = "/proc/sys/kernel/ftrace_enabled",
+	  .value = "0",
+	  .silent = 1 },
+	{ .name = "memlock-64k",
+	  .because = "RLIMIT_MEMLOCK",
+	  .begin = limit_memory,
 	  .caps = ALL_CAPS & ~BIT(CAP_SYS_RESOURCE) },
 	{ .name = "no-ring-buffer", .begin = switch_ring_off, .feature = "ringbuf" },
 	{ .name = "no-ring-buffer-by-shim", .begin = refuse_ring, .feature = "ringbuf" },
@@ -367,7 +258,7 @@ static uint32_t refused(const struct condition *c, struct ks *ks, size_t p, uint
 	struct ks_variant_info v = { .size = sizeof(v) };
 	uint32_t bits = 0;
 
-	for (uint32_t i = 0; i < n && ks_query_variant(ks, probes[p].id, i, &v) == 0; i++) {
+	for (uint32_t i = 0; i < n && ks_query_variant(ks, counted[p].probe, i, &v) == 0; i++) {
 		if (!v.error || v.source != KS_SOURCE_BPF)
 			continue;
 		g_assert_cmpuint(strlen(v.reason), >, 0);
@@ -387,8 +278,8 @@ static void note(const struct condition *c, struct ks *ks, size_t p, const char 
 
 	if (c == conditions)
 		whole[p] = ~lost;
-	printf("# fallback\t%s\t%s\t%s\t", c->name, probes[p].name, variant);
-	for (uint32_t i = 0; ks_query_variant(ks, probes[p].id, i, &v) == 0; i++)
+	printf("# fallback\t%s\t%s\t%s\t", c->name, counted[p].name, variant);
+	for (uint32_t i = 0; ks_query_variant(ks, counted[p].probe, i, &v) == 0; i++)
 		if (lost & whole[p] & 1u << i)
 			printf("%s%s", n++ ? " " : "", v.name);
 	printf("%s\n", n ? "" : "-");
@@ -411,13 +302,13 @@ static char *seeing(struct ks *ks, size_t p, const char *blind)
 
 	ks_last_error(ks, why, sizeof(why));
 	g_assert_nonnull(strstr(why, "ftrace_enabled"));
-	ks_assert_ok(ks, ks_query_probe(ks, probes[p].id, &info));
+	ks_assert_ok(ks, ks_query_probe(ks, counted[p].probe, &info));
 	g_assert_cmpuint(info.state, ==, KS_STATE_SILENT);
 	for (uint32_t i = info.variant + 1;; i++) {
-		ks_assert_ok(ks, ks_disable_probe(ks, probes[p].id));
-		ks_assert_rc(ks_query_variant(ks, probes[p].id, i, &v), 0);
-		if (enable(ks, probes[p].id, v.name) >= 0 &&
-		    ks_selftest(ks, probes[p].id, NULL) > 0)
+		ks_assert_ok(ks, ks_disable_probe(ks, counted[p].probe));
+		ks_assert_rc(ks_query_variant(ks, counted[p].probe, i, &v), 0);
+		if (enable(ks, counted[p].probe, v.name) >= 0 &&
+		    ks_selftest(ks, counted[p].probe, NULL) > 0)
 			return g_strdup_printf("%s, for %s is silent", v.name, blind);
 	}
 }
@@ -425,25 +316,25 @@ static char *seeing(struct ks *ks, size_t p, const char *blind)
 /* By the best way; or by files, if they know this scope only. */
 static int enable_any(struct ks *ks, size_t p)
 {
-	const struct ks_scope scope = { .size = sizeof(scope), .kind = probes[p].files_scope };
-	int rc = enable(ks, probes[p].id, NULL);
+	const struct ks_scope scope = { .size = sizeof(scope), .kind = counted[p].files_scope };
+	int rc = enable(ks, counted[p].probe, NULL);
 
 	if (rc != -KS_EUNAVAIL)
 		return rc;
 	ks_assert_rc(ks_set_scope(ks, &scope), 0);
-	return enable(ks, probes[p].id, NULL);
+	return enable(ks, counted[p].probe, NULL);
 }
 
 static void try_probe(const struct condition *c, struct ks *ks, size_t p)
 {
 	struct ks_probe_info info = { .size = sizeof(info) };
-	uint32_t probe = probes[p].id, lost = refused(c, ks, p, UINT32_MAX);
+	uint32_t probe = counted[p].probe, lost = refused(c, ks, p, UINT32_MAX);
 	int rc = enable_any(ks, p);
 	char why[400], *variant;
 
 	if (rc == -KS_EUNAVAIL) {
 		ks_last_error(ks, why, sizeof(why));
-		is_because(c, probes[p].name, why);
+		is_because(c, counted[p].name, why);
 		note(c, ks, p, "-", lost);
 		return;
 	}
@@ -454,10 +345,11 @@ static void try_probe(const struct condition *c, struct ks *ks, size_t p)
 		variant = seeing(ks, p, info.variant_name);
 	else
 		variant = g_strdup(info.variant_name);
+	fault_drain(ks); /* what the self-test did */
 	if (info.source != KS_SOURCE_BPF)
 		is_because(c, variant, info.reason);
 	note(c, ks, p, variant, lost);
-	probes[p].works(ks, info.source);
+	counted[p].works(ks, info.source);
 	fault_settle(ks, probe);
 	g_free(variant);
 }
@@ -482,16 +374,17 @@ static void under(const void *data)
 	struct ks *ks;
 
 	fault_private_mounts();
-	mlockall(MCL_CURRENT); /* or the machine may take our own code away, which comes in again */
+	counted_prepare();
 	if (c->begin)
 		c->begin(&opts);
 	if (c->uid || c->caps)
 		fault_become(c->uid, c->caps);
 	before = counters_descriptors();
-	for (size_t p = 0; p < G_N_ELEMENTS(probes); p++) {
+	for (size_t p = 0; p < COUNTED; p++) {
 		ks = fault_open(&opts);
 		try_probe(c, ks, p);
-		is_told(ks, c->feature);
+		if (p == 0)
+			is_told(ks, c->feature);
 		ks_close(ks);
 		g_assert_cmpuint(counters_descriptors(), ==, before);
 	}
@@ -548,7 +441,6 @@ int main(int argc, char **argv)
 	ks_test_init(&argc, &argv);
 	whole = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	g_assert_true(whole != MAP_FAILED);
-	file = work_file();
 	for (size_t i = 0; i < G_N_ELEMENTS(conditions); i++) {
 		char *path = g_strdup_printf("/fallbacks/%s", conditions[i].name);
 

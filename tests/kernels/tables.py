@@ -2,6 +2,7 @@
 """What guests told of their kernels, beside what they are expected to tell.
 
 expected.tsv: kernel, probe -> the variant chosen, the fields unavailable
+fallbacks.tsv: kernel, condition, probe -> the variant chosen, the variants that the condition costs
 verifier.tsv: program, kernel -> instructions that the verifier went through, in the costliest variant;
               its first row names the releases: on another one these counts are told, not compared
 """
@@ -9,11 +10,14 @@ import difflib
 import json
 
 EXPECTED = 'expected.tsv'
+FALLBACKS = 'fallbacks.tsv'
 DOCS = 'docs/kernels.md'  # has the first table for readers, below this line:
 BELOW = '<!-- made from tests/kernels/expected.tsv by scripts/dev kernels-accept -->'
 VERIFIER = 'verifier.tsv'
 NOTHING = '-'
-HEADS = {EXPECTED: '# kernel\tprobe\tvariant\tunavailable', VERIFIER: 'program'}
+HEADS = {EXPECTED: '# kernel\tprobe\tvariant\tunavailable',
+         FALLBACKS: '# kernel\tcondition\tprobe\tvariant\tlost', VERIFIER: 'program'}
+NOTE = '# fallback\t'
 SPDX = '# SPDX-License-Identifier: BSD-2-Clause'
 
 
@@ -31,8 +35,10 @@ def keep(folder, release, files):
         word, *rest = line.split()
         if word == 'program':
             programs[rest[0]] = max(programs.get(rest[0], 0), int(rest[1]))
+    output = files.get('fault-fallbacks.out', '')
+    fallbacks = [line[len(NOTE):] for line in output.splitlines() if line.startswith(NOTE)]
     (folder / 'facts.json').write_text(json.dumps(
-        {'release': release, 'probes': probes, 'programs': programs}))
+        {'release': release, 'probes': probes, 'programs': programs, 'fallbacks': fallbacks}))
 
 
 def facts(names, results):
@@ -51,15 +57,18 @@ def read(path):
     return [line.split('\t') for line in path.read_text().splitlines() if not line.startswith('#')]
 
 
-def read_expected(here):
+def read_lines(path):
     """{kernel: lines}"""
     table = {}
-    for row in read(here / EXPECTED):
+    for row in read(path):
         table.setdefault(row[0], []).append('\t'.join(row))
     return table
 
 
-def expected_lines(name, fact):
+def lines_told(table, name, fact):
+    """What a guest has to say in this table; nothing, if it was not run."""
+    if table == FALLBACKS:
+        return [f'{name}\t{line}' for line in fact.get('fallbacks', [])]
     return ['\t'.join([name, probe, variant, ' '.join(missing) or NOTHING])
             for probe, (variant, missing) in fact['probes'].items()]
 
@@ -89,12 +98,14 @@ def differ(table, name, old, new):
 
 def compare(names, results, here):
     """[(table, difference)]; "" where there is none."""
-    expected, verifier = read_expected(here), read_verifier(here)
-    differs = {EXPECTED: '', VERIFIER: ''}
+    kept = {table: read_lines(here / table) for table in (EXPECTED, FALLBACKS)}
+    verifier = read_verifier(here)
+    differs = {EXPECTED: '', FALLBACKS: '', VERIFIER: ''}
     for name, fact in facts(names, results).items():
-        if fact['probes']:
-            differs[EXPECTED] += differ(EXPECTED, name, expected.get(name, []),
-                                        expected_lines(name, fact))
+        for table, lines in kept.items():
+            told = lines_told(table, name, fact)
+            if told:
+                differs[table] += differ(table, name, lines.get(name, []), told)
         if not fact['programs']:
             continue
         old, new = verifier.get(name, {}), verifier_column(fact)
@@ -122,21 +133,31 @@ def docs_table(expected):
         yield f'| {lines[0][0]} | ' + ' | '.join(cells) + ' |'
 
 
+def accept_lines(table, names, found, here):
+    """Writes one of the tables of lines; {kernel: lines}, in order."""
+    lines = read_lines(here / table)
+    lines |= {name: lines_told(table, name, fact) for name, fact in found.items()
+              if lines_told(table, name, fact)}
+    order = [name for name in names if name in lines]
+    order += [name for name in lines if name not in order]
+    (here / table).write_text('\n'.join(
+        [SPDX, HEADS[table], *(line for name in order for line in lines[name])]) + '\n')
+    return {name: lines[name] for name in order}
+
+
 def accept(names, results, here):
-    """Writes what the guests told into both tables, and into the documents."""
-    expected, verifier = read_expected(here), read_verifier(here)
+    """Writes what the guests told into the tables, and into the documents."""
     found = facts(names, results)
-    expected |= {name: expected_lines(name, fact) for name, fact in found.items() if fact['probes']}
-    verifier |= {name: verifier_column(fact) for name, fact in found.items() if fact['programs']}
-    order = [name for name in names if name in expected]
-    order += [name for name in expected if name not in order]
-    lines = [SPDX, HEADS[EXPECTED]] + [line for name in order for line in expected[name]]
-    (here / EXPECTED).write_text('\n'.join(lines) + '\n')
+    expected = accept_lines(EXPECTED, names, found, here)
+    accept_lines(FALLBACKS, names, found, here)
     page = here.parent.parent / DOCS
     head = page.read_text().partition(BELOW)[0]
-    page.write_text('\n'.join([head + BELOW, '', *docs_table(expected[name] for name in order)]) + '\n')
+    page.write_text('\n'.join([head + BELOW, '', *docs_table(expected.values())]) + '\n')
+    verifier = read_verifier(here)
+    verifier |= {name: verifier_column(fact) for name, fact in found.items() if fact['programs']}
     programs = sorted({p for column in verifier.values() for p in column} - {'release'})
-    rows = [[HEADS[VERIFIER], *order]]
-    rows += [[p, *(verifier[name].get(p, NOTHING) for name in order)]
+    columns = [name for name in expected if name in verifier]
+    rows = [[HEADS[VERIFIER], *columns]]
+    rows += [[p, *(verifier[name].get(p, NOTHING) for name in columns)]
              for p in ['release', *programs]]
     (here / VERIFIER).write_text('\n'.join([SPDX, *('\t'.join(row) for row in rows)]) + '\n')
