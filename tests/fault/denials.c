@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that who denies is named, with what to do: kernel lockdown, a security module, the limit of
- * locked memory, and an ftrace that is off, under which programs attach and count nothing. The
- * fallback serves meanwhile. What a machine must be started with, or would be left with, is done
+ * Shows that who denies is named, with what to do: kernel lockdown, AppArmor, SELinux, a security
+ * module made of a program, the limit of locked memory, a sysctl of perf, and an ftrace that is off,
+ * under which programs attach and count nothing. The fallback serves meanwhile. A seccomp filter that
+ * lets all pass is not blamed. What a machine must be started with, or would be left with, is done
  * where KS_GUEST says that the machine is there for this test alone.
  */
 #include <fcntl.h>
 #include <linux/bpf.h>
 #include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -18,6 +23,9 @@
 #include "fault.h"
 
 #define FTRACE "/proc/sys/kernel/ftrace_enabled"
+#define TRACEFS "/sys/kernel/tracing"
+#define PARANOID "/proc/sys/kernel/perf_event_paranoid"
+#define NOBODY 65534
 
 static int is_guest(void)
 {
@@ -36,6 +44,34 @@ static int says(const char *path, const char *what)
 	return found;
 }
 
+static char *check(struct ks *ks, uint32_t format)
+{
+	int size = ks_check(ks, format, NULL, 0) + 4096;
+	char *text = g_malloc((gsize)size);
+
+	g_assert_cmpint(ks_check(ks, format, text, (size_t)size), <, size);
+	return text;
+}
+
+static void expect_checked(struct ks *ks, uint32_t format, const char *const *words)
+{
+	char *text = check(ks, format);
+
+	for (; *words; words++)
+		if (!strstr(text, *words))
+			g_error("not a word of '%s': %s", *words, text);
+	g_free(text);
+}
+
+static void write_file(const char *path, const char *data, size_t size)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	g_assert_cmpint(fd, >=, 0);
+	g_assert_cmpint((int)write(fd, data, size), ==, (int)size);
+	close(fd);
+}
+
 /* No program by any way, and each says why; the files count. */
 static void expect_denied(const char *const *words)
 {
@@ -43,6 +79,8 @@ static void expect_denied(const char *const *words)
 	struct ks *ks = fault_open(NULL);
 	unsigned n = 0;
 
+	expect_checked(ks, KS_TEXT, words);
+	expect_checked(ks, KS_JSON, words);
 	for (uint32_t i = 0; ks_query_variant(ks, KS_PROBE_PROC, i, &v) == 0; i++) {
 		if (v.source != KS_SOURCE_BPF)
 			continue;
@@ -106,6 +144,22 @@ static int refuse_programs(uint32_t hook)
 	return link;
 }
 
+/* A filter that lets all calls pass, as any service has one. */
+static void pass_all(void)
+{
+	struct sock_filter code[] = { BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW) };
+	const struct sock_fprog filter = { G_N_ELEMENTS(code), code };
+
+	g_assert_cmpint(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), ==, 0);
+	g_assert_cmpint(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter), ==, 0);
+}
+
+static void expect_denied_filtered(const void *words)
+{
+	pass_all();
+	expect_denied(words);
+}
+
 static void module(void)
 {
 	static const char *const words[] = { "security module", "bpf", "bpftool prog show", NULL };
@@ -129,7 +183,80 @@ static void module(void)
 		return;
 	}
 	expect_denied(words);
+	fault_in_child(expect_denied_filtered, words);
 	close(link);
+}
+
+/* ---- security modules by a policy: the image of the guest has them ------------------------------ */
+
+struct policy {
+	const char *file, *load;
+	const char *enter, *label; /* written by a process, it is confined */
+	const char *words[5];
+};
+
+static void load_policy(const struct policy *p)
+{
+	char *data;
+	gsize size;
+
+	g_assert_true(g_file_get_contents(p->file, &data, &size, NULL));
+	write_file(p->load, data, size);
+	g_free(data);
+}
+
+static void confined(const void *data)
+{
+	const struct policy *p = data;
+
+	write_file(p->enter, p->label, strlen(p->label));
+	expect_denied(p->words);
+	expect_denied_filtered(p->words);
+}
+
+static int has_module(const char *name)
+{
+	if (!ks_test_root() || !is_guest())
+		return 0;
+	if (says("/sys/kernel/security/lsm", name))
+		return 1;
+	g_test_skip("the kernel was not started with this module (lsm=)");
+	return 0;
+}
+
+static void apparmor(void)
+{
+	static const struct policy policy = {
+		.file = "/etc/apparmor.policy",
+		.load = "/sys/kernel/security/apparmor/.replace",
+		.enter = "/proc/self/attr/apparmor/current",
+		.label = "changeprofile ks_no_programs",
+		.words = { "AppArmor", "profile ks_no_programs",
+			   "add `capability bpf, capability perfmon,`" },
+	};
+
+	if (!has_module("apparmor"))
+		return;
+	load_policy(&policy);
+	fault_in_child(confined, &policy);
+}
+
+static void selinux(void)
+{
+	static const struct policy policy = {
+		.file = "/etc/selinux.policy",
+		.load = "/sys/fs/selinux/load",
+		.enter = "/proc/self/attr/current",
+		.label = "ks_user:ks_role:ks_no_programs",
+		.words = { "SELinux", "to ks_user:ks_role:ks_no_programs", "audit2allow" },
+	};
+
+	if (!has_module("selinux"))
+		return;
+	g_assert_cmpint(mount("selinuxfs", "/sys/fs/selinux", "selinuxfs", 0, NULL), ==, 0);
+	load_policy(&policy);
+	write_file("/sys/fs/selinux/enforce", "1", 1);
+	fault_in_child(confined, &policy);
 }
 
 /* ---- locked memory: before 5.11 maps count against it ------------------------------------------ */
@@ -157,7 +284,7 @@ static void locked_memory(void)
 {
 	struct ks *ks;
 	char *text;
-	int size, counts;
+	int counts;
 
 	if (!ks_test_root())
 		return;
@@ -166,25 +293,58 @@ static void locked_memory(void)
 		return;
 	}
 	ks = fault_open(NULL);
-	size = ks_check(ks, KS_JSON, NULL, 0) + 4096;
-	text = g_malloc((gsize)size);
-	g_assert_cmpint(ks_check(ks, KS_JSON, text, (size_t)size), <, size);
+	text = check(ks, KS_JSON);
 	counts = strstr(text, "counts against RLIMIT_MEMLOCK") != NULL;
 	g_free(text);
 	ks_close(ks);
 	fault_in_child(with_little_memory, GINT_TO_POINTER(counts));
 }
 
-/* ---- ftrace off: programs attach, and are not run ----------------------------------------------- */
+/* ---- perf_event_paranoid: above 2 Debian's kernels want more than CAP_PERFMON -------------------- */
 
-static void set_ftrace(const char *value)
+static void too_paranoid(const void *unused)
 {
-	int fd = open(FTRACE, O_WRONLY | O_CLOEXEC);
+	static const char *const words[] = { "perf_event_paranoid is 3",
+					     "sysctl kernel.perf_event_paranoid=2", NULL };
+	struct ks *ks;
 
-	g_assert_cmpint(fd, >=, 0);
-	g_assert_cmpint((int)write(fd, value, 1), ==, 1);
-	close(fd);
+	(void)unused;
+	fault_become(NOBODY, 1ull << CAP_BPF | 1ull << CAP_PERFMON);
+	ks = fault_open(NULL);
+	fault_refused(ks, KS_PROBE_PROC, "tracepoint", words);
+	fault_refused(ks, KS_PROBE_FADVISE, "kprobe", words);
+	ks_close(ks);
 }
+
+static void not_paranoid(const void *unused)
+{
+	struct ks *ks;
+
+	(void)unused;
+	fault_become(NOBODY, 1ull << CAP_BPF | 1ull << CAP_PERFMON);
+	ks = fault_open(NULL);
+	fault_exact(ks, KS_PROBE_PROC, "tracepoint");
+	fault_exact(ks, KS_PROBE_FADVISE, "kprobe");
+	ks_close(ks);
+}
+
+static void paranoid(void)
+{
+	if (!ks_test_root() || !is_guest())
+		return;
+	if (is_locked_down()) {
+		g_test_skip("nothing can be loaded anyhow");
+		return;
+	}
+	g_assert_cmpint(mount(NULL, TRACEFS, NULL, MS_REMOUNT, "gid=65534,mode=750"), ==, 0);
+	write_file(PARANOID, "3", 1);
+	fault_in_child(too_paranoid, NULL);
+	write_file(PARANOID, "2", 1);
+	fault_in_child(not_paranoid, NULL);
+	g_assert_cmpint(mount(NULL, TRACEFS, NULL, MS_REMOUNT, "gid=0,mode=700"), ==, 0);
+}
+
+/* ---- ftrace off: programs attach, and are not run ----------------------------------------------- */
 
 /* It cannot be attached, or the self-test finds out and the state says so. 1: it was blind. */
 static int is_found_out(struct ks *ks, const char *variant)
@@ -224,10 +384,10 @@ static void ftrace(void)
 	}
 	g_assert_cmpint(ks_selftest(ks, KS_PROBE_FADVISE, NULL), >, 0);
 	ks_assert_ok(ks, ks_disable_probe(ks, KS_PROBE_FADVISE));
-	set_ftrace("0");
+	write_file(FTRACE, "0", 1);
 	blind += is_found_out(ks, "kprobe");
 	blind += is_found_out(ks, "fentry");
-	set_ftrace("1");
+	write_file(FTRACE, "1", 1);
 	g_assert_cmpuint(blind, >, 0);
 	fault_exact(ks, KS_PROBE_FADVISE, "kprobe");
 	ks_close(ks);
@@ -238,6 +398,9 @@ int main(int argc, char **argv)
 	ks_test_init(&argc, &argv);
 	g_test_add_func("/denials/lockdown", lockdown);
 	g_test_add_func("/denials/security module", module);
+	g_test_add_func("/denials/apparmor", apparmor);
+	g_test_add_func("/denials/selinux", selinux);
+	g_test_add_func("/denials/perf_event_paranoid", paranoid);
 	g_test_add_func("/denials/locked memory", locked_memory);
 	g_test_add_func("/denials/ftrace off", ftrace);
 	return g_test_run();
