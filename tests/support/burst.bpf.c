@@ -63,8 +63,8 @@ static __always_inline void tell(struct ks_run *run, struct task_struct *task, u
 }
 
 /*
- * The verifier follows each turn, and again for all that may differ before the first one: a turn has a
- * copy of the run, and statistics come last. (bpf_loop() would be free of this, but for 5.17 and up.)
+ * The verifier follows each turn, and again for all that may differ before the first one: so a turn
+ * has a copy of the run, and statistics come last. (bpf_loop() has no such cost, but begins with 5.17.)
  */
 static __always_inline int burst(void *ctx, uint32_t nr, struct task_struct *task, const bool typed)
 {

@@ -13,7 +13,7 @@
 #define BURST_EVENT 0x0f01
 #define BURST_PARAM_RECORDS 32 /* a run, 0 to BURST_MAX */
 #define BURST_PARAM_SUMMED 33  /* 1: `run` is burst_sum() of the record */
-#define BURST_MAX 8 /* what a verifier without bpf_loop() bears */
+#define BURST_MAX 8            /* what a verifier without bpf_loop() bears */
 
 struct ks_event_burst_record {
 	struct ks_event ev; /*  0 */
