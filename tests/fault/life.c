@@ -14,7 +14,7 @@
 
 #include "fault.h"
 
-#define CYCLES ks_test_volume(1000, 20)
+#define CYCLES ks_test_volume(1000, 12)
 #define WARM (CYCLES / 4)
 /* A sanitizer keeps freed memory on purpose. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -100,7 +100,7 @@ static void close_under_load(gconstpointer without)
 	start(&p);
 	before = counters_descriptors();
 	fault_kernel(&since);
-	for (unsigned i = 0, n = ks_test_volume(20, 6); i < n; i++) {
+	for (unsigned i = 0, n = ks_test_volume(20, 4); i < n; i++) {
 		struct consumer c = { .ks = fault_open(&opts) };
 
 		fault_burst(c.ks, 1 + i % 4);
@@ -153,7 +153,7 @@ static void cycle(unsigned i, const char *variant)
 
 static void cycles(gconstpointer variant)
 {
-	unsigned n = strcmp(variant, "tracepoint") ? CYCLES / 2 : 10, before;
+	unsigned n = strcmp(variant, "tracepoint") ? CYCLES / 2 : ks_test_volume(10, 4), before;
 	struct fault_kernel since;
 	uint64_t rss = 0;
 
