@@ -125,6 +125,8 @@ void work_free(struct work *w)
 {
 	munmap(w->page, WORK_PAGE);
 	w->page = NULL;
+	if (w->go >= 0) /* it never began */
+		close(w->go);
 }
 
 /* ---- advice --------------------------------------------------------------------------------- */
