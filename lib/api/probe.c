@@ -100,17 +100,6 @@ static int enable_on(struct ks *ks, struct ks__slot *slot, unsigned i, const cha
 	return 0;
 }
 
-/* Why it is not better than it is; "" if it is as good as can be. */
-static void note_reason(struct ks *ks, struct ks__slot *slot)
-{
-	struct ks__note note;
-	uint16_t kind;
-
-	slot->reason[0] = '\0';
-	if (slot->variant && !ks__note_of(ks, slot->probe, 0, &note, &kind) && note.error)
-		snprintf(slot->reason, sizeof(slot->reason), "%s", note.reason);
-}
-
 static int enable_off(struct ks *ks, struct ks__slot *slot, const struct ks_enable_opts *o,
 		      struct ks__settings *set)
 {
@@ -132,7 +121,8 @@ static int enable_off(struct ks *ks, struct ks__slot *slot, const struct ks_enab
 		if (rc < 0)
 			return rc;
 		if (rc == 0) {
-			note_reason(ks, slot);
+			ks__say_not_better(ks, probe, slot->variant, slot->reason,
+					   sizeof(slot->reason));
 			set_state(slot, KS_STATE_ON);
 			return 0;
 		}

@@ -138,6 +138,28 @@ void ks__say_unavailable(struct ks *ks, const struct ks__probe *probe, char *tex
 	snprintf(text + n, size - n, "%s%s", n && end[0] ? "; " : "", end);
 }
 
+/* What is denied can be given; what the kernel lacks cannot. */
+static int is_lack(const struct ks__note *note)
+{
+	return note->error == -ENOENT || note->error == -EOPNOTSUPP;
+}
+
+void ks__say_not_better(struct ks *ks, const struct ks__probe *probe, uint32_t variant, char *text,
+			size_t size)
+{
+	struct ks__note note;
+	uint16_t kind;
+
+	text[0] = '\0';
+	for (uint32_t i = 0; i < variant && !ks__note_of(ks, probe, i, &note, &kind); i++) {
+		if (!note.error || (text[0] && is_lack(&note)))
+			continue;
+		snprintf(text, size, "%s", note.reason);
+		if (!is_lack(&note))
+			return;
+	}
+}
+
 /* ---- queries ------------------------------------------------------------------------------------- */
 
 uint64_t ks__caps(void)
@@ -170,8 +192,9 @@ static void fill_state(struct ks *ks, struct ks__slot *slot, struct ks_probe_inf
 			info->facts |= KS_FACT_TRIED;
 		if (!s || info->state == KS_STATE_FAILED)
 			ks__say_unavailable(ks, slot->probe, info->reason, sizeof(info->reason));
-		else if (info->variant && !ks__note_of(ks, slot->probe, 0, &note, &kind))
-			snprintf(info->reason, sizeof(info->reason), "%s", note.reason);
+		else
+			ks__say_not_better(ks, slot->probe, info->variant, info->reason,
+					   sizeof(info->reason));
 	}
 	info->source = s ? s->ops->kind : KS_SOURCE_NONE;
 	if (s && ks__variant_name(slot->probe, info->variant))
