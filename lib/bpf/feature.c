@@ -133,9 +133,14 @@ static int try_memcg(struct ks__features *f, struct ks__feature *r)
 	static const struct bpf_insn prog[] = { CALL(BPF_FUNC_ktime_get_coarse_ns), MOV_IMM(0, 0),
 						EXIT() };
 
-	(void)f;
-	snprintf(r->reason, sizeof(r->reason), "memory of BPF counts against RLIMIT_MEMLOCK here");
-	return drop(load(BPF_PROG_TYPE_SOCKET_FILTER, 0, 0, prog, COUNT(prog)));
+	int rc = drop(load(BPF_PROG_TYPE_SOCKET_FILTER, 0, 0, prog, COUNT(prog)));
+
+	if (rc && ks__feature(f, KS__FEATURE_BPF))
+		snprintf(r->reason, sizeof(r->reason), "not known where bpf() is refused");
+	else if (rc)
+		snprintf(r->reason, sizeof(r->reason),
+			 "memory of BPF counts against RLIMIT_MEMLOCK here");
+	return rc;
 }
 
 static int try_ringbuf(struct ks__features *f, struct ks__feature *r)
