@@ -103,7 +103,7 @@ def script(todo, seconds, environment):
                 'KS_REQUIRE_ROOT=1', 'KS_GUEST=1', environment]
     lines = [f'export {" ".join(settings)}', 'ulimit -c 0', RUN]
     lines += [f'run {name} {seconds - 30} {" ".join(argv)}' for name, argv in todo]
-    return '\n'.join(lines)
+    return '\n'.join([*lines, 'dmesg >/out/dmesg'])
 
 
 def result(status, output):
