@@ -121,7 +121,16 @@ static struct ks__source *expect(struct ks *ks, const struct ks__probe *probe,
 	return NULL;
 }
 
-/* Each reason once: variants refused for the same one need not repeat it. The end is not cut off. */
+/* What is denied can be given; what the kernel lacks cannot. */
+static int is_lack(const struct ks__note *note)
+{
+	return note->error == -ENOENT || note->error == -EOPNOTSUPP;
+}
+
+/*
+ * Each reason once: variants refused for the same one need not repeat it. What can be given comes
+ * first, as there may not be room for all; the end is not cut off.
+ */
 void ks__say_unavailable(struct ks *ks, const struct ks__probe *probe, char *text, size_t size)
 {
 	const char *end = !probe->fallback && probe->no_fallback ? probe->no_fallback : "";
@@ -130,18 +139,13 @@ void ks__say_unavailable(struct ks *ks, const struct ks__probe *probe, char *tex
 	uint16_t kind;
 
 	text[0] = '\0';
-	for (uint32_t i = 0; n < room && ks__note_of(ks, probe, i, &note, &kind) == 0; i++)
-		if (note.error && !strstr(text, note.reason))
-			n += (size_t)snprintf(text + n, room - n, "%s%s", n ? "; " : "",
-					      note.reason);
+	for (int lacks = 0; lacks < 2; lacks++)
+		for (uint32_t i = 0; n < room && !ks__note_of(ks, probe, i, &note, &kind); i++)
+			if (note.error && is_lack(&note) == lacks && !strstr(text, note.reason))
+				n += (size_t)snprintf(text + n, room - n, "%s%s", n ? "; " : "",
+						      note.reason);
 	n = strlen(text);
 	snprintf(text + n, size - n, "%s%s", n && end[0] ? "; " : "", end);
-}
-
-/* What is denied can be given; what the kernel lacks cannot. */
-static int is_lack(const struct ks__note *note)
-{
-	return note->error == -ENOENT || note->error == -EOPNOTSUPP;
 }
 
 void ks__say_not_better(struct ks *ks, const struct ks__probe *probe, uint32_t variant, char *text,

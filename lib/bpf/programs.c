@@ -313,18 +313,23 @@ static void say_refused(const struct ks__unit *unit, struct ks__program *p, cons
 			const char *words, int error)
 {
 	const char *hook = ks__hook_name(&p->hook);
+	int locked = strstr(words, "bpf_probe_read") &&
+		     ks__machine_confidential(unit->features->ks);
+	int no_task = !locked && strstr(words, "func") && strstr(words, "#158");
+	int no_args = !locked && strstr(log, "arg0 type FWD");
 
-	if (strstr(words, "bpf_probe_read") && ks__machine_confidential(unit->features->ks))
+	p->error = no_task || no_args ? -EOPNOTSUPP : error; /* the kernel lacks it */
+	if (locked)
 		snprintf(p->reason, sizeof(p->reason),
 			 "%s: kernel lockdown (confidentiality) lets no program read kernel "
 			 "memory: boot with lockdown=integrity or none",
 			 hook);
-	else if (strstr(words, "func") && strstr(words, "#158"))
+	else if (no_task)
 		snprintf(p->reason, sizeof(p->reason),
 			 "%s: no program of a type is told its task here "
 			 "(bpf_get_current_task_btf, Linux 5.11)",
 			 hook);
-	else if (strstr(log, "arg0 type FWD"))
+	else if (no_args)
 		snprintf(p->reason, sizeof(p->reason),
 			 "%s: this kernel's BTF does not tell what its function is given", hook);
 	else if (error == -EPERM && !words[0] && ks__feature(unit->features, KS__FEATURE_MEMCG))
@@ -366,7 +371,6 @@ int ks__programs_name_refused(const struct ks__unit *unit, struct bpf_object *ob
 		next->log[sizeof(next->log) - 1] = '\0';
 		last_words(next->log, words, sizeof(words));
 		if (words[0] || !strstr(next->log, "processed ")) {
-			p->error = error;
 			say_refused(unit, p, next->log, words, error);
 			break;
 		}
