@@ -272,8 +272,9 @@ static void add_variant(const struct kt_case *c, const char *probe, const char *
 {
 	size_t i, last = G_N_ELEMENTS(features) - 1;
 
-	add_case(c, probe, 0, "ring", name);
-	if (c->over & KT_PERF && (all || !ways("each")))
+	if (!ways("features"))
+		add_case(c, probe, 0, "ring", name);
+	if (!ways("features") && c->over & KT_PERF && (all || !ways("each")))
 		add_case(c, probe, KS_FEATURE_RINGBUF, "perf", name);
 	for (i = ways("each") ? last : 0; all && (c->over & KT_FEATURES) && i <= last; i++)
 		add_case(c, probe, features[i].bit, features[i].name, name);
@@ -286,7 +287,7 @@ static int best_only(uint32_t probe)
 	int first = !(seen & 1u << probe);
 
 	seen |= 1u << probe;
-	return !first && (ways("best") || ways("each"));
+	return !first && (ways("best") || ways("each") || ways("features"));
 }
 
 void kt_add(uint32_t probe, const char *name, unsigned over, kt_fn fn)
@@ -307,7 +308,7 @@ void kt_add(uint32_t probe, const char *name, unsigned over, kt_fn fn)
 		if (best == UINT32_MAX && must_work(info.name, info.reason) &&
 		    (geteuid() || !why_not(&c)[0]))
 			best = i;
-		if ((few || alike || over & KT_BEST) && i != best)
+		if ((few || alike || over & KT_BEST || ways("features")) && i != best)
 			continue;
 		add_variant(&c, about.name, name, i == best && !few);
 	}

@@ -11,6 +11,7 @@
  * KS_TEST_WAYS=best: other ways than the best variant run one test a probe; our own code differs
  * there by how it attaches and opens. KS_TEST_WAYS=each: that test goes by each variant, unless it is
  * KT_ALIKE, and by the best one over perf buffers and without all optional features at once.
+ * KS_TEST_WAYS=features: that test alone, without each optional feature, by the best variant.
  */
 #ifndef KS_TESTS_HARNESS_H
 #define KS_TESTS_HARNESS_H
