@@ -122,6 +122,25 @@ static int missing(const char *why)
 	return 0;
 }
 
+#if KS_HAVE_BPF
+/* Is what this function is given first a struct that is known, not only named? */
+static int takes_struct(const struct btf *types, const char *function)
+{
+	const struct btf_type *t = btf__type_by_id(
+		types, (uint32_t)MAX(btf__find_by_name_kind(types, function, BTF_KIND_FUNC), 0));
+
+	if (!btf_is_func(t))
+		return 0;
+	t = btf__type_by_id(types, t->type);
+	if (!btf_vlen(t))
+		return 0;
+	t = btf__type_by_id(types, btf_params(t)->type);
+	while (btf_is_ptr(t) || btf_is_mod(t))
+		t = btf__type_by_id(types, t->type);
+	return btf_is_struct(t);
+}
+#endif
+
 static int knows_registers(void)
 {
 #if KS_HAVE_BPF
@@ -131,7 +150,8 @@ static int knows_registers(void)
 	if (known >= 0)
 		return known;
 	types = btf__load_vmlinux_btf();
-	known = types && btf__find_by_name_kind(types, "pt_regs", BTF_KIND_STRUCT) > 0;
+	known = types && (takes_struct(types, "__x64_sys_fadvise64") ||
+			  takes_struct(types, "__arm64_sys_fadvise64_64"));
 	btf__free(types);
 	return known;
 #else
