@@ -14,7 +14,7 @@
 
 #include "fault.h"
 
-#define CYCLES ks_test_volume(1000, 12)
+#define CYCLES ks_test_volume(1000, 8)
 #define WARM (CYCLES / 4)
 /* A sanitizer keeps freed memory on purpose. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <glob.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <sched.h>
 #include <stdio.h>
 #include <sys/mount.h>
@@ -310,29 +311,57 @@ static int best_only(uint32_t probe)
 	return !first && (ways("best") || ways("each") || ways("features"));
 }
 
-void kt_add(uint32_t probe, const char *name, unsigned over, kt_fn fn)
+/* How a probe can work, asked for once: opening a handle takes a slow machine a second. */
+struct known {
+	char name[32];
+	unsigned n, best; /* best: the first of those that must work, and do; n: there is none */
+	char variants[16][32];
+};
+
+static const struct known *known_of(const struct kt_case *like)
 {
+	static struct known *all[32];
 	struct ks_variant_info info = { .size = sizeof(info) };
 	struct ks_probe_info about = { .size = sizeof(about) };
-	struct kt_case c = { .probe = probe, .over = over, .fn = fn };
-	struct ks *ks = open_for(&c);
-	uint32_t i, best = UINT32_MAX;
-	int few = best_only(probe), alike = over & KT_ALIKE && ways("each");
+	struct kt_case c = *like;
+	struct known *k;
+	struct ks *ks;
 
-	g_assert_cmpint(ks_query_probe(ks, probe, &about), ==, 0);
-	for (i = 0; ks_query_variant(ks, probe, i, &info) == 0; i++) {
+	g_assert_cmpuint(c.probe, <, G_N_ELEMENTS(all));
+	if (all[c.probe])
+		return all[c.probe];
+	k = all[c.probe] = g_new0(struct known, 1);
+	k->best = UINT_MAX;
+	ks = open_for(&c);
+	g_assert_cmpint(ks_query_probe(ks, c.probe, &about), ==, 0);
+	g_strlcpy(k->name, about.name, sizeof(k->name));
+	for (uint32_t i = 0; ks_query_variant(ks, c.probe, i, &info) == 0; i++) {
 		if (info.source != KS_SOURCE_BPF)
 			continue;
+		g_assert_cmpuint(k->n, <, G_N_ELEMENTS(k->variants));
+		g_strlcpy(k->variants[k->n], info.name, sizeof(k->variants[0]));
 		g_strlcpy(c.variant, info.name, sizeof(c.variant));
-		/* the best of those that must work, and do: the same one on every run */
-		if (best == UINT32_MAX && must_work(info.name, info.reason) &&
+		if (k->best == UINT_MAX && must_work(info.name, info.reason) &&
 		    (geteuid() || !why_not(&c)[0]))
-			best = i;
-		if ((few || alike || over & KT_BEST || ways("features")) && i != best)
-			continue;
-		add_variant(&c, about.name, name, i == best && !few);
+			k->best = k->n;
+		k->n++;
 	}
 	ks_close(ks);
+	return k;
+}
+
+void kt_add(uint32_t probe, const char *name, unsigned over, kt_fn fn)
+{
+	struct kt_case c = { .probe = probe, .over = over, .fn = fn };
+	const struct known *k = known_of(&c);
+	int few = best_only(probe), alike = over & KT_ALIKE && ways("each");
+
+	for (unsigned i = 0; i < k->n; i++) {
+		if ((few || alike || over & KT_BEST || ways("features")) && i != k->best)
+			continue;
+		g_strlcpy(c.variant, k->variants[i], sizeof(c.variant));
+		add_variant(&c, k->name, name, i == k->best && !few);
+	}
 }
 
 int kt_main(int argc, char **argv, void (*add)(void))
