@@ -82,7 +82,7 @@ class Retry(unittest.TestCase):
         runner.start = start
         with tempfile.TemporaryDirectory() as self.room, \
                 unittest.mock.patch.object(matrix, 'RESULTS', pathlib.Path(self.room)):
-            shown, *counts = runner.run(matrix.Boot('any', KERNEL, 'amd64', '', '', '', ''))
+            shown, *counts = runner.run(matrix.Boot('any', KERNEL, 'amd64', '', '', '', '', ''))
         self.assertEqual(said, [])
         return shown, counts
 
