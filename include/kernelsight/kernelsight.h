@@ -148,9 +148,7 @@ struct ks_open_opts {
 
 /*
  * ks_open - make a handle
- * Works without any privilege and without BPF: what is possible is found out per probe, later. A
- * seccomp filter that refuses bpf() and perf_event_open() is named as the reason then; one that kills
- * (SystemCallFilter= of systemd without SystemCallErrorNumber=EPERM) kills at the first of them.
+ * Works without any privilege and without BPF: what is possible is found out per probe, later.
  * @opts: NULL: defaults
  * @ret_ks: the handle
  * Returns 0.
