@@ -93,23 +93,29 @@ static int say_caps(const struct ks__machine *m, int bpf, const char *what, char
 	return 1;
 }
 
+static int is_refused(long number, long command)
+{
+	syscall(number, command, NULL, -1L, 0L, -1L);
+	return errno == EPERM || errno == EACCES || errno == ENOSYS;
+}
+
 /*
- * Of a filter and a module that refuse the same the filter is asked first, by the command that
- * matters, but with a size of bpf() and flags of perf_event_open() that the kernel itself refuses
- * before it asks a module. Who was to be killed for the call is dead already.
+ * Of a filter and a module that refuse the same the filter is asked first, by calls that the kernel
+ * itself refuses in other words: no command, before 6.5 without a look at capabilities; and the one that
+ * matters with a size of bpf() and flags of perf_event_open() for which no module is asked. Who was to be
+ * killed for the call is dead already.
  */
 static int is_filtered(const struct ks__machine *m, long number)
 {
 	if (m->seccomp <= 0)
 		return 0;
-	syscall(number, (long)BPF_PROG_LOAD, NULL, -1L, 0L, -1L);
-	return errno == EPERM || errno == EACCES || errno == ENOSYS;
+	return is_refused(number, -1) && is_refused(number, BPF_PROG_LOAD);
 }
 
 /* "USER:ROLE:TYPE..." is SELinux's, which acts or only watches. */
-static int is_context(const struct ks *ks, const char *label)
+static int is_context(const struct ks *ks, const char *modules, const char *label)
 {
-	const char *colon = strchr(label, ':');
+	const char *colon = strstr(modules, "selinux") ? strchr(label, ':') : NULL;
 
 	return colon && strchr(colon + 1, ':') && read_int(ks->sys_fd, "fs/selinux/enforce", 1);
 }
@@ -126,7 +132,7 @@ static void say_module(const struct ks *ks, const char *call, const char *what, 
 		 ks_error_name(error));
 	size -= strlen(buf);
 	buf += strlen(buf);
-	if (is_confined && is_context(ks, label))
+	if (n > 0 && is_confined && is_context(ks, modules, label))
 		snprintf(buf, size,
 			 "SELinux confines this process: allow what `ausearch -m avc -ts recent | "
 			 "audit2allow` tells to %s",
