@@ -36,8 +36,8 @@ int ks__has_variant(const struct ks__source *s, const struct ks__probe *probe, c
 /* Why nothing serves it: the reasons of its variants, and why there is no fallback. */
 void ks__say_unavailable(struct ks *ks, const struct ks__probe *probe, char *text, size_t size);
 /*
- * Why it is served by none of the variants before this one: what is denied rather than what the kernel
- * lacks; "" if this is the best.
+ * Why it is served by none of the variants before this one: what is denied rather than what is missing;
+ * "" if this is the best.
  */
 void ks__say_not_better(struct ks *ks, const struct ks__probe *probe, uint32_t variant, char *text,
 			size_t size);

@@ -94,10 +94,10 @@ static void check_remedies(struct ks *ks, const char *why, struct ks__doc *doc)
 
 	ks__facts_lockdown(ks->sys_fd, mode, sizeof(mode));
 	ks__doc_array(doc, "remedies");
-	if (both & ks__facts_withheld(ks->proc_fd, value, sizeof(value)))
+	if (both & ~ks__caps() & ks__facts_withheld(ks->proc_fd, value, sizeof(value)))
 		ks__doc_str(doc, NULL,
 			    "add `capability bpf, capability perfmon,` to the AppArmor profile of "
-			    "this process (confined_by): it keeps these from it");
+			    "this process (confined_by), and deny neither: it keeps these from it");
 	else if (both & ~ks__caps())
 		ks__doc_str(doc, NULL,
 			    "setcap cap_bpf,cap_perfmon+ep PROGRAM, or run as root: without these "

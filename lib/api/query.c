@@ -121,7 +121,7 @@ static struct ks__source *expect(struct ks *ks, const struct ks__probe *probe,
 	return NULL;
 }
 
-/* What is denied can be given; what the kernel lacks cannot. */
+/* What is denied can be given; what the kernel lacks, by these errors, mostly cannot. */
 static int is_lack(const struct ks__note *note)
 {
 	return note->error == -ENOENT || note->error == -EOPNOTSUPP;
