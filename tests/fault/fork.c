@@ -285,7 +285,10 @@ static int list_descriptors(void)
 		g_free(name);
 		g_free(path);
 	}
-	return !dir;
+	if (!dir)
+		return 1;
+	g_dir_close(dir);
+	return 0;
 }
 
 static char *born_with(void)
