@@ -120,6 +120,7 @@ static void disk_is_read(struct ks *ks)
 
 static void pagecache_works(struct ks *ks, uint32_t source)
 {
+	g_assert_false(file < 0 && g_getenv("KS_GUEST")); /* it has a disk */
 	if (file < 0)
 		return;
 	if (source == KS_SOURCE_BPF)

@@ -15,6 +15,7 @@ import argparse
 import collections
 import concurrent.futures
 import json
+import math
 import os
 import pathlib
 import re
@@ -62,7 +63,8 @@ def rows(table):
 def boots(names):
     """In the order of the table."""
     machines = {kernel: machine for kernel, machine, _ in rows('kernels.tsv')}
-    table = [Boot(name, kernel, machines[kernel], *rest) for name, kernel, *rest in rows('boots.tsv')]
+    table = [Boot(name, kernel, machines[kernel], *rest)
+             for name, kernel, *rest in rows('boots.tsv')]
     unknown = set(names) - {word for boot in table for word in boot[:2]}
     if unknown:
         sys.exit(f'{" ".join(unknown)}: no such guest or kernel in boots.tsv')
@@ -129,13 +131,28 @@ def result(status, output):
 
 def unpack(path):
     """{name: content} of the archives that a guest sent, as far as they came."""
-    with tarfile.open(path, ignore_zeros=True) as archive:
-        return {pathlib.Path(member.name).name:
-                archive.extractfile(member).read().decode(errors='replace')
-                for member in archive if member.isfile()}
+    files = {}
+    try:
+        with tarfile.open(path, ignore_zeros=True) as archive:
+            for member in archive:
+                if member.isfile():
+                    content = archive.extractfile(member).read().decode(errors='replace')
+                    files[pathlib.Path(member.name).name] = content
+    except (OSError, tarfile.TarError):
+        pass
+    return files
 
 
-def entries(todo, files):
+def complaints(files, ftrace_off):
+    """What the guest's kernel said of itself. ftrace_off: the uptime from which it may be off."""
+    for line in files.get('dmesg', 'BUG: it did not come back').splitlines():
+        at = re.match(r'\[ *([0-9.]+)\]', line)
+        excused = AFTER_FTRACE_OFF in line and at and float(at[1]) >= ftrace_off
+        if COMPLAINT.search(line) and not excused:
+            yield line
+
+
+def entries(todo, files, ftrace_off):
     """A line of meson's log for each command, and one for what the kernel itself says."""
     for name, _ in todo:
         output, errors = files.get(f'{name}.out', ''), files.get(f'{name}.err', '')
@@ -148,10 +165,8 @@ def entries(todo, files):
             yield {'name': name, 'result': 'SKIP', 'stdout': '', 'stderr': NO_TIME}
             continue
         yield {'name': name, 'result': result(status, output), 'stdout': output, 'stderr': errors}
-    complaints = [line for line in files.get('dmesg', 'BUG: it did not come back').splitlines()
-                  if COMPLAINT.search(line) and AFTER_FTRACE_OFF not in line]
-    yield {'name': 'kernel log', 'result': 'ERROR' if complaints else 'OK',
-           'stdout': '', 'stderr': '\n'.join(complaints)}
+    said = '\n'.join(complaints(files, ftrace_off))
+    yield {'name': 'kernel log', 'result': 'ERROR' if said else 'OK', 'stdout': '', 'stderr': said}
 
 
 def count(log):
@@ -176,7 +191,7 @@ run() {{
 	else
 		status=137 && : >/out/$name.out >/out/$name.err
 	fi
-	[ $status != 137 ] || [ $limit = {TEST_SECONDS} ] || status={LATE}
+	[ $status != 137 ] || [ $limit = {TEST_SECONDS} ] || {{ status={LATE}; : >/out/$name.out; }}
 	echo $status >/out/$name.status
 	tar cf - -C /out $name.out $name.err $name.status >$ARCHIVE
 	rm /out/$name.*
@@ -200,6 +215,7 @@ def never_forced(names):
 
 class Matrix:
     def __init__(self, builds, seconds, only, brief=False):
+        self.complete = True
         self.brief = brief
         self.commands = {machine: commands(build, only) for machine, build in builds.items()}
         self.end = time.monotonic() + seconds
@@ -212,15 +228,22 @@ class Matrix:
 
     def start(self, boot, kernel):
         """(exit status, what the guest said)"""
-        limit = min(GUEST_SECONDS, int(self.end - time.monotonic()))
+        limit = min(GUEST_SECONDS, self.left())
         folder = RESULTS / boot.name
         with open(folder / 'progress', 'w') as progress:
             done = subprocess.run(
                 [HERE / 'guest', '-a', boot.machine, '-k', boot.arguments, '-t', str(limit),
-                 *(['-p'] if boot.cpus == 'parallel' else []), '-l', folder / 'kernel.log', '-o', folder / 'out.tar', kernel,
-                 self.images[boot.machine], script(self.todo(boot), limit, boot.environment)],
+                 *(['-p'] if boot.cpus == 'parallel' else []), '-l', folder / 'kernel.log',
+                 '-o', folder / 'out.tar', kernel, self.images[boot.machine], script(self.todo(boot), limit, boot.environment)],
                 stdout=progress, stderr=subprocess.PIPE, text=True, errors='replace')
         return done.returncode, done.stderr
+
+    def skip(self, boot, why):
+        self.complete = False
+        return f'{boot.name}: skipped: {why}\n', 0, 0, 1
+
+    def left(self):
+        return int(self.end - time.monotonic())
 
     def run(self, boot):
         """(text to show, passed, failed, skipped)"""
@@ -229,31 +252,38 @@ class Matrix:
         folder.mkdir(parents=True)
         try:
             kernel = fetch(boot.kernel)
+            release = (pathlib.Path(kernel) / 'release').read_text().strip()
+            if boot.machine == 'amd64' and int(release.split('.')[0]) >= 7:
+                fetch('qemu')  # another one than the machine's
         except RuntimeError as why:
-            return f'{boot.name}: skipped: {why}\n', 0, 0, 1
-        if self.end - time.monotonic() < GUEST_LEAST:
-            return f'{boot.name}: skipped: {NO_TIME}\n', 0, 0, 1
+            return self.skip(boot, why)
+        if self.left() < GUEST_LEAST:
+            return self.skip(boot, NO_TIME)
         said = ''
         status, why = self.start(boot, kernel)
         if status == DIED:
             said = f'{boot.name}: flaky: the guest died and was booted once more\n{why}'
+            if self.left() < GUEST_LEAST:
+                return f'{said}{boot.name}: {NO_TIME} for that\n', 0, 1, 0
             status, why = self.start(boot, kernel)
         if status:
             said += f'{boot.name}: {why or f"exit status {status}"}\n'
-        try:
-            files = unpack(folder / 'out.tar')
-        except (OSError, tarfile.TarError):
-            files = {}
-        tables.keep(folder, (pathlib.Path(kernel) / 'release').read_text().strip(), files)
+        files = unpack(folder / 'out.tar')
+        tables.keep(folder, release, {name: text for name, text in files.items()
+                                      if files.get(name.replace('.out', '.status')) == '0\n'})
         late = self.log(boot, files)
         if late:
+            self.complete = False
             said += f'{boot.name}: skipped: {NO_TIME} for {" ".join(late)}\n'
         counts, failures = count(folder / 'log.json')
         return said + failures, *counts
 
     def log(self, boot, files):
         """Writes what meson would have written; names what no time was left for."""
-        found = list(entries(self.todo(boot), files))
+        begun = {name: float(at) for at, name in re.findall(
+            r'^([0-9.]+) (\S+)\r?$', (RESULTS / boot.name / 'progress').read_text(), re.M)}
+        ftrace_off = min([begun[name] for name in LAST if name in begun], default=math.inf)
+        found = list(entries(self.todo(boot), files, ftrace_off))
         with open(RESULTS / boot.name / 'log.json', 'w') as log, \
                 open(RESULTS / boot.name / 'log.txt', 'w') as text:
             for entry in found:
@@ -281,17 +311,24 @@ def run(names, builds, seconds, only, brief):
         matrix.images[machine] = make_image(machine, builds[machine])
     with concurrent.futures.ThreadPoolExecutor(GUESTS) as pool:
         waiting = {pool.submit(matrix.timed, boot): boot.name for boot in chosen}
-        for done in concurrent.futures.as_completed(waiting):
-            shown, *counts = done.result()
-            sys.stderr.write(shown)
-            print('count', waiting[done], *counts, flush=True)
-    for table, differ in tables.compare([boot.name for boot in chosen], RESULTS, HERE):
-        sys.stderr.write(differ)
-        print('count', table, *((0, 1, 0) if differ else (1, 0, 0)), 0, flush=True)
-    if not names and not only and set(builds) == set(MULTIARCH):
-        left = never_forced(boot.name for boot in chosen if (RESULTS / boot.name / 'log.json').exists())
+        try:
+            for done in concurrent.futures.as_completed(waiting):
+                shown, *counts = done.result()
+                sys.stderr.write(shown)
+                print('count', waiting[done], *counts, flush=True)
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    for table, differs in tables.compare([boot.name for boot in chosen], RESULTS, HERE):
+        sys.stderr.write(differs or '')
+        counts = (0, 0, 1) if differs is None else (0, 1, 0) if differs else (1, 0, 0)
+        print('count', table, *counts, 0, flush=True)
+    if not names and not only and set(builds) == set(MULTIARCH) and matrix.complete:
+        left = never_forced(boot.name for boot in chosen)
         sys.stderr.write(''.join(f'no guest has {way}\n' for way in left))
         print('count variants', *((0, 1, 0) if left else (1, 0, 0)), 0, flush=True)
+    else:
+        print('count variants 0 0 1 0')
 
 
 def main():
@@ -305,7 +342,8 @@ def main():
     parser.add_argument('names', nargs='*')
     args = parser.parse_args()
     if args.accept:
-        tables.accept([boot.name for boot in boots(args.names)], RESULTS, HERE)
+        tables.accept([boot.name for boot in boots(args.names)],
+                      [boot.name for boot in boots([])], RESULTS, HERE)
         return
     builds = {machine: str(pathlib.Path(build).resolve())
               for machine, build in (('amd64', args.amd64), ('arm64', args.arm64)) if build}

@@ -72,6 +72,7 @@ class Retry(unittest.TestCase):
 
         def start(boot, _):
             status, *files = said.pop(0)
+            (matrix.RESULTS / boot.name / 'progress').write_text('1.5 one\n')
             with tarfile.open(matrix.RESULTS / boot.name / 'out.tar', 'w') as archive:
                 for file in files:
                     path = pathlib.Path(self.room) / file[0]

@@ -97,15 +97,16 @@ def differ(table, name, old, new):
 
 
 def compare(names, results, here):
-    """[(table, difference)]; "" where there is none."""
+    """[(table, difference)]; "" where there is none, None where no guest told anything."""
     kept = {table: read_lines(here / table) for table in (EXPECTED, FALLBACKS)}
     verifier = read_verifier(here)
-    differs = {EXPECTED: '', FALLBACKS: '', VERIFIER: ''}
+    differs = {EXPECTED: None, FALLBACKS: None, VERIFIER: None}
     for name, fact in facts(names, results).items():
         for table, lines in kept.items():
             told = lines_told(table, name, fact)
             if told:
-                differs[table] += differ(table, name, lines.get(name, []), told)
+                text = differ(table, name, lines.get(name, []), told)
+                differs[table] = (differs[table] or '') + text
         if not fact['programs']:
             continue
         old, new = verifier.get(name, {}), verifier_column(fact)
@@ -114,7 +115,7 @@ def compare(names, results, here):
             print(f'{VERIFIER} was made on {old["release"]}, this is {new["release"]}:\n{text}',
                   end='')
             continue
-        differs[VERIFIER] += text
+        differs[VERIFIER] = (differs[VERIFIER] or '') + text
     for table, text in differs.items():
         if text:
             differs[table] += 'if that is as it should be: scripts/dev kernels-accept\n'
@@ -133,23 +134,23 @@ def docs_table(expected):
         yield f'| {lines[0][0]} | ' + ' | '.join(cells) + ' |'
 
 
-def accept_lines(table, names, found, here):
+def accept_lines(table, guests, found, here):
     """Writes one of the tables of lines; {kernel: lines}, in order."""
     lines = read_lines(here / table)
     lines |= {name: lines_told(table, name, fact) for name, fact in found.items()
               if lines_told(table, name, fact)}
-    order = [name for name in names if name in lines]
+    order = [name for name in guests if name in lines]
     order += [name for name in lines if name not in order]
     (here / table).write_text('\n'.join(
         [SPDX, HEADS[table], *(line for name in order for line in lines[name])]) + '\n')
     return {name: lines[name] for name in order}
 
 
-def accept(names, results, here):
-    """Writes what the guests told into the tables, and into the documents."""
+def accept(names, guests, results, here):
+    """Writes what these of all guests told into the tables, and into the documents."""
     found = facts(names, results)
-    expected = accept_lines(EXPECTED, names, found, here)
-    accept_lines(FALLBACKS, names, found, here)
+    expected = accept_lines(EXPECTED, guests, found, here)
+    accept_lines(FALLBACKS, guests, found, here)
     page = here.parent.parent / DOCS
     head = page.read_text().partition(BELOW)[0]
     page.write_text('\n'.join([head + BELOW, '', *docs_table(expected.values())]) + '\n')
