@@ -526,8 +526,6 @@ static void switches(struct kt *t)
 	}
 	g_free(program);
 	for (unsigned i = 0; i < ROUNDS; i++) {
-		if (r.w[i].go >= 0) /* not told to begin */
-			close(r.w[i].go);
 		kill(r.w[i].pid, SIGKILL);
 		work_wait(&r.w[i]);
 		work_free(&r.w[i]);

@@ -334,7 +334,7 @@ static void crowd(struct kt *t)
 	if (kt_kernel_has("bpf_iter_num_next") && !(t->features_off & KS_FEATURE_ITER_NUM))
 		g_assert_cmpuint(known, ==, rounds);
 	else
-		g_test_message("known %u times of %u", known, rounds);
+		g_assert_cmpuint(known, >, 0);
 }
 
 /* ---- block I/O ------------------------------------------------------------------------------- */

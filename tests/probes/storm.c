@@ -139,8 +139,8 @@ static uint64_t left_out(struct kt *t)
 }
 
 /*
- * Of each descendant that lives one record, of nobody else any. PREEMPT_RT preempts programs at
- * functions (fentry), too, and leaves out the same one for whoever comes to it on that CPU meanwhile.
+ * Of each descendant that lives one record, of nobody else any. Some kernels preempt programs at
+ * functions (fentry), too, and leave out the same one for whoever comes to it on that CPU meanwhile.
  */
 static void compare(struct kt *t, uint64_t out)
 {
@@ -158,7 +158,7 @@ static void compare(struct kt *t, uint64_t out)
 	free(seen);
 	g_test_message("%d descendants, %d decoys, %d missed of %d runs left out", living(OURS),
 		       living(DECOY), missed, (int)out);
-	g_assert_cmpint(missed, <=, (int)out);
+	g_assert_cmpint(missed, <=, kt_preempts() ? (int)out : 0);
 	g_assert_cmpint(wrong, ==, 0);
 	g_assert_cmpint(living(OURS), >, 5);
 	g_assert_cmpint(living(DECOY), >, 5);

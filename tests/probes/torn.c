@@ -124,8 +124,11 @@ static void torn_shortly(struct kt *t)
 	torn(t);
 }
 
+/* KS_GUEST_PREEMPTS: a guest that is started to be preempted must be. */
 static void torn_as_asked(struct kt *t)
 {
+	if (g_getenv("KS_GUEST_PREEMPTS"))
+		g_assert_true(kt_preempts());
 	seconds = (unsigned)atoi(g_getenv("KS_TORN_SECONDS"));
 	torn(t);
 }

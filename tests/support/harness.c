@@ -63,6 +63,17 @@ int kt_emulated(void)
 	return g_getenv("KS_GUEST") != NULL;
 }
 
+int kt_preempts(void)
+{
+	char *model = NULL;
+	int preempts = access("/sys/kernel/realtime", F_OK) == 0;
+
+	if (g_file_get_contents("/sys/kernel/debug/sched/preempt", &model, NULL, NULL))
+		preempts |= strstr(model, "(full)") || strstr(model, "(lazy)");
+	g_free(model);
+	return preempts;
+}
+
 /* All names take a slow machine seconds to tell: once is enough. */
 int kt_kernel_has(const char *name)
 {

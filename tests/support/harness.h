@@ -58,6 +58,8 @@ int kt_main(int argc, char **argv, void (*add)(void));
  * as long, and a CPU stands still for tens of ms that no /proc/stat calls stolen.
  */
 int kt_emulated(void);
+/* Programs at functions (fentry) may be preempted: PREEMPT_RT, preempt=full or lazy. */
+int kt_preempts(void);
 /* By the kernel's own list of names. */
 int kt_kernel_has(const char *function);
 
