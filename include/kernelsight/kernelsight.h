@@ -141,7 +141,7 @@ struct ks_open_opts {
 	uint32_t log_level;      /*  40 0: KS_LOG_WARNING */
 	uint32_t max_threads;    /*  44 with rows of their own; the rest share one. 0: 16384 */
 	uint64_t features_off;   /*  48 ks_feature: do without these, to see what an old kernel sees */
-	const char *btf_path;    /*  56 kernel BTF from this file; NULL: the running kernel's */
+	const char *btf_path;    /*  56 kernel BTF from this file; NULL: the kernel's, or as built in */
 	const char *proc_path;   /*  64 NULL: /proc */
 	const char *sys_path;    /*  72 NULL: /sys */
 };                               /*  80 */

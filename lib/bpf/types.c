@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "machine.h"
@@ -12,10 +13,21 @@
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-static void scan_fd(int fd, const char *path, struct ks__types_of *of, size_t n)
+static void scan_bytes(const void *data, size_t size, const char *path, struct ks__types_of *of,
+		       size_t n)
 {
 	struct ks__btf_cut cut = { 0 };
 	const char *flaw = "";
+
+	of->error = ks__btf_scan(data, size, of->asks, n, &cut, &flaw);
+	if (of->error)
+		snprintf(of->why, sizeof(of->why), "BTF: %.100s is broken: %s", path, flaw);
+	free(of->cut.data);
+	of->cut = cut;
+}
+
+static void scan_fd(int fd, const char *path, struct ks__types_of *of, size_t n)
+{
 	struct ks__btf_file file;
 
 	of->error = ks__btf_open(fd, &file);
@@ -24,11 +36,7 @@ static void scan_fd(int fd, const char *path, struct ks__types_of *of, size_t n)
 			 ks_error_name(of->error));
 		return;
 	}
-	of->error = ks__btf_scan(file.data, file.size, of->asks, n, &cut, &flaw);
-	if (of->error)
-		snprintf(of->why, sizeof(of->why), "BTF: %.100s is broken: %s", path, flaw);
-	free(of->cut.data);
-	of->cut = cut;
+	scan_bytes(file.data, file.size, path, of, n);
 	ks__btf_close(&file);
 }
 
@@ -66,16 +74,36 @@ static void scan_core(struct ks__types *t)
 	close(fd);
 }
 
+/* What is embedded for the running kernel, or NULL. */
+static const struct ks__types_builtin *builtin(void)
+{
+	const struct ks__types_builtin *b = ks__types_builtin;
+	struct utsname name;
+
+	if (uname(&name))
+		return NULL;
+	while (b->release && strcmp(b->release, name.release))
+		b++;
+	return b->release ? b : NULL;
+}
+
 static void scan(struct ks__types *t)
 {
+	const struct ks__types_builtin *b = NULL;
+
 	if (t->scanned)
 		return;
 	t->own.error = t->core.error = 0;
 	scan_own(t);
-	if (t->ks->opts.btf_path) {
+	if (!t->ks->opts.btf_path && t->own.error && !ks__machine_shortage(t->own.error))
+		b = builtin();
+	t->replaced = t->ks->opts.btf_path || b;
+	if (t->replaced)
 		memcpy(t->core.asks, t->own.asks, t->n * sizeof(*t->core.asks));
+	if (b)
+		scan_bytes(b->data, b->size, b->release, &t->core, t->n);
+	else if (t->replaced)
 		scan_core(t);
-	}
 	t->scanned = !ks__machine_shortage(t->own.error) && !ks__machine_shortage(t->core.error);
 }
 
@@ -110,7 +138,7 @@ int ks__types_expect(struct ks__types *t, enum ks__btf_kind kind, const char *na
 	if (length >= sizeof(ask.name))
 		return -ENOSPC;
 	if (t->n == t->room) {
-		if (grow(&t->own.asks, room) || (t->ks->opts.btf_path && grow(&t->core.asks, room)))
+		if (grow(&t->own.asks, room) || grow(&t->core.asks, room))
 			return -ENOMEM;
 		t->room = room;
 	}
@@ -140,7 +168,7 @@ void ks__types_free(struct ks__types *t)
 static const struct ks__types_of *core(struct ks__types *t)
 {
 	scan(t);
-	return t->ks->opts.btf_path ? &t->core : &t->own;
+	return t->replaced ? &t->core : &t->own;
 }
 
 uint32_t ks__types_id(struct ks__types *t, enum ks__btf_kind kind, const char *name)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * types.h - the type information of a handle: the running kernel's, which typed programs (tp_btf,
- * fentry) attach by, and what programs are loaded against, which opts.btf_path may replace
+ * fentry) attach by, and what programs are loaded against, which opts.btf_path may replace, and where
+ * the kernel has or shows none, what was embedded for its release (-Dbtf)
  *
  * Read at the first question, and again at the first one after more names have been announced.
  */
@@ -26,8 +27,18 @@ struct ks__types {
 	const struct ks *ks;
 	int scanned;
 	size_t n, room;
-	struct ks__types_of own, core; /* core: only with opts.btf_path */
+	int replaced;
+	struct ks__types_of own, core; /* core: if own is replaced */
 };
+
+/* BTF of other kernels, cut down to what programs are loaded against; the last one has no release. */
+struct ks__types_builtin {
+	const char *release;
+	const void *data;
+	size_t size;
+};
+
+extern const struct ks__types_builtin ks__types_builtin[];
 
 void ks__types_init(struct ks__types *t, const struct ks *ks);
 void ks__types_free(struct ks__types *t);
