@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <linux/bpf.h>
@@ -145,10 +148,22 @@ static void say_module(const struct ks *ks, const char *call, const char *what, 
 			 n > 0 ? "one of " : "which one is not known", n > 0 ? modules : "");
 }
 
+/* By the release: what tells otherwise is refused as well when nothing more may be locked. */
+static int counts_locked(struct rlimit *ret)
+{
+	struct utsname name;
+	int major, minor;
+
+	return !uname(&name) && sscanf(name.release, "%d.%d", &major, &minor) == 2 &&
+	       (major < 5 || (major == 5 && minor < 11)) && !getrlimit(RLIMIT_MEMLOCK, ret) &&
+	       ret->rlim_cur != RLIM_INFINITY;
+}
+
 static void say_refused(const struct ks *ks, const struct ks__machine *m, long number,
 			const char *what, int error, char *buf, size_t size)
 {
 	const char *call = number == SYS_bpf ? "bpf()" : "perf_event_open()";
+	struct rlimit locked;
 
 	if (!m->first_userns)
 		snprintf(buf, size,
@@ -165,6 +180,12 @@ static void say_refused(const struct ks *ks, const struct ks__machine *m, long n
 			 "%s: a seccomp filter refuses %s although the capabilities are "
 			 "there: allow it in the filter (a container: its seccomp profile)",
 			 what, call);
+	else if (number == SYS_bpf && error == -EPERM && counts_locked(&locked))
+		snprintf(buf, size,
+			 "%s: RLIMIT_MEMLOCK, %" PRIu64 " KiB, does not do, against which this "
+			 "kernel counts memory of BPF: raise it (ulimit -l), or open with "
+			 "KS_OPEN_RAISE_MEMLOCK",
+			 what, (uint64_t)locked.rlim_cur / 1024);
 	else
 		say_module(ks, call, what, error, buf, size);
 }
