@@ -169,6 +169,14 @@ def entries(todo, files, ftrace_off):
     yield {'name': 'kernel log', 'result': 'ERROR' if said else 'OK', 'stdout': '', 'stderr': said}
 
 
+def flaky(todo, files):
+    """(name, the end of what it said) of what failed, and passed when it was run once more."""
+    for name, _ in todo:
+        first = files.get(f'{name}.first', '')
+        if first and files.get(f'{name}.status') == '0\n':
+            yield name, ''.join(f'  {line}\n' for line in first.splitlines()[-12:])
+
+
 def count(log):
     """(passed, failed, skipped), and what there is to show of failures."""
     done = subprocess.run([SOURCE / 'tests/support/count.py', log], capture_output=True, text=True)
@@ -176,24 +184,33 @@ def count(log):
 
 
 # NAME, the uptime that ends it, and the command. What this left behind ends with it. What it said is
-# sent at once: the guest may not live to the end.
+# sent at once: the guest may not live to the end. What failed is run once more: an emulated machine
+# stands still at times; what it said the first time is kept and told.
 RUN = f"""
 run() {{
-	local name=$1 left=$(($2 - $(cut -d. -f1 /proc/uptime))) limit={TEST_SECONDS} status
+	local name=$1 end=$2 limit status
 	shift 2
 	echo "$(cut -d' ' -f1 /proc/uptime) $name"
-	[ $left -ge $limit ] || limit=$left
-	if [ $limit -gt 0 ]; then
-		setsid timeout -s KILL $limit "$@" >/out/$name.out 2>/out/$name.err </dev/null &
-		wait $!
-		status=$?
-		kill -KILL -- -$! 2>/dev/null
-	else
-		status=137 && : >/out/$name.out >/out/$name.err
-	fi
-	[ $status != 137 ] || [ $limit = {TEST_SECONDS} ] || {{ status={LATE}; : >/out/$name.out; }}
+	while :; do
+		limit=$((end - $(cut -d. -f1 /proc/uptime)))
+		[ $limit -lt {TEST_SECONDS} ] || limit={TEST_SECONDS}
+		status=137
+		: >/out/$name.out >/out/$name.err
+		if [ $limit -gt 0 ]; then
+			setsid timeout -s KILL $limit "$@" >/out/$name.out 2>/out/$name.err </dev/null &
+			wait $!
+			status=$?
+			kill -KILL -- -$! 2>/dev/null
+		fi
+		[ $status != 137 ] || [ $limit = {TEST_SECONDS} ] || status={LATE}
+		case $status in 0 | 77 | {LATE}) break ;; esac
+		[ ! -e /out/$name.first ] || break
+		cat /out/$name.out /out/$name.err >/out/$name.first
+	done
+	[ $status != {LATE} ] || : >/out/$name.out
 	echo $status >/out/$name.status
-	tar cf - -C /out $name.out $name.err $name.status >$ARCHIVE
+	[ -e /out/$name.first ] || : >/out/$name.first
+	tar cf - -C /out $name.out $name.err $name.first $name.status >$ARCHIVE
 	rm /out/$name.*
 }}"""
 
@@ -271,6 +288,8 @@ class Matrix:
         files = unpack(folder / 'out.tar')
         tables.keep(folder, release, {name: text for name, text in files.items()
                                       if files.get(name.replace('.out', '.status')) == '0\n'})
+        said += ''.join(f'{boot.name}: flaky: {name} failed once:\n{text}'
+                        for name, text in flaky(self.todo(boot), files))
         late = self.log(boot, files)
         if late:
             self.complete = False

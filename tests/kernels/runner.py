@@ -62,6 +62,22 @@ class Guest(unittest.TestCase):
         self.assertIn('no kernel in /nonexistent', done.stderr)
 
 
+    def test_runs_once_more(self):
+        script = '\n'.join([
+            matrix.RUN,
+            'echo "[ ! -e /tmp/was ] || { echo fine; exit; }; touch /tmp/was; echo bad; false" >/tmp/once',
+            'run passes 300 true', 'run once 300 sh /tmp/once',
+            'run fails 300 sh -c "echo no; false"', 'run late 0 true'])
+        files = self.folder / 'files'
+        self.assertEqual(self.boot(script, '-o', files).returncode, 0)
+        found = matrix.unpack(files)
+        self.assertEqual([found[f'{name}.status'] for name in ('passes', 'once', 'fails', 'late')],
+                         ['0\n', '0\n', '1\n', f'{matrix.LATE}\n'])
+        self.assertEqual([found[f'{name}.first'] for name in ('passes', 'once', 'fails', 'late')],
+                         ['', 'bad\n', 'no\n', ''])
+        self.assertEqual(found['once.out'], 'fine\n')
+
+
 class Retry(unittest.TestCase):
     """Of guests that do not run: what they say is given."""
 
@@ -87,8 +103,8 @@ class Retry(unittest.TestCase):
         self.assertEqual(said, [])
         return shown, counts
 
-    PASSED = (0, ('one.status', '0'), ('one.out', 'ok 1\n1..1\n'), ('one.err', ''), ('dmesg', ''))
-    FAILED = (0, ('one.status', '1'), ('one.out', 'not ok 1\n1..1\n'), ('one.err', ''), ('dmesg', ''))
+    PASSED = (0, ('one.status', '0\n'), ('one.out', 'ok 1\n1..1\n'), ('one.err', ''), ('dmesg', ''))
+    FAILED = (0, ('one.status', '1\n'), ('one.out', 'not ok 1\n1..1\n'), ('one.err', ''), ('dmesg', ''))
 
     def test_passed(self):
         self.assertEqual(self.run_matrix(self.PASSED), ('', [2, 0, 0]))
@@ -97,6 +113,11 @@ class Retry(unittest.TestCase):
         shown, counts = self.run_matrix(self.FAILED)
         self.assertEqual(counts, [1, 1, 0])
         self.assertIn('not ok 1', shown)
+
+    def test_failed_once(self):
+        shown, counts = self.run_matrix((*self.PASSED, ('one.first', 'not ok 1\n')))
+        self.assertEqual(counts, [2, 0, 0])
+        self.assertEqual(shown, 'any: flaky: one failed once:\n  not ok 1\n')
 
     def test_died_once(self):
         shown, counts = self.run_matrix((125,), self.PASSED)
@@ -109,7 +130,7 @@ class Retry(unittest.TestCase):
         self.assertEqual(counts[1], 2)
 
     def test_late(self):
-        late = (0, ('one.status', str(matrix.LATE)), ('one.out', ''), ('one.err', ''), ('dmesg', ''))
+        late = (0, ('one.status', f'{matrix.LATE}\n'), ('one.out', ''), ('one.err', ''), ('dmesg', ''))
         shown, counts = self.run_matrix(late)
         self.assertEqual(counts, [1, 0, 1])
         self.assertIn('no time was left for one', shown)
