@@ -44,8 +44,8 @@ LATE = 254  # of a command for which no time was left
 MEETS_KERNEL = (r'list|selftest|verified|probes-(fadvise|pagecache|proc|sched|burst|torn).*|'
                 r'fault-(stream|overload|privileges|hidden|limits|hotplug|denials)')
 USUAL = r'(?!fault-fallbacks).*'
-# They switch ftrace off, after which some kernels take no functions any more.
-LAST = ['fault-fallbacks', 'fault-denials']
+# They switch ftrace off. After the second, whose programs let go of functions then, 6.12 takes none.
+LAST = ['fault-denials', 'fault-fallbacks']
 # The kernel's own complaints; stalls are the emulator's.
 COMPLAINT = re.compile(r'(WARNING: .*CPU|BUG: |Oops|general protection|UBSAN|KASAN).*')
 # So do kernels from 6.1 on when programs let go of functions after ftrace was switched off.
