@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 
 #include "support/burst.h"
+#include "support/harness.h"
 #include "support/ks_test.h"
 
 #define CPUS 1024
@@ -189,12 +190,18 @@ static void *produce(void *user)
 static void storm(unsigned records, uint64_t want, uint32_t batch_ms)
 {
 	struct producer producers[2];
-	struct host *h = g_new0(struct host, 1);
+	struct host *h;
 	uint64_t made = 0;
 	pthread_t consumer;
 	cpu_set_t all;
 	unsigned n = 0;
 
+	if (kt_preempts_events()) {
+		g_test_skip(
+			"this kernel preempts programs and leaves out runs, for whose records this waits");
+		return;
+	}
+	h = g_new0(struct host, 1);
 	h->records = records;
 	h->want = want;
 	h->end_us = g_get_monotonic_time() + KS_TEST_LONG_US;

@@ -267,12 +267,21 @@ static int mixed_children(void *arg)
 	return bad;
 }
 
+/* The end of a thread takes long enough for another one to end on its CPU. */
 static void mixed(struct kt *t)
 {
+	struct ks_stats_self book;
 	struct work w;
 
 	proc_watch(t, &w, mixed_children);
 	g_assert_cmpint(w.status, ==, 0);
+	kt_ledger(t, &book);
+	if (kt_preempts_events() && book.missed) {
+		g_test_skip(
+			"this kernel preempts programs and has left out runs, which the ledger tells");
+		work_free(&w);
+		return;
+	}
 	proc_totals(t, 2 * FAMILIES, FAMILIES * EACH, FAMILIES, 2 * FAMILIES + 1, FAMILIES * EACH);
 	work_free(&w);
 }

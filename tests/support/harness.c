@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <stdio.h>
 #include <sys/mount.h>
+#include <sys/utsname.h>
 
 #include "config.h"
 #include "counters.h"
@@ -72,6 +73,13 @@ int kt_preempts(void)
 		preempts |= strstr(model, "(full)") || strstr(model, "(lazy)");
 	g_free(model);
 	return preempts;
+}
+
+int kt_preempts_events(void)
+{
+	struct utsname name;
+
+	return kt_preempts() && !uname(&name) && atoi(name.release) >= 7;
 }
 
 /* All names take a slow machine seconds to tell: once is enough. */

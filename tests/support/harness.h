@@ -58,8 +58,13 @@ int kt_main(int argc, char **argv, void (*add)(void));
  * as long, and a CPU stands still for tens of ms that no /proc/stat calls stolen.
  */
 int kt_emulated(void);
-/* Programs at functions (fentry) may be preempted: PREEMPT_RT, preempt=full or lazy. */
+/*
+ * Programs at functions (fentry) may be preempted: PREEMPT_RT, preempt=full or lazy. The kernel leaves
+ * out runs of the same program on that CPU meanwhile, and counts them as missed.
+ */
 int kt_preempts(void);
+/* From Linux 7.0 on those at events, too. */
+int kt_preempts_events(void);
 /* By the kernel's own list of names. */
 int kt_kernel_has(const char *function);
 
