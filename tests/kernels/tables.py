@@ -129,8 +129,9 @@ def docs_table(expected):
     yield '| kernel | ' + ' | '.join(f'`{probe}`' for probe in probes) + ' |'
     yield '|---' * (len(probes) + 1) + '|'
     for lines in rows:
-        cells = [f'`{variant}`' + ('' if missing == NOTHING else ', without ' + ', '.join(
-            f'`{field}`' for field in missing.split())) for _, _, variant, missing in lines]
+        cells = ['none' if variant == NOTHING else f'`{variant}`' + (
+            '' if missing == NOTHING else ', without ' + ', '.join(
+                f'`{field}`' for field in missing.split())) for _, _, variant, missing in lines]
         yield f'| {lines[0][0]} | ' + ' | '.join(cells) + ' |'
 
 
