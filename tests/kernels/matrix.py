@@ -239,7 +239,7 @@ class Matrix:
         self.images = {}
 
     def todo(self, boot):
-        brief = MEETS_KERNEL if self.brief and boot.brief == 'kernel' else '.*'
+        brief = {'all': '.*', 'kernel': MEETS_KERNEL, '': ''}[boot.brief] if self.brief else '.*'
         return [command for command in self.commands[boot.machine]
                 if re.fullmatch(boot.only or USUAL, command[0]) and re.fullmatch(brief, command[0])]
 
