@@ -369,6 +369,15 @@ static int is_found_out(struct ks *ks, const char *variant)
 	return 1;
 }
 
+/* Linux 7 refuses it. */
+static int is_switched_off(void)
+{
+	int fd = open(FTRACE, O_WRONLY | O_CLOEXEC), off = fd >= 0 && write(fd, "0", 1) == 1;
+
+	close(fd);
+	return off;
+}
+
 static void ftrace(void)
 {
 	struct ks_enable_opts opts = { .size = sizeof(opts),
@@ -387,7 +396,11 @@ static void ftrace(void)
 	}
 	g_assert_cmpint(ks_selftest(ks, KS_PROBE_FADVISE, NULL), >, 0);
 	ks_assert_ok(ks, ks_disable_probe(ks, KS_PROBE_FADVISE));
-	write_file(FTRACE, "0", 1);
+	if (!is_switched_off()) {
+		g_test_skip("this kernel does not let ftrace be switched off");
+		ks_close(ks);
+		return;
+	}
 	blind += is_found_out(ks, "kprobe");
 	blind += is_found_out(ks, "fentry");
 	write_file(FTRACE, "1", 1);
