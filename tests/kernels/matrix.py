@@ -6,8 +6,8 @@
     matrix.py --accept [NAME...]    what the last runs gave is right from now on: *.tsv
 
 NAME: of a guest, or of a kernel for all of its guests. PATTERN: of what is run: list, selftest,
-verified, probes-NAME, fault-NAME. A line "count NAME PASSED FAILED SKIPPED SECONDS" for each guest and
-table. What guests gave stays in build/kernels/NAME. KS_TEST_SCALE (default 0.02) and KS_TEST_WAYS
+verified, probes-NAME, fault-NAME. A line "count NAME PASSED FAILED SKIPPED SECONDS FLAKY" for each
+guest and table. What guests gave stays in build/kernels/NAME. KS_TEST_SCALE (default 0.02) and KS_TEST_WAYS
 (default each) reach the tests. What was not run by the end of the time is told, and counts as skipped.
 In brief, most guests run what meets the kernel, and not what shows the library's own logic once more.
 """
@@ -267,13 +267,13 @@ class Matrix:
 
     def skip(self, boot, why):
         self.complete = False
-        return f'{boot.name}: skipped: {why}\n', 0, 0, 1
+        return f'{boot.name}: skipped: {why}\n', 0, 0, 1, 0
 
     def left(self):
         return int(self.end - time.monotonic())
 
     def run(self, boot):
-        """(text to show, passed, failed, skipped)"""
+        """(text to show, passed, failed, skipped, flaky)"""
         folder = RESULTS / boot.name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -286,26 +286,28 @@ class Matrix:
             return self.skip(boot, why)
         if self.left() < GUEST_LEAST:
             return self.skip(boot, NO_TIME)
-        said = ''
+        said, flakes = '', 0
         status, why = self.start(boot, kernel)
         if status == DIED:
+            flakes = 1
             said = f'{boot.name}: flaky: the guest died and was booted once more\n{why}'
             if self.left() < GUEST_LEAST:
-                return f'{said}{boot.name}: {NO_TIME} for that\n', 0, 1, 0
+                return f'{said}{boot.name}: {NO_TIME} for that\n', 0, 1, 0, 1
             status, why = self.start(boot, kernel)
         if status:
             said += f'{boot.name}: {why or f"exit status {status}"}\n'
         files = unpack(folder / 'out.tar')
         tables.keep(folder, release, {name: text for name, text in files.items()
                                       if files.get(name.replace('.out', '.status')) == '0\n'})
-        said += ''.join(f'{boot.name}: flaky: {name} failed once:\n{text}'
-                        for name, text in flaky(self.todo(boot), files))
+        once = list(flaky(self.todo(boot), files))
+        flakes += len(once)
+        said += ''.join(f'{boot.name}: flaky: {name} failed once:\n{text}' for name, text in once)
         late = self.log(boot, files)
         if late:
             self.complete = False
             said += f'{boot.name}: skipped: {NO_TIME} for {" ".join(late)}\n'
         counts, failures = count(folder / 'log.json')
-        return said + failures, *counts
+        return said + failures, *counts, flakes
 
     def log(self, boot, files):
         """Writes what meson would have written; names what no time was left for."""
@@ -323,8 +325,8 @@ class Matrix:
 
     def timed(self, boot):
         start = time.monotonic()
-        shown, *counts = self.run(boot)
-        return shown, *counts, int(time.monotonic() - start)
+        shown, *counts, flakes = self.run(boot)
+        return shown, *counts, int(time.monotonic() - start), flakes
 
 
 def run(names, builds, seconds, only, brief):
@@ -333,7 +335,7 @@ def run(names, builds, seconds, only, brief):
     for boot in boots(names):
         if boot.machine not in builds:
             print(f'{boot.name}: skipped: nothing was built for {boot.machine}')
-            print(f'count {boot.name} 0 0 1 0')
+            print(f'count {boot.name} 0 0 1 0 0')
         elif matrix.todo(boot):
             chosen.append(boot)
     for machine in {boot.machine for boot in chosen}:
@@ -351,13 +353,13 @@ def run(names, builds, seconds, only, brief):
     for table, differs in tables.compare([boot.name for boot in chosen], RESULTS, HERE):
         sys.stderr.write(differs or '')
         counts = (0, 0, 1) if differs is None else (0, 1, 0) if differs else (1, 0, 0)
-        print('count', table, *counts, 0, flush=True)
+        print('count', table, *counts, 0, 0, flush=True)
     if not names and not only and set(builds) == set(MULTIARCH) and matrix.complete:
         left = never_forced(boot.name for boot in chosen)
         sys.stderr.write(''.join(f'no guest has {way}\n' for way in left))
-        print('count variants', *((0, 1, 0) if left else (1, 0, 0)), 0, flush=True)
+        print('count variants', *((0, 1, 0) if left else (1, 0, 0)), 0, 0, flush=True)
     else:
-        print('count variants 0 0 1 0')
+        print('count variants 0 0 1 0 0')
 
 
 def main():
