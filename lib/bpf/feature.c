@@ -362,7 +362,7 @@ static int tracefs(struct ks__features *f, struct ks__feature *r)
 	else if (rc)
 		snprintf(r->reason, sizeof(r->reason), "tracepoint: tracefs cannot be read (%s)",
 			 ks_error_name(rc));
-	return rc;
+	return rc == -ENOENT ? -ENODEV : rc; /* the kernel has it: it is to be mounted */
 }
 
 /*

@@ -28,20 +28,10 @@ static int read_int(int dir_fd, const char *path, int otherwise)
 	return ks__text_string(dir_fd, path, text, sizeof(text)) > 0 ? atoi(text) : otherwise;
 }
 
-static int seccomp_mode(int proc_fd)
-{
-	char text[4096];
-	const char *line;
-
-	if (ks__text_string(proc_fd, "self/status", text, sizeof(text)) <= 0)
-		return -1;
-	line = strstr(text, "\nSeccomp:");
-	return line ? atoi(line + 9) : -1;
-}
-
 void ks__machine_read(const struct ks *ks, struct ks__machine *ret)
 {
 	struct stat st;
+	uint64_t mode;
 
 	if (ks__facts_caps(&ret->caps))
 		ret->caps = 0;
@@ -49,7 +39,7 @@ void ks__machine_read(const struct ks *ks, struct ks__machine *ret)
 	ret->has_cap_bpf = read_int(ks->proc_fd, "sys/kernel/cap_last_cap", CAP_BPF) >= CAP_BPF;
 	ret->first_userns = fstatat(ks->proc_fd, "self/ns/user", &st, 0) ||
 			    st.st_ino == USER_NS_FIRST;
-	ret->seccomp = seccomp_mode(ks->proc_fd);
+	ret->seccomp = ks__facts_status(ks->proc_fd, "Seccomp", 10, &mode) ? -1 : (int)mode;
 	ret->perf_paranoid = read_int(ks->proc_fd, "sys/kernel/perf_event_paranoid", NOT_KNOWN);
 	ks__facts_lockdown(ks->sys_fd, ret->lockdown, sizeof(ret->lockdown));
 }

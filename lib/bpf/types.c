@@ -87,6 +87,18 @@ static const struct ks__types_builtin *builtin(void)
 	return b->release ? b : NULL;
 }
 
+/* What is asked of the kernel's own is asked of the other one. */
+static int ask_both(struct ks__types *t)
+{
+	struct ks__btf_ask *asks = realloc(t->core.asks, t->n * sizeof(*asks));
+
+	t->core.error = asks ? 0 : -ENOMEM;
+	if (!asks)
+		return -ENOMEM;
+	t->core.asks = memcpy(asks, t->own.asks, t->n * sizeof(*asks));
+	return 0;
+}
+
 static void scan(struct ks__types *t)
 {
 	const struct ks__types_builtin *b = NULL;
@@ -98,9 +110,9 @@ static void scan(struct ks__types *t)
 	if (!t->ks->opts.btf_path && t->own.error && !ks__machine_shortage(t->own.error))
 		b = builtin();
 	t->replaced = t->ks->opts.btf_path || b;
-	if (t->replaced)
-		memcpy(t->core.asks, t->own.asks, t->n * sizeof(*t->core.asks));
-	if (b)
+	if (t->replaced && ask_both(t))
+		snprintf(t->core.why, sizeof(t->core.why), "BTF: no memory for it");
+	else if (b)
 		scan_bytes(b->data, b->size, b->release, &t->core, t->n);
 	else if (t->replaced)
 		scan_core(t);
@@ -118,28 +130,20 @@ static const struct ks__btf_ask *find(const struct ks__btf_ask *asks, size_t n,
 	return NULL;
 }
 
-static int grow(struct ks__btf_ask **asks, size_t room)
-{
-	struct ks__btf_ask *grown = realloc(*asks, room * sizeof(*grown));
-
-	if (!grown)
-		return -ENOMEM;
-	*asks = grown;
-	return 0;
-}
-
 int ks__types_expect(struct ks__types *t, enum ks__btf_kind kind, const char *name)
 {
-	struct ks__btf_ask ask = { .kind = kind };
 	size_t length = strlen(name), room = t->room ? 2 * t->room : 64;
+	struct ks__btf_ask ask = { .kind = kind }, *grown;
 
 	if (find(t->own.asks, t->n, kind, name))
 		return 0;
 	if (length >= sizeof(ask.name))
 		return -ENOSPC;
 	if (t->n == t->room) {
-		if (grow(&t->own.asks, room) || grow(&t->core.asks, room))
+		grown = realloc(t->own.asks, room * sizeof(*grown));
+		if (!grown)
 			return -ENOMEM;
+		t->own.asks = grown;
 		t->room = room;
 	}
 	t->scanned = 0; /* who announces late, since memory was short before, has it read again */

@@ -3,6 +3,7 @@
 #include "facts.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,30 @@
 
 #include "kv.h"
 #include "text.h"
+
+int ks__facts_status(int proc_fd, const char *key, int base, uint64_t *ret_value)
+{
+	int fd = openat(proc_fd, "thread-self/status", O_RDONLY | O_CLOEXEC), rc = -ENOENT;
+	FILE *file = fd < 0 ? NULL : fdopen(fd, "r");
+	size_t length = strlen(key), size = 0;
+	char *line = NULL;
+
+	if (!file) {
+		rc = -errno;
+		if (fd >= 0)
+			close(fd);
+		return rc;
+	}
+	/* that of the groups alone may be half a megabyte long */
+	while (rc && getline(&line, &size, file) > 0)
+		if (!strncmp(line, key, length) && line[length] == ':') {
+			*ret_value = strtoull(line + length + 1, NULL, base);
+			rc = 0;
+		}
+	free(line);
+	fclose(file);
+	return rc;
+}
 
 int ks__facts_caps(uint64_t *ret_caps)
 {
@@ -90,17 +115,12 @@ int ks__facts_confinement(int proc_fd, char *buf, size_t size)
 /* capget() asks the security modules, and AppArmor leaves out what its profile denies; /proc does not. */
 uint64_t ks__facts_withheld(int proc_fd, char *profile, size_t size)
 {
-	char status[4096];
-	int n = ks__text_string(proc_fd, "thread-self/status", status, sizeof(status));
 	uint64_t has, given;
-	const char *value;
-	size_t length;
 
 	profile[0] = '\0';
-	if (n <= 0 || ks__kv_find(status, (size_t)n, "CapEff", &value, &length) ||
-	    ks__facts_caps(&has))
+	if (ks__facts_status(proc_fd, "CapEff", 16, &given) || ks__facts_caps(&has))
 		return 0;
-	given = strtoull(value, NULL, 16) & ~has;
+	given &= ~has;
 	if (given && ks__facts_confinement(proc_fd, profile, size) > 0)
 		profile[strcspn(profile, " ")] = '\0';
 	return given;

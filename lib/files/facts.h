@@ -6,6 +6,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* A number of the calling thread's status in procfs, of that base. 0, -ENOENT: no such line, or -errno. */
+int ks__facts_status(int proc_fd, const char *key, int base, uint64_t *ret_value);
+
 /* Effective capabilities of the calling thread, 1 << CAP_...; 0 or -errno. */
 int ks__facts_caps(uint64_t *ret_caps);
 

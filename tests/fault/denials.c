@@ -53,13 +53,18 @@ static char *check(struct ks *ks, uint32_t format)
 	return text;
 }
 
+/* The last of the words is what to do: it must be among the remedies. */
 static void expect_checked(struct ks *ks, uint32_t format, const char *const *words)
 {
 	char *text = check(ks, format);
+	const char *at = text;
 
-	for (; *words; words++)
-		if (!strstr(text, *words))
+	for (; *words; words++) {
+		if (!words[1])
+			at = strstr(text, "remedies");
+		if (!at || !strstr(at, *words))
 			g_error("not a word of '%s': %s", *words, text);
+	}
 	g_free(text);
 }
 

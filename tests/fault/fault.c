@@ -17,6 +17,8 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "support/harness.h"
+
 #define TRACEFS "/sys/kernel/tracing"
 
 /* ---- children --------------------------------------------------------------------------- */
@@ -264,12 +266,8 @@ void fault_enable(struct ks *ks, uint32_t probe, const char *variant)
 
 const char *fault_typed(uint32_t probe)
 {
-	char *symbols;
-	int told;
+	int told = kt_kernel_has("bpf_get_current_task_btf");
 
-	g_assert_true(g_file_get_contents("/proc/kallsyms", &symbols, NULL, NULL));
-	told = strstr(symbols, " bpf_get_current_task_btf\n") != NULL;
-	g_free(symbols);
 	return told || probe == KS_PROBE_PROC ? "tp_btf" : "raw_tp";
 }
 

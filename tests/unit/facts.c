@@ -154,24 +154,31 @@ static void test_withheld(void)
 	struct place p = place("self/attr/apparmor", "current", "tight (enforce)\n");
 	char *status = g_build_filename(p.dir, "status", NULL), profile[32];
 	const uint64_t more[] = { 0, 1ull << 62 /* nobody has it */ };
+	char *groups = g_strnfill(50000, '7'); /* a thread may be in 65,536 */
 	uint64_t caps;
 
 	ks_assert_rc(ks__facts_caps(&caps), 0);
 	g_assert_cmpint(symlinkat(".", p.fd, "thread-self"), ==, 0);
 	g_assert_cmphex(ks__facts_withheld(p.fd, profile, sizeof(profile)), ==, 0);
 	for (size_t i = 0; i < G_N_ELEMENTS(more); i++) {
-		char *text =
-			g_strdup_printf("CapPrm:\t0\nCapEff:\t%016" PRIx64 "\n", caps | more[i]);
+		char *text = g_strdup_printf("Groups:\t%s\nCapPrm:\t0\nCapEff:\t%016" PRIx64
+					     "\nSeccomp:\t2\n",
+					     groups, caps | more[i]);
+		uint64_t mode = 0;
 
 		g_assert_true(g_file_set_contents(status, text, -1, NULL));
 		g_free(text);
 		g_assert_cmphex(ks__facts_withheld(p.fd, profile, sizeof(profile)), ==, more[i]);
 		g_assert_cmpstr(profile, ==, more[i] ? "tight" : "");
+		ks_assert_rc(ks__facts_status(p.fd, "Seccomp", 10, &mode), 0);
+		g_assert_cmpuint(mode, ==, 2);
+		ks_assert_rc(ks__facts_status(p.fd, "Sec", 10, &mode), -ENOENT);
 	}
 	unlink(status);
 	unlinkat(p.fd, "thread-self", 0);
 	leave(&p);
 	g_free(status);
+	g_free(groups);
 }
 
 /* "self" of a procfs is the caller as its pid namespace numbers it. */
