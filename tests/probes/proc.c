@@ -279,7 +279,8 @@ static void mixed(struct kt *t)
 	g_assert_cmpint(w.status, ==, 0);
 	kt_ledger(t, &book);
 	work_free(&w);
-	if (kt_preempts_events() && book.missed) { /* others' as well: the bounds are all there is */
+	if (kt_preempts_events() &&
+	    book.missed) { /* others' as well: the bounds are all there is */
 		g_assert_cmpuint(t->n, <=, MIXED_EVENTS);
 		g_assert_cmpuint(t->n + book.missed, >=, MIXED_EVENTS);
 		return;
