@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Runs the probe tests, the fault tests and the self-test in the guests of boots.tsv.
 
-    matrix.py [--amd64 BUILD] [--arm64 BUILD] [--seconds N] [--only PATTERN] [--brief] [NAME...]
+    matrix.py [--amd64 BUILD] [--arm64 BUILD] [--embedded BUILD] [--seconds N] [--only PATTERN]
+              [--brief] [NAME...]
     matrix.py --accept [NAME...]    what the last runs gave is right from now on: *.tsv
 
-NAME: of a guest, or of a kernel for all of its guests. PATTERN: of what is run: list, selftest,
+NAME: of a guest, or of a kernel for all of its guests. --embedded: of amd64, with the types of guests'
+kernels (-Dbtf). PATTERN: of what is run: list, selftest,
 verified, probes-NAME, fault-NAME. A line "count NAME PASSED FAILED SKIPPED SECONDS FLAKY" for each
 guest and table. What guests gave stays in build/kernels/NAME. KS_TEST_SCALE (default 0.02) and KS_TEST_WAYS
 (default each) reach the tests. What was not run by the end of the time is told, and counts as skipped.
@@ -32,6 +34,7 @@ SOURCE = HERE.parent.parent
 RESULTS = SOURCE / 'build' / 'kernels'
 MULTIARCH = {'amd64': 'x86_64-linux-gnu', 'arm64': 'aarch64-linux-gnu'}
 SUITES = ['probes', 'fault']
+EMBEDDED = 'embedded'
 GUESTS = 2
 # A guest is ten to fifty times as slow as the machine, and shares it with another.
 GUEST_SECONDS = 1200
@@ -42,8 +45,8 @@ NO_TIME = 'no time was left'
 LATE = 254  # of a command for which no time was left
 # What meets the kernel; the rest shows the library's own logic, which is the same everywhere.
 MEETS_KERNEL = (r'list|selftest|verified|probes-(fadvise|pagecache|proc|sched|burst|torn).*|'
-                r'fault-(stream|overload|privileges|hidden|limits|hotplug|denials|fallbacks)')
-USUAL = r'(?!fault-fallbacks).*'
+                r'fault-(stream|privileges|hidden|limits|hotplug|denials|fallbacks)|embedded')
+USUAL = r'(?!fault-fallbacks|embedded).*'
 # They switch ftrace off. After the second, whose programs let go of functions then, 6.12 takes none.
 LAST = ['fault-denials', 'fault-fallbacks']
 # The kernel's own complaints; stalls are the emulator's.
@@ -75,25 +78,31 @@ def introspect(build, what):
     return json.loads(subprocess.check_output(['meson', 'introspect', f'--{what}', build]))
 
 
-def commands(build, only):
-    """[(name, argv)] of what a guest runs."""
+def tests_of(build):
+    """[(suite, name, argv)]"""
+    for test in introspect(build, 'tests'):
+        yield test['suite'][0].split(':')[-1], test['name'], test['cmd']
+
+
+def commands(build, embedded, only):
+    """[(name, argv)] of what a guest runs. embedded: another build, or None"""
     cli = f'{build}/examples/kernelsight/kernelsight'
     found = [('list', [cli, 'list', '--json']), ('selftest', [cli, 'selftest']),
              ('verified', [f'{build}/tests/kernels/verified'])]
-    for test in introspect(build, 'tests'):
-        suites = [suite.split(':')[-1] for suite in test['suite']]
-        if set(suites) & set(SUITES):
-            found.append((f'{suites[0]}-{test["name"]}', test['cmd']))
+    found += [(f'{suite}-{name}', argv) for suite, name, argv in tests_of(build) if suite in SUITES]
+    if embedded:
+        found += [(name, argv) for suite, name, argv in tests_of(embedded) if suite == EMBEDDED]
     found.sort(key=lambda command: LAST.index(command[0]) + 1 if command[0] in LAST else 0)
     return [command for command in found if re.search(only, command[0])]
 
 
-def make_image(machine, build):
+def make_image(machine, build, commands_of_all):
     """The archive that guests boot into, with all programs of the build that tests may start."""
     folders = [f'{build}/{part}/' for part in
                ['examples/kernelsight', 'tests/kernels'] + [f'tests/{suite}' for suite in SUITES]]
     files = [target['filename'][0] for target in introspect(build, 'targets')
              if target['type'] == 'executable' and target['filename'][0].startswith(tuple(folders))]
+    files += [argv[0] for name, argv in commands_of_all if name == EMBEDDED]
     sysroot = '' if machine == 'amd64' else fetch('arm64')
     image = RESULTS / f'{machine}.cpio'
     subprocess.run([HERE / 'image', image, MULTIARCH[machine], sysroot, *files], check=True)
@@ -240,10 +249,11 @@ def never_forced(names):
 
 
 class Matrix:
-    def __init__(self, builds, seconds, only, brief=False):
+    def __init__(self, builds, seconds, only, brief=False, embedded=None):
         self.complete = True
         self.brief = brief
-        self.commands = {machine: commands(build, only) for machine, build in builds.items()}
+        self.commands = {machine: commands(build, embedded if machine == 'amd64' else None, only)
+                         for machine, build in builds.items()}
         self.end = time.monotonic() + seconds
         self.images = {}
 
@@ -329,8 +339,8 @@ class Matrix:
         return shown, *counts, int(time.monotonic() - start), flakes
 
 
-def run(names, builds, seconds, only, brief):
-    matrix = Matrix(builds, seconds, only, brief)
+def run(names, builds, args):
+    matrix = Matrix(builds, args.seconds, args.only, args.brief, args.embedded)
     chosen = []
     for boot in boots(names):
         if boot.machine not in builds:
@@ -339,7 +349,7 @@ def run(names, builds, seconds, only, brief):
         elif matrix.todo(boot):
             chosen.append(boot)
     for machine in {boot.machine for boot in chosen}:
-        matrix.images[machine] = make_image(machine, builds[machine])
+        matrix.images[machine] = make_image(machine, builds[machine], matrix.commands[machine])
     with concurrent.futures.ThreadPoolExecutor(GUESTS) as pool:
         waiting = {pool.submit(matrix.timed, boot): boot.name for boot in chosen}
         try:
@@ -354,7 +364,7 @@ def run(names, builds, seconds, only, brief):
         sys.stderr.write(differs or '')
         counts = (0, 0, 1) if differs is None else (0, 1, 0) if differs else (1, 0, 0)
         print('count', table, *counts, 0, 0, flush=True)
-    if not names and not only and set(builds) == set(MULTIARCH) and matrix.complete:
+    if not names and not args.only and set(builds) == set(MULTIARCH) and matrix.complete:
         left = never_forced(boot.name for boot in chosen)
         sys.stderr.write(''.join(f'no guest has {way}\n' for way in left))
         print('count variants', *((0, 1, 0) if left else (1, 0, 0)), 0, 0, flush=True)
@@ -366,6 +376,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--amd64')
     parser.add_argument('--arm64')
+    parser.add_argument('--embedded', type=os.path.realpath)
     parser.add_argument('--only', default='')
     parser.add_argument('--seconds', type=int, default=1800)
     parser.add_argument('--brief', action='store_true')
@@ -379,7 +390,7 @@ def main():
     builds = {machine: str(pathlib.Path(build).resolve())
               for machine, build in (('amd64', args.amd64), ('arm64', args.arm64)) if build}
     RESULTS.mkdir(parents=True, exist_ok=True)
-    run(args.names, builds, args.seconds, args.only, args.brief)
+    run(args.names, builds, args)
 
 
 if __name__ == '__main__':
