@@ -38,7 +38,7 @@ EMBEDDED = 'embedded'
 GUESTS = 2
 # A guest is ten to fifty times as slow as the machine, and shares it with another.
 GUEST_SECONDS = 1200
-TEST_SECONDS = 240
+TEST_SECONDS = 480
 GUEST_LEAST = 60  # what a boot takes
 DIED = 125
 NO_TIME = 'no time was left'
