@@ -74,7 +74,7 @@ class Guest(unittest.TestCase):
         self.assertEqual([found[f'{name}.status'] for name in ('passes', 'once', 'fails', 'late')],
                          ['0\n', '0\n', '1\n', f'{matrix.LATE}\n'])
         self.assertEqual([found[f'{name}.first'] for name in ('passes', 'once', 'fails', 'late')],
-                         ['', 'bad\n', 'no\n', ''])
+                         ['', 'exit status 1\nbad\n', 'exit status 1\nno\n', ''])
         self.assertEqual(found['once.out'], 'fine\n')
 
 

@@ -4,7 +4,8 @@
 expected.tsv: kernel, probe -> the variant chosen, the fields unavailable
 fallbacks.tsv: kernel, condition, probe -> the variant chosen, the variants that the condition costs
 verifier.tsv: program, kernel -> instructions that the verifier went through, in the costliest variant;
-              its first row names the releases: on another one these counts are told, not compared
+              its first row names the releases: on another one these counts are told, and only which
+              programs there are is compared
 """
 import difflib
 import json
@@ -21,28 +22,43 @@ NOTE = '# fallback\t'
 SPDX = '# SPDX-License-Identifier: BSD-2-Clause'
 
 
-def keep(folder, release, files):
-    """What a guest sent, in the words of the tables."""
-    probes = {}
-    for line in files.get('list.out', '').splitlines():
+def probes_of(output):
+    """{probe: [variant, fields unavailable]}"""
+    found = {}
+    for line in output.splitlines():
         try:
             probe = json.loads(line)
         except ValueError:
             continue
-        probes[probe['probe']] = [probe['variant'] or NOTHING, sorted(probe['unavailable'])]
-    programs = {}
-    for line in files.get('verified.out', '').splitlines():
+        found[probe['probe']] = [probe['variant'] or NOTHING, sorted(probe['unavailable'])]
+    return found
+
+
+def programs_of(output):
+    """{program: instructions}, those of its costliest variant"""
+    found = {}
+    for line in output.splitlines():
         word, *rest = line.split()
         if word == 'program':
-            programs[rest[0]] = max(programs.get(rest[0], 0), int(rest[1]))
-    output = files.get('fault-fallbacks.out', '')
-    fallbacks = [line[len(NOTE):] for line in output.splitlines() if line.startswith(NOTE)]
-    (folder / 'facts.json').write_text(json.dumps(
-        {'release': release, 'probes': probes, 'programs': programs, 'fallbacks': fallbacks}))
+            found[rest[0]] = max(found.get(rest[0], 0), int(rest[1]))
+    return found
+
+
+def fallbacks_of(output):
+    return [line[len(NOTE):] for line in output.splitlines() if line.startswith(NOTE)]
+
+
+def keep(folder, release, files):
+    """What a guest sent, in the words of the tables; null: that was not run."""
+    said = {name: reader(files[f'{command}.out']) if f'{command}.out' in files else None
+            for name, command, reader in (('probes', 'list', probes_of),
+                                          ('programs', 'verified', programs_of),
+                                          ('fallbacks', 'fault-fallbacks', fallbacks_of))}
+    (folder / 'facts.json').write_text(json.dumps({'release': release, **said}))
 
 
 def facts(names, results):
-    """{kernel: facts} of those that have run; what a run left out is empty."""
+    """{kernel: facts} of those that have run; what a run left out is null."""
     found = {}
     for name in names:
         path = results / name / 'facts.json'
@@ -66,11 +82,14 @@ def read_lines(path):
 
 
 def lines_told(table, name, fact):
-    """What a guest has to say in this table; nothing, if it was not run."""
+    """What a guest has to say in this table; None, if it was not asked."""
+    said = fact['fallbacks' if table == FALLBACKS else 'probes']
+    if said is None:
+        return None
     if table == FALLBACKS:
-        return [f'{name}\t{line}' for line in fact.get('fallbacks', [])]
+        return [f'{name}\t{line}' for line in said]
     return ['\t'.join([name, probe, variant, ' '.join(missing) or NOTHING])
-            for probe, (variant, missing) in fact['probes'].items()]
+            for probe, (variant, missing) in said.items()]
 
 
 def read_verifier(here):
@@ -104,17 +123,17 @@ def compare(names, results, here):
     for name, fact in facts(names, results).items():
         for table, lines in kept.items():
             told = lines_told(table, name, fact)
-            if told:
+            if told is not None:
                 text = differ(table, name, lines.get(name, []), told)
                 differs[table] = (differs[table] or '') + text
-        if not fact['programs']:
+        if fact['programs'] is None:
             continue
         old, new = verifier.get(name, {}), verifier_column(fact)
         text = differ(VERIFIER, name, lines_of(old), lines_of(new))
         if text and old.get('release', new['release']) != new['release']:
             print(f'{VERIFIER} was made on {old["release"]}, this is {new["release"]}:\n{text}',
                   end='')
-            continue
+            text = differ(VERIFIER, name, sorted(old), sorted(new))  # which there are is compared
         differs[VERIFIER] = (differs[VERIFIER] or '') + text
     for table, text in differs.items():
         if text:

@@ -308,15 +308,37 @@ static int ways(const char *name)
 	return !g_strcmp0(g_getenv("KS_TEST_WAYS"), name);
 }
 
-static void add_variant(const struct kt_case *c, const char *probe, const char *name, int all)
+/* Is this the first time that it is asked for this probe? */
+static int first_of(uint32_t *seen, uint32_t probe)
+{
+	int first = !(*seen & 1u << probe);
+
+	*seen |= 1u << probe;
+	return first;
+}
+
+/* At any rate one test of a probe, by its best variant, goes over perf buffers. */
+static int over_perf(const struct kt_case *c, int best)
+{
+	static uint32_t seen;
+
+	if (!(c->over & KT_PERF) || ways("features"))
+		return 0;
+	return !ways("each") || (best && first_of(&seen, c->probe));
+}
+
+static void add_variant(const struct kt_case *c, const char *probe, const char *name, int best,
+			int few)
 {
 	size_t i, last = G_N_ELEMENTS(features) - 1;
 
 	if (!ways("features"))
 		add_case(c, probe, 0, "ring", name);
-	if (!ways("features") && c->over & KT_PERF && (all || !ways("each")))
+	if (over_perf(c, best))
 		add_case(c, probe, KS_FEATURE_RINGBUF, "perf", name);
-	for (i = ways("each") ? last : 0; all && (c->over & KT_FEATURES) && i <= last; i++)
+	if (!best || few || !(c->over & KT_FEATURES))
+		return;
+	for (i = ways("each") ? last : 0; i <= last; i++)
 		add_case(c, probe, features[i].bit, features[i].name, name);
 }
 
@@ -324,10 +346,8 @@ static void add_variant(const struct kt_case *c, const char *probe, const char *
 static int best_only(uint32_t probe)
 {
 	static uint32_t seen;
-	int first = !(seen & 1u << probe);
 
-	seen |= 1u << probe;
-	return !first && (ways("best") || ways("each") || ways("features"));
+	return !first_of(&seen, probe) && (ways("best") || ways("each") || ways("features"));
 }
 
 /* How a probe can work, asked for once: opening a handle takes a slow machine a second. */
@@ -379,7 +399,7 @@ void kt_add(uint32_t probe, const char *name, unsigned over, kt_fn fn)
 		if ((few || alike || over & KT_BEST || ways("features")) && i != k->best)
 			continue;
 		g_strlcpy(c.variant, k->variants[i], sizeof(c.variant));
-		add_variant(&c, k->name, name, i == k->best && !few);
+		add_variant(&c, k->name, name, i == k->best, few);
 	}
 }
 
