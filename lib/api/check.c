@@ -103,9 +103,10 @@ static void check_remedies(struct ks *ks, const char *why, struct ks__doc *doc)
 			    "setcap cap_bpf,cap_perfmon+ep PROGRAM, or run as root: without these "
 			    "capabilities the kernel takes no programs");
 	else if (!strcmp(mode, "confidentiality"))
-		ks__doc_str(doc, NULL,
-			    "boot with lockdown=integrity or none: lockdown (confidentiality) lets no "
-			    "program read kernel memory");
+		ks__doc_str(
+			doc, NULL,
+			"boot with lockdown=integrity or none: lockdown (confidentiality) lets no "
+			"program read kernel memory");
 	else if (why[0])
 		ks__doc_str(doc, NULL, why);
 	for (const struct obstacle *o = obstacles; o->file; o++) {
