@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What reading statistics costs: rows by process against the entries of a hash, one look-up each, and a total with a histogram against one look-up of as many bytes.
+ * What reading statistics costs: rows by process against the entries of a hash, one look-up each,
+ * and a total with a histogram against one look-up of as many bytes.
  */
 #include <err.h>
 #include <fcntl.h>

@@ -6,11 +6,12 @@
               [--brief] [NAME...]
     matrix.py --accept [NAME...]    what the last runs gave is right from now on: *.tsv
 
-NAME: of a guest, or of a kernel for all of its guests. --embedded: of amd64, with the types of guests'
-kernels (-Dbtf). PATTERN: of what is run: list, selftest, verified, embedded, probes-NAME, fault-NAME. A line "count NAME PASSED FAILED SKIPPED SECONDS FLAKY" for each
-guest and table. What guests gave stays in build/kernels/NAME. KS_TEST_SCALE (default 0.02) and KS_TEST_WAYS
-(default each) reach the tests. What was not run by the end of the time is told, and counts as skipped.
-In brief, most guests run what meets the kernel, and not what shows the library's own logic once more.
+NAME: of a guest, or of a kernel for all of its guests. --embedded: of amd64, with the types of
+guests' kernels (-Dbtf). PATTERN: of what is run: list, selftest, verified, embedded, probes-NAME,
+fault-NAME. A line "count NAME PASSED FAILED SKIPPED SECONDS FLAKY" for each guest and table. What
+guests gave stays in build/kernels/NAME. KS_TEST_SCALE (default 0.02) and KS_TEST_WAYS (default
+each) reach the tests. What was not run by the end of the time is told, and counts as skipped. In
+brief, most guests run what meets the kernel, and not what shows the library's own logic once more.
 """
 import argparse
 import collections

@@ -1,10 +1,13 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
 """Shows that a guest gives back output, status and files, keeps limits, and tells when it died; and that
-the matrix boots one that died once more, counts it as flaky, and does not take it for a pass.
+the matrix boots one that died once more, counts it as flaky, and does not take it for a pass; and that
+its tables are compared.
 
     runner.py KERNEL    any kernel of kernels.tsv
 """
+import contextlib
+import io
 import pathlib
 import subprocess
 import sys
@@ -14,6 +17,7 @@ import unittest
 import unittest.mock
 
 import matrix
+import tables
 
 HERE = pathlib.Path(__file__).resolve().parent
 KERNEL = ''
@@ -134,6 +138,40 @@ class Retry(unittest.TestCase):
         shown, counts = self.run_matrix(late)
         self.assertEqual(counts, [1, 0, 1, 0])
         self.assertIn('no time was left for one', shown)
+
+
+class Tables(unittest.TestCase):
+    """What guests tell is compared, and so is what they do not tell."""
+    ANY = '6.1'
+
+    def compare(self, release, files):
+        with tempfile.TemporaryDirectory() as room:
+            folder = pathlib.Path(room) / self.ANY
+            folder.mkdir()
+            tables.keep(folder, release, files)
+            return dict(tables.compare([self.ANY], pathlib.Path(room), HERE))
+
+    def test_not_asked(self):
+        self.assertEqual(set(self.compare('any', {}).values()), {None})
+
+    def test_silent(self):
+        release = tables.read_verifier(HERE)[self.ANY]['release']
+        found = self.compare(release, {'list.out': '', 'verified.out': ''})
+        self.assertIn('-6.1\tproc\ttp_btf', found[tables.EXPECTED])
+        self.assertIn('-proc_exit_tp_btf', found[tables.VERIFIER])
+
+    def test_other_release(self):
+        column = tables.read_verifier(HERE)[self.ANY]
+        said = ''.join(f'program {program} 1\n' for program in column if program != 'release')
+        with contextlib.redirect_stdout(io.StringIO()) as told:
+            self.assertEqual(self.compare('another', {'verified.out': said})[tables.VERIFIER], '')
+        self.assertIn('+proc_exit_tp_btf\t1', told.getvalue())
+
+    def test_docs(self):
+        page = HERE.parent.parent / tables.DOCS
+        before = page.read_text()
+        told = tables.docs_table(tables.read_lines(HERE / tables.EXPECTED), tables.read_verifier(HERE))
+        self.assertEqual(before.partition(tables.BELOW)[2].split('\n'), ['', '', *told, ''])
 
 
 if __name__ == '__main__':

@@ -16,6 +16,7 @@ DOCS = 'docs/kernels.md'  # has the first table for readers, below this line:
 BELOW = '<!-- made from tests/kernels/expected.tsv by scripts/dev kernels-accept -->'
 VERIFIER = 'verifier.tsv'
 NOTHING = '-'
+FILES = ['procfs', 'vmstat']  # variants that are no programs
 HEADS = {EXPECTED: '# kernel\tprobe\tvariant\tunavailable',
          FALLBACKS: '# kernel\tcondition\tprobe\tvariant\tlost', VERIFIER: 'program'}
 NOTE = '# fallback\t'
@@ -141,17 +142,32 @@ def compare(names, results, here):
     return list(differs.items())
 
 
-def docs_table(expected):
+def fidelity(variant, missing):
+    """What a probe gives by a variant, for readers."""
+    if variant == NOTHING:
+        return 'none'
+    without = ', '.join(f'`{field}`' for field in missing.split() if field != NOTHING)
+    return (f'`{variant}`: ' + ('what a look finds' if variant in FILES else 'exact') +
+            (f', without {without}' if without else ''))
+
+
+def docs_table(expected, verifier):
     """A row for each kernel, a column for each probe."""
-    rows = [[line.split('\t') for line in lines] for lines in expected]
+    rows = [[line.split('\t') for line in lines] for lines in expected.values()]
     probes = [row[1] for row in rows[0]] if rows else []
-    yield '| kernel | ' + ' | '.join(f'`{probe}`' for probe in probes) + ' |'
-    yield '|---' * (len(probes) + 1) + '|'
+    yield '| kernel | release | ' + ' | '.join(f'`{probe}`' for probe in probes) + ' |'
+    yield '|---' * (len(probes) + 2) + '|'
     for lines in rows:
-        cells = ['none' if variant == NOTHING else f'`{variant}`' + (
-            '' if missing == NOTHING else ', without ' + ', '.join(
-                f'`{field}`' for field in missing.split())) for _, _, variant, missing in lines]
-        yield f'| {lines[0][0]} | ' + ' | '.join(cells) + ' |'
+        name = lines[0][0]
+        release = verifier.get(name, {}).get('release', NOTHING)
+        cells = [fidelity(variant, missing) for _, _, variant, missing in lines]
+        yield f'| {name} | {release} | ' + ' | '.join(cells) + ' |'
+
+
+def write_docs(expected, verifier, here):
+    page = here.parent.parent / DOCS
+    head = page.read_text().partition(BELOW)[0]
+    page.write_text('\n'.join([head + BELOW, '', *docs_table(expected, verifier)]) + '\n')
 
 
 def accept_lines(table, guests, found, here):
@@ -171,11 +187,9 @@ def accept(names, guests, results, here):
     found = facts(names, results)
     expected = accept_lines(EXPECTED, guests, found, here)
     accept_lines(FALLBACKS, guests, found, here)
-    page = here.parent.parent / DOCS
-    head = page.read_text().partition(BELOW)[0]
-    page.write_text('\n'.join([head + BELOW, '', *docs_table(expected.values())]) + '\n')
     verifier = read_verifier(here)
     verifier |= {name: verifier_column(fact) for name, fact in found.items() if fact['programs']}
+    write_docs(expected, verifier, here)
     programs = sorted({p for column in verifier.values() for p in column} - {'release'})
     columns = [name for name in expected if name in verifier]
     rows = [[HEADS[VERIFIER], *columns]]

@@ -4,8 +4,8 @@
  * CPU time, peak memory, faults, block I/O; and who it was: parent, session, start.
  *
  * Bounds: CPU time one tick of 10 ms per thread, as the last tick of a thread is not yet counted
- * when it ends, and what it takes from there to the wait; peak memory RSS_SLACK, as the kernel counts pages per CPU in batches; faults those
- * of the way out.
+ * when it ends, and what it takes from there to the wait; peak memory RSS_SLACK, as the kernel counts
+ * pages per CPU in batches; faults those of the way out.
  */
 #include <fcntl.h>
 #include <pthread.h>
