@@ -123,6 +123,12 @@ class Retry(unittest.TestCase):
         self.assertEqual(counts, [2, 0, 0, 1])
         self.assertEqual(shown, 'any: flaky: one failed once:\n  not ok 1\n')
 
+    def test_flaky_too_often(self):
+        with unittest.mock.patch.object(matrix, 'FLAKES', 1):
+            shown, counts = self.run_matrix((*self.PASSED, ('one.first', 'not ok 1\n')))
+        self.assertEqual(counts, [2, 1, 0, 1])
+        self.assertIn('any: 1 are too many', shown)
+
     def test_died_once(self):
         shown, counts = self.run_matrix((125,), self.PASSED)
         self.assertEqual(counts, [2, 0, 0, 1])
