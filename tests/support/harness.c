@@ -111,12 +111,8 @@ static int has_event(const char *name)
 	return has;
 }
 
-/*
- * The reason names what is missing, an event, a function or a helper of programs, and the kernel does
- * not have it indeed: page_cache_sync_ra is a function long before it is an event. An error like
- * (EPERM) is none.
- */
-static int missing(const char *why)
+/* page_cache_sync_ra is a function long before it is an event. An error like (EPERM) is no helper. */
+int kt_missing(const char *why)
 {
 	static const struct {
 		const char *before;
@@ -180,13 +176,13 @@ static int knows_registers(void)
 }
 
 /*
- * What this kernel has must not be skipped. One without kprobes does not let its text be changed;
- * fentry wants trampolines called directly besides, which arm64 has from 6.4 on, and types of what a
- * system call is given, which 5.10 does not tell.
+ * A kernel without kprobes does not let its text be changed; fentry wants trampolines called directly
+ * besides, which arm64 has from 6.4 on, and types of what a system call is given, which 5.10 does not
+ * tell.
  */
-static int must_work(const char *variant, const char *why)
+int kt_must_work(const char *variant, const char *why)
 {
-	if (!KS_HAVE_BPF || missing(why))
+	if (!KS_HAVE_BPF || kt_missing(why))
 		return 0;
 	if (g_str_has_prefix(variant, "tp_btf"))
 		return access("/sys/kernel/btf/vmlinux", R_OK) == 0;
@@ -227,7 +223,7 @@ static char *tried(const struct kt_case *c)
 	if (err < 0)
 		ks_last_error(ks, why, sizeof(why));
 	ks_close(ks);
-	if (err < 0 && must_work(c->variant, why))
+	if (err < 0 && kt_must_work(c->variant, why))
 		g_error("%s: %s", c->variant, why);
 	if (err < 0) {
 		g_assert_cmpint(err, ==, -KS_EUNAVAIL);
@@ -380,7 +376,7 @@ static const struct known *known_of(const struct kt_case *like)
 		g_assert_cmpuint(k->n, <, G_N_ELEMENTS(k->variants));
 		g_strlcpy(k->variants[k->n], info.name, sizeof(k->variants[0]));
 		g_strlcpy(c.variant, info.name, sizeof(c.variant));
-		if (k->best == UINT_MAX && must_work(info.name, info.reason) &&
+		if (k->best == UINT_MAX && kt_must_work(info.name, info.reason) &&
 		    (geteuid() || !why_not(&c)[0]))
 			k->best = k->n;
 		k->n++;

@@ -67,6 +67,13 @@ int kt_preempts(void);
 int kt_preempts_events(void);
 /* By the kernel's own list of names. */
 int kt_kernel_has(const char *function);
+/*
+ * The reason for which a variant is refused names what is missing, an event, a function or a helper of
+ * programs, and the kernel does not have it indeed.
+ */
+int kt_missing(const char *why);
+/* This kernel has what the variant needs: that it is refused for this reason is wrong. */
+int kt_must_work(const char *variant, const char *why);
 
 /* Enables the probe by the variant of this case. */
 void kt_enable(struct kt *t, const struct ks_param *params, uint32_t n);
