@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 
 #include "fault/fault.h"
+#include "support/harness.h"
 
 #define NAPS 10
 #define PAGES 64
@@ -39,10 +40,23 @@ static char *nap_once(void *user)
 	return ks_test_outside("voluntary", row.voluntary - before.voluntary, want, want);
 }
 
+/* Programs that are preempted keep others of their CPU out; not each kernel tells how often. */
+static void nothing_lost(struct ks *ks, uint32_t probe)
+{
+	struct ks_stats_self book = fault_book(ks, probe);
+
+	g_assert_cmpuint(book.lost_ring, ==, 0);
+	g_assert_cmpuint(book.lost_locked, ==, 0);
+	g_assert_cmpuint(book.lost_map, ==, 0);
+	if (book.row.valid & KS_HAS_SELF_MISSED && !kt_preempts())
+		g_assert_cmpuint(book.missed, ==, 0);
+}
+
 static void sched_works(struct ks *ks, uint32_t source)
 {
 	(void)source;
 	ks_test_rounds(nap_once, ks);
+	nothing_lost(ks, KS_PROBE_SCHED);
 }
 
 static void write_drop_read(void)
@@ -127,6 +141,7 @@ static void pagecache_works(struct ks *ks, uint32_t source)
 		ks_test_rounds(read_once, ks);
 	else
 		disk_is_read(ks);
+	nothing_lost(ks, KS_PROBE_PAGECACHE);
 }
 
 static void proc_works(struct ks *ks, uint32_t source)

@@ -2,213 +2,27 @@
 /*
  * Shows that whatever a machine denies costs the ways that need it and no others: under each
  * condition each probe works by the best way that is left and counts exactly, its books balance,
- * each way that was lost says whose doing it is, and nothing stays behind.
+ * each way that was lost says whose doing it is, ks_check() says what to do about it, and nothing
+ * stays behind.
  *
  * Notes what was chosen, for tests/kernels/fallbacks.tsv:
  * "# fallback <TAB> CONDITION <TAB> PROBE <TAB> VARIANT <TAB> LOST", LOST: the ways of this kernel
- * that the condition costs.
+ * that the condition costs, of those better than VARIANT or known to be refused without a trial.
  */
-#include <errno.h>
-#include <fcntl.h>
-#include <linux/bpf.h>
-#include <linux/capability.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
+
+#include <bpf/libbpf.h>
 
 #include "bpf/unit.h"
+#include "conditions.h"
 #include "counted.h"
 #include "fault/fault.h"
-#include "support/shim.h"
+#include "probes/probe.h"
+#include "support/harness.h"
 
-#define BTF_DIR "/sys/kernel/btf"
-#define BTF BTF_DIR "/vmlinux"
-#define TRACEFS "/sys/kernel/tracing"
-#define DEBUGFS "/sys/kernel/debug"
 #define LOCKDOWN "/sys/kernel/security/lockdown"
-
-#define NOBODY 65534
-#define BIT(cap) (1ull << (cap))
-#define ALL_CAPS (BIT(CAP_CHECKPOINT_RESTORE + 1) - 1)
-
-/* ---- conditions ------------------------------------------------------------------------------ */
-
-struct condition {
-	const char *name;
-	const char *because; /* of each way that it costs; a regular expression */
-	void (*begin)(struct ks_open_opts *opts);
-	uid_t uid; /* 0: root, with these capabilities, or all if caps is 0 */
-	uint64_t caps;
-	/* of the whole machine, and so in guests alone; put back afterwards */
-	const char *sysctl, *value;
-	const char *tracefs; /* mount options */
-	const char *feature; /* of the kernel: works no more, as ks_check() tells */
-	int silent;          /* ways may be attached, and not be run */
-	int booted;          /* the kernel was started with it */
-};
-
-static void hide_btf(struct ks_open_opts *opts)
-{
-	(void)opts;
-	fault_hide(BTF_DIR);
-}
-
-static void break_btf(struct ks_open_opts *opts)
-{
-	(void)opts;
-	g_assert_cmpint(mount("/dev/null", BTF, NULL, MS_BIND, NULL), ==, 0);
-}
-
-static void copy_btf(struct ks_open_opts *opts)
-{
-	gsize size;
-	char *bytes;
-
-	g_assert_true(g_file_get_contents(BTF, &bytes, &size, NULL));
-	opts->btf_path = fault_file(bytes, size);
-	g_free(bytes);
-	fault_hide(BTF_DIR);
-}
-
-/* The types alone that programs of ours read, as `bpftool gen min_core_btf` makes it. */
-static void cut_btf(struct ks_open_opts *opts)
-{
-	struct ks *ks = fault_open(NULL);
-	struct ks__features features;
-	char why[200];
-
-	ks__features_init(&features, ks);
-	ks_assert_rc(ks__unit_hooks(NULL, 0, &features.types), 0);
-	ks_assert_rc(ks__types_own(&features.types, why, sizeof(why)), 0);
-	g_assert_nonnull(features.types.own.cut.data);
-	g_assert_cmpuint(features.types.own.cut.size, <, 512 << 10);
-	opts->btf_path = fault_file(features.types.own.cut.data, features.types.own.cut.size);
-	ks__features_free(&features);
-	ks_close(ks);
-	fault_hide(BTF_DIR);
-}
-
-static void hide_tracefs(struct ks_open_opts *opts)
-{
-	(void)opts;
-	fault_hide(TRACEFS);
-	fault_hide(DEBUGFS);
-}
-
-static void filter_bpf(struct ks_open_opts *opts)
-{
-	(void)opts;
-	fault_filter(SYS_bpf, EPERM);
-}
-
-static void filter_bpf_enosys(struct ks_open_opts *opts)
-{
-	(void)opts;
-	fault_filter(SYS_bpf, ENOSYS);
-}
-
-static void filter_perf(struct ks_open_opts *opts)
-{
-	(void)opts;
-	fault_filter(SYS_perf_event_open, EPERM);
-}
-
-static void limit_memory(struct ks_open_opts *opts)
-{
-	const struct rlimit little = { 64 << 10, 64 << 10 };
-
-	(void)opts;
-	g_assert_cmpint(setrlimit(RLIMIT_MEMLOCK, &little), ==, 0);
-}
-
-static void switch_ring_off(struct ks_open_opts *opts)
-{
-	opts->features_off = KS_FEATURE_RINGBUF;
-}
-
-static void refuse_ring(struct ks_open_opts *opts)
-{
-	(void)opts;
-	shim_no_map_type = BPF_MAP_TYPE_RINGBUF;
-}
-
-#define BOTH (BIT(CAP_BPF) | BIT(CAP_PERFMON))
-#define NEITHER "needs CAP_BPF and CAP_PERFMON"
-#define PARANOID "/proc/sys/kernel/perf_event_paranoid"
-#define PARANOID_WHY "perf_event_paranoid is 3"
-#define READABLE "mode=755,gid=65534"
-#define TRACEFS_WHY "tracefs may not be read"
-
-static const struct condition conditions[] = {
-	{ .name = "nothing" },
-	{ .name = "no-caps", .because = NEITHER, .uid = NOBODY },
-	{ .name = "cap-bpf", .because = "needs CAP_PERFMON", .uid = NOBODY, .caps = BIT(CAP_BPF) },
-	{ .name = "cap-perfmon",
-	  .because = "needs CAP_BPF",
-	  .uid = NOBODY,
-	  .caps = BIT(CAP_PERFMON) },
-	{ .name = "both-caps",
-	  .because = TRACEFS_WHY "|" PARANOID_WHY,
-	  .uid = NOBODY,
-	  .caps = BOTH },
-	{ .name = "both-caps-paranoid-3",
-	  .because = TRACEFS_WHY "|" PARANOID_WHY,
-	  .uid = NOBODY,
-	  .caps = BOTH,
-	  .sysctl = PARANOID,
-	  .value = "3" },
-	{ .name = "both-caps-paranoid-3-tracefs",
-	  .because = PARANOID_WHY,
-	  .uid = NOBODY,
-	  .caps = BOTH,
-	  .sysctl = PARANOID,
-	  .value = "3",
-	  .tracefs = READABLE },
-	{ .name = "both-caps-paranoid-2",
-	  .because = TRACEFS_WHY,
-	  .uid = NOBODY,
-	  .caps = BOTH,
-	  .sysctl = PARANOID,
-	  .value = "2" },
-	{ .name = "both-caps-paranoid-2-tracefs",
-	  .uid = NOBODY,
-	  .caps = BOTH,
-	  .sysctl = PARANOID,
-	  .value = "2",
-	  .tracefs = READABLE },
-	{ .name = "cap-sys-admin",
-	  .because = TRACEFS_WHY,
-	  .uid = NOBODY,
-	  .caps = BIT(CAP_SYS_ADMIN) },
-	{ .name = "no-caps-unprivileged-bpf",
-	  .because = NEITHER,
-	  .uid = NOBODY,
-	  .sysctl = "/proc/sys/kernel/unprivileged_bpf_disabled",
-	  .value = "0" },
-	{ .name = "seccomp-bpf-eperm", .because = "seccomp", .begin = filter_bpf },
-	{ .name = "seccomp-bpf-enosys", .because = "seccomp", .begin = filter_bpf_enosys },
-	{ .name = "seccomp-perf-eperm", .because = "seccomp", .begin = filter_perf },
-	{ .name = "no-btf", .because = "vmlinux is missing", .begin = hide_btf },
-	{ .name = "broken-btf", .because = "vmlinux cannot be read", .begin = break_btf },
-	{ .name = "no-btf-but-a-copy", .because = "vmlinux is missing", .begin = copy_btf },
-	{ .name = "no-btf-but-minimal", .because = "vmlinux is missing", .begin = cut_btf },
-	{ .name = "no-tracefs", .because = "tracefs is not mounted", .begin = hide_tracefs },
-	{ .name = "memlock-64k",
-	  .because = "RLIMIT_MEMLOCK",
-	  .begin = limit_memory,
-	  .caps = ALL_CAPS & ~BIT(CAP_SYS_RESOURCE) },
-	{ .name = "no-ring-buffer", .begin = switch_ring_off, .feature = "ringbuf" },
-	{ .name = "no-ring-buffer-by-shim", .begin = refuse_ring, .feature = "ringbuf" },
-	/* the last one: after it 6.12 attaches to no function any more (ENODEV) */
-	{ .name = "ftrace-off",
-	  .because = "ftrace",
-	  .sysctl = "/proc/sys/kernel/ftrace_enabled",
-	  .value = "0",
-	  .silent = 1 },
-	{ .name = "lockdown", .because = "lockdown \\(confidentiality\\)", .booted = 1 },
-};
 
 static int is_machine_wide(const struct condition *c)
 {
@@ -225,15 +39,6 @@ static int is_locked_down(void)
 	return found;
 }
 
-static void write_file(const char *path, const char *value)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-	g_assert_cmpint(fd, >=, 0);
-	g_assert_cmpint((int)write(fd, value, strlen(value)), ==, (int)strlen(value));
-	close(fd);
-}
-
 static void remount_tracefs(const char *options)
 {
 	g_assert_cmpint(mount("nodev", TRACEFS, "tracefs", MS_REMOUNT, options), ==, 0);
@@ -245,12 +50,60 @@ static void remount_tracefs(const char *options)
 static uint32_t *whole;
 static int have_whole;
 
+/* Where tracefs is hidden, the kernel's own list of names tells whether an event is there. */
+static int has_event(const struct bpf_object *obj, const char *program)
+{
+	const char *section =
+		bpf_program__section_name(bpf_object__find_program_by_name(obj, program));
+	char *caller;
+	int has;
+
+	if (!strstr(section, "tracepoint/"))
+		return 1;
+	if (strstr(section, "/syscalls/"))
+		return kt_kernel_has("perf_syscall_enter");
+	caller = g_strdup_printf("__traceiter_%s", strrchr(section, '/') + 1);
+	has = kt_kernel_has(caller);
+	g_free(caller);
+	return has;
+}
+
+/* It cannot be without what it was started with. Of other ways BTF tells what this kernel lacks. */
+static void find_whole(void)
+{
+	struct bpf_object *obj = bpf_object__open_mem(ks__bpf_object, ks__bpf_object_size, NULL);
+
+	g_assert_nonnull(obj);
+	for (size_t p = 0; p < COUNTED; p++) {
+		const struct ks__variant *v = ks__probe_by_id(counted[p].probe)->variants;
+
+		whole[p] = 0;
+		for (uint32_t i = 0; v[i].name; i++) {
+			uint32_t n = 0;
+
+			while (n < KS__PROGS_MAX && v[i].progs[n] && has_event(obj, v[i].progs[n]))
+				n++;
+			if (n == KS__PROGS_MAX || !v[i].progs[n])
+				whole[p] |= 1u << i;
+		}
+	}
+	bpf_object__close(obj);
+}
+
 static void is_because(const struct condition *c, const char *variant, const char *reason)
 {
 	if (!c->because)
 		g_error("%s: this should not cost it: %s", variant, reason);
 	if (!g_regex_match_simple(c->because, reason, 0, 0))
 		g_error("%s: this is not because of '%s': %s", variant, c->because, reason);
+}
+
+/* The kernel never had it, and its reason says so. */
+static int is_lacking(const char *reason)
+{
+	return kt_missing(reason) ||
+	       (strstr(reason, "BTF does not tell what its function is given") &&
+		!kt_knows_registers());
 }
 
 /* Bits of the ways that are refused, which say why; of the first so many. */
@@ -263,13 +116,47 @@ static uint32_t refused(const struct condition *c, struct ks *ks, size_t p, uint
 		if (!v.error || v.source != KS_SOURCE_BPF)
 			continue;
 		g_assert_cmpuint(strlen(v.reason), >, 0);
-		if (c->booted && !g_regex_match_simple(c->because, v.reason, 0, 0))
-			continue; /* perhaps this kernel never had it */
-		if (whole[p] & 1u << i)
+		if (c->booted ? !is_lacking(v.reason) : whole[p] >> i & 1)
 			is_because(c, v.name, v.reason);
 		bits |= 1u << i;
 	}
 	return bits;
+}
+
+/* What to do is told with the way that is lost, and above all where no program serves any more. */
+static void is_remedied(const struct condition *c, const char *checked, int is_served)
+{
+	const char *remedies = strstr(checked, "\"remedies\":");
+
+	g_assert_nonnull(remedies);
+	if (c->remedy && !g_regex_match_simple(c->remedy, is_served ? checked : remedies, 0, 0))
+		g_error("%s: nothing like '%s' is to be done: %s", c->name, c->remedy, checked);
+}
+
+static void is_told(const struct condition *c, const char *checked)
+{
+	char *told;
+
+	if (!c->feature)
+		return;
+	told = g_strdup_printf("{\"name\":\"%s\",\"works\":false", c->feature);
+	g_assert_nonnull(strstr(checked, told));
+	g_free(told);
+}
+
+/* Of ways that were lost. */
+static void check(const struct condition *c, struct ks *ks, size_t p, uint32_t lost)
+{
+	struct ks_probe_info info = { .size = sizeof(info) };
+	int size = ks_check(ks, KS_JSON, NULL, 0) + 4096;
+	char *text = g_malloc((gsize)size);
+
+	g_assert_cmpint(ks_check(ks, KS_JSON, text, (size_t)size), <, size);
+	ks_assert_ok(ks, ks_query_probe(ks, counted[p].probe, &info));
+	is_told(c, text);
+	if (c->silent || lost)
+		is_remedied(c, text, info.source == KS_SOURCE_BPF && !c->silent);
+	g_free(text);
 }
 
 /* Of what this kernel has, what the condition costs. */
@@ -281,14 +168,14 @@ static void note(const struct condition *c, struct ks *ks, size_t p, const char 
 
 	if (c == conditions)
 		whole[p] = ~lost;
-	if (!c->booted)
-		lost &= whole[p];
+	lost &= whole[p];
 	printf("# fallback\t%s\t%s\t%s\t", c->name, counted[p].name, variant);
 	for (uint32_t i = 0; ks_query_variant(ks, counted[p].probe, i, &v) == 0; i++)
 		if (lost & 1u << i)
 			printf("%s%s", n++ ? " " : "", v.name);
 	printf("%s\n", n ? "" : "-");
 	fflush(stdout);
+	check(c, ks, p, lost);
 }
 
 static int enable(struct ks *ks, uint32_t probe, const char *variant)
@@ -366,18 +253,6 @@ static void try_probe(const struct condition *c, struct ks *ks, size_t p)
 	g_free(variant);
 }
 
-static void is_told(struct ks *ks, const char *feature)
-{
-	int size = ks_check(ks, KS_JSON, NULL, 0) + 4096;
-	char *text = g_malloc((gsize)size), *told;
-
-	g_assert_cmpint(ks_check(ks, KS_JSON, text, (size_t)size), <, size);
-	told = g_strdup_printf("{\"name\":\"%s\",\"works\":false", feature ? feature : "");
-	g_assert_true(!feature || strstr(text, told));
-	g_free(told);
-	g_free(text);
-}
-
 static void under(const void *data)
 {
 	struct ks_open_opts opts = { .size = sizeof(opts) };
@@ -396,8 +271,6 @@ static void under(const void *data)
 	for (size_t p = 0; p < COUNTED; p++) {
 		ks = fault_open(&opts);
 		try_probe(c, ks, p);
-		if (p == 0)
-			is_told(ks, c->feature);
 		ks_close(ks);
 		g_assert_cmpuint(counters_descriptors(), ==, before);
 	}
@@ -410,7 +283,7 @@ static void in_guest(const struct condition *c)
 
 	if (c->sysctl) {
 		g_assert_true(g_file_get_contents(c->sysctl, &old, NULL, NULL));
-		write_file(c->sysctl, c->value);
+		conditions_write(c->sysctl, c->value);
 	}
 	if (c->tracefs)
 		remount_tracefs(c->tracefs);
@@ -418,7 +291,7 @@ static void in_guest(const struct condition *c)
 	if (c->tracefs)
 		remount_tracefs("mode=700,gid=0");
 	if (c->sysctl)
-		write_file(c->sysctl, old);
+		conditions_write(c->sysctl, old);
 	g_free(old);
 }
 
@@ -439,7 +312,9 @@ static void fallback(gconstpointer data)
 		return;
 	}
 	fault_kernel(&since);
-	if (!have_whole && !c->booted && c != conditions)
+	if (c->booted)
+		find_whole();
+	else if (!have_whole && c != conditions)
 		fault_in_child(under, conditions);
 	have_whole = 1;
 	if (is_machine_wide(c))
@@ -454,10 +329,10 @@ int main(int argc, char **argv)
 	ks_test_init(&argc, &argv);
 	whole = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	g_assert_true(whole != MAP_FAILED);
-	for (size_t i = 0; i < G_N_ELEMENTS(conditions); i++) {
-		char *path = g_strdup_printf("/fallbacks/%s", conditions[i].name);
+	for (const struct condition *c = conditions; c->name; c++) {
+		char *path = g_strdup_printf("/fallbacks/%s", c->name);
 
-		g_test_add_data_func(path, &conditions[i], fallback);
+		g_test_add_data_func(path, c, fallback);
 		g_free(path);
 	}
 	return g_test_run();

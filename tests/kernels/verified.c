@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that the verifier of this kernel takes each program of each variant, but where the kernel lacks
- * what the variant needs. Prints what it went through for each, best variant first:
- * "program NAME INSTRUCTIONS"; on standard error why one was refused. bpf_prog_info
- * has the number from 5.16 on only, the verifier's log has it everywhere: loads ask for that log
- * behind libbpf's back.
+ * Shows that the verifier of this kernel takes each program of each variant, but where the kernel
+ * lacks what the variant needs. Prints what it went through for each, best variant first:
+ * "program NAME INSTRUCTIONS"; on standard error why one was refused. bpf_prog_info has the number
+ * from 5.16 on only, the verifier's log has it everywhere: loads ask for that log behind libbpf's
+ * back.
  */
 #include <bpf/bpf.h>
 #include <dlfcn.h>

@@ -157,7 +157,7 @@ static int takes_struct(const struct btf *types, const char *function)
 }
 #endif
 
-static int knows_registers(void)
+int kt_knows_registers(void)
 {
 #if KS_HAVE_BPF
 	static int known = -1;
@@ -189,7 +189,7 @@ int kt_must_work(const char *variant, const char *why)
 	if (g_str_has_prefix(variant, "fentry"))
 		return access("/sys/kernel/btf/vmlinux", R_OK) == 0 &&
 		       access(TRACEFS "/kprobe_events", F_OK) == 0 &&
-		       kt_kernel_has("register_ftrace_direct") && knows_registers();
+		       kt_kernel_has("register_ftrace_direct") && kt_knows_registers();
 	if (g_str_has_prefix(variant, "kprobe"))
 		return access(TRACEFS "/kprobe_events", F_OK) == 0;
 	if (g_str_has_prefix(variant, "tracepoint"))

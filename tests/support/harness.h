@@ -72,6 +72,8 @@ int kt_kernel_has(const char *function);
  * programs, and the kernel does not have it indeed.
  */
 int kt_missing(const char *why);
+/* Its types tell what a system call is given, as fentry needs it. */
+int kt_knows_registers(void);
 /* This kernel has what the variant needs: that it is refused for this reason is wrong. */
 int kt_must_work(const char *variant, const char *why);
 

@@ -22,6 +22,7 @@ void *mmap64(void *at, size_t size, int protection, int flags, int fd, off_t off
 
 long shim_offline;
 long shim_no_map_type;
+long shim_no_program_type, shim_no_command;
 int64_t shim_clock[CLOCK_BOOTTIME + 1];
 
 static enum shim_what failing;
@@ -179,18 +180,23 @@ int munmap(void *at, size_t size)
 
 /* ---- system calls --------------------------------------------------------------------------- */
 
-static int is_of_no_type(long number, const long *args)
+static int is_unknown(long number, const long *args)
 {
 	const union bpf_attr *attr = (const void *)args[1];
 
-	return shim_no_map_type && number == SYS_bpf && args[0] == BPF_MAP_CREATE &&
-	       attr->map_type == shim_no_map_type;
+	if (number != SYS_bpf)
+		return 0;
+	return (shim_no_command && args[0] == shim_no_command) ||
+	       (shim_no_map_type && args[0] == BPF_MAP_CREATE &&
+		attr->map_type == shim_no_map_type) ||
+	       (shim_no_program_type && args[0] == BPF_PROG_LOAD &&
+		attr->prog_type == shim_no_program_type);
 }
 
 /* perf_event_open(attr, pid, cpu, …) */
 static int refused(long number, const long *args)
 {
-	if (is_of_no_type(number, args))
+	if (is_unknown(number, args))
 		return EINVAL;
 	if (number == SYS_perf_event_open && shim_offline && args[2] >= shim_offline)
 		return ENODEV;

@@ -30,6 +30,8 @@ int shim_stop(void);
 extern long shim_offline;
 /* Maps of this type cannot be made, as if the kernel did not know it: EINVAL; 0: all can. */
 extern long shim_no_map_type;
+/* The same of programs of this type, and of this command of bpf(). */
+extern long shim_no_program_type, shim_no_command;
 
 /* Pieces of memory and mappings that are in use; those of libc's own are not among them. */
 long shim_pieces(void);
