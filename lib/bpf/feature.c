@@ -14,6 +14,7 @@
 #include <bpf/bpf.h>
 
 #include "../data/doc.h"
+#include "../files/facts.h"
 #include "../files/text.h"
 #include "feature.h"
 #include "machine.h"
@@ -231,10 +232,13 @@ static int try_atomic_fetch(struct ks__features *f, struct ks__feature *r)
 static int by_name(struct ks__features *f, struct ks__feature *r, const char *func,
 		   const char *since)
 {
+	int rc;
+
 	if (ks__types_id(&f->types, KS__BTF_FUNC, func))
 		return 0;
-	if (ks__types_own(&f->types, r->reason, sizeof(r->reason)))
-		return -EOPNOTSUPP;
+	rc = ks__types_own(&f->types, r->reason, sizeof(r->reason));
+	if (rc)
+		return ks__machine_shortage(rc) ? rc : -EOPNOTSUPP;
 	snprintf(r->reason, sizeof(r->reason), "%s (Linux %s) is not in this kernel's BTF", func,
 		 since);
 	return -EOPNOTSUPP;
@@ -341,6 +345,7 @@ static int tracefs(struct ks__features *f, struct ks__feature *r)
 {
 	uint32_t id;
 	int rc = ks__feature_event_id(f->ks, "task/" TRIAL_EVENT, &id);
+	int has_none = rc == -ENOENT && !ks__facts_filesystem(f->ks->proc_fd, "tracefs");
 
 	if (ks__machine_shortage(rc))
 		ks__machine_perf(f->ks, "tracepoint", rc, r->reason, sizeof(r->reason));
@@ -350,6 +355,9 @@ static int tracefs(struct ks__features *f, struct ks__feature *r)
 			 "user: run as root, or mount -o remount,gid=GROUP,mode=750 "
 			 "%.80s/kernel/tracing",
 			 f->ks->opts.sys_path);
+	else if (has_none)
+		snprintf(r->reason, sizeof(r->reason),
+			 "tracepoint: this kernel has no tracefs (CONFIG_TRACING)");
 	else if (rc && ks__machine_confidential(f->ks))
 		snprintf(r->reason, sizeof(r->reason),
 			 "tracepoint: kernel lockdown (confidentiality) hides tracefs: boot with "
@@ -362,7 +370,9 @@ static int tracefs(struct ks__features *f, struct ks__feature *r)
 	else if (rc)
 		snprintf(r->reason, sizeof(r->reason), "tracepoint: tracefs cannot be read (%s)",
 			 ks_error_name(rc));
-	return rc == -ENOENT ? -ENODEV : rc; /* the kernel has it: it is to be mounted */
+	if (rc == -ENOENT && !has_none)
+		return -ENODEV; /* the kernel has it: it is to be mounted */
+	return rc;
 }
 
 /*
@@ -451,12 +461,30 @@ static const struct {
 	[KS__FEATURE_KPROBE] = { "kprobe", 0, try_kprobe },
 };
 
+/* The names that trials look for, before the first of them. */
+static int expect_names(struct ks__features *f)
+{
+	static const char *const funcs[] = { TRIAL_FUNC, "bpf_rdonly_cast",
+					     "bpf_prog_inc_misses_counter", "bpf_iter_task_new",
+					     "bpf_iter_num_next" };
+	int rc = ks__types_expect(&f->types, KS__BTF_EVENT, TRIAL_EVENT);
+
+	for (size_t i = 0; i < COUNT(funcs) && !rc; i++)
+		rc = ks__types_expect(&f->types, KS__BTF_FUNC, funcs[i]);
+	return rc;
+}
+
 int ks__feature(struct ks__features *f, enum ks__feature_id id)
 {
 	struct ks__feature *r = &f->by_id[id];
 
 	if (r->tried)
 		return r->error;
+	r->error = expect_names(f);
+	if (r->error) {
+		snprintf(r->reason, sizeof(r->reason), "%s: no memory for it", table[id].name);
+		return r->error;
+	}
 	r->tried = 1;
 	if (table[id].bit & f->ks->opts.features_off) {
 		r->error = -EOPNOTSUPP;
@@ -477,12 +505,6 @@ void ks__features_init(struct ks__features *f, const struct ks *ks)
 	memset(f, 0, sizeof(*f));
 	f->ks = ks;
 	ks__types_init(&f->types, ks);
-	ks__types_expect(&f->types, KS__BTF_EVENT, TRIAL_EVENT);
-	ks__types_expect(&f->types, KS__BTF_FUNC, TRIAL_FUNC);
-	ks__types_expect(&f->types, KS__BTF_FUNC, "bpf_rdonly_cast");
-	ks__types_expect(&f->types, KS__BTF_FUNC, "bpf_prog_inc_misses_counter");
-	ks__types_expect(&f->types, KS__BTF_FUNC, "bpf_iter_task_new");
-	ks__types_expect(&f->types, KS__BTF_FUNC, "bpf_iter_num_next");
 }
 
 void ks__features_free(struct ks__features *f)

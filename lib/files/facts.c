@@ -126,6 +126,21 @@ uint64_t ks__facts_withheld(int proc_fd, char *profile, size_t size)
 	return given;
 }
 
+/* A line is: "nodev" or nothing, a tab, its name. */
+int ks__facts_filesystem(int proc_fd, const char *name)
+{
+	size_t length = strlen(name);
+	char text[4096];
+	int n = ks__text_string(proc_fd, "filesystems", text, sizeof(text));
+
+	if (n < 0)
+		return n;
+	for (const char *at = text; (at = strchr(at, '\t'));)
+		if (!strncmp(++at, name, length) && at[length] == '\n')
+			return 1;
+	return 0;
+}
+
 int ks__facts_own_proc(int proc_fd)
 {
 	char self[16];

@@ -28,6 +28,9 @@ int ks__facts_confinement(int proc_fd, char *buf, size_t size);
  */
 uint64_t ks__facts_withheld(int proc_fd, char *profile, size_t size);
 
+/* Does this kernel have that kind of file system? 1, 0 or -errno. */
+int ks__facts_filesystem(int proc_fd, const char *name);
+
 /*
  * Are the numbers of this procfs those of the caller's pid namespace? 1, also if there is no procfs to
  * be asked; 0: those of another one.

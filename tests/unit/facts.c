@@ -201,6 +201,28 @@ static void test_own_proc(void)
 	}
 }
 
+static void test_filesystem(void)
+{
+	static const struct {
+		const char *text;
+		int has;
+	} cases[] = {
+		{ "nodev\tsysfs\nnodev\ttracefs\n\text3\n", 1 },
+		{ "\ttracefs\n", 1 },
+		{ "nodev\tsysfs\nnodev\ttracefs2\nnodev\txtracefs\n\text3\n", 0 },
+		{ "nodev\tsysfs\nnodev\ttracefs", 0 }, /* cut off */
+		{ "", 0 },
+		{ NULL, -ENOENT },
+	};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+		struct place p = place(".", "filesystems", cases[i].text);
+
+		ks_assert_rc(ks__facts_filesystem(p.fd, "tracefs"), cases[i].has);
+		leave(&p);
+	}
+}
+
 static void test_string(void)
 {
 	struct place p = place(".", "text", "12345678\n");
@@ -224,6 +246,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/facts/security modules", test_modules);
 	g_test_add_func("/facts/withheld capabilities", test_withheld);
 	g_test_add_func("/facts/own proc", test_own_proc);
+	g_test_add_func("/facts/filesystem", test_filesystem);
 	g_test_add_func("/facts/string", test_string);
 	return g_test_run();
 }
