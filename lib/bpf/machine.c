@@ -52,6 +52,20 @@ int ks__machine_confidential(const struct ks *ks)
 	return !strcmp(mode, "confidentiality");
 }
 
+int ks__machine_raise_memlock(const struct ks *ks, struct rlimit *ret_old)
+{
+	struct rlimit most = { RLIM_INFINITY, RLIM_INFINITY };
+
+	if (!(ks->opts.flags & KS_OPEN_RAISE_MEMLOCK) || getrlimit(RLIMIT_MEMLOCK, ret_old))
+		return 0;
+	if (ret_old->rlim_cur == RLIM_INFINITY)
+		return 0;
+	if (!setrlimit(RLIMIT_MEMLOCK, &most))
+		return 1;
+	most = (struct rlimit){ ret_old->rlim_max, ret_old->rlim_max };
+	return !setrlimit(RLIMIT_MEMLOCK, &most);
+}
+
 /* ---- words ----------------------------------------------------------------------------------- */
 
 static int has(const struct ks__machine *m, int cap)
@@ -149,6 +163,10 @@ static int counts_locked(struct rlimit *ret)
 	       ret->rlim_cur != RLIM_INFINITY;
 }
 
+/*
+ * Lockdown forbids kprobes, and no call of bpf(): programs that would read kernel memory are told of a
+ * helper that is missing.
+ */
 static void say_refused(const struct ks *ks, const struct ks__machine *m, long number,
 			const char *what, int error, char *buf, size_t size)
 {
@@ -160,11 +178,6 @@ static void say_refused(const struct ks *ks, const struct ks__machine *m, long n
 			 "%s: capabilities of a user namespace do not count: run it in the "
 			 "first user namespace (a container: without userns remapping)",
 			 what);
-	else if (!strcmp(m->lockdown, "confidentiality"))
-		snprintf(buf, size,
-			 "%s: kernel lockdown (confidentiality) forbids it: boot with "
-			 "lockdown=integrity or none",
-			 what);
 	else if (is_filtered(m, number))
 		snprintf(buf, size,
 			 "%s: a seccomp filter refuses %s although the capabilities are "
@@ -173,9 +186,17 @@ static void say_refused(const struct ks *ks, const struct ks__machine *m, long n
 	else if (number == SYS_bpf && error == -EPERM && counts_locked(&locked))
 		snprintf(buf, size,
 			 "%s: RLIMIT_MEMLOCK, %" PRIu64 " KiB, does not do, against which this "
-			 "kernel counts memory of BPF: raise it (ulimit -l), or open with "
-			 "KS_OPEN_RAISE_MEMLOCK",
-			 what, (uint64_t)locked.rlim_cur / 1024);
+			 "kernel counts memory of BPF: %s",
+			 what, (uint64_t)locked.rlim_cur / 1024,
+			 ks->opts.flags & KS_OPEN_RAISE_MEMLOCK ?
+				 "raise its hard limit (ulimit -Hl)" :
+				 "raise it (ulimit -l), or open with KS_OPEN_RAISE_MEMLOCK");
+	else if (number == SYS_perf_event_open && error == -EPERM &&
+		 !strcmp(m->lockdown, "confidentiality"))
+		snprintf(buf, size,
+			 "%s: kernel lockdown (confidentiality) forbids it: boot with "
+			 "lockdown=integrity or none",
+			 what);
 	else
 		say_module(ks, call, what, error, buf, size);
 }

@@ -9,6 +9,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/resource.h>
 
 #include "../ks.h"
 
@@ -26,6 +27,12 @@ struct ks__machine {
 };
 
 void ks__machine_read(const struct ks *ks, struct ks__machine *ret);
+
+/*
+ * RLIMIT_MEMLOCK as far up as this process may have it, where the host allows it
+ * (KS_OPEN_RAISE_MEMLOCK). 1: it is another one now, and was *ret_old.
+ */
+int ks__machine_raise_memlock(const struct ks *ks, struct rlimit *ret_old);
 
 /* Out of something that the host has to give: says nothing about the kernel, worth another try. */
 int ks__machine_shortage(int error);

@@ -92,9 +92,8 @@ static int ask_both(struct ks__types *t)
 {
 	struct ks__btf_ask *asks = realloc(t->core.asks, t->n * sizeof(*asks));
 
-	t->core.error = asks ? 0 : -ENOMEM;
 	if (!asks)
-		return -ENOMEM;
+		return t->core.error = -ENOMEM;
 	t->core.asks = memcpy(asks, t->own.asks, t->n * sizeof(*asks));
 	return 0;
 }
@@ -221,29 +220,39 @@ int ks__types_core(struct ks__types *t, char *why, size_t size)
 
 /* ---- for libbpf ------------------------------------------------------------------------------ */
 
-/* A memory file with the cut; -1: this process cannot have one, or not by a name. */
+/* A memory file with the cut; -errno: this process cannot have one, or not by a name. */
 static int cut_file(const struct ks__btf_cut *cut, char *path, size_t size)
 {
-	int fd = cut->data ? memfd_create("ks-btf", MFD_CLOEXEC) : -1;
+	int fd, rc;
 
+	if (!cut->data)
+		return -ENODATA;
+	fd = memfd_create("ks-btf", MFD_CLOEXEC);
 	if (fd < 0)
-		return -1;
+		return -errno;
 	snprintf(path, size, "/proc/self/fd/%d", fd);
+	errno = ENOMEM; /* of a write that is too short */
 	if (write(fd, cut->data, cut->size) == (ssize_t)cut->size && !access(path, R_OK))
 		return fd;
+	rc = -errno;
 	close(fd);
-	return -1;
+	return rc;
 }
 
-void ks__types_path(struct ks__types *t, char *path, size_t size, int *ret_fd)
+int ks__types_path(struct ks__types *t, char *path, size_t size, int *ret_fd)
 {
 	const struct ks__types_of *of = core(t);
 
-	*ret_fd = cut_file(&of->cut, path, size);
-	if (*ret_fd >= 0)
-		return;
+	int fd = cut_file(&of->cut, path, size);
+
+	if (fd < 0 && t->replaced && !t->ks->opts.btf_path)
+		return fd;
+	*ret_fd = fd;
+	if (fd >= 0)
+		return 0;
 	if (t->ks->opts.btf_path)
 		snprintf(path, size, "%s", t->ks->opts.btf_path);
 	else
 		snprintf(path, size, "%s/kernel/btf/vmlinux", t->ks->opts.sys_path);
+	return 0;
 }

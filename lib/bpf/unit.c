@@ -53,15 +53,10 @@ extern int libbpf_set_memlock_rlim(size_t bytes) __attribute__((weak));
  */
 static int memlock(struct ks__features *f, struct rlimit *limit)
 {
-	struct rlimit most = { RLIM_INFINITY, RLIM_INFINITY };
-
 	if (!ks__feature(f, KS__FEATURE_MEMCG) || getrlimit(RLIMIT_MEMLOCK, limit))
 		return 0;
 	if (f->ks->opts.flags & KS_OPEN_RAISE_MEMLOCK) {
-		if (setrlimit(RLIMIT_MEMLOCK, &most)) {
-			most = (struct rlimit){ limit->rlim_max, limit->rlim_max };
-			setrlimit(RLIMIT_MEMLOCK, &most);
-		}
+		ks__machine_raise_memlock(f->ks, limit);
 		return 0;
 	}
 	if (!libbpf_set_memlock_rlim)
@@ -92,14 +87,21 @@ static void say(const struct ks__unit *unit, int error, char *why, size_t size)
 {
 	if (error == -EMFILE || error == -ENFILE)
 		snprintf(why, size, "too few descriptors are free (RLIMIT_NOFILE)");
-	else if (error == -EPERM && ks__feature(unit->features, KS__FEATURE_MEMCG))
-		snprintf(why, size,
-			 "maps do not fit into RLIMIT_MEMLOCK, which this kernel counts them "
-			 "against: raise it (ulimit -l), or open with KS_OPEN_RAISE_MEMLOCK");
 	else if (error == -EPERM)
 		ks__machine_bpf(unit->features->ks, "loading", error, why, size);
 	else
 		snprintf(why, size, "loading failed (%s)", ks_error_name(error));
+}
+
+static void say_types(const struct ks__unit *unit, int error, char *why, size_t size)
+{
+	if (ks__machine_shortage(error))
+		say(unit, error, why, size);
+	else
+		snprintf(why, size,
+			 "BTF: what is embedded for this kernel needs a memory file by a name in "
+			 "/proc, and this process cannot have one (%s)",
+			 ks_error_name(error));
 }
 
 static int load(const struct ks__unit *unit, struct bpf_object *obj, enum ks__typed typed,
@@ -194,7 +196,12 @@ int ks__unit_load(const struct ks__unit *unit, char *why, size_t size)
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (scratch == MAP_FAILED)
 		return -ENOMEM;
-	ks__types_path(&unit->features->types, path, sizeof(path), &types_fd);
+	rc = ks__types_path(&unit->features->types, path, sizeof(path), &types_fd);
+	if (rc) {
+		say_types(unit, rc, why, size);
+		munmap(scratch, scratch_size);
+		return rc;
+	}
 	put_back = memlock(unit->features, &limit);
 	old = silence();
 	rc = load_object(unit, path, scratch);
