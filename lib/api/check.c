@@ -85,14 +85,16 @@ static void check_sysctls(struct ks *ks, struct ks__doc *doc)
 	ks__doc_close(doc);
 }
 
-/* What stands in the way of some probe, `why`, is told if nothing else is known of it. */
+/* What stands in the way of some probe, `why`, is told if it is nothing that is told anyhow. */
 static void check_remedies(struct ks *ks, const char *why, struct ks__doc *doc)
 {
 	const uint64_t both = 1ull << CAP_BPF | 1ull << CAP_PERFMON;
 	char path[80], value[128], mode[32];
 	const char *line;
+	int locked;
 
 	ks__facts_lockdown(ks->sys_fd, mode, sizeof(mode));
+	locked = !strcmp(mode, "confidentiality");
 	ks__doc_array(doc, "remedies");
 	if (both & ~ks__caps() & ks__facts_withheld(ks->proc_fd, value, sizeof(value)))
 		ks__doc_str(doc, NULL,
@@ -102,13 +104,13 @@ static void check_remedies(struct ks *ks, const char *why, struct ks__doc *doc)
 		ks__doc_str(doc, NULL,
 			    "setcap cap_bpf,cap_perfmon+ep PROGRAM, or run as root: without these "
 			    "capabilities the kernel takes no programs");
-	else if (!strcmp(mode, "confidentiality"))
+	else if (why[0] && !(locked && strstr(why, "lockdown (confidentiality)")))
+		ks__doc_str(doc, NULL, why);
+	if (locked)
 		ks__doc_str(
 			doc, NULL,
 			"boot with lockdown=integrity or none: lockdown (confidentiality) lets no "
 			"program read kernel memory");
-	else if (why[0])
-		ks__doc_str(doc, NULL, why);
 	for (const struct obstacle *o = obstacles; o->file; o++) {
 		snprintf(path, sizeof(path), "sys/%s", o->file);
 		line = read_line(ks->proc_fd, path, value, sizeof(value));
