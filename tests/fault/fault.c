@@ -17,6 +17,9 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include <bpf/libbpf.h>
+
+#include "bpf/unit.h"
 #include "support/harness.h"
 
 #define TRACEFS "/sys/kernel/tracing"
@@ -116,10 +119,36 @@ static int next(int cmd, uint32_t *id)
 	return 1;
 }
 
+static void note_name(GHashTable *names, const char *name)
+{
+	g_hash_table_add(names, g_strndup(name, BPF_OBJ_NAME_LEN - 1));
+}
+
+/* Of all programs and maps of the library, as the kernel cuts them. */
+static GHashTable *all_names(void)
+{
+	static GHashTable *names;
+	libbpf_print_fn_t print;
+	struct bpf_program *prog;
+	struct bpf_object *obj;
+	struct bpf_map *map;
+
+	if (names)
+		return names;
+	names = g_hash_table_new(g_str_hash, g_str_equal);
+	print = libbpf_set_print(NULL);
+	obj = bpf_object__open_mem(ks__bpf_object, ks__bpf_object_size, NULL);
+	libbpf_set_print(print);
+	g_assert_nonnull(obj);
+	bpf_object__for_each_program(prog, obj) note_name(names, bpf_program__name(prog));
+	bpf_object__for_each_map(map, obj) note_name(names, bpf_map__name(map));
+	bpf_object__close(obj);
+	return names;
+}
+
 /* By its name: other programs of this machine load theirs meanwhile. */
 static int is_ours(size_t kind, uint32_t id)
 {
-	static const char *const names[] = { "ks_", "ks.", "proc_", "fadvise_", "tree_", "burst_" };
 	union {
 		struct bpf_prog_info prog;
 		struct bpf_map_info map;
@@ -136,10 +165,10 @@ static int is_ours(size_t kind, uint32_t id)
 	attr.info.info = (uintptr_t)&info;
 	rc = (int)syscall(SYS_bpf, BPF_OBJ_GET_INFO_BY_FD, &attr, sizeof(attr));
 	close(fd);
-	for (size_t i = 0; !rc && i < G_N_ELEMENTS(names); i++)
-		if (g_str_has_prefix(name, names[i]))
-			return 1;
-	return 0;
+	if (rc)
+		return 0;
+	return g_str_has_prefix(name, "ks_") || g_str_has_prefix(name, "ks.") ||
+	       g_hash_table_contains(all_names(), name);
 }
 
 void fault_kernel(struct fault_kernel *now)
@@ -245,6 +274,19 @@ struct ks *fault_open(const struct ks_open_opts *opts)
 
 	ks_assert_rc(ks_open(opts, &ks), 0);
 	return ks;
+}
+
+int fault_counts_locked(void)
+{
+	struct ks *ks = fault_open(NULL);
+	int size = ks_check(ks, KS_JSON, NULL, 0) + 4096, counts;
+	char *text = g_malloc((gsize)size);
+
+	g_assert_cmpint(ks_check(ks, KS_JSON, text, (size_t)size), <, size);
+	counts = strstr(text, "counts against RLIMIT_MEMLOCK") != NULL;
+	g_free(text);
+	ks_close(ks);
+	return counts;
 }
 
 static int enable(struct ks *ks, uint32_t probe, const char *variant, const struct ks_param *params,

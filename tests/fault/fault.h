@@ -38,6 +38,8 @@ void fault_kernel(struct fault_kernel *now);
 void fault_kernel_clean(const struct fault_kernel *since);
 
 struct ks *fault_open(const struct ks_open_opts *opts);
+/* Memory of BPF counts against RLIMIT_MEMLOCK (before 5.11), as ks_check() says. */
+int fault_counts_locked(void);
 /* By this variant; NULL: the best. Every fadvise() makes a record. */
 void fault_enable(struct ks *ks, uint32_t probe, const char *variant);
 /*

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Shows that a host that is out of descriptors gets -EMFILE and may try again with the same handle,
- * and that structs of any size and buffers of any kind are taken as the header says.
+ * that the limit of locked memory is raised where it counts if the host allows it, and else stays, and
+ * that structs of any size and buffers of any kind are taken as the header says.
  */
 #include <errno.h>
+#include <linux/capability.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
@@ -129,6 +131,89 @@ static void descriptors(gconstpointer data)
 static void descriptors_open(void)
 {
 	fault_in_child(open_limited, NULL);
+}
+
+/* ---- locked memory: before 5.11 maps and programs count against it ------------------------ */
+
+static const struct ks_open_opts raising = { .size = sizeof(raising),
+					     .flags = KS_OPEN_RAISE_MEMLOCK };
+
+static struct rlimit locked(void)
+{
+	struct rlimit limit;
+
+	g_assert_cmpint(getrlimit(RLIMIT_MEMLOCK, &limit), ==, 0);
+	return limit;
+}
+
+/* Even trials need some. Where it counts, this process must be one that may raise it. */
+static void raised(const void *data)
+{
+	static const char *const words[] = { "RLIMIT_MEMLOCK, 0 KiB", "KS_OPEN_RAISE_MEMLOCK",
+					     NULL };
+	const struct rlimit before = { 0, locked().rlim_max };
+	int counts = GPOINTER_TO_INT(data);
+	struct ks *ks;
+
+	g_assert_cmpint(setrlimit(RLIMIT_MEMLOCK, &before), ==, 0);
+	if (counts) {
+		ks = fault_open(NULL);
+		fault_refused(ks, KS_PROBE_PROC, "tp_btf", words);
+		ks_close(ks);
+		g_assert_cmpuint(locked().rlim_cur, ==, 0);
+	}
+	ks = fault_open(&raising);
+	fault_exact(ks, KS_PROBE_PROC, NULL);
+	ks_close(ks);
+	g_assert_cmpuint(locked().rlim_cur, ==, counts ? RLIM_INFINITY : 0);
+	g_assert_cmpuint(locked().rlim_max, ==, counts ? RLIM_INFINITY : before.rlim_max);
+}
+
+/* As far as this process may, which is not enough: then it says so, and the limit is as before. */
+static void not_raised(const void *data)
+{
+	static const char *const words[] = { "RLIMIT_MEMLOCK, 0 KiB", "ulimit -Hl", NULL };
+	const struct rlimit none = { 0, 0 };
+	struct ks *ks;
+
+	g_assert_cmpint(setrlimit(RLIMIT_MEMLOCK, &none), ==, 0);
+	fault_become(0, ~(1ull << CAP_SYS_RESOURCE) & ((1ull << CAP_CHECKPOINT_RESTORE) - 1));
+	ks = fault_open(&raising);
+	if (GPOINTER_TO_INT(data))
+		fault_refused(ks, KS_PROBE_PROC, "tp_btf", words);
+	else
+		fault_exact(ks, KS_PROBE_PROC, "tp_btf");
+	ks_close(ks);
+	g_assert_cmpuint(locked().rlim_cur, ==, 0);
+	g_assert_cmpuint(locked().rlim_max, ==, 0);
+}
+
+/* All is refused: the limit was raised for nothing, and is as before. */
+static void raised_for_nothing(const void *unused)
+{
+	static const char *const words[] = { "seccomp", NULL };
+	const struct rlimit before = { 0, locked().rlim_max };
+	struct ks *ks;
+
+	(void)unused;
+	g_assert_cmpint(setrlimit(RLIMIT_MEMLOCK, &before), ==, 0);
+	fault_filter(SYS_bpf, EPERM);
+	ks = fault_open(&raising);
+	fault_refused(ks, KS_PROBE_PROC, "tp_btf", words);
+	ks_close(ks);
+	g_assert_cmpuint(locked().rlim_cur, ==, 0);
+	g_assert_cmpuint(locked().rlim_max, ==, before.rlim_max);
+}
+
+static void memory(gconstpointer fn)
+{
+	struct fault_kernel since;
+
+	if (!ks_test_root())
+		return;
+	fault_kernel(&since);
+	fault_in_child((void (*)(const void *))fn, GINT_TO_POINTER(fault_counts_locked()));
+	fault_kernel_clean(&since);
 }
 
 /* ---- structs that go in ----------------------------------------------------------------- */
@@ -351,6 +436,9 @@ int main(int argc, char **argv)
 	g_test_add_data_func("/descriptors/ring", NULL, descriptors);
 	g_test_add_data_func("/descriptors/perf", GSIZE_TO_POINTER(KS_FEATURE_RINGBUF),
 			     descriptors);
+	g_test_add_data_func("/memory/raised", raised, memory);
+	g_test_add_data_func("/memory/not-raised", not_raised, memory);
+	g_test_add_data_func("/memory/raised-for-nothing", raised_for_nothing, memory);
 	for (size_t i = 0; i < G_N_ELEMENTS(inputs); i++) {
 		char *path = g_strconcat("/input/", inputs[i].name, NULL);
 
