@@ -113,6 +113,9 @@ static void torn(struct kt *t)
 	g_assert_cmpuint(seen.records + seen.lost, <=, calls * EACH);
 	if (book.row.valid & KS_HAS_SELF_MISSED)
 		g_assert_cmpuint(seen.records + seen.lost + book.missed * EACH, >=, calls * EACH);
+	else
+		g_assert_cmpuint(seen.records + seen.lost, >, calls * EACH / 2);
+	g_assert_cmpuint(seen.records, >, 0);
 	g_test_message("%lu records, %lu lost, %lu runs missed", (unsigned long)seen.records,
 		       (unsigned long)seen.lost, (unsigned long)book.missed);
 	work_free(&w);
