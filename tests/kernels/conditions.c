@@ -55,7 +55,7 @@ static void copy_btf(struct ks_open_opts *opts)
 }
 
 /* The types alone that our programs read, by the library's own cutter. */
-static void cut_btf(struct ks_open_opts *opts)
+static void add_cut_btf(struct ks_open_opts *opts)
 {
 	struct ks *ks = fault_open(NULL);
 	struct ks__features features;
@@ -69,6 +69,11 @@ static void cut_btf(struct ks_open_opts *opts)
 	opts->btf_path = fault_file(features.types.own.cut.data, features.types.own.cut.size);
 	ks__features_free(&features);
 	ks_close(ks);
+}
+
+static void cut_btf(struct ks_open_opts *opts)
+{
+	add_cut_btf(opts);
 	fault_hide(BTF_DIR);
 }
 
@@ -273,6 +278,7 @@ const struct condition conditions[] = {
 	  .because = "vmlinux is missing",
 	  .remedy = BTF_DO,
 	  .begin = cut_btf },
+	{ .name = "minimal-btf-as-well", .begin = add_cut_btf },
 	{ .name = "no-tracefs",
 	  .because = "tracefs is not mounted",
 	  .remedy = "mount -t tracefs",

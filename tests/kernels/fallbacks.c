@@ -245,7 +245,8 @@ static void try_probe(const struct condition *c, struct ks *ks, size_t p)
 	else
 		variant = g_strdup(info.variant_name);
 	fault_drain(ks); /* what the self-test did */
-	if (info.source != KS_SOURCE_BPF)
+	/* what is denied is told before what this kernel lacks */
+	if (info.source != KS_SOURCE_BPF && (c->remedy || !is_lacking(info.reason)))
 		is_because(c, variant, info.reason);
 	note(c, ks, p, variant, lost);
 	counted[p].works(ks, info.source);
