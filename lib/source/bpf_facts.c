@@ -70,7 +70,7 @@ static int read_hooks(struct ks__bpf *b)
 	return rc;
 }
 
-/* Before 5.11: then what was raised for the trials stays, for this handle loads and for others. */
+/* Before 5.11. What was raised for the trials then stays: another handle may be loading by it. */
 static int counts_locked(struct ks__bpf *b)
 {
 	int rc = ks__feature(&b->features, KS__FEATURE_MEMCG);
