@@ -318,7 +318,9 @@ static void selinux(void)
 static void with_little_memory(const void *data)
 {
 	static const char *const words[] = { "RLIMIT_MEMLOCK", "ulimit -l", NULL };
-	const struct rlimit little = { 64 << 10, 64 << 10 };
+	/* where trials pass, lockdown is what closes the way by tracepoints */
+	const rlim_t room = is_locked_down() ? 0 : 64 << 10;
+	const struct rlimit little = { room, room };
 	int counts = GPOINTER_TO_INT(data);
 	struct ks *ks;
 
