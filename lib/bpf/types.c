@@ -242,7 +242,6 @@ static int cut_file(const struct ks__btf_cut *cut, char *path, size_t size)
 int ks__types_path(struct ks__types *t, char *path, size_t size, int *ret_fd)
 {
 	const struct ks__types_of *of = core(t);
-
 	int fd = cut_file(&of->cut, path, size);
 
 	if (fd < 0 && t->replaced && !t->ks->opts.btf_path)
