@@ -73,16 +73,14 @@ static void tell_refusal(long (*next)(long, ...), const long *args)
 {
 	const union bpf_attr *attr = (void *)args[1];
 	char *log = g_malloc(LOG_SIZE);
-	int error = errno;
 	size_t n;
 
 	if (load_logged(next, args, LOG_ALL, log, LOG_SIZE) < 0) {
 		n = strlen(log);
-		fprintf(stderr, "---- %s: %s\n%s\n", attr->prog_name, g_strerror(error),
+		fprintf(stderr, "---- %s: %s\n%s\n", attr->prog_name, g_strerror(errno),
 			n > LOG_SHOWN ? log + n - LOG_SHOWN : log);
 	}
 	g_free(log);
-	errno = error;
 }
 
 static long load(long (*next)(long, ...), const long *args)
@@ -90,11 +88,13 @@ static long load(long (*next)(long, ...), const long *args)
 	char log[4096];
 	long fd = load_logged(next, args, LOG_STATS, log, sizeof(log));
 
-	if (fd >= 0)
+	if (fd >= 0) {
 		remember((int)fd, log);
-	else
-		tell_refusal(next, args);
-	return fd;
+		return fd;
+	}
+	tell_refusal(next, args);
+	/* once more for the library, which reads from the log what is missing */
+	return next(SYS_bpf, args[0], args[1], args[2]);
 }
 
 /* In the place of libc's, which libbpf calls. */
