@@ -116,7 +116,9 @@ static uint32_t refused(const struct condition *c, struct ks *ks, size_t p, uint
 		if (!v.error || v.source != KS_SOURCE_BPF)
 			continue;
 		g_assert_cmpuint(strlen(v.reason), >, 0);
-		if (c->booted ? !is_lacking(v.reason) : whole[p] >> i & 1)
+		if (c->booted && is_lacking(v.reason))
+			continue;
+		if (c->booted || whole[p] >> i & 1)
 			is_because(c, v.name, v.reason);
 		bits |= 1u << i;
 	}
