@@ -101,9 +101,10 @@ static void check_remedies(struct ks *ks, const char *why, struct ks__doc *doc)
 			    "add `capability bpf, capability perfmon,` to the AppArmor profile of "
 			    "this process (confined_by), and deny neither: it keeps these from it");
 	else if (both & ~ks__caps())
-		ks__doc_str(doc, NULL,
-			    "setcap cap_bpf,cap_perfmon+ep PROGRAM, or run as root: without these "
-			    "capabilities the kernel takes no programs");
+		ks__doc_str(
+			doc, NULL,
+			"setcap cap_bpf,cap_perfmon+ep PROGRAM, or run as root (in a container: "
+			"with both added): without these capabilities the kernel takes no programs");
 	else if (why[0] && !(locked && strstr(why, "lockdown (confidentiality)")))
 		ks__doc_str(doc, NULL, why);
 	if (locked)

@@ -94,7 +94,7 @@ static int say_caps(const struct ks__machine *m, int bpf, const char *what, char
 	else
 		snprintf(buf, size,
 			 "%s: needs %s%s%s: setcap cap_bpf,cap_perfmon+ep PROGRAM, or run "
-			 "as root",
+			 "as root (in a container: with both added)",
 			 what, no_bpf ? "CAP_BPF" : "", no_bpf && no_perf ? " and " : "",
 			 no_perf ? "CAP_PERFMON" : "");
 	return 1;

@@ -333,11 +333,7 @@ static void say_refused(const struct ks__unit *unit, struct ks__program *p, cons
 		snprintf(p->reason, sizeof(p->reason),
 			 "%s: this kernel's BTF does not tell what its function is given", hook);
 	else if (error == -EPERM && !words[0] && ks__feature(unit->features, KS__FEATURE_MEMCG))
-		snprintf(p->reason, sizeof(p->reason),
-			 "%s: programs do not fit into RLIMIT_MEMLOCK, which this kernel counts "
-			 "them against: raise it (ulimit -l), or open with "
-			 "KS_OPEN_RAISE_MEMLOCK",
-			 hook);
+		ks__machine_bpf(unit->features->ks, hook, error, p->reason, sizeof(p->reason));
 	else if (words[0])
 		snprintf(p->reason, sizeof(p->reason), "%s: the verifier refused %s: %s", hook,
 			 p->name, words);

@@ -132,6 +132,16 @@ static void switch_ring_off(struct ks_open_opts *opts)
 	opts->features_off = KS_FEATURE_RINGBUF;
 }
 
+static void switch_typed_off(struct ks_open_opts *opts)
+{
+	opts->features_off = KS_FEATURE_BTF_TRACING;
+}
+
+static void switch_mmap_off(struct ks_open_opts *opts)
+{
+	opts->features_off = KS_FEATURE_MMAP;
+}
+
 static void refuse_ring(struct ks_open_opts *opts)
 {
 	(void)opts;
@@ -173,6 +183,7 @@ static void refuse_links(struct ks_open_opts *opts)
 #define NOT_HERE_WHY "this kernel does not have it \\(EINVAL\\)|does not let its code be changed"
 #define KEPT_WHY \
 	"it finds tasks by address" /* and a way that was tried before keeps them otherwise */
+#define SWITCHED_OFF "switched off by features_off"
 #define LOCKDOWN_WHY "lockdown \\(confidentiality\\)"
 
 const struct condition conditions[] = {
@@ -299,6 +310,10 @@ const struct condition conditions[] = {
 	  .tracefs = READABLE },
 	{ .name = "no-ring-buffer", .begin = switch_ring_off, .feature = "ringbuf" },
 	{ .name = "no-ring-buffer-by-shim", .begin = refuse_ring, .feature = "ringbuf" },
+	{ .name = "no-typed-programs",
+	  .because = SWITCHED_OFF,
+	  .begin = switch_typed_off,
+	  .feature = "tp_btf" },
 	{ .name = "no-typed-programs-by-shim",
 	  .because = NOT_HERE_WHY,
 	  .begin = refuse_typed,
@@ -307,6 +322,10 @@ const struct condition conditions[] = {
 	  .because = NOT_HERE_WHY "|" KEPT_WHY,
 	  .begin = refuse_raw },
 	{ .name = "no-links-by-shim", .because = NOT_HERE_WHY "|" KEPT_WHY, .begin = refuse_links },
+	{ .name = "no-maps-in-memory",
+	  .because = SWITCHED_OFF,
+	  .begin = switch_mmap_off,
+	  .feature = "mmap" },
 	/* the last one: after it 6.12 attaches to no function any more (ENODEV) */
 	{ .name = "ftrace-off",
 	  .because = "ftrace",
