@@ -413,6 +413,14 @@ uint64_t fault_advised(struct ks *ks)
 	return row.calls[KS_ADVICE_NORMAL];
 }
 
+void fault_counted(struct ks *ks, uint32_t probe, uint64_t counted, uint64_t done)
+{
+	uint64_t missed = kt_preempts_events() ? fault_book(ks, probe).missed : 0;
+
+	g_assert_cmpuint(counted, <=, done);
+	g_assert_cmpuint(counted + missed, >=, done);
+}
+
 uint64_t fault_forked(struct ks *ks)
 {
 	struct ks_stats_proc row;

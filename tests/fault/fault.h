@@ -64,6 +64,8 @@ void fault_total(struct ks *ks, uint32_t probe, void *ret_row, size_t size);
 uint64_t fault_advised(struct ks *ks);
 uint64_t fault_forked(struct ks *ks);
 struct ks_stats_self fault_book(struct ks *ks, uint32_t probe);
+/* All that was done was counted, or where the kernel preempts programs, left out and told as missed. */
+void fault_counted(struct ks *ks, uint32_t probe, uint64_t counted, uint64_t done);
 
 /* Takes all records; returns how many, those of KS_EVENT_LOST apart. */
 unsigned fault_drain(struct ks *ks);
