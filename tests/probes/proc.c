@@ -279,8 +279,9 @@ static void mixed(struct kt *t)
 	g_assert_cmpint(w.status, ==, 0);
 	kt_ledger(t, &book);
 	work_free(&w);
-	if (kt_preempts_events() &&
-	    book.missed) { /* others' as well: the bounds are all there is */
+	g_test_message("%lu runs left out", (unsigned long)book.missed);
+	/* Others' as well: the bounds are all there is. Nothing preempts perf's own programs. */
+	if (kt_preempts_events() && book.missed && strcmp(t->variant, "tracepoint")) {
 		g_assert_cmpuint(t->n, <=, MIXED_EVENTS);
 		g_assert_cmpuint(t->n + book.missed, >=, MIXED_EVENTS);
 		return;
