@@ -48,7 +48,7 @@ NO_TIME = 'no time was left'
 LATE = 254  # of a command for which no time was left
 # What meets the kernel; the rest shows the library's own logic, which is the same everywhere.
 MEETS_KERNEL = (r'list|selftest|verified|probes-(fadvise|pagecache|proc|sched|burst|torn).*|'
-                r'fault-(stream|privileges|hidden|limits|hotplug|denials|fallbacks)|embedded')
+                r'fault-(stream|privileges|limits|hotplug|denials|fallbacks)|embedded')
 USUAL = r'(?!fault-fallbacks|embedded).*'
 # They switch ftrace off. After the second, whose programs let go of functions then, 6.12 takes none.
 LAST = ['fault-denials', 'fault-fallbacks']
