@@ -135,7 +135,7 @@ static GHashTable *all_names(void)
 
 	if (names)
 		return names;
-	names = g_hash_table_new(g_str_hash, g_str_equal);
+	names = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 	print = libbpf_set_print(NULL);
 	obj = bpf_object__open_mem(ks__bpf_object, ks__bpf_object_size, NULL);
 	libbpf_set_print(print);
