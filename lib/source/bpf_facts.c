@@ -71,7 +71,7 @@ static int read_hooks(struct ks__bpf *b)
 }
 
 /* Before 5.11. What was raised for the trials then stays: another handle may be loading by it. */
-static int counts_locked(struct ks__bpf *b)
+static int stays_raised(struct ks__bpf *b)
 {
 	int rc = ks__feature(&b->features, KS__FEATURE_MEMCG);
 
@@ -91,7 +91,7 @@ static int test_ground(struct ks__bpf *b)
 		b->error = ks__feature(&b->features, all[i]);
 		snprintf(b->reason, sizeof(b->reason), "%s", b->features.by_id[all[i]].reason);
 	}
-	if (raised && !counts_locked(b))
+	if (raised && !stays_raised(b))
 		setrlimit(RLIMIT_MEMLOCK, &old);
 	if (ks__machine_shortage(b->error))
 		return ks__fail(b->base.ks, b->error, "%s", b->reason);

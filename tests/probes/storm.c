@@ -152,7 +152,10 @@ static void compare(struct kt *t, uint64_t out)
 	while ((ev = kt_next(t, KS_EVENT_FADVISE_CALL, &at)))
 		seen[ev->pid]++;
 	for (int pid = 1; pid <= highest; pid++) {
-		missed += sh->who[pid] == OURS && seen[pid] != 1;
+		if (sh->who[pid] == OURS && seen[pid] != 1) {
+			g_test_message("%d was seen %d times", pid, seen[pid]);
+			missed++;
+		}
 		wrong += sh->who[pid] != OURS && seen[pid];
 	}
 	free(seen);
