@@ -219,8 +219,8 @@ static void storm(struct kt *t)
 	__atomic_store_n(&sh->quiet, 1, __ATOMIC_SEQ_CST);
 	nap(300000000);
 	__atomic_store_n(&sh->call, 1, __ATOMIC_SEQ_CST);
-	/* some are still on their way to their death */
-	while (is_set(&sh->called) != living(OURS) + living(DECOY))
+	/* some are still on their way to their death, or to their first instruction */
+	while (is_set(&sh->called) != is_set(&sh->alive[OURS]) + is_set(&sh->alive[DECOY]))
 		nap(20000000);
 	kt_settle(t);
 	compare(t, left_out(t) - out);
