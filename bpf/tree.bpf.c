@@ -143,57 +143,64 @@ static __always_inline void enrol_children(struct tree *tree, struct task_struct
 
 /* ---- fork, exit, free, for one of two scopes --------------------------------------------------- */
 
-static __always_inline bool begin(struct tree *tree, uint32_t slot, const bool typed)
+/* What is asked of `bits`, trees() as the run began: the library may go on under it. */
+static __always_inline bool begin(struct tree *tree, uint32_t bits, uint32_t slot, const bool typed)
 {
 	*tree = (struct tree){ .run = { .typed = typed }, .slot = slot };
-	return trees() >> slot & KS_TREE_FOLLOW;
+	return bits >> slot & KS_TREE_FOLLOW;
 }
 
 /* The one that is being made, if any: there is one window at a time. */
-static __always_inline bool begin_window(struct tree *tree, const bool typed)
+static __always_inline bool begin_window(struct tree *tree, uint32_t bits, const bool typed)
 {
-	uint32_t bits = trees();
-
 	*tree = (struct tree){ .run = { .typed = typed },
 			       .slot = bits & KS_TREE_WINDOW << 1 ? 1 : 0 };
 	return bits & (KS_TREE_WINDOW | KS_TREE_WINDOW << 1);
 }
 
-static __always_inline void forked(uint32_t slot, struct task_struct *parent, uint32_t pid,
-				   uint32_t first, uint64_t start, const bool typed)
+/*
+ * The number of one whose end was missed is taken out, but not in a window: there the library may
+ * have found the parent since, and the child.
+ */
+static __always_inline void forked(uint32_t bits, uint32_t slot, struct task_struct *parent,
+				   uint32_t pid, uint32_t first, uint64_t start, const bool typed)
 {
 	struct tree tree;
 	uint32_t key = KS_PID_KEY(pid, slot);
 
-	if (!begin(&tree, slot, typed))
+	if (!begin(&tree, bits, slot, typed))
 		return;
 	if (is_in(&tree, ks_tgid(&tree.run, parent)))
 		enrol(&tree, pid, first, start, BPF_ANY);
-	else
-		bpf_map_delete_elem(&ks_pids, &key); /* the number of one whose end was missed */
+	else if (!(bits >> slot & KS_TREE_WINDOW))
+		bpf_map_delete_elem(&ks_pids, &key);
 }
 
 /*
  * Twice: if a parent died under the first look and the child was moved to another one, the path
  * before was enrolled by that.
  */
-static __always_inline void forked_in_window(struct task_struct *parent, uint32_t pid,
-					     uint32_t first, uint64_t start, const bool typed)
+static __always_inline void forked_in_window(uint32_t bits, struct task_struct *parent,
+					     uint32_t pid, uint32_t first, uint64_t start,
+					     const bool typed)
 {
 	struct tree tree;
 
-	if (begin_window(&tree, typed) && (descends(&tree, parent) || descends(&tree, parent)))
+	if (begin_window(&tree, bits, typed) &&
+	    (descends(&tree, parent) || descends(&tree, parent)))
 		enrol(&tree, pid, first, start, BPF_ANY);
 }
 
 static __always_inline void forked_anywhere(struct task_struct *parent, uint32_t pid,
 					    uint32_t first, uint64_t start, const bool typed)
 {
-	if (!pid)
+	uint32_t bits = trees();
+
+	if (!bits || !pid)
 		return;
-	forked(0, parent, pid, first, start, typed);
-	forked(1, parent, pid, first, start, typed);
-	forked_in_window(parent, pid, first, start, typed);
+	forked(bits, 0, parent, pid, first, start, typed);
+	forked(bits, 1, parent, pid, first, start, typed);
+	forked_in_window(bits, parent, pid, first, start, typed);
 }
 
 static __always_inline int fork(struct task_struct *parent, struct task_struct *child,
@@ -211,18 +218,18 @@ static __always_inline int exit(struct task_struct *task, const bool typed)
 {
 	struct tree tree;
 
-	if (begin_window(&tree, typed) && descends(&tree, task))
+	if (begin_window(&tree, trees(), typed) && descends(&tree, task))
 		enrol_children(&tree, task);
 	return 0;
 }
 
-static __always_inline void freed(uint32_t slot, uint32_t nr, uint64_t start_time)
+static __always_inline void freed(uint32_t bits, uint32_t slot, uint32_t nr, uint64_t start_time)
 {
 	uint32_t key = KS_PID_KEY(nr, slot), first = key | FIRST_NUMBER;
 	struct tree tree;
 	uint64_t *start;
 
-	if (!begin(&tree, slot, false))
+	if (!begin(&tree, bits, slot, false))
 		return;
 	if (ks_const.pid_level) {
 		uint64_t *mine = bpf_map_lookup_elem(&ks_pids, &first);
@@ -244,12 +251,13 @@ static __always_inline int free(struct task_struct *task, const bool typed)
 	struct ks_run run = { .typed = typed };
 	uint32_t nr = ks_read(&run, task, tgid);
 	uint64_t start = ks_read(&run, task, start_time);
+	uint32_t bits = trees();
 
 	/* Not the former first thread of a process in which another one called exec. */
-	if (!trees() || ks_read(&run, task, pid) != nr)
+	if (!bits || ks_read(&run, task, pid) != nr)
 		return 0;
-	freed(0, nr, start);
-	freed(1, nr, start);
+	freed(bits, 0, nr, start);
+	freed(bits, 1, nr, start);
 	return 0;
 }
 

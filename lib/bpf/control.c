@@ -118,6 +118,11 @@ uint32_t ks__control_scope_slot(struct ks__control *c)
 	return slot;
 }
 
+void ks__control_scope_refused(struct ks__control *c, uint32_t slot)
+{
+	c->scope_left_ns[slot] = ks__now();
+}
+
 void ks__control_scope(struct ks__control *c, const struct ks_bpf_scope *scope)
 {
 	struct ks_bpf_control *map = c->map;

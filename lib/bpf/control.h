@@ -42,6 +42,8 @@ void ks__control_live(struct ks__control *c, uint32_t probe, int live);
 /* The slot that the next scope will take, once no run looks at it any more. The map is mapped. */
 uint32_t ks__control_scope_slot(struct ks__control *c);
 void ks__control_scope(struct ks__control *c, const struct ks_bpf_scope *scope);
+/* It was not taken after all, but runs that followed its tree may go on. */
+void ks__control_scope_refused(struct ks__control *c, uint32_t slot);
 /* One more process, beside the scope; 0: none. */
 void ks__control_also(struct ks__control *c, uint32_t pid);
 

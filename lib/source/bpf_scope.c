@@ -224,6 +224,7 @@ static int enter(struct ks__bpf *b, const struct ks__scope *scope, const struct 
 		rc = grow(b, slot, fd);
 	if (rc) {
 		clear(fd, slot, 0);
+		ks__control_scope_refused(&b->control, slot);
 		return ks__fail(b->base.ks, rc, "the processes of the scope: %s",
 				rc == -E2BIG  ? "the map has no room for so many" :
 				rc == -EAGAIN ? "they move faster than /proc tells; try again" :

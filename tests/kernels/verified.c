@@ -4,7 +4,8 @@
  * lacks what the variant needs. Prints what it went through for each, best variant first:
  * "program NAME INSTRUCTIONS"; on standard error why one was refused. bpf_prog_info has the number
  * from 5.16 on only, the verifier's log has it everywhere: loads ask for that log behind libbpf's
- * back.
+ * back. What follows trees and threads comes the best way by itself: so that each is seen, loads of
+ * better ones are refused here.
  */
 #include <bpf/bpf.h>
 #include <dlfcn.h>
@@ -32,6 +33,22 @@ static struct {
 	unsigned instructions;
 } verified[PROGRAMS_MAX];
 static unsigned n_verified;
+
+#define TYPED (1u << BPF_PROG_TYPE_TRACING)
+#define RAW (1u << BPF_PROG_TYPE_RAW_TRACEPOINT)
+
+/* What belongs to no probe. */
+static const struct follower {
+	const char *prefix, *program;
+	unsigned refused; /* types of programs */
+} followers[] = {
+	{ "tree_", "tree_fork_tp_btf", 0 },
+	{ "tree_", "tree_fork_raw_tp", TYPED },
+	{ "tree_", "tree_fork_tracepoint", TYPED | RAW },
+	{ "thread_", "thread_new_tp_btf", 0 },
+	{ "", "thread_new_raw_tp", TYPED }, /* of sched the same */
+};
+static const struct follower *wanted;
 
 static void remember(int fd, const char *log)
 {
@@ -83,11 +100,22 @@ static void tell_refusal(long (*next)(long, ...), const long *args)
 	g_free(log);
 }
 
+static int is_refused(const union bpf_attr *attr)
+{
+	return wanted && g_str_has_prefix(attr->prog_name, wanted->prefix) &&
+	       wanted->refused >> attr->prog_type & 1;
+}
+
 static long load(long (*next)(long, ...), const long *args)
 {
 	char log[4096];
-	long fd = load_logged(next, args, LOG_STATS, log, sizeof(log));
+	long fd;
 
+	if (is_refused((const void *)args[1])) {
+		errno = EACCES;
+		return -1;
+	}
+	fd = load_logged(next, args, LOG_STATS, log, sizeof(log));
 	if (fd >= 0) {
 		remember((int)fd, log);
 		return fd;
@@ -123,11 +151,12 @@ static unsigned instructions_of(__u32 id)
 	g_error("program %u was loaded without a log", id);
 }
 
-/* The kernel cuts names at 15 characters; ks_explain() has them whole. */
-static void print_programs(struct ks *ks)
+/* The kernel cuts names at 15 characters; ks_explain() has them whole. 1: `expected` is one, if any. */
+static int print_programs(struct ks *ks, const char *expected)
 {
 	int size = ks_explain(ks, KS_JSON, NULL, 0) + 4096; /* its numbers grow meanwhile */
 	char *text = g_malloc(size), *at = text, name[64];
+	int is_there = !expected;
 	unsigned id;
 
 	g_assert_cmpint(ks_explain(ks, KS_JSON, text, size), <, size);
@@ -135,11 +164,14 @@ static void print_programs(struct ks *ks)
 		char *end = strchr(at, '}'), *found = strstr(at, "\"id\":");
 
 		if (found && found < end && sscanf(at, "{\"name\":\"%63[^\"]", name) == 1 &&
-		    sscanf(found, "\"id\":%u", &id) == 1)
+		    sscanf(found, "\"id\":%u", &id) == 1) {
 			printf("program %s %u\n", name, instructions_of(id));
+			is_there |= !g_strcmp0(name, expected);
+		}
 		at = end;
 	}
 	g_free(text);
+	return is_there;
 }
 
 /* 1: it is as it should be. */
@@ -156,7 +188,7 @@ static int load_variant(uint32_t probe, const char *variant)
 	g_assert_cmpint(ks_open(&open_opts, &ks), ==, 0);
 	rc = ks_enable_probe(ks, probe, &opts);
 	if (rc >= 0) /* 1: not all fields are known */
-		print_programs(ks);
+		print_programs(ks, NULL);
 	else
 		ks_last_error(ks, why, sizeof(why));
 	ks_close(ks);
@@ -164,6 +196,27 @@ static int load_variant(uint32_t probe, const char *variant)
 		return 1;
 	fprintf(stderr, "probe %u by %s: %s: %s\n", probe, variant, ks_error_name(rc), why);
 	return 0;
+}
+
+static int load_follower(const struct follower *follower)
+{
+	struct ks_open_opts opts = { .size = sizeof(opts) };
+	int32_t self = getpid();
+	struct ks_scope scope = {
+		.size = sizeof(scope), .kind = KS_SCOPE_TREE, .pids = &self, .n_pids = 1
+	};
+	struct ks *ks;
+	int is_there;
+
+	wanted = follower;
+	g_assert_cmpint(ks_open(&opts, &ks), ==, 0);
+	g_assert_cmpint(ks_set_scope(ks, &scope), ==, 0);
+	g_assert_cmpint(ks_enable_probe(ks, KS_PROBE_SCHED, NULL), >=, 0);
+	is_there = print_programs(ks, follower->program);
+	ks_close(ks);
+	if (!is_there)
+		fprintf(stderr, "%s was not loaded\n", follower->program);
+	return is_there;
 }
 
 int main(void)
@@ -180,6 +233,8 @@ int main(void)
 			if (info.source == KS_SOURCE_BPF)
 				wrong += !load_variant(desc.probe, info.name);
 	ks_close(ks);
+	for (unsigned i = 0; i < G_N_ELEMENTS(followers); i++)
+		wrong += !load_follower(&followers[i]);
 	if (!n_verified)
 		fprintf(stderr, "nothing was verified\n");
 	return wrong || !n_verified;
