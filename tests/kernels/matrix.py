@@ -47,13 +47,14 @@ DIED = 125
 NO_TIME = 'no time was left'
 LATE = 254  # of a command for which no time was left
 # What meets the kernel; the rest shows the library's own logic, which is the same everywhere.
-MEETS_KERNEL = (r'list|selftest|verified|probes-(fadvise|pagecache|proc|sched|burst|torn).*|'
-                r'fault-(stream|privileges|limits|hotplug|denials|fallbacks)|embedded')
+MEETS_KERNEL = (r'list|selftest|verified|embedded|probes-fadvise|probes-pagecache.*|probes-proc.*|'
+                r'probes-sched.*|probes-burst|probes-torn|fault-stream|fault-privileges|fault-limits|'
+                r'fault-hotplug|fault-denials|fault-fallbacks')
 USUAL = r'(?!fault-fallbacks|embedded).*'
 # They switch ftrace off. After the second, whose programs let go of functions then, 6.12 takes none.
 LAST = ['fault-denials', 'fault-fallbacks']
 # The kernel's own complaints; stalls are the emulator's.
-COMPLAINT = re.compile(r'(WARNING: .*CPU|BUG: |Oops|general protection|UBSAN|KASAN).*')
+COMPLAINT = re.compile(r'(WARNING: .*CPU|BUG: (?!soft lockup|workqueue lockup)|Oops|general protection|UBSAN|KASAN).*')
 # Kernels from 6.1 on complain of themselves when programs let go of functions after ftrace was off.
 AFTER_FTRACE_OFF = 'ftrace_shutdown'
 
@@ -173,11 +174,14 @@ def entries(todo, files, ftrace_off):
             yield {'name': name, 'result': 'ERROR', 'stdout': '',
                    'stderr': 'it did not run, or not to its end'}
             continue
-        status = int(files[f'{name}.status'])
-        if status == LATE:
+        status, first = int(files[f'{name}.status']), files.get(f'{name}.first', '')
+        if status in (77, LATE) and first:  # it failed, and has not passed since
+            yield {'name': name, 'result': 'ERROR', 'stdout': '', 'stderr': first}
+        elif status == LATE:
             yield {'name': name, 'result': 'SKIP', 'stdout': '', 'stderr': NO_TIME}
-            continue
-        yield {'name': name, 'result': result(status, output), 'stdout': output, 'stderr': errors}
+        else:
+            yield {'name': name, 'result': result(status, output), 'stdout': output,
+                   'stderr': errors}
     said = '\n'.join(complaints(files, ftrace_off))
     yield {'name': 'kernel log', 'result': 'ERROR' if said else 'OK', 'stdout': '', 'stderr': said}
 
@@ -186,7 +190,7 @@ def flaky(todo, files):
     """(name, the end of what it said) of what failed, and passed when it was run once more."""
     for name, _ in todo:
         first = files.get(f'{name}.first', '')
-        if first and files.get(f'{name}.status') in ('0\n', '77\n'):
+        if first and files.get(f'{name}.status') == '0\n':
             yield name, ''.join(f'  {line}\n' for line in first.splitlines()[-12:])
 
 
@@ -266,6 +270,12 @@ class Matrix:
         return [command for command in self.commands[boot.machine]
                 if re.fullmatch(boot.only or USUAL, command[0]) and re.fullmatch(brief, command[0])]
 
+    def idle(self, boot):
+        """The words of what the guest is there to run that mean nothing of the build."""
+        names = [name for name, _ in self.commands[boot.machine]]
+        return [word for word in (boot.only or '.*').split('|')
+                if not any(re.fullmatch(word, name) for name in names)]
+
     def start(self, boot, kernel):
         """(exit status, what the guest said)"""
         limit = min(GUEST_SECONDS, self.left())
@@ -312,6 +322,7 @@ class Matrix:
             flakes = 1
             said = f'{boot.name}: flaky: the guest died and was booted once more\n{why}'
             if self.left() < GUEST_LEAST:
+                self.complete = False
                 return f'{said}{boot.name}: {NO_TIME} for that\n', 0, 1, 0, 1
             status, why = self.start(boot, kernel)
         if status:
@@ -359,6 +370,9 @@ def run(names, builds, args):
         if boot.machine not in builds:
             print(f'{boot.name}: skipped: nothing was built for {boot.machine}')
             print(f'count {boot.name} 0 0 1 0 0')
+        elif matrix.idle(boot) and not args.only:
+            print(f'{boot.name}: nothing is called {" or ".join(matrix.idle(boot))}')
+            print(f'count {boot.name} 0 1 0 0 0')
         elif matrix.todo(boot):
             chosen.append(boot)
     for machine in {boot.machine for boot in chosen}:

@@ -129,6 +129,24 @@ class Retry(unittest.TestCase):
         self.assertEqual(counts, [2, 1, 0, 1])
         self.assertIn('any: 1 are too many', shown)
 
+    def test_failed_and_not_passed_since(self):
+        for status in (77, matrix.LATE):
+            shown, counts = self.run_matrix(
+                (0, ('one.status', f'{status}\n'), ('one.out', ''), ('one.err', ''), ('dmesg', ''),
+                 ('one.first', 'not ok 1\n')))
+            self.assertEqual(counts, [1, 1, 0, 0])
+            self.assertIn('not ok 1', shown)
+
+    def test_runs_nothing(self):
+        runner = matrix.Matrix({}, 600, '')
+        runner.commands['amd64'] = [('one', ['true'])]
+        boot = matrix.Boot('any', KERNEL, 'amd64', '', '', '', 'one|renamed', '')
+        self.assertEqual(runner.idle(boot), ['renamed'])
+
+    def test_complaints(self):
+        said = 'watchdog: BUG: soft lockup - CPU#1 stuck\n[1.0] BUG: unable to handle page fault\n'
+        self.assertEqual(list(matrix.complaints({'dmesg': said}, 9)), [said.splitlines()[1]])
+
     def test_died_once(self):
         shown, counts = self.run_matrix((125,), self.PASSED)
         self.assertEqual(counts, [2, 0, 0, 1])
