@@ -44,6 +44,7 @@ static const struct code codes[] = {
 	{ EPERM, "EPERM", "operation not permitted" },
 	{ ESRCH, "ESRCH", "no such process or thread" },
 	{ ETIMEDOUT, "ETIMEDOUT", "timed out" },
+	{ 524, "ENOTSUPP", "not supported" }, /* the kernel's own number, that bpf() lets out */
 };
 
 static const struct code *find(int code)

@@ -12,6 +12,8 @@
 #include "columns.h"
 #include "text.h"
 
+#define CLIMBS_MAX 8
+
 struct member {
 	int32_t pid, parent;
 	uint64_t start; /* clock ticks: nobody is older than the parent */
@@ -101,17 +103,48 @@ static int has_moved(int proc_fd, const struct member *m)
 	return look(proc_fd, m->pid, &now) || now.parent != m->parent;
 }
 
-/* 1, 0, or -1: an ancestor has died meanwhile, so nobody knows yet. */
-static int descends(const struct snapshot *all, const struct member *m,
+/* One ancestor after the other, as it is now. 1, 0, or -1: one of them died meanwhile. */
+static int climb(int proc_fd, int32_t pid, const struct ks__descent *tree)
+{
+	struct member m, parent;
+
+	if (look(proc_fd, pid, &m))
+		return 0; /* nobody is there any more */
+	while (m.parent > 0) {
+		int is_gone = look(proc_fd, m.parent, &parent);
+
+		if (tree->is_in(tree->user, m.parent))
+			return 1;
+		if (is_gone || parent.start > m.start)
+			return has_moved(proc_fd, &m) ? -1 : 0;
+		m = parent;
+	}
+	return 0;
+}
+
+/* Its ancestors in the snapshot are not all of the same moment. */
+static int descends_now(int proc_fd, int32_t pid, const struct ks__descent *tree)
+{
+	int is_below = -1;
+
+	for (unsigned i = 0; i < CLIMBS_MAX && is_below < 0; i++)
+		is_below = climb(proc_fd, pid, tree);
+	return is_below;
+}
+
+/* 1, 0, or -1: its ancestors die too fast. */
+static int descends(const struct snapshot *all, const struct member *child,
 		    const struct ks__descent *tree, int proc_fd)
 {
+	const struct member *m = child;
+
 	for (size_t steps = 0; m->parent > 0 && steps < all->n; steps++) {
 		const struct member *parent = parent_of(all, m);
 
 		if (tree->is_in(tree->user, m->parent))
 			return 1;
 		if (!parent)
-			return has_moved(proc_fd, m) ? -1 : 0;
+			return has_moved(proc_fd, m) ? descends_now(proc_fd, child->pid, tree) : 0;
 		m = parent;
 	}
 	return 0;

@@ -15,7 +15,7 @@ struct ks__descent {
 
 /*
  * One walk over all processes of the procfs at proc_fd. Returns how many it has enrolled or could not
- * place, since a parent died while it walked: walk until there are none. Or a negative code; 0 if
+ * place, since parents died while it walked: walk until there are none. Or a negative code; 0 if
  * there is no procfs.
  */
 int ks__descent_walk(int proc_fd, const struct ks__descent *tree);

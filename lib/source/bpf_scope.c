@@ -136,7 +136,7 @@ static void put_tree(struct ks__bpf *b, uint32_t bits)
 /*
  * Programs enrol whoever is made and the children of whoever dies while we look; so a walk that
  * finds nobody new has found all. The first one is for children of those who were dying already when
- * the window was opened.
+ * the window was opened. Whoever it found and died before that, nobody else takes out.
  */
 static int grow(struct ks__bpf *b, uint32_t slot, int fd)
 {
@@ -147,13 +147,20 @@ static int grow(struct ks__bpf *b, uint32_t slot, int fd)
 
 	put_tree(b, other | (uint32_t)((KS_TREE_FOLLOW | KS_TREE_WINDOW) << slot));
 	if (rc >= 0)
+		rc = clear(fd, slot, 1);
+	if (!rc)
 		rc = 1;
 	for (unsigned turn = 0; rc > 0 && turn < WALKS_MAX; turn++)
 		rc = ks__descent_walk(b->base.ks->proc_fd, &tree);
 	if (rc > 0)
 		rc = -EAGAIN; /* it goes on: a tree with somebody missing is none */
-	put_tree(b, rc ? other : other | (uint32_t)(KS_TREE_FOLLOW << slot));
-	return rc ? rc : clear(fd, slot, 1);
+	if (!rc) {
+		put_tree(b, other | (uint32_t)(KS_TREE_FOLLOW << slot));
+		rc = clear(fd, slot, 1);
+	}
+	if (rc)
+		put_tree(b, other);
+	return rc;
 }
 
 /* Why no program can enrol children: of the best way. */

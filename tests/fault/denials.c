@@ -45,7 +45,9 @@ static int is_guest(void)
 /* Not in a guest that was started for it. */
 static void skip(const char *name, const char *why)
 {
-	if (!g_strcmp0(g_getenv("KS_GUEST_LSM"), name))
+	const char *must = g_getenv("KS_GUEST_LSM");
+
+	if (must && strstr(must, name))
 		g_error("%s: %s", name, why);
 	g_test_skip(why);
 }

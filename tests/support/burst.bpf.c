@@ -6,8 +6,10 @@
 
 #if defined(__TARGET_ARCH_x86)
 #define NR_GETPPID 110
+#define FUNCTION "__do_sys_getppid" /* the types know no other name */
 #else
 #define NR_GETPPID 173
+#define FUNCTION "__arm64_sys_getppid"
 #endif
 
 struct {
@@ -99,4 +101,10 @@ SEC("?raw_tp/sys_enter")
 int burst_enter_raw_tp(uint64_t *ctx)
 {
 	return burst(ctx, ctx[1], (void *)bpf_get_current_task(), false);
+}
+
+SEC("?ks/fentry/" FUNCTION)
+int burst_enter_fentry(uint64_t *ctx)
+{
+	return burst(ctx, NR_GETPPID, ks_untrusted(bpf_get_current_task_btf()), true);
 }

@@ -42,6 +42,8 @@ static const struct ks__struct events[] = {
 static const struct ks__variant variants[] = {
 	{ .name = "tp_btf", .progs = { "burst_enter_tp_btf" } },
 	{ .name = "raw_tp", .progs = { "burst_enter_raw_tp" } },
+	/* last: the kernel preempts it more often than the others */
+	{ .name = "fentry", .progs = { "burst_enter_fentry" } },
 	{ 0 },
 };
 
