@@ -8,12 +8,10 @@
  * better ones are refused here.
  */
 #include <bpf/bpf.h>
-#include <dlfcn.h>
 #include <errno.h>
 #include <linux/bpf.h>
-#include <stdarg.h>
 #include <stdio.h>
-#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <glib.h>
 
@@ -21,6 +19,7 @@
 #include <kernelsight/schema.h>
 
 #include "support/harness.h"
+#include "support/on_load.h"
 
 #define LOG_ALL 1   /* of bpf_attr.log_level */
 #define LOG_STATS 4 /* the totals alone */
@@ -63,10 +62,9 @@ static void remember(int fd, const char *log)
 	verified[n_verified++].instructions = (unsigned)atoi(processed + strlen("processed "));
 }
 
-static long load_logged(long (*next)(long, ...), const long *args, unsigned level, char *log,
+static long load_logged(union bpf_attr *attr, unsigned attr_size, unsigned level, char *log,
 			unsigned size)
 {
-	union bpf_attr *attr = (void *)args[1];
 	__u32 old_level = attr->log_level, old_size = attr->log_size;
 	__u64 old_log = attr->log_buf;
 	int error;
@@ -76,7 +74,7 @@ static long load_logged(long (*next)(long, ...), const long *args, unsigned leve
 	attr->log_level = level;
 	attr->log_buf = (uintptr_t)log;
 	attr->log_size = size;
-	fd = next(SYS_bpf, args[0], args[1], args[2]);
+	fd = on_load_pass(attr, attr_size);
 	error = errno;
 	attr->log_level = old_level;
 	attr->log_buf = old_log;
@@ -86,13 +84,12 @@ static long load_logged(long (*next)(long, ...), const long *args, unsigned leve
 }
 
 /* Who reads why a program was refused wants the end of the whole log. */
-static void tell_refusal(long (*next)(long, ...), const long *args)
+static void tell_refusal(union bpf_attr *attr, unsigned size)
 {
-	const union bpf_attr *attr = (void *)args[1];
 	char *log = g_malloc(LOG_SIZE);
 	size_t n;
 
-	if (load_logged(next, args, LOG_ALL, log, LOG_SIZE) < 0) {
+	if (load_logged(attr, size, LOG_ALL, log, LOG_SIZE) < 0) {
 		n = strlen(log);
 		fprintf(stderr, "---- %s: %s\n%s\n", attr->prog_name, g_strerror(errno),
 			n > LOG_SHOWN ? log + n - LOG_SHOWN : log);
@@ -106,41 +103,23 @@ static int is_refused(const union bpf_attr *attr)
 	       wanted->refused >> attr->prog_type & 1;
 }
 
-static long load(long (*next)(long, ...), const long *args)
+static long load(union bpf_attr *attr, unsigned size)
 {
 	char log[4096];
 	long fd;
 
-	if (is_refused((const void *)args[1])) {
+	if (is_refused(attr)) {
 		errno = EACCES;
 		return -1;
 	}
-	fd = load_logged(next, args, LOG_STATS, log, sizeof(log));
+	fd = load_logged(attr, size, LOG_STATS, log, sizeof(log));
 	if (fd >= 0) {
 		remember((int)fd, log);
 		return fd;
 	}
-	tell_refusal(next, args);
+	tell_refusal(attr, size);
 	/* once more for the library, which reads from the log what is missing */
-	return next(SYS_bpf, args[0], args[1], args[2]);
-}
-
-/* In the place of libc's, which libbpf calls. */
-long syscall(long number, ...)
-{
-	static long (*next)(long, ...);
-	long args[6];
-	va_list list;
-
-	if (!next)
-		*(void **)&next = dlsym(RTLD_NEXT, "syscall");
-	va_start(list, number);
-	for (int i = 0; i < 6; i++)
-		args[i] = va_arg(list, long);
-	va_end(list);
-	if (number == SYS_bpf && args[0] == BPF_PROG_LOAD)
-		return load(next, args);
-	return next(number, args[0], args[1], args[2], args[3], args[4], args[5]);
+	return on_load_pass(attr, size);
 }
 
 static unsigned instructions_of(__u32 id)
@@ -227,6 +206,7 @@ int main(void)
 	unsigned wrong = 0;
 	struct ks *ks;
 
+	on_load = load;
 	g_assert_cmpint(ks_open(&opts, &ks), ==, 0);
 	for (uint32_t i = 0; ks_describe_probe(i, &desc) == 0; i++)
 		for (uint32_t v = 0; ks_query_variant(ks, desc.probe, v, &info) == 0; v++)

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Shows that KS_SCOPE_TREE takes in a tree that lives and grows: in the middle of a storm of forks,
- * early deaths and orphans no descendant is missed, and nobody of the storm next to it is taken in.
+ * early deaths and orphans no descendant is missed, and nobody of the storm next to it is taken in. So
+ * by each way in which a tree can be followed: better ones are refused here.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
@@ -19,6 +21,7 @@
 
 #include "support/harness.h"
 #include "support/ks_test.h"
+#include "support/on_load.h"
 
 #define POPULATION ((int)ks_test_volume(60, 32))
 #define LONGEST 300    /* seconds: a storm whose test has died ends by itself */
@@ -238,6 +241,49 @@ static void storms(struct kt *t)
 	}
 }
 
+/* ---- other ways to follow it ------------------------------------------------------------------ */
+
+static unsigned refused; /* types of programs: 1 << BPF_PROG_TYPE_... */
+
+static long refuse(union bpf_attr *attr, unsigned size)
+{
+	if (!g_str_has_prefix(attr->prog_name, "tree_") || !(refused >> attr->prog_type & 1))
+		return on_load_pass(attr, size);
+	errno = EACCES;
+	return -1;
+}
+
+static int is_followed_by(struct ks *ks, const char *program)
+{
+	int size = ks_explain(ks, KS_JSON, NULL, 0) + 4096, is_so; /* its numbers grow meanwhile */
+	char *text = g_malloc(size);
+
+	g_assert_cmpint(ks_explain(ks, KS_JSON, text, size), <, size);
+	is_so = strstr(text, program) != NULL;
+	g_free(text);
+	return is_so;
+}
+
+static void storm_without(struct kt *t, unsigned types, const char *program)
+{
+	refused = types;
+	on_load = refuse;
+	storm(t);
+	on_load = NULL;
+	g_assert_true(is_followed_by(t->ks, program));
+}
+
+static void storm_by_raw_tp(struct kt *t)
+{
+	storm_without(t, 1u << BPF_PROG_TYPE_TRACING, "\"tree_fork_raw_tp\"");
+}
+
+static void storm_by_tracepoint(struct kt *t)
+{
+	storm_without(t, 1u << BPF_PROG_TYPE_TRACING | 1u << BPF_PROG_TYPE_RAW_TRACEPOINT,
+		      "\"tree_fork_tracepoint\"");
+}
+
 static int highest_pid(void)
 {
 	char *text = NULL;
@@ -254,6 +300,8 @@ static void add(void)
 {
 	kt_add(KS_PROBE_FADVISE, "storm", KT_ALIKE, storm);
 	kt_add(KS_PROBE_FADVISE, "storms", KT_BEST, storms);
+	kt_add(KS_PROBE_FADVISE, "storm-by-raw_tp", KT_BEST, storm_by_raw_tp);
+	kt_add(KS_PROBE_FADVISE, "storm-by-tracepoint", KT_BEST, storm_by_tracepoint);
 }
 
 int main(int argc, char **argv)
