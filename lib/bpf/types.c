@@ -40,6 +40,16 @@ static void scan_fd(int fd, const char *path, struct ks__types_of *of, size_t n)
 	ks__btf_close(&file);
 }
 
+/* Some programs need no types of the kernel's own. */
+static void tell_of_copy(struct ks__types *t)
+{
+	size_t n = strlen(t->own.why);
+
+	if (!t->ks->opts.btf_path && !ks__machine_shortage(t->own.error))
+		snprintf(t->own.why + n, sizeof(t->own.why) - n,
+			 "; programs that are not typed do with a copy (btf_path)");
+}
+
 static void scan_own(struct ks__types *t)
 {
 	char path[128];
@@ -53,10 +63,13 @@ static void scan_own(struct ks__types *t)
 			 t->own.error == -ENOENT || t->own.error == -EBADF ?
 				 "is missing: it needs a kernel with CONFIG_DEBUG_INFO_BTF" :
 				 "may not be opened by this user");
+		tell_of_copy(t);
 		return;
 	}
 	scan_fd(fd, path, &t->own, t->n);
 	close(fd);
+	if (t->own.error)
+		tell_of_copy(t);
 }
 
 static void scan_core(struct ks__types *t)

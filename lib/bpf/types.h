@@ -18,7 +18,7 @@
 /* One reading of one file. */
 struct ks__types_of {
 	int error;
-	char why[192];
+	char why[256];
 	struct ks__btf_ask *asks;
 	struct ks__btf_cut cut;
 };
