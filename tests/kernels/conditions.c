@@ -142,6 +142,18 @@ static void switch_mmap_off(struct ks_open_opts *opts)
 	opts->features_off = KS_FEATURE_MMAP;
 }
 
+#define ALL_FEATURES ((KS_FEATURE_ITER_NUM << 1) - 1) /* the last one, and all before it */
+
+static void switch_programs_plain(struct ks_open_opts *opts)
+{
+	opts->features_off = ALL_FEATURES & ~KS_FEATURE_MMAP;
+}
+
+static void switch_all_off(struct ks_open_opts *opts)
+{
+	opts->features_off = ALL_FEATURES;
+}
+
 static void refuse_ring(struct ks_open_opts *opts)
 {
 	(void)opts;
@@ -328,6 +340,14 @@ const struct condition conditions[] = {
 	{ .name = "no-maps-in-memory",
 	  .because = SWITCHED_OFF,
 	  .begin = switch_mmap_off,
+	  .feature = "mmap" },
+	{ .name = "no-features-but-mmap",
+	  .because = SWITCHED_OFF,
+	  .begin = switch_programs_plain,
+	  .feature = "tp_btf" },
+	{ .name = "no-features",
+	  .because = SWITCHED_OFF,
+	  .begin = switch_all_off,
 	  .feature = "mmap" },
 	/* the last one: after it 6.12 attaches to no function any more (ENODEV) */
 	{ .name = "ftrace-off",
