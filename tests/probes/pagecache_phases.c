@@ -14,7 +14,9 @@
 
 #include "support/workload.h"
 
-static char buffer[256 * PAGE] __attribute__((aligned(PAGE)));
+#define LARGE 256 /* pages */
+
+static char buffer[LARGE * PAGE] __attribute__((aligned(PAGE)));
 
 static int reads(int fd, int n, size_t bytes, off_t from, off_t step)
 {
@@ -193,7 +195,8 @@ const struct phase phases[] = {
 	  .in_pieces = 1 },
 	{ "unaligned", WARM, read_unaligned, .requested = 2 * (N - 1) },
 	{ "small", WARM, read_small, .requested = N },
-	{ "large", WARM, read_large, .requested = N + 6, .beyond = 24, .past_end = 1 },
+	{ "large", WARM, read_large, .requested = N + 6, .beyond = LARGE - N % LARGE,
+	  .past_end = 1 },
 	{ "vector", WARM, read_vector, .requested = N },
 	{ "mapped-write", COLD, write_mapped, .readin = N, .mapped = N },
 	{ "willneed", COLD, advise, .readin = 32 },
