@@ -54,7 +54,8 @@ USUAL = r'(?!fault-fallbacks|embedded).*'
 # They switch ftrace off. After the second, whose programs let go of functions then, 6.12 takes none.
 LAST = ['fault-denials', 'fault-fallbacks']
 # The kernel's own complaints; stalls are the emulator's.
-COMPLAINT = re.compile(r'(WARNING: .*CPU|BUG: (?!soft lockup|workqueue lockup)|Oops|general protection|UBSAN|KASAN).*')
+COMPLAINT = re.compile(r'(WARNING: .*CPU|BUG: (?!soft lockup|workqueue lockup)|Oops|'
+                       r'general protection|UBSAN|KASAN).*')
 # Kernels from 6.1 on complain of themselves when programs let go of functions after ftrace was off.
 AFTER_FTRACE_OFF = 'ftrace_shutdown'
 

@@ -45,7 +45,7 @@ static const struct follower {
 	{ "tree_", "tree_fork_raw_tp", TYPED },
 	{ "tree_", "tree_fork_tracepoint", TYPED | RAW },
 	{ "thread_", "thread_new_tp_btf", 0 },
-	{ "", "thread_new_raw_tp", TYPED }, /* of sched the same */
+	{ "", "thread_new_raw_tp", TYPED }, /* sched takes it with raw_tp alone */
 };
 static const struct follower *wanted;
 
