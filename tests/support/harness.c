@@ -551,6 +551,15 @@ void kt_ledger(struct kt *t, struct ks_stats_self *ret_row)
 	read_row(t, KS_PROBE_SELF, KS_BY_PROBE, t->probe, ret_row, sizeof(*ret_row));
 }
 
+char *kt_explain(struct ks *ks)
+{
+	int size = ks_explain(ks, KS_JSON, NULL, 0) + 4096; /* its numbers grow meanwhile */
+	char *text = g_malloc(size);
+
+	g_assert_cmpint(ks_explain(ks, KS_JSON, text, size), <, size);
+	return text;
+}
+
 uint64_t kt_field(const void *record, uint32_t id, const char *name, unsigned element)
 {
 	struct ks_field_desc f = { .size = sizeof(f) };

@@ -98,6 +98,9 @@ size_t kt_count(const struct kt *t, uint16_t id);
 void kt_total(struct kt *t, void *ret_row, size_t size);
 void kt_ledger(struct kt *t, struct ks_stats_self *ret_row);
 
+/* What ks_explain() says, as JSON: g_free(). */
+char *kt_explain(struct ks *ks);
+
 /* A member of a record or row by its name in the schema; an element of it. */
 uint64_t kt_field(const void *record, uint32_t id, const char *name, unsigned element);
 

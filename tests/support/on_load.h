@@ -16,4 +16,10 @@ long on_load_pass(const union bpf_attr *attr, unsigned size);
 /* Asked instead of the kernel while it is set. */
 extern long (*on_load)(union bpf_attr *attr, unsigned size);
 
+/*
+ * From now on programs whose names begin so are refused, EACCES, if they are of these types: 1 <<
+ * BPF_PROG_TYPE_... Before on_load() is asked. types 0: none any more.
+ */
+void on_load_refuse(const char *prefix, unsigned types);
+
 #endif
