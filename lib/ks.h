@@ -9,7 +9,6 @@
 #define KS_H
 
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -17,10 +16,11 @@
 #include <kernelsight/kernelsight.h>
 #include <kernelsight/schema.h>
 
+#include "base/clock.h"
+#include "base/error.h"
 #include "source/source.h"
 
 #define KS__SOURCES_MAX 4
-#define KS__ERRORS 16
 
 /*
  * ks.consumer, when it is no ks__thread(): nobody; a consumer sleeps; somebody who is none looks at
@@ -53,11 +53,6 @@ struct ks__slot {
 	uint64_t changed_ns;
 	struct ks__settings set;
 	char reason[256];
-};
-
-struct ks__error {
-	int32_t tid;
-	char text[400];
 };
 
 struct ks {
@@ -95,18 +90,14 @@ struct ks {
 	pthread_mutex_t cgroups_lock;
 	struct ks__cgroups *cgroups; /* NULL: not asked for yet */
 
-	pthread_mutex_t error_lock;
-	struct ks__error errors[KS__ERRORS];
-	unsigned error_next;
+	struct ks__errors errors;
 };
 
-/* ---- lib/api/error.c: the only way to say what went wrong -------------------------------------- */
+/* ---- lib/base/error.c: the only way to say what went wrong ------------------------------------- */
 
-/* Keeps the sentence for ks_last_error(), logs it, returns code. */
-int ks__fail(struct ks *ks, int code, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-void ks__log(struct ks *ks, int level, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
+/* ks__fail(ks, code, format, ...) keeps the sentence for ks_last_error(), logs it, returns code. */
+#define ks__fail(ks, ...) ks__errors_fail(&(ks)->errors, __VA_ARGS__)
+#define ks__log(ks, ...) ks__errors_log(&(ks)->errors, __VA_ARGS__)
 
 /* ---- lib/api/event.c ---------------------------------------------------------------------------- */
 
@@ -115,8 +106,6 @@ void ks__consumer_poke(struct ks *ks);
 
 /* ---- lib/api/handle.c ---------------------------------------------------------------------------- */
 
-uint64_t ks__now(void); /* CLOCK_MONOTONIC, ns */
-uint64_t ks__cpu_now(void); /* CPU time of the calling thread, ns */
 /* Which thread is this? Unlike gettid() it is no system call: half a microsecond of each ks_poll(). */
 static inline uintptr_t ks__thread(void)
 {

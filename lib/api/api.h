@@ -42,9 +42,17 @@ void ks__say_unavailable(struct ks *ks, const struct ks__probe *probe, char *tex
 void ks__say_not_better(struct ks *ks, const struct ks__probe *probe, uint32_t variant, char *text,
 			size_t size);
 
-/* stats.c */
+/* ledger.c */
 /* Books of all sources that ever served the probe. idle: as in source.h. */
 void ks__book(struct ks *ks, uint32_t probe, int idle, struct ks__book *ret);
+
+/* self_stats.c */
+struct ks__table;
+/* rows[0]: the total; rows[1 + i]: the i-th probe of ks__probes. Returns how many: ks__self_rows(). */
+size_t ks__self_read(struct ks *ks, int idle, struct ks_stats_self *rows);
+size_t ks__self_rows(void);
+/* Those that `by` asks for, into *table. base not NULL: since then, and afterwards it is now. */
+int ks__self_table(struct ks *ks, uint32_t by, struct ks_stats_self *base, struct ks__table *table);
 
 /* scope.c */
 /* All sources or none; the handle's lock is held. */

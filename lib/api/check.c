@@ -10,7 +10,7 @@
 #include "../data/doc.h"
 #include "../data/ledger.h"
 #include "../files/facts.h"
-#include "../files/text.h"
+#include "../base/text.h"
 #include "api.h"
 
 /* First line of a small file, or NULL. */

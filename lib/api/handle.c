@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* handle.c - open and close; what a fork leaves; the clock */
+/* handle.c - open and close; what a fork leaves; the last error, the clock and the version */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -10,7 +10,6 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/timerfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "../data/order.h"
@@ -26,24 +25,6 @@
 #define MAX_THREADS 16384
 #define RING_BYTES (4u << 20)
 #define BATCH_MS 10
-
-static uint64_t read_ns(clockid_t clock)
-{
-	struct timespec t;
-
-	clock_gettime(clock, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-uint64_t ks__now(void)
-{
-	return read_ns(CLOCK_MONOTONIC);
-}
-
-uint64_t ks__cpu_now(void)
-{
-	return read_ns(CLOCK_THREAD_CPUTIME_ID);
-}
 
 int ks__forked(const struct ks__core *core)
 {
@@ -278,7 +259,7 @@ static void destroy(struct ks *ks)
 	free((void *)ks->opts.proc_path);
 	free((void *)ks->opts.sys_path);
 	pthread_mutex_destroy(&ks->lock);
-	pthread_mutex_destroy(&ks->error_lock);
+	ks__errors_destroy(&ks->errors);
 	pthread_mutex_destroy(&ks->cgroups_lock);
 	ks__cgroups_close(ks->cgroups);
 	free(ks);
@@ -296,10 +277,14 @@ int ks_open(const struct ks_open_opts *opts, struct ks **ret_ks)
 		return -ENOMEM;
 	ks->epoll_fd = ks->wake_fd = ks->timer_fd = ks->proc_fd = ks->sys_fd = -1;
 	pthread_mutex_init(&ks->lock, NULL);
-	pthread_mutex_init(&ks->error_lock, NULL);
+	ks__errors_init(&ks->errors);
 	pthread_mutex_init(&ks->cgroups_lock, NULL);
 	ks->scope.kind = KS_SCOPE_SELF;
 	rc = take_opts(ks, opts);
+	ks->errors.log = ks->opts.log;
+	ks->errors.log_user = ks->opts.log_user;
+	if (ks->opts.log_level)
+		ks->errors.log_level = ks->opts.log_level;
 	if (!rc && !(ks->core = core_new(ks)))
 		rc = -ENOMEM;
 	if (!rc && ks->opts.flags & KS_OPEN_ORDERED &&
@@ -335,7 +320,16 @@ void ks_close(struct ks *ks)
 		ks__close_now(ks);
 }
 
-/* ---- clock ------------------------------------------------------------------------------------ */
+/* ---- what the library itself says -------------------------------------------------------------- */
+
+int ks_last_error(struct ks *ks, char *buf, size_t size)
+{
+	if (!ks || (!buf && size))
+		return -EINVAL;
+	if (ks__forked(ks->core))
+		return -KS_EFORKED;
+	return ks__errors_last(&ks->errors, buf, size);
+}
 
 int ks_read_clock(struct ks *ks, uint64_t *ret_mono_ns, int64_t *ret_wall_ns)
 {
@@ -346,9 +340,14 @@ int ks_read_clock(struct ks *ks, uint64_t *ret_mono_ns, int64_t *ret_wall_ns)
 	if (ks__forked(ks->core))
 		return -KS_EFORKED;
 	before = ks__now();
-	wall = read_ns(CLOCK_REALTIME);
+	wall = ks__wall_now();
 	after = ks__now();
 	*ret_mono_ns = before + (after - before) / 2;
 	*ret_wall_ns = (int64_t)wall;
 	return 0;
+}
+
+uint32_t ks_version(void)
+{
+	return KS_VERSION;
 }

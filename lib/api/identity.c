@@ -11,7 +11,7 @@
 #include "../files/cgroups.h"
 #include "../files/columns.h"
 #include "../files/facts.h"
-#include "../files/text.h"
+#include "../base/text.h"
 #include "api.h"
 
 _Static_assert((int)KS_CGROUP_IN_CONTAINER == KS__CGROUP_IN_CONTAINER &&

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* schema.c - what the probes' constants say, at run time; and the other calls without a handle */
+/* schema.c - what the probes' constants say, at run time */
 #include "schema.h"
 
 #include <errno.h>
-#include <math.h>
 #include <string.h>
 
-#include "../data/hist.h"
 #include "../ks.h"
 
 /* KS_PROBE_SELF is always on and has nothing to set. */
@@ -262,45 +260,4 @@ int ks_describe_param(uint32_t id, uint32_t index, struct ks_param_desc *ret_par
 	if (!probe || ks__schema_param(probe, index, &desc))
 		return -ENOENT;
 	return ks__opts_out(ret_param, &desc, sizeof(desc));
-}
-
-const struct ks_event *ks_next_event(const void *buf, size_t size, const struct ks_event *ev)
-{
-	const char *begin = buf;
-	size_t at = ev ? (size_t)((const char *)ev - begin) + ev->size : 0;
-	const struct ks_event *next;
-
-	if (at > size || size - at < sizeof(*next))
-		return NULL;
-	next = (const void *)(begin + at);
-	/* The batch may come from a file or another host: a size that leads astray ends it. */
-	if (next->size < sizeof(*next) || next->size % 8 || next->size > size - at)
-		return NULL;
-	return next;
-}
-
-const void *ks_stats_row(const struct ks_stats *stats, size_t i)
-{
-	return i < stats->n_rows ? (const char *)stats->rows + i * stats->row_size : NULL;
-}
-
-double ks_hist_bound(int i)
-{
-	/* Beyond these, exp2() would set errno. */
-	if (i > 4000)
-		return INFINITY;
-	return i < -4000 ? 0 : exp2((i + 1) / 4.0);
-}
-
-double ks_hist_quantile(const struct ks_stats *stats, const struct ks_hist *hist, double q)
-{
-	if (hist->at > stats->n_buckets || hist->n > stats->n_buckets - hist->at)
-		return NAN;
-	return ks__hist_quantile(hist->n ? stats->buckets + hist->at : NULL, hist->lowest, hist->n,
-				 hist->zeros, q);
-}
-
-uint32_t ks_version(void)
-{
-	return KS_VERSION;
 }

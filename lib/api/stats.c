@@ -4,9 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../bpf/shared.h"
 #include "../data/groups.h"
-#include "../data/ledger.h"
 #include "../data/rows.h"
 #include "api.h"
 
@@ -30,151 +28,7 @@ struct ks_reader {
 	struct ks__table table;
 };
 
-/* ---- books ------------------------------------------------------------------------------------- */
-
-void ks__book(struct ks *ks, uint32_t probe, int idle, struct ks__book *ret)
-{
-	struct ks__slot *slot = &ks->slots[probe];
-	/* what belongs to no probe: children that a tree had no room for, records without sense */
-	unsigned was_on = probe == KS_PROBE_SELF ? ~0u : atomic_load(&slot->was_on);
-	uint64_t out = atomic_load(&ks->ordered[probe]), submitted, done;
-
-	memset(ret, 0, sizeof(*ret));
-	ret->missed_known = 1;
-	for (unsigned i = 0; i < KS__SOURCES_MAX && ks->sources[i]; i++) {
-		struct ks__book book = { 0 };
-
-		if (!(was_on & 1u << i) ||
-		    (probe == KS_PROBE_SELF && ks->sources[i]->ops->kind != KS_SOURCE_BPF) ||
-		    ks->sources[i]->ops->book(ks->sources[i], probe, idle, &book))
-			continue;
-		ks__ledger_add(ret, &book);
-	}
-	if (ks->order && probe != KS_PROBE_SELF) {
-		/* what waits in the heap to be ordered is not delivered yet */
-		ret->in_flight += ret->delivered - out;
-		ret->delivered = out;
-	}
-	submitted = ret->outcome[KS_SUBMITTED];
-	done = ret->delivered + ret->discarded;
-	if (!idle)
-		ret->in_flight = submitted > done ? submitted - done : 0;
-}
-
-/* ---- KS_PROBE_SELF: a row is a probe's book ------------------------------------------------------- */
-
-static void fill_total(struct ks *ks, struct ks_stats_self *row)
-{
-	row->user_ns = atomic_load(&ks->user_ns);
-	row->wakeups = atomic_load(&ks->wakeups);
-	row->user_bytes = sizeof(*ks);
-	row->descriptors = 5;
-	for (unsigned i = 0; i < KS__SOURCES_MAX && ks->sources[i]; i++) {
-		uint64_t kernel = 0, user = 0;
-		uint32_t fds = 0;
-
-		ks->sources[i]->ops->size(ks->sources[i], &kernel, &user, &fds);
-		row->map_bytes += kernel;
-		row->user_bytes += user;
-		row->descriptors += fds;
-	}
-}
-
-/* rows[0] the total, rows[1 + i] the i-th probe of ks__probes. Returns how many. */
-static size_t read_self(struct ks *ks, int idle, struct ks_stats_self *rows)
-{
-	struct ks__book total;
-	size_t n = 1;
-
-	ks__book(ks, KS_PROBE_SELF, idle, &total);
-	memset(&rows[0], 0, sizeof(rows[0]));
-	for (const struct ks__probe *const *p = ks__probes; *p; p++) {
-		struct ks__book book;
-		struct ks_stats_self *row = &rows[n];
-
-		if ((*p)->id == KS_PROBE_SELF)
-			continue;
-		ks__book(ks, (*p)->id, idle, &book);
-		memset(row, 0, sizeof(*row));
-		ks__ledger_row(&book, row);
-		row->row.by = KS_BY_PROBE;
-		row->row.key = (*p)->id;
-		strncpy(row->row.name, (*p)->name, sizeof(row->row.name) - 1);
-		ks__ledger_add(&total, &book);
-		n++;
-	}
-	ks__ledger_row(&total, &rows[0]);
-	rows[0].row.by = KS_BY_TOTAL;
-	fill_total(ks, &rows[0]);
-	return n;
-}
-
-/* Counters since `base`; gauges stay. */
-static void subtract_self(struct ks_stats_self *row, const struct ks_stats_self *base,
-			  const struct ks__struct *desc)
-{
-	for (const struct ks__field *f = desc->fields; f->name; f++) {
-		uint64_t now, then;
-
-		if (f->kind != KS_KIND_COUNTER || f->valid & ~(row->row.valid & base->row.valid))
-			continue;
-		memcpy(&now, (char *)row + f->offset, sizeof(now));
-		memcpy(&then, (const char *)base + f->offset, sizeof(then));
-		now -= then;
-		memcpy((char *)row + f->offset, &now, sizeof(now));
-	}
-}
-
-static size_t count_probes(void)
-{
-	size_t n = 0;
-
-	while (ks__probes[n])
-		n++;
-	return n; /* the library's own stands for the total */
-}
-
-static int read_self_table(struct ks_reader *r, struct ks *ks)
-{
-	const struct ks__struct *desc = ks->slots[KS_PROBE_SELF].probe->stats;
-	size_t bytes = (count_probes() + 1) * sizeof(struct ks_stats_self), n = 0;
-	struct ks_stats_self *rows = malloc(bytes), *out;
-	int idle = ks__consumer_try(ks);
-
-	if (rows)
-		n = read_self(ks, idle != 0, rows);
-	if (idle)
-		ks__consumer_done(ks, idle);
-	if (!rows)
-		return -ENOMEM;
-	if (r->table.rows_size < bytes) {
-		char *grown = realloc(r->table.rows, bytes);
-
-		if (!grown) {
-			free(rows);
-			return -ENOMEM;
-		}
-		r->table.rows = grown;
-		r->table.rows_size = bytes;
-	}
-	out = (struct ks_stats_self *)(void *)r->table.rows;
-	r->table.n_rows = 0;
-	for (size_t i = 0; i < n; i++) {
-		if (!(r->by & rows[i].row.by))
-			continue;
-		out[r->table.n_rows] = rows[i];
-		if (r->flags & KS_READ_DELTA)
-			subtract_self(&out[r->table.n_rows], &r->self[i], desc);
-		r->table.n_rows++;
-	}
-	r->table.row_size = sizeof(*rows);
-	if (r->flags & KS_READ_DELTA)
-		memcpy(r->self, rows, n * sizeof(*rows));
-	free(rows);
-	return 0;
-}
-
-/* ---- other probes: raw blocks ----------------------------------------------------------------------- */
+/* ---- raw blocks ----------------------------------------------------------------------- */
 
 /* Something was counted since anybody read: that is when it was seen last. */
 static void note_seen(struct ks *ks, uint32_t probe, const struct ks__rows *total)
@@ -409,6 +263,13 @@ static int read_table(struct ks_reader *r, struct ks *ks)
 	return rc;
 }
 
+static int read_self(struct ks_reader *r, struct ks *ks)
+{
+	struct ks_stats_self *base = r->flags & KS_READ_DELTA ? r->self : NULL;
+
+	return ks__self_table(ks, r->by, base, &r->table);
+}
+
 /* ---- public ------------------------------------------------------------------------------------------ */
 
 void ks_reader_free(struct ks_reader *reader)
@@ -435,10 +296,10 @@ static int reader_init(struct ks_reader *r, struct ks *ks)
 	int rc;
 
 	if (r->probe == KS_PROBE_SELF) {
-		r->self = calloc(count_probes() + 1, sizeof(*r->self));
+		r->self = calloc(ks__self_rows(), sizeof(*r->self));
 		if (!r->self)
 			return -ENOMEM;
-		read_self(ks, 0, r->self);
+		ks__self_read(ks, 0, r->self);
 		return 0;
 	}
 	ks__groups_init(&r->fine, ks__groups_words(probe->stats));
@@ -520,7 +381,7 @@ int ks_read_stats(struct ks_reader *reader, struct ks_stats *ret_stats)
 	slot = &ks->slots[reader->probe];
 	if (reader->probe != KS_PROBE_SELF && !atomic_load(&slot->since_ns))
 		return ks__fail(ks, -KS_EOFF, "%s was never enabled", slot->probe->name);
-	rc = reader->probe == KS_PROBE_SELF ? read_self_table(reader, ks) : read_table(reader, ks);
+	rc = reader->probe == KS_PROBE_SELF ? read_self(reader, ks) : read_table(reader, ks);
 	errno = saved;
 	if (rc)
 		return rc;

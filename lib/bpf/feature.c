@@ -15,7 +15,7 @@
 
 #include "../data/doc.h"
 #include "../files/facts.h"
-#include "../files/text.h"
+#include "../base/text.h"
 #include "feature.h"
 #include "machine.h"
 

@@ -15,7 +15,7 @@
 
 #include "../data/doc.h"
 #include "../files/facts.h"
-#include "../files/text.h"
+#include "../base/text.h"
 #include "machine.h"
 
 #define USER_NS_FIRST 0xeffffffdu /* inode of the first user namespace, fixed by the kernel */

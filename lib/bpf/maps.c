@@ -10,7 +10,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
-#include "../files/text.h"
+#include "../base/text.h"
 #include "unit.h"
 
 void ks__maps_init(struct ks__maps *maps)

@@ -13,7 +13,7 @@
 
 #include "../ks.h"
 #include "threads.h"
-#include "variant.h"
+#include "hooks.h"
 
 #define SECOND 1000000000u
 #define KEEP_NS (10ull * SECOND) /* rows of the dead, for those who read now and then */

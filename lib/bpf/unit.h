@@ -14,7 +14,7 @@
 
 #include "../../bpf/shared.h"
 #include "feature.h"
-#include "variant.h"
+#include "hooks.h"
 
 /* The kernel programs, linked into one ELF object (embed.S). */
 extern const unsigned char ks__bpf_object[];

@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "text.h"
+#include "../base/text.h"
 
 int ks__columns_numbers(const char *text, size_t length, uint64_t *ret_values, size_t n)
 {

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "columns.h"
-#include "text.h"
+#include "../base/text.h"
 
 #define CLIMBS_MAX 8
 

@@ -13,7 +13,7 @@
 #include <linux/capability.h>
 
 #include "kv.h"
-#include "text.h"
+#include "../base/text.h"
 
 int ks__facts_status(int proc_fd, const char *key, int base, uint64_t *ret_value)
 {

@@ -13,7 +13,7 @@
 
 #include "facts.h"
 #include "mounts.h"
-#include "text.h"
+#include "../base/text.h"
 
 #define FILE_MAX (16u << 20)
 #define ROOT_INODE 1                /* of a whole hierarchy: kernfs counts from 1 */

@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "text.h"
+#include "../base/text.h"
 
 /* Behind the key and its colon, or NULL if the line has another key. */
 static const char *behind_key(const char *line, const char *end, const char *key)

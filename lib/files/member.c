@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "text.h"
+#include "../base/text.h"
 
 /* Is "memory" one of the names between commas? */
 static int has_memory(const char *names, const char *end)

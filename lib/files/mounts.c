@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "text.h"
+#include "../base/text.h"
 
 /* A field of a line; *at then points behind it. 0: there is none. */
 static size_t next_field(const char **at, const char *end, const char **ret_field)

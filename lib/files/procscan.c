@@ -15,7 +15,7 @@
 #include "kv.h"
 #include "member.h"
 #include "scan.h"
-#include "text.h"
+#include "../base/text.h"
 
 #define LIST_BYTES 32768
 #define STAT_BYTES 2048

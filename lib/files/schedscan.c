@@ -15,7 +15,7 @@
 #include "kv.h"
 #include "member.h"
 #include "scan.h"
-#include "text.h"
+#include "../base/text.h"
 
 #define FILE_BYTES 4096
 #define DEPTH 64 /* of ancestors that are asked */

@@ -8,7 +8,7 @@
 #include "../ks.h"
 #include "kv.h"
 #include "scan.h"
-#include "text.h"
+#include "../base/text.h"
 
 #define VMSTAT_BYTES 16384
 #define PAGE_KB 4 /* of the pages that are counted */

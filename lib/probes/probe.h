@@ -97,7 +97,7 @@ struct ks__fallback {
 /*
  * How ks_selftest() provokes events: each `run` is called, in this order, in a child that shares the
  * memory of the host, and `field` of the row must then have grown. Only system calls that are safe
- * there: no malloc, no locks, no errno (use syscall numbers through lib/api/trust.c's helpers).
+ * there: no malloc, no locks, no errno (use syscall numbers through lib/api/selftest.c's helpers).
  */
 struct ks__provocation {
 	const char *kind;  /* "fork", "fadvise dontneed" */

@@ -24,7 +24,7 @@
 #include "../bpf/tables.h"
 #include "../bpf/threads.h"
 #include "../bpf/unit.h"
-#include "../bpf/variant.h"
+#include "../bpf/hooks.h"
 #include "../ks.h"
 #include "source.h"
 

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "../files/columns.h"
-#include "../files/text.h"
+#include "../base/text.h"
 #include "bpf.h"
 
 int ks__bpf_fill_roles(struct ks__bpf *b)

@@ -20,7 +20,7 @@
 #include "../data/rows.h"
 #include "../files/queue.h"
 #include "../files/scan.h"
-#include "../files/text.h"
+#include "../base/text.h"
 #include "../ks.h"
 
 _Static_assert(KS_OUTCOMES == KS__OUTCOMES, "a tally and a book have the same outcomes");

@@ -4,7 +4,7 @@
 
 #include "files/columns.h"
 #include "files/kv.h"
-#include "files/text.h"
+#include "base/text.h"
 #include "fuzz.h"
 
 static void number(const char *text, size_t size)

@@ -10,7 +10,7 @@
 
 #include "files/facts.h"
 #include "files/kv.h"
-#include "files/text.h"
+#include "base/text.h"
 #include "support/ks_test.h"
 
 /* A directory in which `name` says `text`; NULL: it is empty. */

@@ -9,7 +9,7 @@
 #include <sys/wait.h>
 
 #include "../../bpf/shared.h"
-#include "bpf/variant.h"
+#include "bpf/hooks.h"
 #include "data/rows.h"
 #include "support/ks_test.h"
 

@@ -9,7 +9,7 @@
 #include "files/columns.h"
 #include "files/kv.h"
 #include "files/member.h"
-#include "files/text.h"
+#include "base/text.h"
 #include "support/ks_test.h"
 
 #define BEHIND                                                                       \

@@ -418,8 +418,8 @@ static void test_failed_look(void)
 	struct bed *bed = bed_on();
 	struct told told = { bed, 0 };
 
-	bed->ks->opts.log = on_log;
-	bed->ks->opts.log_user = &told;
+	bed->ks->errors.log = on_log;
+	bed->ks->errors.log_user = &told;
 	bed->set.interval_ms = 0;
 	bed_apply(bed);
 	show_children(bed, 200, 1);

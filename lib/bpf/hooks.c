@@ -12,9 +12,9 @@
 
 #include <bpf/bpf.h>
 
-#include "../files/text.h"
+#include "../base/text.h"
 #include "machine.h"
-#include "variant.h"
+#include "hooks.h"
 
 /*
  * Of typed programs' sections. libbpf 1.1 looks for the target of a section that it knows in the

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * variant.h - where a program attaches, from its section name: is it possible here, and do it
+ * hooks.h - where a program attaches, from its section name: is it possible here, and do it
  *
- * A new way to attach is one row of the table in variant.c.
+ * A new way to attach is one row of the table in hooks.c.
  */
-#ifndef KS_VARIANT_H
-#define KS_VARIANT_H
+#ifndef KS_HOOKS_H
+#define KS_HOOKS_H
 
 #include <stddef.h>
 #include <stdint.h>

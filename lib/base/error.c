@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* error.c - codes, their words, and the sentence that says what to do */
-#include <errno.h>
-#include <stdio.h>
-#include <string.h>
-#include <unistd.h>
+#include "error.h"
 
-#include "../ks.h"
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <unistd.h>
 
 struct code {
 	int number;
@@ -69,69 +69,75 @@ const char *ks_error_name(int code)
 	return c ? c->name : "?";
 }
 
-static void vlog(struct ks *ks, int level, const char *format, va_list args)
+void ks__errors_init(struct ks__errors *errors)
 {
-	uint32_t highest = ks->opts.log_level ? ks->opts.log_level : KS_LOG_WARNING;
-	char text[512];
-
-	if (!ks->opts.log || (uint32_t)level > highest)
-		return;
-	vsnprintf(text, sizeof(text), format, args);
-	ks->opts.log(level, text, ks->opts.log_user);
+	pthread_mutex_init(&errors->lock, NULL);
+	errors->log_level = KS_LOG_WARNING;
 }
 
-void ks__log(struct ks *ks, int level, const char *format, ...)
+void ks__errors_destroy(struct ks__errors *errors)
+{
+	pthread_mutex_destroy(&errors->lock);
+}
+
+static void vlog(struct ks__errors *errors, int level, const char *format, va_list args)
+{
+	char text[512];
+
+	if (!errors->log || (uint32_t)level > errors->log_level)
+		return;
+	vsnprintf(text, sizeof(text), format, args);
+	errors->log(level, text, errors->log_user);
+}
+
+void ks__errors_log(struct ks__errors *errors, int level, const char *format, ...)
 {
 	va_list args;
 
 	va_start(args, format);
-	vlog(ks, level, format, args);
+	vlog(errors, level, format, args);
 	va_end(args);
 }
 
 /* The slot of this thread, or the oldest one. */
-static struct ks__error *slot_of(struct ks *ks, int32_t tid)
+static struct ks__error *slot_of(struct ks__errors *errors, int32_t tid)
 {
 	for (unsigned i = 0; i < KS__ERRORS; i++)
-		if (ks->errors[i].tid == tid)
-			return &ks->errors[i];
-	return &ks->errors[ks->error_next++ % KS__ERRORS];
+		if (errors->kept[i].tid == tid)
+			return &errors->kept[i];
+	return &errors->kept[errors->next++ % KS__ERRORS];
 }
 
-int ks__fail(struct ks *ks, int code, const char *format, ...)
+int ks__errors_fail(struct ks__errors *errors, int code, const char *format, ...)
 {
 	struct ks__error *error;
 	va_list args;
 
-	pthread_mutex_lock(&ks->error_lock);
-	error = slot_of(ks, gettid());
+	pthread_mutex_lock(&errors->lock);
+	error = slot_of(errors, gettid());
 	error->tid = gettid();
 	va_start(args, format);
 	vsnprintf(error->text, sizeof(error->text), format, args);
 	va_end(args);
-	pthread_mutex_unlock(&ks->error_lock);
+	pthread_mutex_unlock(&errors->lock);
 
 	va_start(args, format);
-	vlog(ks, KS_LOG_WARNING, format, args);
+	vlog(errors, KS_LOG_WARNING, format, args);
 	va_end(args);
 	return code;
 }
 
-int ks_last_error(struct ks *ks, char *buf, size_t size)
+int ks__errors_last(struct ks__errors *errors, char *buf, size_t size)
 {
 	const char *text = "";
 	int32_t tid = gettid();
 	int length;
 
-	if (!ks || (!buf && size))
-		return -EINVAL;
-	if (ks__forked(ks->core))
-		return -KS_EFORKED;
-	pthread_mutex_lock(&ks->error_lock);
+	pthread_mutex_lock(&errors->lock);
 	for (unsigned i = 0; i < KS__ERRORS; i++)
-		if (ks->errors[i].tid == tid)
-			text = ks->errors[i].text;
+		if (errors->kept[i].tid == tid)
+			text = errors->kept[i].text;
 	length = snprintf(buf, size, "%s", text);
-	pthread_mutex_unlock(&ks->error_lock);
+	pthread_mutex_unlock(&errors->lock);
 	return length;
 }

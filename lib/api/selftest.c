@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* trust.c - can it be believed: the ledger's check and the self-test */
+/* selftest.c - provokes one event of each kind and sees it counted */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
@@ -14,59 +14,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <linux/membarrier.h>
-
-#include "../data/ledger.h"
 #include "../data/rows.h"
-#include "api.h"
 #include "../probes/rawcall.h"
-
-/* ---- ledger ------------------------------------------------------------------------------------ */
-
-static int check_book(struct ks *ks, const struct ks__slot *slot, char *why, size_t size)
-{
-	int idle = ks__consumer_try(ks);
-	int at_rest = idle && atomic_load(&slot->state) == KS_STATE_OFF;
-	struct ks__book book;
-
-	ks__book(ks, slot->probe->id, idle != 0, &book);
-	if (idle)
-		ks__consumer_done(ks, idle);
-	/* A program that is running may stand between its reserve and its count, nested once. */
-	return ks__ledger_check(slot->probe->name, &book, at_rest ? 0 : 4ull * ks->n_cpus, why,
-				size);
-}
-
-/* A program may still run when its detachment returns; after a grace period it does not. */
-static void wait_for_programs(void)
-{
-	syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
-}
-
-int ks_ledger_check(struct ks *ks, uint32_t probe)
-{
-	KS__ENTER(ks);
-	KS__UNCANCELLED;
-	char why[256];
-	int rc = 0;
-
-	if (!ks__slot(ks, probe))
-		return -EINVAL;
-	for (uint32_t p = 1; p < KS__PROBES_MAX && !rc; p++) {
-		struct ks__slot *slot = &ks->slots[p];
-
-		if (!slot->probe || !atomic_load(&slot->since_ns) || (probe && p != probe))
-			continue;
-		rc = check_book(ks, slot, why, sizeof(why));
-		if (rc) {
-			wait_for_programs();
-			rc = check_book(ks, slot, why, sizeof(why));
-		}
-	}
-	return rc ? ks__fail(ks, rc, "%s", why) : 0;
-}
-
-/* ---- self-test ----------------------------------------------------------------------------------- */
+#include "api.h"
 
 #define KINDS_MAX 16
 #define STACK_BYTES 65536
