@@ -22,6 +22,8 @@
 
 #define KS__SOURCES_MAX 4
 
+_Static_assert(KS__PROBES_MAX <= 32, "masks of probes have 32 bits");
+
 /*
  * ks.consumer, when it is no ks__thread(): nobody; a consumer sleeps; somebody who is none looks at
  * the rings for a moment.

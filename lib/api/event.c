@@ -205,6 +205,7 @@ static int fill_order(struct ks *ks)
  */
 static int drain_ordered(struct call *call, unsigned max)
 {
+	_Static_assert(!(KS__PROBES_MAX & (KS__PROBES_MAX - 1)), "it masks numbers of probes");
 	struct ks *ks = call->ks;
 	uint64_t now = ks__now(), watermark = now > hold_ns(ks) ? now - hold_ns(ks) : 0;
 	const struct ks_event *ev;

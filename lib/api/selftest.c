@@ -18,15 +18,14 @@
 #include "../probes/rawcall.h"
 #include "api.h"
 
-#define KINDS_MAX 16
 #define STACK_BYTES 65536
 
 /* What the child and its maker share: it runs in the same memory. */
 struct child {
 	const struct ks__provocation *kinds;
 	int dir_fd;
-	uint32_t go;           /* futex: 0 wait, 1 run, 2 end at once */
-	int result[KINDS_MAX]; /* 0: done */
+	uint32_t go; /* futex: 0 wait, 1 run, 2 end at once */
+	int *result; /* of each kind, 0: done */
 };
 
 /*
@@ -180,36 +179,55 @@ static int judge(struct ks *ks, struct ks__slot *slot, const struct child *c,
 	return seen;
 }
 
-static int selftest(struct ks *ks, struct ks__slot *slot, const struct ks_selftest_opts *o)
+static int provoke(struct ks *ks, struct ks__slot *slot, const struct ks_selftest_opts *o,
+		   struct child *c, uint64_t *before)
 {
-	struct child c = { .kinds = slot->probe->provocations, .dir_fd = -1 };
 	struct ks__settings set = slot->set;
 	struct ks__source *s = atomic_load(&slot->source);
-	uint64_t before[KINDS_MAX];
 	int rc = 0;
 
-	if (!c.kinds ||
-	    !s->ops->admit) /* files are looked at too seldom to see a short-lived child */
-		return 0;
-	for (int i = 0; c.kinds[i].kind && i < KINDS_MAX && !rc; i++) {
-		c.result[i] = -ECANCELED;
-		rc = read_field(slot, c.kinds[i].field, &before[i]);
+	for (int i = 0; c->kinds[i].kind && !rc; i++) {
+		c->result[i] = -ECANCELED;
+		rc = read_field(slot, c->kinds[i].field, &before[i]);
 	}
 	if (o->dir && !rc) {
-		c.dir_fd = open(o->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		if (c.dir_fd < 0)
+		c->dir_fd = open(o->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (c->dir_fd < 0)
 			return ks__fail(ks, -errno, "self-test: cannot open the folder %s", o->dir);
 	}
 	set.flags &= ~(uint32_t)KS_ENABLE_NO_STATS;
 	if (!rc)
 		rc = s->ops->apply(s, slot->probe->id, &set);
 	if (!rc)
-		rc = run_child(ks, slot, &c, o->timeout_ms ? (int)o->timeout_ms : 1000);
+		rc = run_child(ks, slot, c, o->timeout_ms ? (int)o->timeout_ms : 1000);
 	if (set.flags != slot->set.flags)
 		s->ops->apply(s, slot->probe->id, &slot->set);
-	if (c.dir_fd >= 0)
-		close(c.dir_fd);
-	return rc ? rc : judge(ks, slot, &c, before);
+	if (c->dir_fd >= 0)
+		close(c->dir_fd);
+	return rc ? rc : judge(ks, slot, c, before);
+}
+
+static int selftest(struct ks *ks, struct ks__slot *slot, const struct ks_selftest_opts *o)
+{
+	struct child c = { .kinds = slot->probe->provocations, .dir_fd = -1 };
+	uint64_t *before;
+	size_t n = 0;
+	int rc;
+
+	/* files are looked at too seldom to see a short-lived child */
+	if (!c.kinds || !atomic_load(&slot->source)->ops->admit)
+		return 0;
+	while (c.kinds[n].kind)
+		n++;
+	before = calloc(n + 1, sizeof(*before));
+	c.result = calloc(n + 1, sizeof(*c.result));
+	if (before && c.result)
+		rc = provoke(ks, slot, o, &c, before);
+	else
+		rc = ks__fail(ks, -ENOMEM, "self-test: no memory");
+	free(before);
+	free(c.result);
+	return rc;
 }
 
 int ks_selftest(struct ks *ks, uint32_t probe, const struct ks_selftest_opts *opts)

@@ -148,6 +148,8 @@ void ks__control_also(struct ks__control *c, uint32_t pid)
 
 /* ---- the map --------------------------------------------------------------------------------- */
 
+_Static_assert(KS_BPF_PROBES <= 32, "c->live has 32 bits");
+
 int ks__control_map(struct ks__control *c, int fd)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE),

@@ -16,15 +16,14 @@
 void ks__maps_init(struct ks__maps *maps)
 {
 	memset(maps, 0, sizeof(*maps));
-	for (unsigned i = 0; i < KS__UNIT_MAPS; i++)
-		maps->map[i].fd = -1;
 }
 
 void ks__maps_close(struct ks__maps *maps)
 {
-	for (unsigned i = 0; i < KS__UNIT_MAPS; i++)
+	for (unsigned i = 0; i < maps->n; i++)
 		if (maps->map[i].fd >= 0)
 			close(maps->map[i].fd);
+	free(maps->map);
 	ks__maps_init(maps);
 }
 
@@ -110,18 +109,36 @@ static int set_consts(const struct ks__unit *unit, struct bpf_map *map)
 	return bpf_map__set_initial_value(map, unit->consts, sizeof(*unit->consts));
 }
 
+/* A place for each map of the object, however many there are. */
+static int make_room(struct ks__maps *maps, const struct bpf_object *obj)
+{
+	const struct bpf_map *map;
+	unsigned n = 0;
+
+	if (maps->map)
+		return 0;
+	bpf_object__for_each_map(map, obj) n++;
+	maps->map = calloc(n + 1, sizeof(*maps->map));
+	if (!maps->map)
+		return -ENOMEM;
+	for (unsigned i = 0; i < n; i++)
+		maps->map[i].fd = -1;
+	maps->n = n;
+	return 0;
+}
+
 int ks__maps_prepare(const struct ks__unit *unit, struct bpf_object *obj)
 {
+	int rc = make_room(unit->maps, obj);
 	struct bpf_map *map;
 	unsigned i = 0;
-	int rc = 0;
 
+	if (rc)
+		return rc;
 	bpf_object__for_each_map(map, obj)
 	{
-		int fd = i < KS__UNIT_MAPS ? unit->maps->map[i].fd : -1;
+		int fd = unit->maps->map[i++].fd;
 
-		if (i++ == KS__UNIT_MAPS)
-			return -E2BIG;
 		if (fd >= 0)
 			rc = bpf_map__reuse_fd(map, fd);
 		else if (!needed(unit, map))
@@ -165,35 +182,41 @@ static int keep_map(const struct ks__unit *unit, const struct bpf_map *map, stru
 	return 0;
 }
 
-/* Those that the unit added; `new` marks them, to be given back on failure. */
-int ks__maps_keep(const struct ks__unit *unit, struct bpf_object *obj, uint32_t *new)
+int ks__maps_keep(const struct ks__unit *unit, struct bpf_object *obj)
 {
+	struct ks__maps *maps = unit->maps;
 	struct bpf_map *map;
 	unsigned i = 0;
 
+	maps->loads++;
 	bpf_object__for_each_map(map, obj)
 	{
-		struct ks__map *kept = &unit->maps->map[i];
+		struct ks__map *kept = &maps->map[i++];
+		int rc;
 
-		if (bpf_map__fd(map) >= 0 && kept->fd < 0) {
-			int rc = keep_map(unit, map, kept);
-
-			if (rc)
-				return rc;
-			*new |= 1u << i;
-		}
-		i++;
+		if (bpf_map__fd(map) < 0 || kept->fd >= 0)
+			continue;
+		rc = keep_map(unit, map, kept);
+		if (rc)
+			return rc;
+		kept->load = maps->loads;
 	}
-	unit->maps->n = i;
 	return 0;
 }
 
-void ks__maps_drop(const struct ks__unit *unit, uint32_t new)
+int ks__map_is_new(const struct ks__maps *maps, const struct ks__map *map)
 {
-	for (unsigned i = 0; i < KS__UNIT_MAPS; i++) {
-		if (!(new & 1u << i))
+	return map->fd >= 0 && map->load == maps->loads;
+}
+
+void ks__maps_drop(struct ks__maps *maps)
+{
+	for (unsigned i = 0; i < maps->n; i++) {
+		struct ks__map *map = &maps->map[i];
+
+		if (!ks__map_is_new(maps, map))
 			continue;
-		close(unit->maps->map[i].fd);
-		unit->maps->map[i].fd = -1;
+		close(map->fd);
+		map->fd = -1;
 	}
 }

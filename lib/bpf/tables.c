@@ -5,6 +5,9 @@
 
 #include "tables.h"
 
+_Static_assert(sizeof(struct ks_bpf_hist) == KS__HIST_WORDS * sizeof(uint64_t),
+	       "a histogram is as long in the kernel as in the library");
+
 int ks__table_map(struct ks__table_map *t, int fd, uint32_t value_size, uint32_t n_cpus)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);

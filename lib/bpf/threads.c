@@ -50,6 +50,8 @@ void ks__threads_unmap_rows(struct ks__threads *t, uint32_t probe)
 	ks__groups_free(&r->base);
 	free(r->shown);
 	r->shown = NULL;
+	free(r->scratch);
+	r->scratch = NULL;
 }
 
 void ks__threads_close(struct ks__threads *t)
@@ -105,8 +107,15 @@ int ks__threads_map_rows(struct ks__threads *t, const struct ks__probe *probe, i
 
 	if (atomic_load(&r->mem))
 		return 0;
-	for (r->n_open = 0; probe->open && probe->open[r->n_open]; r->n_open++)
+	for (r->n_open = 0; probe->open && probe->open[r->n_open]; r->n_open++) {
+		if (r->n_open == KS__OPEN_STATES)
+			return -E2BIG;
 		r->open_word[r->n_open] = ks__groups_sum_word(probe->stats, probe->open[r->n_open]);
+	}
+	if (!r->scratch)
+		r->scratch = calloc(words + 1, sizeof(*r->scratch));
+	if (!r->scratch)
+		return -ENOMEM;
 	if (r->n_open && !r->shown) {
 		r->shown = calloc((size_t)t->n_slots * r->n_open, sizeof(*r->shown));
 		if (!r->shown)
@@ -300,14 +309,14 @@ static int empty_slot(struct ks__threads *t, uint32_t slot, struct ks_bpf_thread
 	for (unsigned p = 0; p < KS_BPF_PROBES; p++) {
 		struct ks__thread_rows *r = &t->rows[p];
 		char *mem = atomic_load(&r->mem);
-		uint64_t words[KS__HIST_WORDS], *from;
+		uint64_t *from;
 
 		if (!mem)
 			continue;
 		from = (uint64_t *)(void *)(mem + (t->n_cpus + slot) * r->stride);
-		load_row(r, from, slot, words);
+		load_row(r, from, slot, r->scratch);
 		for (size_t w = 0; w < r->base.words; w++)
-			to[p][w] += words[w];
+			to[p][w] += r->scratch[w];
 		memset(from, 0, r->stride);
 		for (unsigned i = 0; i < r->n_open; i++)
 			atomic_store(&r->shown[(size_t)slot * r->n_open + i], 0);

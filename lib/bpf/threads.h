@@ -29,6 +29,7 @@ struct ks__thread_rows {
 	int seed_fd;                    /* attached program that looks at all threads, -1: none */
 	struct ks__groups base;         /* words of slots that were emptied */
 	_Atomic uint64_t *shown; /* of each slot and state: the most that any reader was told */
+	uint64_t *scratch;       /* words of one row, for whoever holds the lock for writing */
 };
 
 struct ks__threads {

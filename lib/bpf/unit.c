@@ -107,7 +107,6 @@ static void say_types(const struct ks__unit *unit, int error, char *why, size_t 
 static int load(const struct ks__unit *unit, struct bpf_object *obj, enum ks__typed typed,
 		void *scratch)
 {
-	uint32_t new = 0;
 	int rc = ks__maps_prepare(unit, obj);
 
 	if (!rc)
@@ -122,13 +121,24 @@ static int load(const struct ks__unit *unit, struct bpf_object *obj, enum ks__ty
 	}
 	rc = ks__programs_keep(unit, obj, typed, scratch);
 	if (!rc)
-		rc = ks__maps_keep(unit, obj, &new);
+		rc = ks__maps_keep(unit, obj);
 	if (rc) {
-		ks__maps_drop(unit, new);
+		ks__maps_drop(unit->maps);
 		for (unsigned i = 0; i < unit->n_progs; i++)
 			ks__program_close(unit->progs[i]);
 	}
 	return rc;
+}
+
+/* At most so many maps are created, that of constants included. */
+static unsigned count_wanted(const struct ks__unit *unit)
+{
+	unsigned n = 1;
+
+	for (const char *const *const *list = unit->wanted; list && *list; list++)
+		for (const char *const *m = *list; *m; m++)
+			n++;
+	return n;
 }
 
 /*
@@ -138,10 +148,10 @@ static int load(const struct ks__unit *unit, struct bpf_object *obj, enum ks__ty
  */
 static int spare_descriptors(const struct ks__unit *unit)
 {
-	int fds[2 * (KS__UNIT_MAPS + 96) + 8], rc = 0;
-	unsigned need = 2 * (KS__UNIT_MAPS / 2 + unit->n_progs) + 8, n = 0;
+	unsigned need = 2 * (count_wanted(unit) + unit->n_progs) + 8, n = 0;
+	int *fds = malloc(need * sizeof(*fds)), rc = fds ? 0 : -ENOMEM;
 
-	for (; n < need && n < sizeof(fds) / sizeof(fds[0]) && !rc; n++) {
+	for (; n < need && !rc; n++) {
 		fds[n] = fcntl(unit->features->ks->epoll_fd, F_DUPFD_CLOEXEC, 3);
 		if (fds[n] < 0) {
 			rc = -errno;
@@ -150,6 +160,7 @@ static int spare_descriptors(const struct ks__unit *unit)
 	}
 	while (n)
 		close(fds[--n]);
+	free(fds);
 	return rc;
 }
 

@@ -20,19 +20,19 @@
 extern const unsigned char ks__bpf_object[];
 extern const size_t ks__bpf_object_size;
 
-#define KS__UNIT_MAPS 32
-
 struct ks__map {
 	char name[32];
-	int fd; /* -1: not created */
+	int fd;        /* -1: not created */
+	uint32_t load; /* the load that created it, counted from 1 */
 	uint32_t type, key_size, value_size, max_entries;
 	uint64_t bytes; /* kernel memory, as the kernel counts it */
 };
 
-/* In the order of the object: the kernel cuts names, positions are certain. */
+/* All maps of the object, in its order: the kernel cuts names, positions are certain. */
 struct ks__maps {
-	unsigned n;
-	struct ks__map map[KS__UNIT_MAPS];
+	unsigned n;          /* 0 before the first load */
+	uint32_t loads;      /* that created maps, or could have */
+	struct ks__map *map; /* NULL before the first load */
 };
 
 struct ks__program {
@@ -113,9 +113,13 @@ int ks__map_put_fds(int fd, const int *inner_fds, unsigned n, int batch);
 /* The map of that name if it was created, else NULL. */
 struct ks__map *ks__maps_find(struct ks__maps *maps, const char *name);
 
-/* For unit.c: before the load, after it, and back. `new`: a bit for each map added. */
+/* Whether the latest load created it. */
+int ks__map_is_new(const struct ks__maps *maps, const struct ks__map *map);
+/* Closes what the latest load created: the maps are as before it. */
+void ks__maps_drop(struct ks__maps *maps);
+
+/* For unit.c: before the load, and after it. On failure call ks__maps_drop(). */
 int ks__maps_prepare(const struct ks__unit *unit, struct bpf_object *obj);
-int ks__maps_keep(const struct ks__unit *unit, struct bpf_object *obj, uint32_t *new);
-void ks__maps_drop(const struct ks__unit *unit, uint32_t new);
+int ks__maps_keep(const struct ks__unit *unit, struct bpf_object *obj);
 
 #endif

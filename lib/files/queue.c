@@ -87,7 +87,7 @@ int ks__queue_put(struct ks__queue *queue, struct ks_event *ev)
 
 	for (i = 0; i < 2; i++)
 		need += holes[i]->lost ? sizeof(lost) : 0;
-	if (need > queue->size - queue->used) {
+	if (ev->size > KS__QUEUE_RECORD_MAX || need > queue->size - queue->used) {
 		queue->lost++;
 		widen(queue, &queue->ring, ev->id >> 8);
 		return -ENOSPC;

@@ -20,8 +20,8 @@
 #define KS__PROGS_MAX 6    /* programs of one variant */
 #define KS__VARIANTS_MAX 8 /* variants of one probe */
 #define KS__PROBES_MAX 16  /* = KS_BPF_PROBES */
-#define KS__PARAMS_MAX 10  /* common ones and own ones together */
 #define KS__PARAM_OWN 32   /* id of a probe's first own setting */
+#define KS__PARAMS_OWN 4   /* own settings of one probe, = KS_BPF_PARAMS */
 
 /* One member of an event or a row. Fields stand in the order of the struct, without holes. */
 struct ks__field {

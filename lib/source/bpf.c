@@ -112,6 +112,7 @@ static void convert(const struct ks__settings *in, struct ks_bpf_settings *out)
 		out->record_ns = 1000000000u / in->max_per_sec;
 		out->burst_ns = out->record_ns * in->burst;
 	}
+	_Static_assert(sizeof(out->param) == sizeof(in->own), "own settings have one number");
 	memcpy(out->param, in->own, sizeof(out->param));
 }
 

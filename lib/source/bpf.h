@@ -33,6 +33,9 @@
 #define KS__BPF_THREADS (KS__PROBES_MAX + 1)
 #define KS__BPF_USERS (KS__PROBES_MAX + 2)
 
+_Static_assert(KS__PROBES_MAX == KS_BPF_PROBES, "each probe has a slot in the maps");
+_Static_assert(KS__BPF_USERS <= 32, "masks of users have 32 bits");
+
 /* One variant: what is known of it, and its programs. */
 struct ks__bpf_way {
 	struct ks__note note;

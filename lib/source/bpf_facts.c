@@ -54,10 +54,17 @@ static int user_ways(struct ks__bpf *b, struct ks__bpf_user *u)
 
 static int read_hooks(struct ks__bpf *b)
 {
-	struct ks__program *progs[KS__BPF_USERS * KS__VARIANTS_MAX * KS__PROGS_MAX];
+	struct ks__program **progs;
 	unsigned n = 0;
 	int rc;
 
+	for (unsigned u = 0; u < KS__BPF_USERS; u++)
+		for (unsigned i = 0; i < b->users[u].n_ways; i++)
+			n += b->users[u].ways[i].n;
+	progs = calloc(n + 1, sizeof(struct ks__program *));
+	if (!progs)
+		return -ENOMEM;
+	n = 0;
 	for (unsigned u = 0; u < KS__BPF_USERS; u++)
 		for (unsigned i = 0; i < b->users[u].n_ways; i++)
 			for (unsigned p = 0; p < b->users[u].ways[i].n; p++)
@@ -67,6 +74,7 @@ static int read_hooks(struct ks__bpf *b)
 		rc = ks__hook_expect(&progs[i]->hook, &b->features.types);
 	if (!rc)
 		rc = ks__types_expect(&b->features.types, KS__BTF_EVENT, "sched_process_exit");
+	free(progs);
 	return rc;
 }
 

@@ -165,20 +165,18 @@ static int wire(struct ks__bpf *b, const struct pick *picks, unsigned n, char *w
  * Back to the maps of before; the first unit leaves nothing at all. Nobody has read what is mapped of a
  * probe whose maps are new: it was never on.
  */
-static void unwire(struct ks__bpf *b, struct ks__maps *before, const struct pick *picks, unsigned n)
+static void unwire(struct ks__bpf *b, const struct pick *picks, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++) {
 		const char *const *maps = picks[i].user->maps;
+		const struct ks__map *stats = maps ? ks__maps_find(&b->maps, maps[0]) : NULL;
 
-		if (!maps || ks__maps_find(before, maps[0]))
+		if (!stats || !ks__map_is_new(&b->maps, stats))
 			continue;
 		ks__table_unmap(&b->tables.stats[picks[i].number]);
 		ks__threads_unmap_rows(&b->threads, picks[i].number);
 	}
-	for (unsigned i = 0; i < KS__UNIT_MAPS; i++)
-		if (b->maps.map[i].fd >= 0 && before->map[i].fd < 0)
-			close(b->maps.map[i].fd);
-	b->maps = *before;
+	ks__maps_drop(&b->maps);
 	if (atomic_load(&b->stream))
 		return;
 	ks__threads_close(&b->threads);
@@ -191,7 +189,6 @@ static int load_picks(struct ks__bpf *b, const struct pick *picks, unsigned n, c
 {
 	struct ks__program *progs[PROGS_MAX];
 	const char *const *wanted[KS__BPF_USERS + 2];
-	struct ks__maps before = b->maps;
 	struct ks__unit unit = { .features = &b->features,
 				 .consts = &b->consts,
 				 .maps = &b->maps,
@@ -220,7 +217,7 @@ static int load_picks(struct ks__bpf *b, const struct pick *picks, unsigned n, c
 	if (!rc) {
 		rc = wire(b, picks, n, why, size);
 		if (rc)
-			unwire(b, &before, picks, n);
+			unwire(b, picks, n);
 	}
 	for (unsigned i = 0; i < unit.n_progs && rc; i++)
 		ks__program_close(progs[i]);

@@ -71,7 +71,7 @@ struct ks__settings {
 	uint32_t generation; /* 0: inert */
 	uint32_t flags;      /* ks_enable_flag: NO_EVENTS, NO_STATS */
 	uint64_t sample_every, max_per_sec, burst, identity, interval_ms;
-	uint64_t own[4];
+	uint64_t own[KS__PARAMS_OWN];
 };
 
 /* The scope, resolved: pids are those of the caller's namespace. */

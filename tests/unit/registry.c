@@ -8,7 +8,9 @@
 
 #include "../../bpf/shared.h"
 #include "api/schema.h"
+#include "bpf/threads.h"
 #include "data/rows.h"
+#include "files/queue.h"
 #include "support/ks_test.h"
 
 #define HEAD_OF_EVENT 72 /* struct ks_event and valid */
@@ -295,6 +297,28 @@ static void test_structs(const void *data)
 	}
 }
 
+/* No limit of the library is narrower than what a descriptor or the linked object asks for. */
+static void test_limits(const void *data)
+{
+	const struct ks__probe *probe = data;
+	unsigned n = 0;
+
+	g_assert_cmpuint(probe->id, <, KS_BPF_PROBES);
+	for (uint32_t i = 0; probe->fallback && probe->fallback->scan && i < count_events(probe);
+	     i++)
+		g_assert_cmpuint(probe->events[i].bytes, <=, KS__QUEUE_RECORD_MAX);
+	while (probe->open && probe->open[n])
+		n++;
+	g_assert_cmpuint(n, <=, KS__OPEN_STATES);
+	for (const struct ks__variant *v = probe->variants; v && v->name; v++)
+		for (n = 0; n < KS__PROGS_MAX; n++)
+			if (!v->progs[n]) /* the last is followed by none: none was cut off */
+				g_assert_true(n + 1 == KS__PROGS_MAX || !v->progs[n + 1]);
+	/* a row is mapped whole, however many words it has: its size only has to fit the map's */
+	if (probe->stats)
+		g_assert_cmpuint(ks__rows_words(probe->stats) * 8, <, UINT32_MAX);
+}
+
 static void test_params(const void *data)
 {
 	const struct ks__probe *probe = data;
@@ -314,8 +338,7 @@ static void test_params(const void *data)
 			g_assert_cmpstr(a.name, !=, b.name);
 		}
 	}
-	g_assert_cmpuint(i, <=, KS__PARAMS_MAX);
-	g_assert_cmpuint(own, <=, KS_BPF_PARAMS);
+	g_assert_cmpuint(own, <=, KS__PARAMS_OWN);
 }
 
 static void check_lacks(const struct ks__probe *probe, uint64_t lacks, const char *why)
@@ -374,6 +397,7 @@ int main(int argc, char **argv)
 		add("files", *probe, test_files);
 		add("page", *probe, test_page);
 		add("structs", *probe, test_structs);
+		add("limits", *probe, test_limits);
 		add("params", *probe, test_params);
 		add("ways", *probe, test_ways);
 		add("provocations", *probe, test_provocations);

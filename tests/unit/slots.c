@@ -372,6 +372,77 @@ static void open_left(void)
 	bed_free(b);
 }
 
+/* The widest field that a descriptor can name, and a histogram behind it. */
+#define WIDE_WORDS 8000
+
+struct wide {
+	struct ks_row row;
+	uint64_t calls[WIDE_WORDS];
+	struct ks_hist spent_ns;
+};
+
+static const struct ks__field wide_fields[] = {
+	{ KS__AT(struct wide, calls), .count = WIDE_WORDS, .kind = KS_KIND_COUNTER },
+	{ KS__AT(struct wide, spent_ns), .count = 1, .kind = KS_KIND_HIST },
+	{ 0 },
+};
+
+static const struct ks__struct wide_desc = { .bytes = 0, .fields = wide_fields };
+static const struct ks__probe wide_probe = { .id = PROBE, .stats = &wide_desc };
+
+/* How long a row is, its descriptor decides, and no array of the library. */
+static void wide(void)
+{
+	const size_t words = WIDE_WORDS + 2;
+	uint32_t pid = dead_pid();
+	struct ks__groups fine;
+	struct bed *b = bed_new();
+	uint64_t *rows;
+	int fd;
+
+	rows = memory("wide", (CPUS + SLOTS) * words * 8, &fd);
+	ks__threads_unmap_rows(&b->t, PROBE);
+	ks_assert_rc(ks__threads_map_rows(&b->t, &wide_probe, fd, (uint32_t)words * 8), 0);
+	give(b, 0, pid, pid, "gone", 4);
+	for (size_t w = 0; w < words; w++)
+		rows[CPUS * words + w] = w + 1;
+	end(b, 0, KS_THREAD_DEAD, 20 * SECOND);
+	tidy(b);
+	g_assert_cmpuint(b->slots[0].state, ==, KS_THREAD_FREE);
+	ks__groups_init(&fine, words);
+	ks_assert_rc(ks__threads_read(&b->t, PROBE, &fine), 0);
+	for (size_t w = 0; w < words; w++) {
+		uint64_t sum = 0;
+
+		for (size_t i = 0; i < fine.n; i++)
+			sum += fine.raw[i * words + w];
+		g_assert_cmpuint(sum, ==, w + 1);
+		g_assert_cmpuint(rows[CPUS * words + w], ==, 0);
+	}
+	ks__groups_free(&fine);
+	munmap(rows, (CPUS + SLOTS) * words * 8);
+	close(fd);
+	bed_free(b);
+}
+
+/* A thread may be in as many states as there is room for; a probe with one more is refused. */
+static void states(void)
+{
+	const char *names[KS__OPEN_STATES + 2] = { NULL };
+	struct ks__probe many = probe;
+	struct bed *b = bed_new();
+
+	for (unsigned i = 0; i < KS__OPEN_STATES; i++)
+		names[i] = "spent_ns";
+	many.open = names;
+	ks__threads_unmap_rows(&b->t, PROBE);
+	ks_assert_rc(ks__threads_map_rows(&b->t, &many, b->rows_fd, sizeof(*b->rows)), 0);
+	ks__threads_unmap_rows(&b->t, PROBE);
+	names[KS__OPEN_STATES] = "spent_ns";
+	ks_assert_rc(ks__threads_map_rows(&b->t, &many, b->rows_fd, sizeof(*b->rows)), -E2BIG);
+	bed_free(b);
+}
+
 int main(int argc, char **argv)
 {
 	ks_test_init(&argc, &argv);
@@ -385,5 +456,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/slots/era", era);
 	g_test_add_func("/slots/open", open_interval);
 	g_test_add_func("/slots/open-left", open_left);
+	g_test_add_func("/slots/wide", wide);
+	g_test_add_func("/slots/states", states);
 	return g_test_run();
 }
