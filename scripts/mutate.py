@@ -1,0 +1,343 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""mutate.py FILE…: makes small wrong changes to a file, one at a time, and tells which ones no test
+notices. All happens in a copy of the tree, build/mutate/tree. Exit status: 0 all were caught, 1 some
+survived, 2 it could not be tried."""
+import argparse
+import ctypes
+import difflib
+import hashlib
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import mutants
+
+ROOT = Path(__file__).resolve().parent.parent
+TABLE = Path(__file__).with_name('mutate.tests')
+# A short run of each test, as the sanitizers' builds do it.
+SHORT = {'KS_TEST_SCALE': '0.05', 'KS_TEST_WAYS': 'best', 'PYTHONDONTWRITEBYTECODE': '1'}
+MEMORY = 16 << 30
+OUTPUT = 64 << 20
+
+
+def die(text):
+    print(f'mutate: {text}', file=sys.stderr)
+    sys.exit(2)
+
+
+# ---- which tests see a file ----------------------------------------------------------------------
+
+
+def read_table(text):
+    """Lines of a file or a folder and its tests: a list of (path, [suite/name])."""
+    rows = []
+    for line in text.splitlines():
+        words = line.split('#')[0].split()
+        if words:
+            rows.append((words[0], words[1:]))
+    return rows
+
+
+def tests_for(rows, name):
+    """Those of the row that names most of the path; unit tests first, each once."""
+    fitting = [row for row in rows if name == row[0] or
+               row[0].endswith('/') and name.startswith(row[0])]
+    if not fitting:
+        return []
+    tests = list(dict.fromkeys(max(fitting, key=lambda row: len(row[0]))[1]))
+    return sorted(tests, key=lambda test: not test.startswith('unit/'))
+
+
+# ---- objects -------------------------------------------------------------------------------------
+
+
+def code_of(path):
+    """A digest of an object file without what only debuggers read."""
+    data = path.read_bytes()
+    digest = hashlib.sha256()
+    if data[:4] != b'\x7fELF':
+        return hashlib.sha256(data).digest()
+    at, = struct.unpack_from('<Q', data, 40)
+    size, n, names = struct.unpack_from('<HHH', data, 58)
+    sections = [struct.unpack_from('<IIQQQQIIQQ', data, at + i * size) for i in range(n)]
+    texts = sections[names][4]
+    for section in sections:
+        name = data[texts + section[0]:data.index(b'\0', texts + section[0])].decode()
+        # Type 8 has no bytes; .BTF holds the text of the lines.
+        if 'debug' in name or '.BTF' in name or section[1] == 8 or name in (
+                '.symtab', '.strtab', '.shstrtab', '.llvm_addrsig'):
+            continue
+        digest.update(name.encode() + data[section[4]:section[4] + section[5]])
+    return digest.digest()
+
+
+class Objects:
+    """Knows which object files a build has changed in earnest."""
+
+    def __init__(self, folders):
+        self.folders = [Path(folder) for folder in folders]
+        self.first = {path: (stamp, code_of(path)) for path, stamp in self.now().items()}
+
+    def now(self):
+        return {path: path.stat().st_mtime_ns for folder in self.folders
+                for path in folder.rglob('*.o')}
+
+    def changed(self):
+        return any(self.first.get(path, (0, b''))[0] != stamp and
+                   self.first.get(path, (0, b''))[1] != code_of(path)
+                   for path, stamp in self.now().items())
+
+
+# ---- running -------------------------------------------------------------------------------------
+
+
+def be_subreaper():
+    """Whom a test leaves behind becomes a child of this process, and is ended after the test."""
+    ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
+
+
+def end_orphans():
+    for _ in range(100):
+        children = []
+        for task in Path('/proc/self/task').iterdir():
+            children += (task / 'children').read_text().split()
+        if not children:
+            return
+        for child in children:
+            os.kill(int(child), signal.SIGKILL)
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            return
+        time.sleep(0.01)
+
+
+def limits():
+    os.setsid()
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, resource.RLIM_INFINITY))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (OUTPUT, resource.RLIM_INFINITY))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.RLIM_INFINITY))
+
+
+class Test:
+    def __init__(self, name, command, env=None, targets=(), folder=None):
+        self.name, self.command, self.env = name, command, env or {}
+        self.targets, self.folder = list(targets), folder
+        self.seconds = None  # that it took without a mutant
+
+    def run(self, log):
+        """Does it pass? One that takes much longer than it should does not."""
+        patience = 20 + 5 * self.seconds if self.seconds is not None else 900
+        start = time.monotonic()
+        with open(log, 'wb') as output:
+            child = subprocess.Popen(self.command, cwd=self.folder, stdin=subprocess.DEVNULL,
+                                     stdout=output, stderr=output, preexec_fn=limits,
+                                     env={**os.environ, **SHORT, **self.env})
+            try:
+                passed = child.wait(patience) == 0
+            except subprocess.TimeoutExpired:
+                passed = False
+                os.killpg(child.pid, signal.SIGKILL)
+                child.wait()
+        end_orphans()
+        if self.seconds is None:
+            self.seconds = time.monotonic() - start
+        return passed
+
+
+class Tree:
+    """The copy of the library, its build, and its tests."""
+
+    def __init__(self, root=ROOT):
+        self.root = root
+        self.base = root / 'build/mutate'
+        self.tree, self.dir = self.base / 'tree', self.base / 'build'
+        self.log = self.base / 'log'
+        self.copy()
+        if not (self.dir / 'build.ninja').exists():
+            self.dir.mkdir(parents=True, exist_ok=True)
+            self.call('meson', 'setup', str(self.dir), str(self.tree), '-Dwerror=false', '-Dtests=true')
+        self.tests = self.read_tests()
+        self.objects = None
+
+    def call(self, *command):
+        run = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        if run.returncode:
+            die(f'{" ".join(command)} fails:\n{run.stdout[-3000:]}{run.stderr[-1000:]}')
+        return run.stdout
+
+    def copy(self):
+        """What differs alone, so that little is compiled again."""
+        listed = self.call('git', '-C', str(self.root), 'ls-files', '-co', '--exclude-standard')
+        names = {name for name in listed.splitlines() if (self.root / name).is_file()}
+        for name in names:
+            source, target = self.root / name, self.tree / name
+            if not target.exists() or target.read_bytes() != source.read_bytes():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, target)
+                shutil.copymode(source, target)
+        for path in sorted(self.tree.rglob('*')):
+            name = str(path.relative_to(self.tree))
+            if path.is_file() and name not in names and '__pycache__' not in name:
+                path.unlink()
+
+    def read_tests(self):
+        targets = {}
+        for target in json.loads(self.call('meson', 'introspect', '--targets', str(self.dir))):
+            targets[target['id']] = [os.path.relpath(name, self.dir) for name in target['filename']]
+        tests = {}
+        for test in json.loads(self.call('meson', 'introspect', '--tests', str(self.dir))):
+            suite = test['suite'][0].split(':')[-1]
+            needs = [name for target in test['depends'] for name in targets[target]]
+            tests[f'{suite}/{test["name"]}'] = Test(
+                test['name'], test['cmd'], test['env'], needs, test['workdir'] or self.dir)
+        return tests
+
+    def build(self, tests):
+        """Does it compile? The library first: most mutants that do not are found there."""
+        targets = sorted({name for test in tests for name in test.targets})
+        with open(self.log, 'wb') as log:
+            return subprocess.run(['ninja', '-C', str(self.dir), '-j1', *targets], stdout=log,
+                                  stderr=log, stdin=subprocess.DEVNULL).returncode == 0
+
+    def remember(self):
+        self.objects = Objects([self.dir / 'lib', self.dir / 'bpf'])
+
+
+# ---- one file ------------------------------------------------------------------------------------
+
+
+class Outcome:
+    def __init__(self):
+        self.caught, self.survivors, self.broken, self.same = [], [], 0, 0
+
+    def counted(self):
+        return len(self.caught) + len(self.survivors)
+
+
+def groups_of(tests):
+    """Unit tests are built and run before the others are linked."""
+    unit = [test for test in tests if test.command and 'unit' in str(test.targets)]
+    return [group for group in (unit, [test for test in tests if test not in unit]) if group]
+
+
+def judge(project, tests):
+    """None: it does not compile. '': nothing changed. Else the name of the red test, or False."""
+    checked = False
+    for group in groups_of(tests):
+        if not project.build(group):
+            return None
+        if not checked and not project.objects.changed():
+            return ''
+        checked = True
+        for test in group:
+            if test.run(project.log):
+                continue
+            # A busy machine may redden a test that measures; a mutant does it twice.
+            if 'unit' in str(test.targets) or not test.run(project.log):
+                return test.name
+    return False
+
+
+def difference(name, text, mutant):
+    lines = difflib.unified_diff(text.splitlines(), mutant.apply(text).splitlines(), n=0, lineterm='')
+    return '\n'.join(line for line in lines if line[:2] not in ('--', '++', '@@'))
+
+
+def mutate(project, path, name, tests, chosen, count, say):
+    """Tries the mutants until `count` of them have been counted; the file is as before afterwards."""
+    text = path.read_text()
+    outcome = Outcome()
+    try:
+        for mutant in chosen:
+            path.write_text(mutant.apply(text))
+            red = judge(project, tests)
+            where = f'{name}:{mutant.line(text)}: {mutant.operator}'
+            if red is None:
+                outcome.broken += 1
+            elif red == '':
+                outcome.same += 1
+            elif red:
+                outcome.caught.append(mutant)
+                say(f'caught by {red}: {where}')
+            else:
+                outcome.survivors.append(mutant)
+                print(f'SURVIVED {where}\n{difference(name, text, mutant)}', flush=True)
+            if count and outcome.counted() == count:
+                break
+    finally:
+        path.write_text(text)
+    print(f'{name}: {outcome.counted()} mutants, {len(outcome.caught)} caught, '
+          f'{len(outcome.survivors)} survived ({outcome.broken} more did not compile, '
+          f'{outcome.same} changed no code)', flush=True)
+    return outcome
+
+
+def baseline(project, tests):
+    """Every test must pass without a mutant, and says how long it takes."""
+    if not project.build(tests):
+        die(f'it does not build: {project.log}')
+    project.remember()
+    for test in tests:
+        if test.seconds is None and not (test.run(project.log) or test.run(project.log)):
+            die(f'{test.name} is red without any change: {project.log}')
+
+
+def main():
+    parser = argparse.ArgumentParser(prog='scripts/dev mutate', description=__doc__)
+    parser.add_argument('file', nargs='+', help='of lib/ or bpf/')
+    parser.add_argument('--seed', type=int, default=1, help='which mutants are taken')
+    parser.add_argument('--count', type=int, default=15, help='how many of a file')
+    parser.add_argument('--all', action='store_true', help='all of them')
+    parser.add_argument('--operators', help=', '.join(mutants.OPERATORS))
+    parser.add_argument('--tests', help='unit/rows,probes/sched instead of those of the table')
+    parser.add_argument('--list', action='store_true', help='print the mutants, run nothing')
+    parser.add_argument('--verbose', action='store_true', help='tell of the caught ones, too')
+    args = parser.parse_args()
+
+    operators = args.operators.split(',') if args.operators else list(mutants.OPERATORS)
+    if set(operators) - set(mutants.OPERATORS):
+        die('operators are ' + ', '.join(mutants.OPERATORS))
+    names = [os.path.relpath(Path(name).resolve(), ROOT) for name in args.file]
+    table = read_table(TABLE.read_text())
+    headers = mutants.headers_of(ROOT)
+    be_subreaper()
+    os.nice(10)
+    tree, survivors = None, 0
+    for name in names:
+        text = (ROOT / name).read_text()
+        found = mutants.make(text, headers, operators)
+        count = 0 if args.all else args.count
+        chosen = found if args.all else list(mutants.choose(found, 0, random.Random(args.seed)))
+        if args.list:
+            for mutant in chosen[:count or None]:
+                print(f'{name}:{mutant.line(text)}: {mutant.operator}\n{difference(name, text, mutant)}')
+            continue
+        wanted = args.tests.split(',') if args.tests else tests_for(table, name)
+        if not wanted:
+            die(f'{TABLE.name} has no tests for {name}')
+        tree = tree or Tree()
+        unknown = [test for test in wanted if test not in tree.tests]
+        if unknown:
+            die('no such test: ' + ', '.join(unknown))
+        tests = [tree.tests[test] for test in wanted]
+        baseline(tree, tests)
+        outcome = mutate(tree, tree.tree / name, name, tests, chosen, count,
+                         lambda text: print(text, flush=True) if args.verbose else None)
+        survivors += len(outcome.survivors)
+    sys.exit(1 if survivors else 0)
+
+
+if __name__ == '__main__':
+    main()
