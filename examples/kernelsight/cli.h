@@ -154,12 +154,24 @@ const char *value_short(char *buf, size_t size, double value, unsigned unit);
 /* The field's name, without the unit that value_human() prints: "user" of "user_ns". */
 const char *value_name(char *buf, size_t size, const struct ks_field_desc *field);
 const char *value_grouped(char *buf, size_t size, uint64_t value);
-/* Bytes of the UTF-8 character at text, 0: not one. */
-size_t value_utf8(const char *text, size_t size);
-/* Text of a fixed array, NUL-ended or full, safe for a terminal: \n, \x1b. Returns buf. */
-const char *value_escaped(char *buf, size_t size, const char *text, size_t text_size);
 /* Wall-clock time of a CLOCK_MONOTONIC one, "12:34:56.789012". Returns buf. */
 const char *value_clock(char *buf, size_t size, struct ks *ks, uint64_t time_ns);
+
+/* ---- escape.c ------------------------------------------------------------------------------- */
+
+/* Bytes of the UTF-8 character at text, 0: not one. */
+size_t value_utf8(const char *text, size_t size);
+/*
+ * Text of a fixed array, NUL-ended or full, safe for a terminal, and no two texts alike: \\, \n, \x1b
+ * (a control or a byte that is not of UTF-8), \u202e, \U000e0001. Returns buf.
+ */
+const char *value_escaped(char *buf, size_t size, const char *text, size_t text_size);
+/* The same; in quotes, \" within, unless it is one word of ASCII. size is at least 3. */
+const char *value_quoted(char *buf, size_t size, const char *text, size_t text_size);
+/* A UTF-8 character of n bytes that is not seen itself, as JSON writes it: \u202e. Its length, or 0. */
+size_t value_json(char buf[16], const char *text, size_t n);
+/* Cut or filled up with spaces to so many characters; the rest of buf. Returns how many. */
+size_t value_fitted(char *buf, size_t size, const char *text, size_t columns);
 
 /* ---- child.c -------------------------------------------------------------------------------- */
 

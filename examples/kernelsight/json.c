@@ -22,7 +22,7 @@ static void add_u64(struct json_object *object, const char *key, uint64_t value)
 	add(object, key, json_object_new_uint64(value));
 }
 
-/* JSON is UTF-8, names in the kernel are bytes: one that does not belong becomes \xNN. */
+/* JSON is UTF-8, names in the kernel are bytes: one that does not belong becomes \xNN, and \ is \\. */
 static struct json_object *new_text(const char *text, size_t size)
 {
 	char buf[TEXT_MAX];
@@ -30,6 +30,8 @@ static struct json_object *new_text(const char *text, size_t size)
 
 	for (i = 0; i < size && text[i] && at + 5 < sizeof(buf); i += n) {
 		n = value_utf8(text + i, size - i);
+		if (text[i] == '\\')
+			buf[at++] = '\\';
 		if (n) {
 			memcpy(buf + at, text + i, n);
 			at += n;
@@ -58,13 +60,33 @@ static struct json_object *new_line(const char *type, uint64_t time_ns)
 	return line;
 }
 
+/* Some programs take U+2028 for the end of a line, and some terminals obey C1. */
+static void put_visible(const char *text, size_t size)
+{
+	size_t at = 0, from = 0, n, length;
+	char buf[16];
+
+	while (at < size) {
+		n = value_utf8(text + at, size - at);
+		length = n > 1 || text[at] == 0x7f ? value_json(buf, text + at, n) : 0;
+		n = n ? n : 1;
+		if (length) {
+			fwrite(text + from, 1, at - from, stdout);
+			fwrite(buf, 1, length, stdout);
+			from = at + n;
+		}
+		at += n;
+	}
+	fwrite(text + from, 1, size - from, stdout);
+}
+
 static void end_line(struct json_object *line)
 {
 	size_t length;
 	const char *text = json_object_to_json_string_length(
 		line, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &length);
 
-	fwrite(text, 1, length, stdout);
+	put_visible(text, length);
 	putchar('\n');
 	json_object_put(line);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * json_event.c - an event as a line of docs/cli-json.md, the same bytes as json-c would print
+ * json_event.c - an event as a line of docs/cli-json.md, the same bytes as json.c would print
  *
  * There may be a hundred thousand a second: nothing is allocated, what is the same in all events of
  * a kind is looked up once, and stdout is the buffer. One thread prints.
@@ -116,36 +116,40 @@ static void put_name(const char *name)
 	putc_unlocked('"', stdout);
 }
 
-static void put_escaped(unsigned char c)
+/* How JSON writes a character of n bytes, n 0: a byte that is not one. Its length, 0: as it is. */
+static size_t escape(char buf[16], const char *text, size_t n)
 {
-	static const char from[] = "\b\n\r\t\f\"\\", to[] = "bnrtf\"\\";
+	static const char from[] = "\b\n\r\t\f\"", to[] = "bnrtf\"";
+	const unsigned char c = (unsigned char)*text;
 	const char *found = memchr(from, c, sizeof(from) - 1);
-	char buf[8];
 
+	if (!n)
+		return (size_t)snprintf(buf, 16, "\\\\x%02x", c);
 	if (found)
-		put(buf, (size_t)snprintf(buf, sizeof(buf), "\\%c", to[found - from]));
-	else
-		put(buf, (size_t)snprintf(buf, sizeof(buf), c < 0x20 ? "\\u%04x" : "\\\\x%02x", c));
+		return (size_t)snprintf(buf, 16, "\\%c", to[found - from]);
+	if (c == '\\')
+		return (size_t)snprintf(buf, 16, "\\\\\\\\");
+	if (c < 0x20)
+		return (size_t)snprintf(buf, 16, "\\u%04x", c);
+	return n > 1 || c == 0x7f ? value_json(buf, text, n) : 0;
 }
 
-/* JSON is UTF-8, names in the kernel are bytes: one that does not belong becomes \xNN. */
+/* JSON is UTF-8, names in the kernel are bytes: one that does not belong becomes \xNN, and \ is \\. */
 static void put_text(const char *text, size_t size)
 {
-	size_t at = 0, from = 0, n;
+	size_t at, from = 0, n, length;
+	char buf[16];
 
 	putc_unlocked('"', stdout);
 	size = strnlen(text, size);
-	while (at < size) {
-		unsigned char c = (unsigned char)text[at];
-
+	for (at = 0; at < size; at += n ? n : 1) {
 		n = value_utf8(text + at, size - at);
-		if (n && c >= 0x20 && c != '"' && c != '\\') {
-			at += n;
+		length = escape(buf, text + at, n);
+		if (!length)
 			continue;
-		}
 		put(text + from, at - from);
-		put_escaped(c);
-		from = ++at;
+		put(buf, length);
+		from = at + (n ? n : 1);
 	}
 	put(text + from, size - from);
 	putc_unlocked('"', stdout);

@@ -284,7 +284,10 @@ static void print_cells(const struct table *table, const struct ks_row *const *r
 /* The name in its column; a process has its pid beside it. */
 static void print_key(const struct table *table, const char *name, const char *pid, uint32_t by)
 {
-	printf("  %-*.*s", table->name_width, table->name_width, name);
+	char fitted[160];
+
+	value_fitted(fitted, sizeof(fitted), name, (size_t)table->name_width);
+	printf("  %s", fitted);
 	if (by == KS_BY_PROCESS)
 		printf(" %7s", pid);
 }

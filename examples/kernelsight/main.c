@@ -71,7 +71,7 @@ const struct command commands[] = {
 
 int fail(int status, const char *format, ...)
 {
-	char text[1024], line[2048];
+	char text[1024], line[4 * sizeof(text)];
 	va_list ap;
 
 	va_start(ap, format);

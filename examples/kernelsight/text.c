@@ -54,8 +54,7 @@ static void print_string(const char *text, size_t size)
 {
 	char buf[4 * KS_RECORD_MAX];
 
-	value_escaped(buf, sizeof(buf), text, size);
-	printf(strpbrk(buf, " \"") || !*buf ? "\"%s\"" : "%s", buf);
+	fputs(value_quoted(buf, sizeof(buf), text, size), stdout);
 }
 
 static void print_number(const struct ks_field_desc *field, uint64_t value)
@@ -175,11 +174,14 @@ static void print_head(const char *clock, const struct ks_event *event,
 		       const struct ks_struct_desc *desc)
 {
 	const char *probe = probe_name(event->id >> 8);
-	char comm[80], kind[64];
+	char comm[16 * 10], fitted[16 * 10], kind[64];
+	const char *name = value_quoted(comm, sizeof(comm), event->comm, sizeof(event->comm));
 
-	value_escaped(comm, sizeof(comm), event->comm, sizeof(event->comm));
+	/* Longer ones are not cut: they move the rest of the line. */
+	value_fitted(fitted, sizeof(fitted), name, 15);
 	snprintf(kind, sizeof(kind), "%s.%s", probe, event_name(desc, probe));
-	printf("%s %-12s %7d/%-7d %-15s", clock, kind, event->pid, event->tid, comm);
+	printf("%s %-12s %7d/%-7d %s", clock, kind, event->pid, event->tid,
+	       strlen(name) > 15 ? name : fitted);
 	if (event->weight > 1)
 		printf(" x%u", event->weight);
 	if (event->flags & KS_FLAG_FALLBACK)

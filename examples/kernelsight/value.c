@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 #include <time.h>
 
@@ -30,7 +31,7 @@ static const char *scaled(char *buf, size_t size, double value, const char *cons
 	unsigned i = 0;
 
 	/* 999.96 would be printed as 1000.0 */
-	for (; units[i + 1] && value >= step - step / 20000; i++)
+	for (; units[i + 1] && fabs(value) >= step - step / 20000; i++)
 		value /= step;
 	if (i)
 		snprintf(buf, size, "%.1f%s%s", value, gap, units[i]);
@@ -99,65 +100,6 @@ const char *value_grouped(char *buf, size_t size, uint64_t value)
 		if (i && (n - i) % 3 == 0)
 			buf[at++] = ',';
 		buf[at++] = digits[i];
-	}
-	buf[at] = 0;
-	return buf;
-}
-
-size_t value_utf8(const char *text, size_t size)
-{
-	const unsigned char *s = (const unsigned char *)text;
-	/* What the second byte of E0, ED, F0 and F4 may be: no overlong forms, no surrogates. */
-	unsigned low = 0x80, high = 0xbf;
-	size_t n, i;
-
-	if (s[0] < 0x80)
-		return 1;
-	n = s[0] >= 0xc2 && s[0] <= 0xdf ? 2 :
-	    (s[0] & 0xf0) == 0xe0        ? 3 :
-	    s[0] >= 0xf0 && s[0] <= 0xf4 ? 4 :
-					   0;
-	if (!n || n > size)
-		return 0;
-	if (s[0] == 0xe0)
-		low = 0xa0;
-	else if (s[0] == 0xed)
-		high = 0x9f;
-	else if (s[0] == 0xf0)
-		low = 0x90;
-	else if (s[0] == 0xf4)
-		high = 0x8f;
-	for (i = 1; i < n; i++, low = 0x80, high = 0xbf)
-		if (s[i] < low || s[i] > high)
-			return 0;
-	return n;
-}
-
-/* Does it move the cursor or colour the terminal? C0, DEL and C1. */
-static int is_control(const char *text, size_t n)
-{
-	const unsigned char *s = (const unsigned char *)text;
-
-	return n == 1 ? s[0] < 0x20 || s[0] == 0x7f : n == 2 && s[0] == 0xc2 && s[1] < 0xa0;
-}
-
-const char *value_escaped(char *buf, size_t size, const char *text, size_t text_size)
-{
-	size_t i, n, at = 0;
-
-	for (i = 0; i < text_size && text[i] && at + 5 < size; i += n) {
-		n = value_utf8(text + i, text_size - i);
-		if (n && !is_control(text + i, n)) {
-			memcpy(buf + at, text + i, n);
-			at += n;
-			continue;
-		}
-		n = 1;
-		if (text[i] == '\n')
-			at += (size_t)snprintf(buf + at, size - at, "\\n");
-		else
-			at += (size_t)snprintf(buf + at, size - at, "\\x%02x",
-					       (unsigned char)text[i]);
 	}
 	buf[at] = 0;
 	return buf;

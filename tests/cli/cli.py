@@ -18,6 +18,7 @@ except ImportError:
 PROGRAM = None
 SCHEMA = pathlib.Path(__file__).resolve().parents[2] / "docs" / "cli-json.schema.json"
 PYTHON = "/usr/bin/python3"
+INVISIBLE = "\x1b\x7f\x9b\u202e\u2028\u2069\U000e0041"
 ROUNDS = 5
 SECONDS = 300  # none takes so long unless it hangs
 
@@ -67,6 +68,7 @@ class Done:
 def parse(out):
     """Lines of JSON as objects, each checked against the schema."""
     lines = [json.loads(line) for line in out.decode("utf-8").splitlines()]
+    assert not set(INVISIBLE) & set(out.decode("utf-8")), out
     for line in lines:
         validate(line)
     return lines

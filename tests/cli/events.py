@@ -2,7 +2,9 @@
 # Shows that watch prints every event of a command, by each variant that works here, with the values
 # that the kernel knows, and of the processes that --scope and --exclude-comm say.
 import os
+import shutil
 import subprocess
+import tempfile
 
 import cli
 
@@ -106,7 +108,7 @@ class Scope(cli.Case):
     def test_comm_of_odd_bytes(self):
         _, events = self.events([b"--scope", b"comm:" + cli.ODD])
         self.assertEqual(sorted(e["event"] for e in events), ["exit", "exit", "fork", "fork"])
-        self.assertEqual({e["comm"] for e in events}, {'a b\\xff"\\\x1b\n'})
+        self.assertEqual({e["comm"] for e in events}, {'a b\\xff"\\\\\x1b\n'})
         self.assertEqual([e["fields"]["status"] for e in events if e["event"] == "exit"], [7, 7])
 
     def test_exclude_comm(self):
@@ -121,9 +123,52 @@ class Scope(cli.Case):
         """Nothing that moves the cursor reaches it."""
         cli.need_programs("proc")
         done = cli.run("watch", "proc", "--", cli.PYTHON, "-c", cli.RENAMED)
-        self.assertIn(b'a b\\xff"\\\\x1b\\n', done.out)
+        self.assertIn(rb' "a b\xff\"\\\x1b\n" ', done.out)
         self.assertNotIn(b"\x1b", done.out)
         self.assertNotIn(b"\xff", done.out)
+
+
+class Names(cli.Case):
+    """A name is told as it is, and cannot be taken for another name or for a field."""
+    # A file's name, the same as text, and as the text of JSON. As bytes: not all is UTF-8.
+    NAMES = (
+        (b'a b" uid=0', r'"a b\" uid=0"', 'a b" uid=0'),
+        (b"a\\xff", r'"a\\xff"', r"a\\xff"),
+        (b"a\xff", r'"a\xff"', r"a\xff"),
+        (b"a\xc2\x9b1m", r'"a\u009b1m"', "a\x9b1m"),
+        ("\u202egpj.\u2069".encode(), r'"\u202egpj.\u2069"', "\u202egpj.\u2069"),
+        ("a\u2028b\U000e0041".encode(), r'"a\u2028b\U000e0041"', "a\u2028b\U000e0041"),
+        ("gr\xfcn".encode(), '"gr\xfcn"', "gr\xfcn"),
+        (b"plain", "plain", "plain"),
+    )
+
+    def setUp(self):
+        cli.need_programs("proc")
+        self.folder = tempfile.mkdtemp(prefix="ks-names-")
+        self.addCleanup(shutil.rmtree, self.folder)
+
+    def run_file(self, name, *options):
+        path = os.path.join(self.folder.encode(), name)
+        shutil.copy("/bin/true", path)
+        done = cli.run("watch", "proc", *options, "--", path)
+        self.assertEqual(done.status, 0)
+        return done
+
+    def test_path(self):
+        for name, text, json_text in self.NAMES:
+            done = self.run_file(name)
+            line = next(x for x in done.out.decode().split("\n") if "proc.exec" in x)
+            quote = '"' if text[0] == '"' else ""
+            self.assertTrue(line.endswith(f" path={quote}{self.folder}/{text[len(quote):]}"), line)
+            line = cli.select(self.run_file(name, "--json").lines(), event="exec")[0]
+            self.assertEqual(line["fields"]["path"], f"{self.folder}/{json_text}")
+
+    def test_comm(self):
+        """A thread's name of several words stands in quotes, too; none is cut."""
+        done = self.run_file(b"sh path=x")
+        self.assertRegex(done.out, rb'proc\.exit +\d+/\d+ +"sh path=x"     start=')
+        done = self.run_file(b"plain")
+        self.assertRegex(done.out, rb"proc\.exit +\d+/\d+ +plain           start=")
 
 
 if __name__ == "__main__":

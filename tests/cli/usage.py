@@ -3,6 +3,7 @@
 # help and version need no privilege and fit a terminal.
 import os
 import subprocess
+import unicodedata
 
 import cli
 
@@ -77,6 +78,29 @@ def add_wrong(name, args, words):
 
 for key, (arguments, expected) in WRONG.items():
     add_wrong(key, arguments, expected)
+
+
+class Escapes(cli.Case):
+    def test_invisible(self):
+        """No control, format character or separator but the space reaches a terminal."""
+        kinds = ("Cc", "Cf", "Zl", "Zp")
+        characters = [chr(c) for c in range(1, 0x110000) if unicodedata.category(chr(c)) in kinds]
+        self.assertGreater(len(characters), 200)
+        for at in range(0, len(characters), 64):
+            some = characters[at:at + 64]
+            done = cli.run("stat", "x" + "x".join(some) + "x")
+            self.assertEqual(done.status, 2)
+            text = done.err.decode()
+            self.assertFalse(set(some) & set(text.removesuffix("\n")))
+            self.assertIn("'x" + "x".join(map(self.escaped, some)) + "x'", text)
+
+    @staticmethod
+    def escaped(character):
+        code = ord(character)
+        if character == "\n":
+            return "\\n"
+        return f"\\x{code:02x}" if code < 0x80 else \
+            f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 class Pids(cli.Case):
