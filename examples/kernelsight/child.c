@@ -1,31 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "cli.h"
 
-static void reset_signals(void)
-{
-	sigset_t none;
-	int i;
-
-	for (i = 1; i < NSIG; i++)
-		signal(i, SIG_DFL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
 static void run_child(int go, int error, char **argv)
 {
 	char byte;
 	int code;
 
-	reset_signals();
+	signals_reset();
 	/* No byte: the parent gave up, or is dead. */
 	if (read(go, &byte, 1) != 1)
 		_exit(EXIT_FAILED);
@@ -42,7 +29,11 @@ int child_fork(struct child *child, char **argv)
 
 	if (pipe2(go, O_CLOEXEC) || pipe2(error, O_CLOEXEC))
 		goto failed;
+	/* One that comes while the child still has our handlers waits until it has its own. */
+	signals_block();
 	child->pid = fork();
+	if (child->pid)
+		signals_unblock();
 	if (child->pid < 0)
 		goto failed;
 	if (!child->pid) {

@@ -173,6 +173,22 @@ size_t value_json(char buf[16], const char *text, size_t n);
 /* Cut or filled up with spaces to so many characters; the rest of buf. Returns how many. */
 size_t value_fitted(char *buf, size_t size, const char *text, size_t columns);
 
+/* ---- signals.c ------------------------------------------------------------------------------ */
+
+/* Notes from now on what shall end the session: SIGINT, SIGTERM, SIGHUP. */
+void signals_catch(int with_command);
+/* The handle whose consumer a signal wakes up; NULL: none any more. */
+void signals_wake(struct ks *ks);
+/* How many came, the last one, and whether it was typed at the terminal. */
+int signals_count(void);
+int signals_last(void);
+int signals_from_terminal(void);
+/* All of them, around fork(). */
+void signals_block(void);
+void signals_unblock(void);
+/* For the command: ignored and blocked is what was when we were started. */
+void signals_reset(void);
+
 /* ---- child.c -------------------------------------------------------------------------------- */
 
 /* The command after --, made but not yet running. */

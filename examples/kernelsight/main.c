@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli.h"
 
@@ -138,9 +140,24 @@ static int close_output(int status)
 	return status;
 }
 
+/*
+ * What was closed is taken by nothing else: the library's own descriptors, or a command's pipe, would
+ * be written to. Reading it or writing to it fails as before, and a command finds it closed.
+ */
+static void hold_standard_streams(void)
+{
+	int fd;
+
+	for (fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0)
+			open("/dev/null", O_CLOEXEC | (fd == STDIN_FILENO ? O_WRONLY : O_RDONLY));
+}
+
 int main(int argc, char **argv)
 {
 	const struct command *command;
+
+	hold_standard_streams();
 
 	if (argc < 2) {
 		help_all(stderr);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
@@ -8,44 +9,6 @@
 #include <unistd.h>
 
 #include "cli.h"
-
-/* For the signal handler, which is given nothing of ours. */
-static struct ks *volatile to_wake;
-static volatile sig_atomic_t signals, last_signal, from_terminal;
-
-static void on_signal(int number, siginfo_t *info, void *context);
-
-static void catch_signal(int number, int flags)
-{
-	struct sigaction action = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | flags };
-
-	sigaction(number, &action, NULL);
-}
-
-/* A line that waits for its reader is not torn by the first signal; the second gives it up. */
-static void on_signal(int number, siginfo_t *info, void *context)
-{
-	(void)context;
-	if (number != SIGCHLD) {
-		signals = signals + 1;
-		last_signal = number;
-		/* Then the command, in the same group of processes, was sent it as well. */
-		from_terminal = info->si_code == SI_KERNEL;
-		catch_signal(SIGINT, 0);
-		catch_signal(SIGTERM, 0);
-	}
-	if (to_wake)
-		ks_wakeup(to_wake);
-}
-
-static void catch_signals(void)
-{
-	catch_signal(SIGINT, SA_RESTART);
-	catch_signal(SIGTERM, SA_RESTART);
-	catch_signal(SIGCHLD, SA_RESTART);
-	/* A closed output ends the watching, not a command that is being watched. */
-	signal(SIGPIPE, SIG_IGN);
-}
 
 uint64_t session_now(void)
 {
@@ -310,22 +273,44 @@ static void free_session(struct session *session)
 	}
 	ks_reader_free(session->ledger);
 	ks_reader_free(session->own);
-	to_wake = NULL;
+	signals_wake(NULL);
 	ks_close(session->ks);
+}
+
+/* Before a command is started that could not be told of. */
+static int check_output(void)
+{
+	int flags = fcntl(STDOUT_FILENO, F_GETFL);
+
+	if (flags >= 0 && (flags & O_ACCMODE) != O_RDONLY)
+		return 0;
+	return fail(EXIT_FAILED, "cannot write the output: standard output is closed");
+}
+
+/* A command that has not been started is not started after a signal. */
+static int check_signals(const struct options *opt)
+{
+	return opt->command && signals_count() ? 128 + signals_last() : 0;
 }
 
 int session_open(struct session *session, struct options *opt, const struct flags *flags)
 {
-	int status;
+	int status = check_output();
 
 	*session = (struct session){ .opt = opt, .broken = -1 };
 	session->child = (struct child){ .go = -1, .error = -1 };
-	catch_signals();
+	if (status)
+		return status;
+	signals_catch(opt->command != NULL);
 	status = open_handle(flags->open, &session->ks);
 	if (!status) {
 		prepare_tree(session);
-		status = prepare(session->ks, opt);
+		status = check_signals(opt);
 	}
+	if (!status)
+		status = prepare(session->ks, opt);
+	if (!status)
+		status = check_signals(opt);
 	if (!status && opt->command)
 		status = child_fork(&session->child, opt->command);
 	if (!status)
@@ -338,7 +323,10 @@ int session_open(struct session *session, struct options *opt, const struct flag
 		status = open_readers(session, flags->reader);
 	if (!status)
 		status = open_keyed(session, flags->reader);
-	to_wake = session->ks;
+	signals_wake(session->ks);
+	/* From now on the command, which waits, is sent what the terminal sends. */
+	if (!status)
+		status = check_signals(opt);
 	if (!status && opt->command)
 		status = child_release(&session->child, opt->command);
 	if (status)
@@ -351,12 +339,12 @@ int session_open(struct session *session, struct options *opt, const struct flag
 /* The first signal is left to the command, so that its last events are seen; a second one is not. */
 static int heed_signals(struct session *session)
 {
-	int now = signals;
+	int now = signals_count();
 
 	if (now == session->signals)
 		return 0;
-	if (session->child.pid && !from_terminal)
-		kill(session->child.pid, last_signal);
+	if (session->child.pid && !signals_from_terminal())
+		kill(session->child.pid, signals_last());
 	session->signals = now;
 	return !session->child.pid || now > 1;
 }
@@ -456,14 +444,18 @@ static int drop(const struct ks_event *event, void *user)
 
 int session_close(struct session *session, int status)
 {
+	int failed = 0;
+
 	if (!flush_output(session))
 		status = session->broken;
 	/* Left behind by -d or a closed output; a second signal gives it up. */
 	while (session->child.pid && session->signals < 2 && look_around(session, 0) < 0)
-		if (poll_events(session, -1, drop, NULL))
-			break;
+		if (!failed)
+			failed = poll_events(session, -1, drop, NULL);
+		else
+			poll(NULL, 0, 100); /* ends by a signal, SIGCHLD too */
 	if (session->child.pid)
-		status = 128 + last_signal;
+		status = 128 + signals_last();
 	else if (session->opt->command)
 		status = session->child.status;
 	free_session(session);

@@ -2,6 +2,7 @@
 # Shows that a signal, a second signal and a closed output end watch and stat as they should.
 import fcntl
 import os
+import pty
 import select
 import signal
 import subprocess
@@ -90,6 +91,110 @@ class Ends(cli.Case):
         done = cli.finish(process)
         self.assertEqual(done.status, 130)
         self.assertEqual(done.one(type="stats", probe="proc")["fields"]["process_exits"], 0)
+
+    def on_terminal(self, *args):
+        """Started as the first process of a terminal of its own: (pid, terminal)."""
+        pid, terminal = pty.fork()
+        if not pid:
+            os.execv(cli.PROGRAM, [cli.PROGRAM, *args])
+        return pid, terminal
+
+    @staticmethod
+    def catches(pid, number):
+        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
+            caught = next(line for line in file if line.startswith("SigCgt:"))
+        return int(caught.split()[1], 16) >> number - 1 & 1
+
+    def read_all(self, terminal):
+        text = b""
+        try:
+            while more := os.read(terminal, 4096):
+                text += more
+        except OSError:  # the other end is closed
+            pass
+        os.close(terminal)
+        return text
+
+    def test_control_c_while_loading(self):
+        """The command is not started, or is sent it, too: it never runs to its end."""
+        for command in ("stat", "watch"):
+            pid, terminal = self.on_terminal(command, "proc", "sched", "pagecache", "fadvise", "--",
+                                             "sh", "-c", "read x; echo 'THE'END")
+            while not self.catches(pid, signal.SIGHUP):  # Python catches SIGINT itself
+                os.sched_yield()
+            os.write(terminal, b"\x03")
+            os.write(terminal, b"\n")
+            text = self.read_all(terminal)
+            self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 130, text)
+            self.assertNotIn(b"THEEND", text)
+
+    def test_signal_while_loading(self):
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            process = cli.start("stat", "proc", "--", "sh", "-c", "read x; echo 'THE'END",
+                                stdin=subprocess.PIPE)
+            while not self.catches(process.pid, number):
+                os.sched_yield()
+            process.send_signal(number)
+            done = cli.finish(process)
+            self.assertEqual(done.status, 128 + number)
+            self.assertNotIn(b"THEEND", done.out)
+
+    def ignored_by_command(self, *numbers):
+        """What a command ignores when kernelsight was started with these ignored."""
+        done = cli.run("stat", "proc", "--", cli.PYTHON, "-S", "-c",
+                       "print(open('/proc/self/status').read().split('SigIgn:')[1].split()[0])",
+                       preexec_fn=lambda: [signal.signal(n, signal.SIG_IGN) for n in numbers])
+        return int(done.out.split()[0], 16)
+
+    def test_ignored_signals_are_handed_down(self):
+        """nohup stays nohup. Python itself ignores SIGPIPE and SIGXFSZ."""
+        before = self.ignored_by_command()
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+            self.assertFalse(before >> number - 1 & 1)
+            self.assertEqual(self.ignored_by_command(number), before | 1 << number - 1)
+
+    def test_hangup_of_a_nohup(self):
+        """Neither the command nor what it is counted by ends."""
+        process = cli.start("stat", "proc", "--json", "--", "sh", "-c",
+                            "echo on >&2; read x; exit 4", stdin=subprocess.PIPE,
+                            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+        self.assertEqual(process.stderr.readline(), b"on\n")
+        process.send_signal(signal.SIGHUP)
+        process.stdin.write(b"\n")
+        done = cli.finish(process)
+        self.assertEqual(done.status, 4)
+        self.assertEqual(done.one(type="stats", probe="proc")["fields"]["process_exits"], 1)
+
+    def test_hangup(self):
+        """It ends as by the other signals, having printed what was counted."""
+        process = cli.start("stat", "proc", "--json", "--", "sh", "-c", "echo on >&2; exec sleep 60")
+        self.assertEqual(process.stderr.readline(), b"on\n")
+        process.send_signal(signal.SIGHUP)
+        done = cli.finish(process)
+        self.assertEqual(done.status, 129)
+        self.assertEqual(done.one(type="stats", probe="proc")["fields"]["killed"], 1)
+
+    def run_closed(self, fd, *args):
+        return cli.run(*args, preexec_fn=lambda: os.close(fd))
+
+    def test_output_closed_from_the_start(self):
+        """It is said, and the command is not started."""
+        for command in ("stat", "watch"):
+            done = self.run_closed(1, command, "proc", "--", "sh", "-c", "echo started >&2")
+            self.assertEqual(done.status, 1)
+            self.assert_one_line(done.err, "cannot write the output", "closed")
+        done = self.run_closed(1, "list")
+        self.assertEqual(done.status, 1)
+        self.assert_one_line(done.err, "cannot write the output")
+
+    def test_input_or_errors_closed_from_the_start(self):
+        """They stay closed for the command, and nothing else takes their place."""
+        program = "import os; print(os.listdir('/proc/self/fd')); os._exit(9)"
+        for fd in (0, 2):
+            done = self.run_closed(fd, "stat", "proc", "--", cli.PYTHON, "-S", "-c", program)
+            self.assertEqual((done.status, done.err), (9, b""))
+            # What listdir() has open takes the number that is free.
+            self.assertEqual(done.out.splitlines()[0], b"['0', '1', '2']", done.out)
 
     def test_closed_output(self):
         process = self.watching()
