@@ -195,6 +195,14 @@ class Ends(cli.Case):
             self.assertEqual((done.status, done.err), (9, b""))
             # What listdir() has open takes the number that is free.
             self.assertEqual(done.out.splitlines()[0], b"['0', '1', '2']", done.out)
+            held, hold = os.pipe()
+            process = cli.start("stat", "proc", "--", "sh", "-c", f"echo on; read x <&{held}",
+                                pass_fds=[held], preexec_fn=lambda fd=fd: os.close(fd))
+            self.assertEqual(process.stdout.readline(), b"on\n")
+            self.assertEqual(os.readlink(f"/proc/{process.pid}/fd/{fd}"), "/dev/null")
+            os.close(held)
+            os.close(hold)
+            self.assertEqual(cli.finish(process).status, 1)
 
     def test_closed_output(self):
         process = self.watching()
