@@ -57,7 +57,8 @@
 #include <kernelsight/events.h>
 #include <kernelsight/version.h>
 
-#if defined(__GNUC__)
+#if defined(KS_API) /* the library's own sources */
+#elif defined(__GNUC__)
 #define KS_API __attribute__((visibility("default")))
 #else
 #define KS_API

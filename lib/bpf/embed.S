@@ -18,3 +18,15 @@ ks__bpf_object_size:
 	.quad 0b - ks__bpf_object
 
 	.section .note.GNU-stack,"",%progbits
+
+/* No code here: it stands in nobody's way who checks where branches go. */
+#if defined(__CET__)
+#include <cet.h>
+#elif defined(__ARM_FEATURE_BTI_DEFAULT)
+	.section .note.gnu.property,"a"
+	.balign 8
+	.long 4, 16, 5 /* bytes of the name, of what follows; NT_GNU_PROPERTY_TYPE_0 */
+	.asciz "GNU"
+	.long 0xc0000000, 4 /* GNU_PROPERTY_AARCH64_FEATURE_1_AND, its bytes */
+	.long 3, 0 /* BTI and PAC */
+#endif
