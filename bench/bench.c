@@ -80,6 +80,21 @@ void nap(uint64_t ns)
 	nanosleep(&t, NULL);
 }
 
+static int is_short(void)
+{
+	return getenv("KS_BENCH_SHORT") != NULL;
+}
+
+unsigned bench_rounds(unsigned n)
+{
+	return is_short() && n > 2 ? 2 : n;
+}
+
+uint64_t bench_ns(uint64_t ns)
+{
+	return is_short() ? ns / 10 : ns;
+}
+
 int cpu_at(unsigned n)
 {
 	cpu_set_t set;

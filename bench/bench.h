@@ -30,6 +30,13 @@ uint64_t cpu_process(void); /* of all threads of this process, ns */
 uint64_t wall(void);        /* CLOCK_MONOTONIC, ns */
 void nap(uint64_t ns);
 
+/*
+ * KS_BENCH_SHORT=1: what the tests run, to see that it runs. Two rounds of so many, and a tenth of a
+ * time; what comes of it is no measurement.
+ */
+unsigned bench_rounds(unsigned n);
+uint64_t bench_ns(uint64_t ns);
+
 /* The n-th CPU that this process may use, or -1. */
 int cpu_at(unsigned n);
 void pin(int cpu);

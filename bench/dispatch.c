@@ -11,9 +11,9 @@
 #include "bench.h"
 #include "support/burst.h"
 
-#define RECORDS 1000
-#define CALLS 20
-#define ROUNDS 41
+#define RECORDS BURST_MAX
+#define CALLS 2500
+#define ROUNDS bench_rounds(41)
 #define RING (4 << 20)
 
 static uint64_t sum; /* what a callback does: look at the record */

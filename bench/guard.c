@@ -15,7 +15,7 @@
 #include "bench.h"
 #include "tool.h"
 
-#define ROUNDS 21
+#define ROUNDS bench_rounds(21)
 
 static const uint32_t numbers[] = { KS_PROBE_PROC, KS_PROBE_FADVISE, KS_PROBE_SCHED,
 				    KS_PROBE_PAGECACHE };

@@ -19,9 +19,9 @@
 #include "tool.h"
 
 #define RENAMES 10000
-#define ROUNDS 31
+#define ROUNDS bench_rounds(31)
 #define PROCESSES 400
-#define PASSES 5
+#define PASSES bench_rounds(5)
 #define ORDERS 2
 
 /* ---- empty hooks ----------------------------------------------------------------------------- */

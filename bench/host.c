@@ -146,7 +146,7 @@ static void idle(void)
 	before = usage_of(atomic_load(&c.tid));
 	runs = filtered(c.ks);
 	cpu = cpu_process();
-	nap(IDLE_NS);
+	nap(bench_ns(IDLE_NS));
 	cpu = cpu_process() - cpu;
 	after = usage_of(atomic_load(&c.tid));
 	runs = filtered(c.ks) - runs;

@@ -13,7 +13,7 @@
 #include "bench.h"
 #include "lib/source/bpf.h"
 
-#define ROUNDS 15
+#define ROUNDS bench_rounds(15)
 #define CYCLES 50
 
 extern const struct ks__probe ks__probe_proc, ks__probe_fadvise;
@@ -85,7 +85,7 @@ static void cycles(void)
 	struct ks *ks = prepared();
 	uint64_t began;
 
-	for (unsigned i = 0; i < CYCLES; i++) {
+	for (unsigned i = 0; i < bench_rounds(CYCLES); i++) {
 		began = cpu_process();
 		must(ks, ks_enable_probe(ks, KS_PROBE_PROC, NULL), "ks_enable_probe");
 		result->on[i] = ms_since(began);
@@ -223,12 +223,12 @@ static void report_cycles(void)
 	struct samples on = { 0 }, off = { 0 };
 
 	in_child(cycles);
-	for (unsigned i = 0; i < CYCLES; i++) {
+	for (unsigned i = 0; i < bench_rounds(CYCLES); i++) {
 		samples_add(&on, result->on[i]);
 		samples_add(&off, result->off[i]);
 	}
 	figure("enable a prepared probe", samples_median(&on), AT_MOST, 0.2, "ms",
-	       "proc; min %.3f of %u", samples_min(&on), CYCLES);
+	       "proc; min %.3f of %u", samples_min(&on), bench_rounds(CYCLES));
 	figure("disable it", samples_median(&off), AT_MOST, 0.2, "ms", "min %.3f",
 	       samples_min(&off));
 }

@@ -18,8 +18,8 @@
 #include "tool.h"
 
 #define PAGES 8192
-#define PASSES 5
-#define ROUNDS 7
+#define PASSES bench_rounds(5)
+#define ROUNDS bench_rounds(7)
 
 static char name[] = "bpftrace", option[] = "-e";
 static char program[] = "tracepoint:filemap:mm_filemap_add_to_page_cache { @[pid] = count(); }";

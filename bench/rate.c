@@ -11,10 +11,10 @@
 #include "producer.h"
 #include "support/burst.h"
 
-#define RECORDS 100   /* of each call */
-#define PACE_NS 42000 /* on busy machines it comes to 2 million records a second */
+#define RECORDS BURST_MAX /* of each call */
+#define PACE_NS 3360      /* on busy machines it comes to 2 million records a second */
 #define SECONDS 2
-#define ROUNDS 5
+#define ROUNDS bench_rounds(5)
 
 static struct {
 	uint64_t records, lost;
@@ -60,7 +60,7 @@ static void paced(struct producer *p, uint64_t ring_bytes, int goal)
 	begin = wall();
 	cpu = cpu_thread();
 	producer_pace(p, PACE_NS);
-	consume(ks, p, begin + SECONDS * 1000000000ull);
+	consume(ks, p, begin + bench_ns(SECONDS * 1000000000ull));
 	cpu = cpu_thread() - cpu;
 	rate = (double)(seen.records + seen.lost) * 1e3 / (double)(wall() - begin);
 	finish(ks, p);
@@ -92,7 +92,7 @@ static double most(struct producer *p, uint32_t batch_ms, uint64_t features_off)
 	atomic_store(&p->room, ring / 2 / (RECORDS * 128));
 	begin = wall();
 	producer_pace(p, 1);
-	consume(ks, p, begin + 400000000);
+	consume(ks, p, begin + bench_ns(400000000));
 	rate = (double)seen.records * 1e3 / (double)(wall() - begin);
 	finish(ks, p);
 	if (seen.lost)

@@ -17,7 +17,7 @@
 #include "bpf/shared.h"
 
 #define ROWS 10000u
-#define ROUNDS 21
+#define ROUNDS bench_rounds(21)
 
 /* ---- the peer: a hash by process, a per-CPU array ------------------------------------------------ */
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What a record costs the thread that causes it: the library's way against the least that a program
- * can do, and two CPUs at a time against one. Thread CPU time of getppid(), which makes a thousand
- * records, so that the call itself does not count.
+ * can do, and two CPUs at a time against one. Thread CPU time of getppid() that makes as many records
+ * as one run may, less that of a getppid() that makes none.
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -15,18 +15,24 @@
 #include "bench.h"
 #include "support/burst.h"
 
-#define RECORDS 1000
-#define CALLS 8
-#define ROUNDS 41
+#define RECORDS BURST_MAX
+#define CALLS 1000
+#define ROUNDS bench_rounds(41)
 #define RING (1 << 20) /* of each CPU: a round fits */
 
-static double per_record(void)
+static double per_call(unsigned calls)
 {
 	uint64_t began = cpu_thread();
 
-	for (unsigned i = 0; i < CALLS; i++)
+	for (unsigned i = 0; i < calls; i++)
 		syscall(SYS_getppid);
-	return (double)(cpu_thread() - began) / (RECORDS * CALLS);
+	return (double)(cpu_thread() - began) / calls;
+}
+
+/* `empty`: what a call costs that makes none */
+static double per_record(double empty)
+{
+	return (per_call(CALLS) - empty) / RECORDS;
 }
 
 static int ignore(void *user, void *data, size_t size)
@@ -55,10 +61,12 @@ static void measure_ways(struct ks *ks, struct peer *peer, struct ways *w)
 	struct peer_config *c = peer_config(peer);
 
 	for (unsigned round = 0; round < ROUNDS; round++) {
+		double empty = per_call(CALLS); /* both programs run, in each of these calls */
+
 		for (unsigned clock = 0; clock < 2; clock++) {
 			c->clock = clock;
 			c->records = RECORDS;
-			samples_add(clock ? &w->timed : &w->bare, per_record());
+			samples_add(clock ? &w->timed : &w->bare, per_record(empty));
 			c->records = 0;
 			ring_buffer__consume(rings);
 		}
@@ -71,7 +79,7 @@ static void measure_ways(struct ks *ks, struct peer *peer, struct ways *w)
 			must(ks, ks_configure_probe(ks, BURST_PROBE, &set, 1),
 			     "ks_configure_probe");
 			host_records(ks, RECORDS);
-			samples_add(identity ? &w->full : &w->plain, per_record());
+			samples_add(identity ? &w->full : &w->plain, per_record(empty));
 			host_records(ks, 0);
 			host_drain(ks);
 		}
@@ -105,13 +113,13 @@ static void *produce(void *user)
 	struct producer *p = user;
 
 	pin(p->cpu);
-	per_record();
+	per_call(CALLS / 4);
 	pthread_barrier_wait(p->start);
-	p->ns = per_record();
+	p->ns = per_call(CALLS / 4);
 	return NULL;
 }
 
-/* Mean cost of a record for n producers on n CPUs. */
+/* Mean cost of a call for n producers on n CPUs. */
 static double together(unsigned n)
 {
 	struct producer p[2];
@@ -145,12 +153,14 @@ static void measure_two(struct ks *ks, struct peer *peer)
 	c->clock = 0;
 	for (unsigned round = 0; round < ROUNDS; round++) {
 		for (unsigned n = 1; n <= 2; n++) {
-			host_records(ks, RECORDS / 4);
-			samples_add(&library[n], 4 * together(n));
+			double empty = together(n);
+
+			host_records(ks, RECORDS);
+			samples_add(&library[n], (together(n) - empty) / RECORDS);
 			host_records(ks, 0);
 			host_drain(ks);
-			c->records = RECORDS / 4;
-			samples_add(&shared[n], 4 * together(n));
+			c->records = RECORDS;
+			samples_add(&shared[n], (together(n) - empty) / RECORDS);
 			c->records = 0;
 			ring_buffer__consume(rings);
 		}

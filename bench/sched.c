@@ -19,7 +19,7 @@
 #include "tool.h"
 
 #define TURNS 20000
-#define PASSES 7
+#define PASSES bench_rounds(7)
 #define ORDERS 2
 #define IDS 16
 

@@ -11,7 +11,7 @@
 #include "bench.h"
 #include "tool.h"
 
-#define ROUNDS 7
+#define ROUNDS bench_rounds(7)
 #define PATIENCE_NS 5000000000ull
 
 static double cpu_ms(const struct rusage *u)

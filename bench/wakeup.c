@@ -12,10 +12,10 @@
 #include "producer.h"
 #include "support/burst.h"
 
-#define SECONDS(n) ((uint64_t)((n)*1e9))
+#define SECONDS(n) bench_ns((uint64_t)((n)*1e9))
 #define BUSY_NS 20000    /* 50,000 records a second */
 #define QUIET_NS 1000000 /* 1,000 */
-#define ROUNDS 7
+#define ROUNDS bench_rounds(7)
 
 static struct consumer {
 	uint64_t records;

@@ -57,10 +57,9 @@
 #include <kernelsight/events.h>
 #include <kernelsight/version.h>
 
-#if defined(KS_API) /* the library's own sources */
-#elif defined(__GNUC__)
+#if defined(__GNUC__) && !defined(KS_API) /* the library's own build has another */
 #define KS_API __attribute__((visibility("default")))
-#else
+#elif !defined(KS_API)
 #define KS_API
 #endif
 

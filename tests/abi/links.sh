@@ -1,0 +1,51 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+# links.sh SOURCE BUILD SHARED ARCHIVE LIBRARIES…: shows that the archive leaves its host's unwinding alone, however
+# the host is linked, and that a copy of the library calls itself, be it a shared library or part of a
+# plugin, whatever else in the process has its names.
+set -uo pipefail
+source=$1 build=$2 shared=$3 archive=$4
+shift 4
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+count=0 failed=0
+flags=(-I "$build/include" -I "$source/include" -Wall -Wextra -Werror -g)
+here=$source/tests/abi
+
+check() { # name, command…
+	local name=$1
+	shift
+	count=$((count + 1))
+	if "$@" >"$dir/log" 2>&1; then
+		echo "ok $count $name"
+	else
+		echo "# exit status $?"
+		sed 's/^/# /' "$dir/log"
+		echo "not ok $count $name"
+		failed=1
+	fi
+}
+
+for kind in "" -static -static-pie -fexceptions "-static -fexceptions"; do
+	# shellcheck disable=SC2086
+	check "links/cancelled/${kind:-dynamic}" cc "${flags[@]}" $kind "$here/cancelled.c" "$archive" "$@" \
+		-pthread -o "$dir/cancelled"
+	check "links/cancelled/${kind:-dynamic}/run" "$dir/cancelled"
+done
+
+{
+	printf '#include <stdio.h>\n#include <stdlib.h>\n'
+	grep -o '\<ks_[a-z0-9_]*;' "$source/lib/kernelsight.map" | tr -d ';' | while read -r name; do
+		echo "void $name(void);"
+		echo "void $name(void) { puts(\"$name() of the host is called\"); fflush(stdout); abort(); }"
+	done
+} >"$dir/traps.c"
+check links/alone cc "${flags[@]}" -fno-builtin -rdynamic "$here/alone.c" "$dir/traps.c" -ldl \
+	-o "$dir/alone"
+check links/alone/traps test "$(nm -D --defined-only "$dir/alone" | grep -c ' T ks_')" -gt 30
+check links/alone/shared "$dir/alone" "$shared"
+check links/plugin cc -shared -o "$dir/plugin.so" -Wl,--whole-archive "$archive" -Wl,--no-whole-archive \
+	"$@" -pthread
+check links/alone/plugin "$dir/alone" "$dir/plugin.so"
+echo "1..$count"
+exit $failed
