@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * alone LIBRARY: shows that a copy of the library in a process calls itself only: this host has
+ * alone LIBRARY
+ * Shows that a copy of the library in a process calls itself only: this host has
  * functions of all its public names, each of which ends it (traps.c), and none is called.
  */
 #include <dlfcn.h>

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
-# links.sh SOURCE BUILD SHARED ARCHIVE LIBRARIES…: shows that the archive leaves its host's unwinding alone, however
+# links.sh SOURCE BUILD SHARED ARCHIVE LIBRARIES…
+# Shows that the archive leaves its host's unwinding alone, however
 # the host is linked, and that a copy of the library calls itself, be it a shared library or part of a
 # plugin, whatever else in the process has its names.
 set -uo pipefail
