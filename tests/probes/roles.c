@@ -53,6 +53,7 @@ static void names(struct kt *t)
 	ks_assert_rc(ks_thread_role(t->ks, 0, "Capital"), -EINVAL);
 	ks_assert_rc(ks_thread_role(t->ks, 0, "a space"), -EINVAL);
 	ks_assert_rc(ks_thread_role(t->ks, 0, "a-name-of-thirty-two-bytes-which"), -ENAMETOOLONG);
+	G_STATIC_ASSERT(sizeof("a-name-of-thirty-two-bytes-which") == KS_ROLE_NAME + 1);
 	ks_assert_rc(ks_thread_role(t->ks, -1, "role.7_-"), -EINVAL);
 	ks_assert_rc(ks_thread_role(t->ks, 1 << 30, "role.7_-"), -ESRCH);
 	sums_call(5); /* what failed has changed nothing */

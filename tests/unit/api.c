@@ -203,6 +203,52 @@ static void test_log(void)
 	ks_close(ks);
 }
 
+struct heard {
+	int n, level;
+	char text[64];
+};
+
+static void hear(int level, const char *text, void *user)
+{
+	struct heard *heard = user;
+
+	heard->n++;
+	heard->level = level;
+	g_strlcpy(heard->text, text, sizeof(heard->text));
+}
+
+/* Of each level those that are as bad or worse are heard, as what they are. */
+static void test_log_levels(void)
+{
+	g_assert_cmpint(KS_LOG_ERROR, ==, 1); /* pinned */
+	for (int asked = 0; asked <= KS_LOG_DEBUG; asked++) {
+		struct heard heard = { 0 };
+		struct ks_open_opts o = { .size = sizeof(o),
+					  .log = hear,
+					  .log_user = &heard,
+					  .log_level = (uint32_t)asked };
+		int least = asked ? asked : KS_LOG_WARNING, n = 0;
+		struct ks *ks;
+
+		g_assert_cmpint(ks_open(&o, &ks), ==, 0);
+		heard.n = 0;
+		for (int level = KS_LOG_ERROR; level <= KS_LOG_DEBUG; level++) {
+			ks__log(ks, level, "%s %d", level == KS_LOG_INFO ? "info" : "level", level);
+			n += level <= least;
+			g_assert_cmpint(heard.n, ==, n);
+			if (level > least)
+				continue;
+			g_assert_cmpint(heard.level, ==, level);
+			g_assert_cmpstr(heard.text, ==,
+					level == 1 ? "level 1" :
+					level == 2 ? "level 2" :
+					level == 3 ? "info 3" :
+						     "level 4");
+		}
+		ks_close(ks);
+	}
+}
+
 /* ---- settings ------------------------------------------------------------------------------------- */
 
 static void test_settings(void)
@@ -218,6 +264,21 @@ static void test_settings(void)
 	g_assert_cmpuint(value, ==, 1);
 	value = 99;
 	g_assert_cmpint(ks_query_param(ks, KS_PROBE_PROC, 31, &value), ==, -EINVAL);
+	for (int i = 0; i < 3; i++) { /* what only a text would have */
+		struct ks_param data = { .id = KS_PARAM_BURST, .value = 1 };
+
+		data.data = i == 0 ? &value : NULL;
+		data.data_size = i == 1;
+		data.reserved = i == 2;
+		g_assert_cmpint(ks_enable_probe(ks, KS_PROBE_PROC,
+						&(struct ks_enable_opts){
+							.size = sizeof(struct ks_enable_opts),
+							.n_params = 1,
+							.params = &data }),
+				==, -EINVAL);
+		ks_last_error(ks, text, sizeof(text));
+		g_assert_cmpstr(text, ==, "proc.burst is a number: data and reserved are 0");
+	}
 	g_assert_cmpuint(value, ==, 99);
 	g_assert_cmpint(
 		ks_enable_probe(ks, KS_PROBE_PROC,
@@ -341,6 +402,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/api/sentence/one", test_sentence);
 	g_test_add_func("/api/sentence/threads", test_threads);
 	g_test_add_func("/api/sentence/log", test_log);
+	g_test_add_func("/api/sentence/log levels", test_log_levels);
 	g_test_add_func("/api/settings", test_settings);
 	g_test_add_func("/api/scope/values", test_scope);
 	g_test_add_func("/api/scope/refused", test_scope_refused);

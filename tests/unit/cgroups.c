@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include <glib/gstdio.h>
+#include <kernelsight/identity.h>
 
 #include "support/cgroup_bed.h"
 #include "support/ks_test.h"
@@ -336,6 +337,76 @@ static void test_again(void)
 	bed_free(bed);
 }
 
+/* ---- what a host is told ---------------------------------------------------------------------- */
+
+#define POD "1a2b3c4d-0011-2233-4455-66778899aabb"
+
+static void describe(struct ks *ks, uint64_t id, struct ks_cgroup_info *ret)
+{
+	memset(ret, 0x5a, sizeof(*ret));
+	ret->size = sizeof(*ret);
+	ks_assert_rc(ks_describe_cgroup(ks, id, ret), 0);
+	g_assert_cmpuint(ret->size, ==, sizeof(*ret));
+	g_assert_cmpuint(ret->id, ==, id);
+	g_assert_cmpuint(ret->reserved, ==, 0);
+}
+
+/* Each text in its member, each flag with its own meaning. */
+static void test_told(void)
+{
+	struct bed *bed = bed_new("0");
+	char *mount = line("/", bed->root, "cgroup2", "nsdelegate");
+	char *proc = g_build_filename(bed->dir, "proc", NULL);
+	char *sys = g_build_filename(bed->dir, "sys", NULL);
+	struct ks_open_opts opts = { .size = sizeof(opts), .proc_path = proc, .sys_path = sys };
+	uint64_t plain = make(bed, "system.slice"), gone = make(bed, "system.slice/gone");
+	uint64_t in = make(bed, "kubepods.slice/kubepods-pod1a2b3c4d_0011_2233_4455_66778899aabb"
+				".slice/cri-containerd-" ID ".scope");
+	struct ks_cgroup_info info;
+	struct ks *ks;
+
+	bed_file(bed, "self/mountinfo", mount);
+	ks_assert_rc(ks_open(&opts, &ks), 0);
+	describe(ks, plain, &info);
+	g_assert_cmpuint(info.flags, ==, 0);
+	g_assert_cmpstr(info.path, ==, "/system.slice");
+	g_assert_cmpstr(info.container, ==, "");
+	g_assert_cmpstr(info.runtime, ==, "");
+	g_assert_cmpstr(info.pod_uid, ==, "");
+
+	describe(ks, in, &info);
+	g_assert_cmpuint(info.flags, ==, KS_CGROUP_IN_CONTAINER);
+	g_assert_true(g_str_has_prefix(info.path, "/kubepods.slice/kubepods-pod1a2b3c4d_"));
+	g_assert_true(g_str_has_suffix(info.path, "/cri-containerd-" ID ".scope"));
+	g_assert_cmpstr(info.container, ==, ID);
+	g_assert_cmpstr(info.runtime, ==, "containerd");
+	g_assert_cmpstr(info.pod_uid, ==, POD);
+
+	describe(ks, gone, &info);
+	g_assert_cmpuint(info.flags, ==, 0);
+	unmake(bed, "system.slice/gone");
+	describe(ks, gone, &info);
+	g_assert_cmpuint(info.flags, ==, KS_CGROUP_GONE);
+	g_assert_cmpstr(info.path, ==, "/system.slice/gone");
+	ks_assert_rc(ks_describe_cgroup(ks, 1ull << 60, &info), -ENOENT);
+	info.size = 7;
+	ks_assert_rc(ks_describe_cgroup(ks, plain, &info), -EINVAL);
+	ks_close(ks);
+
+	/* in a namespace of its own the host's container is its own */
+	bed_file(bed, "self/ns/cgroup", "");
+	bed_file(bed, "sys/kernel/hostname", "0123456789ab\n");
+	ks_assert_rc(ks_open(&opts, &ks), 0);
+	describe(ks, plain, &info);
+	g_assert_cmpuint(info.flags, ==, KS_CGROUP_IN_CONTAINER | KS_CGROUP_OWN);
+	g_assert_cmpstr(info.container, ==, "0123456789ab");
+	ks_close(ks);
+	g_free(mount);
+	g_free(proc);
+	g_free(sys);
+	bed_free(bed);
+}
+
 int main(int argc, char **argv)
 {
 	ks_test_init(&argc, &argv);
@@ -348,5 +419,6 @@ int main(int argc, char **argv)
 	g_test_add_func("/cgroups/never seen", test_never_seen);
 	g_test_add_func("/cgroups/deep", test_deep);
 	g_test_add_func("/cgroups/again", test_again);
+	g_test_add_func("/cgroups/told", test_told);
 	return g_test_run();
 }

@@ -206,11 +206,14 @@ static void test_errors(void)
 		ks__doc_object(&doc, "o");
 	g_assert_cmpint(ks__doc_finish(&doc, NULL, 0), ==, 2 + 6 * (KS__DOC_DEPTH - 1));
 
-	ks__doc_begin(&doc, KS_JSON);
-	for (i = 0; i < 2 * KS__DOC_DEPTH; i++)
-		ks__doc_array(&doc, i ? NULL : "a");
-	ks_assert_rc(ks__doc_finish(&doc, buf, sizeof(buf)), -EINVAL);
-	g_assert_cmpstr(buf, ==, "before");
+	/* one too many, and far too many */
+	for (int depth = KS__DOC_DEPTH; depth <= 2 * KS__DOC_DEPTH; depth += KS__DOC_DEPTH) {
+		ks__doc_begin(&doc, KS_JSON);
+		for (i = 0; i < depth; i++)
+			ks__doc_array(&doc, i ? NULL : "a");
+		ks_assert_rc(ks__doc_finish(&doc, buf, sizeof(buf)), -EINVAL);
+		g_assert_cmpstr(buf, ==, "before");
+	}
 
 	ks__doc_begin(&doc, KS_TEXT);
 	ks__doc_str(&doc, "a", "b");

@@ -165,6 +165,31 @@ static void fold(void)
 	drop(fine);
 }
 
+/* A process has threads that have ended and others that live, in any order. */
+static void fold_ends(void)
+{
+	static const struct {
+		uint8_t ended[2], lives[2];
+	} threads[] = { { { 1, 0 }, { 0, 1 } }, { { 0, 1 }, { 1, 0 } }, { { 1, 1 }, { 0, 0 } } };
+
+	for (size_t i = 0; i < G_N_ELEMENTS(threads); i++) {
+		struct ks__groups *fine = new_groups(), *g = new_groups();
+
+		add(fine, 7, 1, 0, 1);
+		add(fine, 7, 2, 0, 1);
+		for (int k = 0; k < 2; k++) {
+			fine->group[k].ended = threads[i].ended[k];
+			fine->group[k].lives = threads[i].lives[k];
+		}
+		ks_assert_rc(ks__groups_fold(g, fine, KS_BY_PROCESS), 0);
+		g_assert_cmpuint(g->n, ==, 1);
+		g_assert_cmpuint(g->group[0].ended, ==, 1);
+		g_assert_cmpuint(g->group[0].lives, ==, i < 2);
+		drop(g);
+		drop(fine);
+	}
+}
+
 /* That of the first thread, rather if it lives; else any. */
 static void names(void)
 {
@@ -307,6 +332,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/groups/whose-by", whose_by);
 	g_test_add_func("/groups/many", many);
 	g_test_add_func("/groups/fold", fold);
+	g_test_add_func("/groups/fold ends", fold_ends);
 	g_test_add_func("/groups/names", names);
 	g_test_add_func("/groups/rest", rest);
 	g_test_add_func("/groups/rows", rows);

@@ -82,11 +82,14 @@ static void test_late(void)
 {
 	struct ks__order *order = ks__order_new(1 << 16);
 	const struct ks_event *ev;
+	struct ks_event *late;
 
 	ks__order_put(order, make(1, 100, 72));
 	ks__order_put(order, make(2, 200, 72));
 	g_assert_cmpint(ks__order_take(order, 100)->flags, ==, 0);
-	ks__order_put(order, make(3, 99, 72));
+	late = make(3, 99, 72);
+	late->flags = KS_FLAG_SELFTEST;
+	ks__order_put(order, late);
 	ks__order_put(order, make(4, 100, 72));
 	ks__order_put(order, make(5, 98, 72));
 
@@ -95,7 +98,7 @@ static void test_late(void)
 	g_assert_cmpint(ev->flags, ==, KS_FLAG_LATE);
 	ev = ks__order_take(order, 100);
 	g_assert_cmpuint(ev->tag, ==, 3);
-	g_assert_cmpint(ev->flags, ==, KS_FLAG_LATE);
+	g_assert_cmpint(ev->flags, ==, KS_FLAG_LATE | KS_FLAG_SELFTEST);
 	ev = ks__order_take(order, 100);
 	g_assert_cmpuint(ev->tag, ==, 4);
 	g_assert_cmpint(ev->flags, ==, 0);

@@ -4,6 +4,7 @@
  * settings, into structs of any size; and that batches and rows are walked within their bounds.
  */
 #include <errno.h>
+#include <linux/capability.h>
 
 #include <kernelsight/schema.h>
 
@@ -105,6 +106,138 @@ static void test_self(void)
 	g_assert_cmpuint(probe.by, ==, KS_BY_TOTAL | KS_BY_PROBE);
 	g_assert_cmpuint(probe.n_params, ==, 0);
 	g_assert_cmpuint(probe.n_events, ==, 2);
+}
+
+/* The numbers are pinned, and each is that of its struct. */
+static void test_numbers(void)
+{
+	static const struct {
+		uint32_t id, pinned;
+		const char *name;
+		size_t bytes;
+	} structs[] = {
+		{ KS_STATS_SELF, 0x0000, "self", sizeof(struct ks_stats_self) },
+		{ KS_EVENT_LOST, 0x0001, "lost", sizeof(struct ks_event_lost) },
+		{ KS_EVENT_STATE, 0x0002, "state", sizeof(struct ks_event_state) },
+		{ KS_STATS_PROC, 0x0100, "proc", sizeof(struct ks_stats_proc) },
+		{ KS_EVENT_PROC_FORK, 0x0101, "proc_fork", sizeof(struct ks_event_proc_fork) },
+		{ KS_EVENT_PROC_EXEC, 0x0102, "proc_exec", sizeof(struct ks_event_proc_exec) },
+		{ KS_EVENT_PROC_EXIT, 0x0103, "proc_exit", sizeof(struct ks_event_proc_exit) },
+		{ KS_STATS_SCHED, 0x0200, "sched", sizeof(struct ks_stats_sched) },
+		{ KS_EVENT_SCHED_WAIT, 0x0201, "sched_wait", sizeof(struct ks_event_sched_wait) },
+		{ KS_EVENT_SCHED_BLOCK, 0x0202, "sched_block",
+		  sizeof(struct ks_event_sched_block) },
+		{ KS_STATS_FADVISE, 0x0300, "fadvise", sizeof(struct ks_stats_fadvise) },
+		{ KS_EVENT_FADVISE_CALL, 0x0301, "fadvise_call",
+		  sizeof(struct ks_event_fadvise_call) },
+		{ KS_STATS_PAGECACHE, 0x0400, "pagecache", sizeof(struct ks_stats_pagecache) },
+		{ KS_EVENT_PAGECACHE_MISS, 0x0401, "pagecache_miss",
+		  sizeof(struct ks_event_pagecache_miss) },
+	};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(structs); i++) {
+		struct ks_struct_desc desc = { .size = sizeof(desc) };
+
+		g_assert_cmphex(structs[i].id, ==, structs[i].pinned);
+		ks_assert_rc(ks_describe_struct(structs[i].id, &desc), 0);
+		g_assert_cmpstr(desc.name, ==, structs[i].name);
+		g_assert_cmpuint(desc.bytes, ==, structs[i].bytes);
+	}
+}
+
+static struct ks_field_desc field_of(uint32_t id, const char *name, uint32_t *ret_index)
+{
+	struct ks_field_desc field = { .size = sizeof(field) };
+	uint32_t i;
+
+	for (i = 0; ks_describe_field(id, i, &field) == 0; i++) {
+		if (strcmp(field.name, name) == 0) {
+			*ret_index = i;
+			return field;
+		}
+	}
+	g_error("no field %s in 0x%x", name, id);
+}
+
+/* A field of each kind and unit, signed and not, one and several, always known and not. */
+static void test_kinds(void)
+{
+	static const struct {
+		uint32_t id;
+		const char *name;
+		uint8_t kind, unit, is_signed;
+		uint16_t offset, bytes, count;
+		uint64_t valid;
+	} want[] = {
+		{ KS_STATS_PROC, "threads", KS_KIND_COUNTER, KS_UNIT_COUNT, 0, 72, 8, 1,
+		  KS_HAS_PROC_THREADS },
+		{ KS_STATS_SELF, "descriptors", KS_KIND_GAUGE, KS_UNIT_COUNT, 0, 244, 4, 1, 0 },
+		{ KS_STATS_SELF, "map_bytes", KS_KIND_GAUGE, KS_UNIT_BYTES, 0, 224, 8, 1, 0 },
+		{ KS_STATS_SCHED, "oncpu_ns", KS_KIND_HIST, KS_UNIT_NS, 0, 120, 32, 1,
+		  KS_HAS_SCHED_ONCPU },
+		{ KS_STATS_FADVISE, "ok", KS_KIND_COUNTER, KS_UNIT_COUNT, 0, 120, 8, 7,
+		  KS_HAS_FADVISE_RESULT },
+		{ KS_STATS_PAGECACHE, "write_pages", KS_KIND_COUNTER, KS_UNIT_PAGES, 0, 88, 8, 1,
+		  KS_HAS_PAGECACHE_WRITES },
+		{ KS_EVENT_SCHED_WAIT, "wait_ns", KS_KIND_VALUE, KS_UNIT_NS, 0, 72, 8, 1,
+		  KS_HAS_SCHED_RUNQ },
+		{ KS_EVENT_PROC_FORK, "child_tid", KS_KIND_ID, KS_UNIT_NONE, 1, 84, 4, 1, 0 },
+		{ KS_EVENT_PROC_EXEC, "uid", KS_KIND_ID, KS_UNIT_NONE, 0, 92, 4, 1,
+		  KS_HAS_PROC_UID },
+		{ KS_EVENT_LOST, "reason", KS_KIND_CODE, KS_UNIT_NONE, 0, 96, 4, 1, 0 },
+		{ KS_EVENT_PROC_EXEC, "path", KS_KIND_TEXT, KS_UNIT_NONE, 0, 96, 160, 1,
+		  KS_HAS_PROC_PATH },
+		{ KS_EVENT_PROC_EXIT, "start_ns", KS_KIND_TIME, KS_UNIT_NS, 0, 72, 8, 1,
+		  KS_HAS_PROC_START },
+	};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(want); i++) {
+		uint32_t index;
+		struct ks_field_desc field = field_of(want[i].id, want[i].name, &index);
+
+		g_test_message("%s", want[i].name);
+		g_assert_cmpuint(field.kind, ==, want[i].kind);
+		g_assert_cmpuint(field.unit, ==, want[i].unit);
+		g_assert_cmpuint(field.is_signed, ==, want[i].is_signed);
+		g_assert_cmpuint(field.offset, ==, want[i].offset);
+		g_assert_cmpuint(field.bytes, ==, want[i].bytes);
+		g_assert_cmpuint(field.count, ==, want[i].count);
+		g_assert_cmphex(field.valid, ==, want[i].valid);
+	}
+}
+
+/* An array's index has a name, as the constants that stand for it. */
+static void test_labels(void)
+{
+	static const char *const names[] = {
+		[KS_ADVICE_NORMAL] = "normal",         [KS_ADVICE_RANDOM] = "random",
+		[KS_ADVICE_SEQUENTIAL] = "sequential", [KS_ADVICE_WILLNEED] = "willneed",
+		[KS_ADVICE_DONTNEED] = "dontneed",     [KS_ADVICE_NOREUSE] = "noreuse",
+		[KS_ADVICE_OTHER] = "other",
+	};
+	uint32_t index;
+	struct ks_field_desc field = field_of(KS_STATS_FADVISE, "calls", &index);
+
+	g_assert_cmpstr(field.label, ==, "advice");
+	g_assert_cmpuint(field.count, ==, G_N_ELEMENTS(names));
+	for (size_t i = 0; i < G_N_ELEMENTS(names); i++)
+		g_assert_cmpstr(ks_describe_value(KS_STATS_FADVISE, index, i), ==, names[i]);
+	g_assert_null(ks_describe_value(KS_STATS_FADVISE, index, G_N_ELEMENTS(names)));
+}
+
+/* What the best variant of each probe needs; and no setting needs the probe to be off. */
+static void test_needs(void)
+{
+	for (uint32_t i = 0; i < n_probes(); i++) {
+		struct ks_probe_desc probe = probe_at(i);
+		struct ks_param_desc param = { .size = sizeof(param) };
+
+		g_assert_cmphex(
+			probe.caps, ==,
+			probe.probe == KS_PROBE_SELF ? 0 : 1ull << CAP_BPF | 1ull << CAP_PERFMON);
+		for (uint32_t k = 0; ks_describe_param(probe.probe, k, &param) == 0; k++)
+			g_assert_cmpuint(param.only_enable, ==, 0);
+	}
 }
 
 /* Names stand at their numbers; a number without a name has none. */
@@ -308,6 +441,10 @@ int main(int argc, char **argv)
 		g_free(path);
 	}
 	g_test_add_func("/schema/self", test_self);
+	g_test_add_func("/schema/numbers", test_numbers);
+	g_test_add_func("/schema/kinds", test_kinds);
+	g_test_add_func("/schema/labels", test_labels);
+	g_test_add_func("/schema/needs", test_needs);
 	g_test_add_func("/schema/values", test_values);
 	g_test_add_func("/schema/no-such-thing", test_no_such_thing);
 	g_test_add_func("/schema/sizes", test_sizes);

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Shows what the api layer makes of two sources that say what this test tells them: who is asked
+ * first, what is taken, what a host is told of it, and which settings each of them gets.
+ */
+#include <errno.h>
+
+#include "support/fake_source.h"
+#include "support/ks_test.h"
+
+/* ---- enable and disable ---------------------------------------------------------------------- */
+
+/* The first source that can is taken, and what is told of the probe is what it has said. */
+static void test_first(void)
+{
+	uint64_t before, after;
+	struct ks_probe_info info;
+
+	begin();
+	programs.variant = 1;
+	programs.note[1].tried = 1;
+	info = query();
+	g_assert_cmpuint(info.state, ==, KS_STATE_OFF);
+	g_assert_cmpuint(info.source, ==, KS_SOURCE_BPF); /* to be expected */
+	g_assert_cmpuint(info.variant, ==, 1);
+	g_assert_cmpstr(info.variant_name, ==, "raw_tp");
+	g_assert_cmpuint(info.facts, ==, KS_FACT_TRIED | KS_FACT_MISSED);
+	g_assert_cmpuint(info.generation, ==, 0);
+	g_assert_cmpuint(info.changed_ns, ==, 0);
+	programs.note[1].tried = 0;
+	g_assert_cmpuint(query().facts, ==, KS_FACT_MISSED);
+
+	before = ks__now();
+	ks_assert_rc(enable(NULL, 0), 0);
+	after = ks__now();
+	info = query();
+	g_assert_cmpuint(info.probe, ==, PROBE);
+	g_assert_cmpstr(info.name, ==, "proc");
+	g_assert_cmpuint(info.state, ==, KS_STATE_ON);
+	g_assert_cmpuint(info.source, ==, KS_SOURCE_BPF);
+	g_assert_cmpuint(info.variant, ==, 1);
+	g_assert_cmpuint(info.n_variants, ==, FILES_VARIANT + 1);
+	g_assert_cmpuint(info.generation, ==, 1);
+	g_assert_cmphex(info.valid, ==, ALL);
+	g_assert_cmpuint(info.changed_ns, >=, before);
+	g_assert_cmpuint(info.changed_ns, <=, after);
+	g_assert_cmpuint(info.last_ns, ==, 0);
+	g_assert_cmpstr(info.reason, ==, "");
+	g_assert_cmpuint(programs.mask, ==, 1u << PROBE);
+	g_assert_cmpuint(programs.prepared, ==, 1);
+	g_assert_cmpuint(programs.set.generation, ==, 1);
+	g_assert_cmpuint(files.prepared + files.applied + files.enabled, ==, 0);
+
+	ks_assert_rc(ks_disable_probe(ks, PROBE), 0);
+	g_assert_cmpuint(programs.disabled, ==, 1);
+	g_assert_cmpuint(files.disabled, ==, 0);
+	g_assert_cmpuint(query().state, ==, KS_STATE_OFF);
+	g_assert_cmpuint(query().changed_ns, >=, after);
+	ks_assert_rc(ks_disable_probe(ks, PROBE), 0); /* it is off */
+	g_assert_cmpuint(programs.disabled, ==, 1);
+	end();
+}
+
+/* One bit less is less. */
+static void test_less(void)
+{
+	begin();
+	programs.valid = ALL & ~(uint64_t)KS_HAS_PROC_IO;
+	ks_assert_rc(enable(NULL, 0), 1);
+	ks_assert_rc(ks_query_valid(ks, PROBE, KS_HAS_PROC_IO, NULL, 0), 0);
+	ks_assert_rc(ks_query_valid(ks, PROBE, KS_HAS_PROC_UID, NULL, 0), 1);
+	end();
+}
+
+/* What a variant is denied is worth more words than what the kernel lacks. */
+static void test_second(void)
+{
+	struct ks_probe_info info;
+	char why[64];
+
+	begin();
+	programs.enable_rc = -KS_EUNAVAIL;
+	programs.note[0] = (struct ks__note){ .error = -ENOENT, .reason = "no such event" };
+	programs.note[1] = (struct ks__note){ .error = -EPERM, .reason = "no capability" };
+	programs.note[2] = (struct ks__note){ .error = -EPERM, .reason = "no rights" };
+	ks_assert_rc(enable(NULL, 0), 1);
+	g_assert_cmpuint(programs.enabled, ==, 1);
+	info = query();
+	g_assert_cmpuint(info.source, ==, KS_SOURCE_FILES);
+	g_assert_cmpuint(info.variant, ==, FILES_VARIANT);
+	g_assert_cmpstr(info.variant_name, ==, "procfs");
+	g_assert_cmphex(info.valid, ==, KS_HAS_PROC_PARENT | KS_HAS_PROC_START);
+	g_assert_cmpstr(info.reason, ==, "no capability");
+	ks_assert_rc(ks_query_valid(ks, PROBE, KS_HAS_PROC_START | KS_HAS_PROC_IO | KS_HAS_PROC_UID,
+				    why, sizeof(why)),
+		     0);
+	g_assert_cmpstr(why, ==, "2 has no bit 0x80");
+	ks_assert_rc(enable(NULL, KS_ENABLE_NO_FALLBACK), -KS_EUNAVAIL);
+	sentence("proc is on and reads files: disable it before");
+	ks_assert_rc(ks_disable_probe(ks, PROBE), 0);
+	g_assert_cmpuint(files.disabled, ==, 1);
+	end();
+}
+
+static void test_none(void)
+{
+	begin();
+	programs.enable_rc = files.enable_rc = -KS_EUNAVAIL;
+	programs.expect_rc = files.expect_rc = -KS_EUNAVAIL;
+	programs.note[0] = (struct ks__note){ .error = -ENOENT, .reason = "no such event" };
+	programs.note[1] = (struct ks__note){ .error = -EPERM, .reason = "no capability" };
+	programs.note[2] = (struct ks__note){ .error = -EPERM, .reason = "no capability" };
+	files.note[0] = (struct ks__note){ .error = -EACCES, .reason = "no procfs" };
+	ks_assert_rc(enable(NULL, 0), -KS_EUNAVAIL);
+	sentence("proc: no capability; no procfs; no such event");
+	g_assert_cmpuint(files.enabled, ==, 1);
+	g_assert_cmpuint(query().state, ==, KS_STATE_FAILED);
+	g_assert_cmpuint(query().source, ==, KS_SOURCE_NONE);
+	g_assert_cmphex(query().variant, ==, UINT32_MAX);
+	g_assert_cmpstr(query().reason, ==, "no capability; no procfs; no such event");
+	ks_assert_rc(ks_disable_probe(ks, PROBE), 0);
+	g_assert_cmpuint(query().state, ==, KS_STATE_OFF);
+	g_assert_cmpuint(programs.disabled + files.disabled, ==, 0);
+	end();
+}
+
+/* A shortage is no reason to make do with files. */
+static void test_errors(void)
+{
+	begin();
+	programs.prepare_rc = -ENOMEM;
+	ks_assert_rc(enable(NULL, 0), -ENOMEM);
+	programs.prepare_rc = 0;
+	programs.apply_rc = -EMFILE;
+	ks_assert_rc(enable(NULL, 0), -EMFILE);
+	programs.apply_rc = 0;
+	programs.enable_rc = -ENOSPC;
+	ks_assert_rc(enable(NULL, 0), -ENOSPC);
+	g_assert_cmpuint(files.prepared, ==, 0);
+	g_assert_cmpuint(query().state, ==, KS_STATE_OFF);
+	programs.enable_rc = -KS_EUNAVAIL;
+	ks_assert_rc(enable(NULL, KS_ENABLE_NO_FALLBACK), -KS_EUNAVAIL);
+	g_assert_cmpuint(files.prepared, ==, 0);
+	end();
+}
+
+/* Forced: only the source that has it is asked, and for that one. */
+static void test_forced(void)
+{
+	begin();
+	ks_assert_rc(enable("no such variant", 0), -EINVAL);
+	g_assert_cmpuint(programs.prepared + files.prepared, ==, 0);
+	ks_assert_rc(enable("procfs", 0), 1);
+	g_assert_cmpuint(programs.prepared, ==, 0);
+	g_assert_cmpstr(files.forced, ==, "procfs");
+	ks_assert_rc(enable("procfs", 0), 1);
+	ks_assert_rc(enable("tp_btf", 0), -EBUSY);
+	sentence("proc is on by procfs: disable it before forcing tp_btf");
+	ks_assert_rc(ks_disable_probe(ks, PROBE), 0);
+	programs.variant = 2;
+	ks_assert_rc(enable("tracepoint", 0), 0);
+	g_assert_cmpstr(programs.forced, ==, "tracepoint");
+	g_assert_cmpuint(query().variant, ==, 2);
+	g_assert_cmpuint(files.enabled, ==, 1);
+	end();
+}
+
+/* ---- settings -------------------------------------------------------------------------------- */
+
+static void test_again(void)
+{
+	struct ks_param burst = { .id = KS_PARAM_BURST, .value = 7 };
+	struct ks_enable_opts opts = {
+		.size = sizeof(opts), .flags = KS_ENABLE_NO_EVENTS, .n_params = 1, .params = &burst
+	};
+
+	begin();
+	ks_assert_rc(ks_enable_probe(ks, PROBE, &opts), 0);
+	g_assert_cmpuint(programs.set.flags, ==, KS_ENABLE_NO_EVENTS);
+	g_assert_cmpuint(programs.set.burst, ==, 7);
+	burst.value = 8;
+	opts.flags = 0; /* no more than there were */
+	ks_assert_rc(ks_enable_probe(ks, PROBE, &opts), 0);
+	g_assert_cmpuint(programs.set.flags, ==, KS_ENABLE_NO_EVENTS);
+	g_assert_cmpuint(programs.set.burst, ==, 8);
+	g_assert_cmpuint(programs.set.generation, ==, 2);
+	g_assert_cmpuint(programs.enabled, ==, 1);
+	ks_assert_rc(enable(NULL, 0), 0); /* names no setting: nothing changes */
+	g_assert_cmpuint(programs.applied, ==, 2);
+	ks_assert_rc(enable(NULL, KS_ENABLE_NO_STATS), -EBUSY);
+	sentence("proc is on with other flags: disable it before");
+	programs.apply_rc = -ENOMEM;
+	ks_assert_rc(ks_enable_probe(ks, PROBE, &opts), -ENOMEM);
+	g_assert_cmpuint(query().generation, ==, 2);
+	programs.apply_rc = 0;
+
+	/* all back to their defaults; the flags are no setting */
+	ks_assert_rc(ks_configure_probe(ks, PROBE, NULL, 0), 3);
+	g_assert_cmpuint(programs.set.burst, ==, 5000);
+	g_assert_cmpuint(programs.set.flags, ==, KS_ENABLE_NO_EVENTS);
+	ks_assert_rc(ks_disable_probe(ks, PROBE), 0);
+	ks_assert_rc(ks_configure_probe(ks, PROBE, NULL, 0), -KS_EOFF);
+	end();
+}
+
+/* 1 to 255 and round again: 0 would be inert. */
+static void test_generations(void)
+{
+	begin();
+	ks_assert_rc(enable(NULL, 0), 0);
+	for (int i = 2; i <= 600; i++) {
+		struct ks_param burst = { .id = KS_PARAM_BURST, .value = (uint64_t)i };
+		int want = (i - 1) % 255 + 1;
+
+		ks_assert_rc(ks_configure_probe(ks, PROBE, &burst, 1), want);
+		g_assert_cmpuint(programs.set.generation, ==, (uint32_t)want);
+		g_assert_cmpuint(programs.set.burst, ==, (uint64_t)i);
+		g_assert_cmpuint(query().generation, ==, (uint32_t)want);
+	}
+	end();
+}
+
+/* How many will run on kernel programs: neither all that were named, nor those of other sources. */
+static void test_prepare(void)
+{
+	const uint32_t two[] = { KS_PROBE_SCHED, PROBE }, self[] = { KS_PROBE_SELF };
+
+	begin();
+	ks_assert_rc(ks_prepare(ks, two, 2), 1);
+	g_assert_cmpuint(programs.mask, ==, 1u << PROBE | 1u << KS_PROBE_SCHED);
+	g_assert_cmpuint(files.mask, ==, programs.mask);
+	ks_assert_rc(ks_prepare(ks, two, 1), 0);
+	g_assert_cmpuint(programs.mask, ==, 1u << KS_PROBE_SCHED);
+	ks_assert_rc(ks_prepare(ks, two, 0), 0);
+	g_assert_cmpuint(programs.mask, ==, 0);
+	ks_assert_rc(ks_prepare(ks, NULL, 0), 1);
+	g_assert_cmpuint(programs.mask & (1u << PROBE | 1u << KS_PROBE_PAGECACHE), ==,
+			 1u << PROBE | 1u << KS_PROBE_PAGECACHE);
+	ks_assert_rc(ks_prepare(ks, self, 1), -EINVAL);
+	ks_assert_rc(ks_prepare(ks, NULL, 1), -EINVAL);
+	files.prepare_rc = -ENOMEM;
+	ks_assert_rc(ks_prepare(ks, two, 2), -ENOMEM);
+	end();
+}
+
+int main(int argc, char **argv)
+{
+	ks_test_init(&argc, &argv);
+	g_test_add_func("/two_sources/enable/first", test_first);
+	g_test_add_func("/two_sources/enable/less", test_less);
+	g_test_add_func("/two_sources/enable/second", test_second);
+	g_test_add_func("/two_sources/enable/none", test_none);
+	g_test_add_func("/two_sources/enable/errors", test_errors);
+	g_test_add_func("/two_sources/enable/forced", test_forced);
+	g_test_add_func("/two_sources/settings/again", test_again);
+	g_test_add_func("/two_sources/settings/generations", test_generations);
+	g_test_add_func("/two_sources/prepare", test_prepare);
+	return g_test_run();
+}
