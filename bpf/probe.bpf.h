@@ -138,6 +138,19 @@ static __always_inline bool ks_is_measured(struct ks_bpf_ledger *ledger)
 	return (++*(volatile uint64_t *)&ledger->turn * 0x9e3779b97f4a7c15ULL) >> 56 == 0;
 }
 
+/*
+ * A CPU that the library did not reckon with has no slot: all that it sees is lost, and the first
+ * CPU's slot counts it.
+ */
+static __always_inline void ks_lose_run(uint32_t probe)
+{
+	uint32_t zero = 0;
+	struct ks_bpf_cpu *slot = bpf_map_lookup_elem(&ks_cpus, &zero);
+
+	if (slot)
+		ks_add(&slot->probe[probe].outcome[KS_LOST_MAP_FULL], 1);
+}
+
 /* The first thing of every run. False: the probe is inert, the run is accounted for, return 0. */
 static __always_inline bool ks_begin(struct ks_run *run, void *ctx, uint32_t probe,
 				     const bool typed)
@@ -147,6 +160,8 @@ static __always_inline bool ks_begin(struct ks_run *run, void *ctx, uint32_t pro
 	*run = (struct ks_run){ .ctx = ctx, .probe = probe, .cpu = cpu, .typed = typed };
 	run->control = bpf_map_lookup_elem(&ks_control, &zero);
 	run->slot = bpf_map_lookup_elem(&ks_cpus, &cpu);
+	if (!run->slot)
+		ks_lose_run(probe);
 	if (!run->control || !run->slot)
 		return false;
 	run->ledger = &run->slot->probe[probe];

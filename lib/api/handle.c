@@ -12,6 +12,8 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "../base/cpus.h"
+#include "../base/file.h"
 #include "../data/order.h"
 #include "../files/cgroups.h"
 #include "api.h"
@@ -151,36 +153,20 @@ static int take_opts(struct ks *ks, const struct ks_open_opts *opts)
 	return copy_text(&o->sys_path);
 }
 
-/* "0-3,8" -> 9. The kernel's per-CPU maps are as long as the possible CPUs. */
-static uint32_t possible_cpus(int sys_fd)
-{
-	char text[256];
-	long n = sysconf(_SC_NPROCESSORS_CONF);
-	uint32_t highest = 0, number = 0;
-	int fd = openat(sys_fd, "devices/system/cpu/possible", O_RDONLY | O_CLOEXEC);
-	ssize_t length = fd < 0 ? -1 : read(fd, text, sizeof(text));
-
-	if (fd >= 0)
-		close(fd);
-	if (length <= 0)
-		return n > 0 ? (uint32_t)n : 1;
-	for (ssize_t i = 0; i < length; i++) {
-		if (text[i] < '0' || text[i] > '9') {
-			number = 0;
-			continue;
-		}
-		number = number * 10 + (uint32_t)(text[i] - '0');
-		if (number > highest && number < 65535)
-			highest = number;
-	}
-	return highest + 1;
-}
-
 static int watch(int epoll_fd, int fd)
 {
 	struct epoll_event e = { .events = EPOLLIN, .data.fd = fd };
 
 	return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &e) ? -errno : 0;
+}
+
+/* A host may have neither of them: everything that needs one says so later. */
+static int open_place(const char *path, int *ret_fd)
+{
+	int fd = ks__file_place(AT_FDCWD, path);
+
+	*ret_fd = fd < 0 ? -1 : fd;
+	return fd == -EMFILE ? fd : 0;
 }
 
 static int open_descriptors(struct ks *ks)
@@ -195,14 +181,11 @@ static int open_descriptors(struct ks *ks)
 	rc = watch(ks->epoll_fd, ks->wake_fd);
 	if (!rc)
 		rc = watch(ks->epoll_fd, ks->timer_fd);
-	/* a host may have neither: everything that needs them says so later */
-	ks->proc_fd = open(ks->opts.proc_path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (ks->proc_fd < 0 && errno == EMFILE)
-		return -EMFILE;
-	ks->sys_fd = open(ks->opts.sys_path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (ks->sys_fd < 0 && errno == EMFILE)
-		return -EMFILE;
-	ks->n_cpus = possible_cpus(ks->sys_fd);
+	if (!rc)
+		rc = open_place(ks->opts.proc_path, &ks->proc_fd);
+	if (!rc)
+		rc = open_place(ks->opts.sys_path, &ks->sys_fd);
+	ks->n_cpus = ks__cpus_possible(ks->sys_fd);
 	return rc;
 }
 

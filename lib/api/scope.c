@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* scope.c - whom to watch */
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "../base/text.h"
 #include "../files/cgroups.h"
 #include "api.h"
 
@@ -35,22 +35,14 @@ static int check_pid(struct ks *ks, int32_t pid)
 {
 	char path[64], text[2048];
 	const char *tgid;
-	ssize_t n = 0;
-	int fd;
 
 	if (pid <= 0)
 		return ks__fail(ks, -EINVAL, "%d is not a process id", pid);
 	if (kill(pid, 0) && errno == ESRCH)
 		return ks__fail(ks, -ESRCH, "there is no process %d", pid);
 	snprintf(path, sizeof(path), "%d/status", pid);
-	fd = openat(ks->proc_fd, path, O_RDONLY | O_CLOEXEC);
-	if (fd >= 0) {
-		n = read(fd, text, sizeof(text) - 1);
-		close(fd);
-	}
-	if (n <= 0)
+	if (ks__text_string(ks->proc_fd, path, text, sizeof(text)) <= 0)
 		return 0;
-	text[n] = '\0';
 	tgid = strstr(text, "\nTgid:");
 	if (tgid && atoi(tgid + 6) != pid)
 		return ks__fail(ks, -ESRCH, "%d is a thread of process %d: name the process", pid,

@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../base/file.h"
 #include "../data/rows.h"
 #include "../probes/rawcall.h"
 #include "api.h"
@@ -191,9 +192,9 @@ static int provoke(struct ks *ks, struct ks__slot *slot, const struct ks_selftes
 		rc = read_field(slot, c->kinds[i].field, &before[i]);
 	}
 	if (o->dir && !rc) {
-		c->dir_fd = open(o->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		c->dir_fd = ks__file_folder(AT_FDCWD, o->dir);
 		if (c->dir_fd < 0)
-			return ks__fail(ks, -errno, "self-test: cannot open the folder %s", o->dir);
+			return ks__fail(ks, c->dir_fd, "self-test: cannot open the folder %s", o->dir);
 	}
 	set.flags &= ~(uint32_t)KS_ENABLE_NO_STATS;
 	if (!rc)

@@ -3,29 +3,20 @@
 #include "text.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <unistd.h>
+
+#include "file.h"
 
 ssize_t ks__text_read(int dir_fd, const char *path, char *buf, size_t size)
 {
-	int fd = openat(dir_fd, path, O_RDONLY | O_CLOEXEC);
-	size_t length = 0;
-	ssize_t n = 0;
+	int fd = ks__file_open(dir_fd, path);
+	ssize_t n = fd;
 
 	if (fd < 0)
-		return -errno;
-	/* seq_file gives a page at a time */
-	while (length < size) {
-		n = read(fd, buf + length, size - length);
-		if (n > 0)
-			length += (size_t)n;
-		else if (n == 0 || errno != EINTR)
-			break;
-	}
-	if (n < 0)
-		n = -errno;
+		return n;
+	n = ks__file_read(fd, buf, size);
 	close(fd);
-	return n < 0 ? n : (ssize_t)length;
+	return n;
 }
 
 int ks__text_string(int dir_fd, const char *path, char *buf, size_t size)

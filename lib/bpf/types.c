@@ -8,6 +8,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "../base/file.h"
 #include "machine.h"
 #include "types.h"
 
@@ -53,11 +54,11 @@ static void tell_of_copy(struct ks__types *t)
 static void scan_own(struct ks__types *t)
 {
 	char path[128];
-	int fd = openat(t->ks->sys_fd, "kernel/btf/vmlinux", O_RDONLY | O_CLOEXEC);
+	int fd = ks__file_open(t->ks->sys_fd, "kernel/btf/vmlinux");
 
 	snprintf(path, sizeof(path), "%.100s/kernel/btf/vmlinux", t->ks->opts.sys_path);
 	if (fd < 0) {
-		t->own.error = -errno;
+		t->own.error = fd;
 		/* an O_PATH descriptor of sys_path that could not be opened is -1: EBADF */
 		snprintf(t->own.why, sizeof(t->own.why), "BTF: %.100s %s", path,
 			 t->own.error == -ENOENT || t->own.error == -EBADF ?
@@ -75,10 +76,10 @@ static void scan_own(struct ks__types *t)
 static void scan_core(struct ks__types *t)
 {
 	const char *path = t->ks->opts.btf_path;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int fd = ks__file_open(AT_FDCWD, path);
 
 	if (fd < 0) {
-		t->core.error = -errno;
+		t->core.error = fd;
 		snprintf(t->core.why, sizeof(t->core.why), "BTF: %.100s cannot be opened (%s)",
 			 path, ks_error_name(t->core.error));
 		return;

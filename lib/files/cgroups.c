@@ -11,10 +11,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../base/file.h"
 #include "hierarchy.h"
 
 #define KNOWN_MAX (1u << 16) /* cgroups, 10 MiB of memory */
 #define GONE_MAX (1u << 13)  /* of those, removed ones */
+#define SEEN_MAX (4 * KNOWN_MAX) /* directories in one walk, about a second */
 #define WALK_NS 1000000000ull
 
 struct known {
@@ -129,6 +131,8 @@ struct walk {
 	struct ks__cgroups *c;
 	char **todo; /* paths of directories that have others */
 	size_t n, room;
+	const char *path; /* of the directory whose names are read */
+	size_t left;      /* directories that may still be seen: what calls itself a hierarchy may be none */
 };
 
 static int push(struct walk *w, const char *path)
@@ -156,6 +160,8 @@ static int see(struct walk *w, const struct stat *st, const char *path)
 	struct known *k = find(c, st->st_ino);
 	int rc = 0;
 
+	if (!w->left--)
+		return -E2BIG;
 	if (k) {
 		k->walk = c->walk;
 		if (!k->path || strcmp(k->path, path))
@@ -166,41 +172,38 @@ static int see(struct walk *w, const struct stat *st, const char *path)
 	return rc || st->st_nlink == 2 ? rc : push(w, path);
 }
 
+static int see_name(void *user, const struct ks__file_name *name)
+{
+	struct walk *w = user;
+	char child[KS__CGROUP_PATH];
+	struct stat st;
+	int length;
+
+	if ((name->type != DT_DIR && name->type != DT_UNKNOWN) || !strcmp(name->text, ".") ||
+	    !strcmp(name->text, ".."))
+		return 0;
+	length = snprintf(child, sizeof(child), "%s/%s", w->path[1] ? w->path : "", name->text);
+	if ((size_t)length >= sizeof(child) ||
+	    fstatat(name->folder, name->text, &st, AT_SYMLINK_NOFOLLOW) || !S_ISDIR(st.st_mode) ||
+	    st.st_dev != w->c->h.dev)
+		return 0;
+	return see(w, &st, child);
+}
+
 static int see_below(struct walk *w, const char *path)
 {
-	int fd = openat(w->c->h.fd, ks__hierarchy_below(&w->c->h, path),
-			O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	struct dirent *e;
-	int rc = 0;
+	int rc;
 
-	if (!dir) {
-		rc = errno == ENOMEM || errno == EMFILE || errno == ENFILE ? -errno : 0;
-		if (fd >= 0)
-			close(fd);
-		return rc; /* gone by now, or not for us */
-	}
-	while (!rc && (e = readdir(dir))) {
-		char child[KS__CGROUP_PATH];
-		struct stat st;
-		int length;
-
-		if ((e->d_type != DT_DIR && e->d_type != DT_UNKNOWN) || !strcmp(e->d_name, ".") ||
-		    !strcmp(e->d_name, ".."))
-			continue;
-		length = snprintf(child, sizeof(child), "%s/%s", path[1] ? path : "", e->d_name);
-		if ((size_t)length < sizeof(child) &&
-		    !fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) && S_ISDIR(st.st_mode) &&
-		    st.st_dev == w->c->h.dev)
-			rc = see(w, &st, child);
-	}
-	closedir(dir);
-	return rc;
+	w->path = path;
+	rc = ks__file_names(w->c->h.fd, ks__hierarchy_below(&w->c->h, path), see_name, w);
+	if (rc == -ENOMEM || rc == -EMFILE || rc == -ENFILE || rc == -E2BIG)
+		return rc;
+	return 0; /* gone by now, or not for us */
 }
 
 static int walk(struct ks__cgroups *c)
 {
-	struct walk w = { .c = c };
+	struct walk w = { .c = c, .left = SEEN_MAX };
 	struct stat st;
 	int rc = fstat(c->h.fd, &st) ? -errno : 0;
 

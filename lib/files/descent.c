@@ -2,30 +2,27 @@
 /* descent.c - who descends from whom */
 #include "descent.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
-#include "columns.h"
+#include "../base/file.h"
 #include "../base/text.h"
+#include "columns.h"
+#include "family.h"
 
 #define CLIMBS_MAX 8
+#define DEPTH_MORE 64 /* ancestors that were made since the snapshot */
 
-struct member {
-	int32_t pid, parent;
-	uint64_t start; /* clock ticks: nobody is older than the parent */
-};
-
-struct snapshot {
-	struct member *at;
-	size_t n, room;
+struct walk {
+	const struct ks__descent *tree;
+	int proc_fd;
+	struct ks__family all;
+	size_t left; /* files of ancestors that may still be read one by one */
 };
 
 /* 0, or -1: it is gone. */
-static int look(int proc_fd, int32_t pid, struct member *ret)
+static int look(int proc_fd, int32_t pid, struct ks__kin *ret)
 {
 	char path[32], text[1024];
 	struct ks__stat stat;
@@ -35,135 +32,122 @@ static int look(int proc_fd, int32_t pid, struct member *ret)
 	length = ks__text_read(proc_fd, path, text, sizeof(text));
 	if (length <= 0 || ks__columns_stat(text, (size_t)length, &stat))
 		return -1;
-	*ret = (struct member){ pid, (int32_t)stat.column[KS__STAT_PPID],
-				stat.column[KS__STAT_START] };
+	*ret = (struct ks__kin){ .pid = pid,
+				 .parent = (int32_t)stat.column[KS__STAT_PPID],
+				 .start = stat.column[KS__STAT_START] };
 	return 0;
 }
 
-static int add(struct snapshot *all, int proc_fd, int32_t pid)
+static int add(void *user, int32_t pid)
 {
-	struct member found;
+	struct walk *w = user;
+	struct ks__kin found;
 
-	if (look(proc_fd, pid, &found))
-		return 0;
-	if (all->n == all->room) {
-		size_t room = all->room ? all->room * 2 : 512;
-		struct member *more = reallocarray(all->at, room, sizeof(*more));
-
-		if (!more)
-			return -ENOMEM;
-		all->at = more;
-		all->room = room;
-	}
-	all->at[all->n++] = found;
-	return 0;
+	return look(w->proc_fd, pid, &found) ? 0 : ks__family_add(&w->all, &found);
 }
 
-static int by_pid(const void *a, const void *b)
+static int take(struct walk *w)
 {
-	const struct member *x = a, *y = b;
+	int rc = ks__file_numbers(w->proc_fd, ".", add, w);
 
-	return (x->pid > y->pid) - (x->pid < y->pid);
-}
-
-static int take(int proc_fd, struct snapshot *all)
-{
-	int fd = openat(proc_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = 0;
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	struct dirent *e;
-
-	if (!dir) {
-		rc = errno == EMFILE || errno == ENOMEM ? -errno : 0;
-		if (fd >= 0)
-			close(fd);
-		return rc;
-	}
-	while (!rc && (e = readdir(dir)))
-		if (e->d_name[0] >= '1' && e->d_name[0] <= '9')
-			rc = add(all, proc_fd, atoi(e->d_name));
-	closedir(dir);
-	if (!rc && all->n)
-		qsort(all->at, all->n, sizeof(*all->at), by_pid);
-	return rc;
-}
-
-static const struct member *parent_of(const struct snapshot *all, const struct member *m)
-{
-	const struct member key = { .pid = m->parent };
-	const struct member *parent = bsearch(&key, all->at, all->n, sizeof(*all->at), by_pid);
-
-	return parent && parent->start <= m->start ? parent : NULL;
+	ks__family_sort(&w->all);
+	w->left = CLIMBS_MAX * (w->all.n + DEPTH_MORE);
+	return rc == -EMFILE || rc == -ENFILE || rc == -ENOMEM || rc == -EFBIG ? rc : 0;
 }
 
 /* A parent that is not there is out of sight, or was gone when its turn came: then there is another. */
-static int has_moved(int proc_fd, const struct member *m)
+static int has_moved(int proc_fd, const struct ks__kin *kin)
 {
-	struct member now;
+	struct ks__kin now;
 
-	return look(proc_fd, m->pid, &now) || now.parent != m->parent;
+	return look(proc_fd, kin->pid, &now) || now.parent != kin->parent;
 }
 
 /* One ancestor after the other, as it is now. 1, 0, or -1: one of them died meanwhile. */
-static int climb(int proc_fd, int32_t pid, const struct ks__descent *tree)
+static int climb(struct walk *w, int32_t pid)
 {
-	struct member m, parent;
+	size_t depth = w->all.n + DEPTH_MORE; /* files may lie: a circle ends */
+	struct ks__kin kin, parent;
 
-	if (look(proc_fd, pid, &m))
+	if (look(w->proc_fd, pid, &kin))
 		return 0; /* nobody is there any more */
-	while (m.parent > 0) {
-		int is_gone = look(proc_fd, m.parent, &parent);
+	while (kin.parent > 0 && depth--) {
+		int is_gone;
 
-		if (tree->is_in(tree->user, m.parent))
+		if (!w->left--)
+			return w->left++, -1;
+		is_gone = look(w->proc_fd, kin.parent, &parent);
+		if (w->tree->is_in(w->tree->user, kin.parent))
 			return 1;
-		if (is_gone || parent.start > m.start)
-			return has_moved(proc_fd, &m) ? -1 : 0;
-		m = parent;
+		if (is_gone || parent.start > kin.start)
+			return has_moved(w->proc_fd, &kin) ? -1 : 0;
+		kin = parent;
 	}
 	return 0;
 }
 
 /* Its ancestors in the snapshot are not all of the same moment. */
-static int descends_now(int proc_fd, int32_t pid, const struct ks__descent *tree)
+static int descends_now(struct walk *w, int32_t pid)
 {
 	int is_below = -1;
 
 	for (unsigned i = 0; i < CLIMBS_MAX && is_below < 0; i++)
-		is_below = climb(proc_fd, pid, tree);
+		is_below = climb(w, pid);
 	return is_below;
 }
 
-/* 1, 0, or -1: its ancestors die too fast. */
-static int descends(const struct snapshot *all, const struct member *child,
-		    const struct ks__descent *tree, int proc_fd)
+/* All from `from` up to `to`, which need not come. */
+static void settle(struct walk *w, struct ks__kin *from, const struct ks__kin *to,
+		   enum ks__place place)
 {
-	const struct member *m = child;
-
-	for (size_t steps = 0; m->parent > 0 && steps < all->n; steps++) {
-		const struct member *parent = parent_of(all, m);
-
-		if (tree->is_in(tree->user, m->parent))
-			return 1;
-		if (!parent)
-			return has_moved(proc_fd, m) ? descends_now(proc_fd, child->pid, tree) : 0;
-		m = parent;
+	for (struct ks__kin *kin = from; kin && kin->place == KS__PLACE_UNKNOWN;
+	     kin = ks__family_parent(&w->all, kin)) {
+		kin->place = (uint8_t)place;
+		if (kin == to)
+			return;
 	}
-	return 0;
+}
+
+/* 1, 0, or -1: its ancestors die too fast. */
+static int descends(struct walk *w, struct ks__kin *child)
+{
+	size_t steps = w->all.n;
+	struct ks__kin *kin = child;
+	enum ks__place place = KS__PLACE_OUT;
+
+	for (; kin->place == KS__PLACE_UNKNOWN && kin->parent > 0 && steps; steps--) {
+		struct ks__kin *parent = ks__family_parent(&w->all, kin);
+
+		if (w->tree->is_in(w->tree->user, kin->parent)) {
+			place = KS__PLACE_IN;
+			break;
+		}
+		if (!parent) {
+			if (has_moved(w->proc_fd, kin))
+				return descends_now(w, child->pid);
+			break;
+		}
+		kin = parent;
+	}
+	if (kin->place != KS__PLACE_UNKNOWN)
+		place = kin->place;
+	settle(w, child, kin, place);
+	return place == KS__PLACE_IN;
 }
 
 int ks__descent_walk(int proc_fd, const struct ks__descent *tree)
 {
-	struct snapshot all = { 0 };
-	int rc = take(proc_fd, &all), n = 0;
+	struct walk w = { .tree = tree, .proc_fd = proc_fd };
+	int rc = take(&w), n = 0;
 
-	for (size_t i = 0; i < all.n && !rc; i++) {
-		int is_below = tree->is_in(tree->user, all.at[i].pid) ?
-				       0 :
-				       descends(&all, &all.at[i], tree, proc_fd);
+	for (size_t i = 0; i < w.all.n && !rc; i++) {
+		int32_t pid = w.all.at[i].pid;
+		int is_below = tree->is_in(tree->user, pid) ? 0 : descends(&w, &w.all.at[i]);
 
 		if (is_below > 0)
-			rc = tree->enrol(tree->user, all.at[i].pid);
+			rc = tree->enrol(tree->user, pid);
 		n += is_below != 0;
 	}
-	free(all.at);
+	free(w.all.at);
 	return rc ? rc : n;
 }

@@ -16,7 +16,7 @@ struct ks__descent {
 /*
  * One walk over all processes of the procfs at proc_fd. Returns how many it has enrolled or could not
  * place, since parents died while it walked: walk until there are none. Or a negative code; 0 if
- * there is no procfs.
+ * there is no procfs. Each ancestor is asked once; what lies about its parents is out.
  */
 int ks__descent_walk(int proc_fd, const struct ks__descent *tree);
 

@@ -3,7 +3,6 @@
 #include "facts.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,30 +11,25 @@
 
 #include <linux/capability.h>
 
+#include "../base/file.h"
 #include "kv.h"
 #include "../base/text.h"
 
+#define STATUS_MAX (4u << 20) /* its line of groups alone may be half a megabyte long */
+
 int ks__facts_status(int proc_fd, const char *key, int base, uint64_t *ret_value)
 {
-	int fd = openat(proc_fd, "thread-self/status", O_RDONLY | O_CLOEXEC), rc = -ENOENT;
-	FILE *file = fd < 0 ? NULL : fdopen(fd, "r");
-	size_t length = strlen(key), size = 0;
-	char *line = NULL;
+	size_t length, rest;
+	const char *value;
+	char *text;
+	int rc = ks__file_whole(proc_fd, "thread-self/status", STATUS_MAX, &text, &length);
 
-	if (!file) {
-		rc = -errno;
-		if (fd >= 0)
-			close(fd);
+	if (rc)
 		return rc;
-	}
-	/* that of the groups alone may be half a megabyte long */
-	while (rc && getline(&line, &size, file) > 0)
-		if (!strncmp(line, key, length) && line[length] == ':') {
-			*ret_value = strtoull(line + length + 1, NULL, base);
-			rc = 0;
-		}
-	free(line);
-	fclose(file);
+	rc = ks__kv_find(text, length, key, &value, &rest);
+	if (!rc)
+		*ret_value = strtoull(value, NULL, base);
+	free(text);
 	return rc;
 }
 

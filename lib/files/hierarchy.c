@@ -11,6 +11,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "../base/file.h"
 #include "facts.h"
 #include "mounts.h"
 #include "../base/text.h"
@@ -18,30 +19,6 @@
 #define FILE_MAX (16u << 20)
 #define ROOT_INODE 1                /* of a whole hierarchy: kernfs counts from 1 */
 #define FIRST_NAMESPACE 0xeffffffbu /* PROC_CGROUP_INIT_INO */
-
-/* All of a file, to be freed. */
-static int read_whole(int dir_fd, const char *path, char **ret_text, size_t *ret_length)
-{
-	size_t size = 1 << 16;
-	char *text = NULL;
-	ssize_t n;
-
-	do {
-		free(text);
-		size *= 2;
-		text = malloc(size);
-		if (!text)
-			return -ENOMEM;
-		n = ks__text_read(dir_fd, path, text, size);
-	} while (n == (ssize_t)size && size < FILE_MAX);
-	if (n < 0) {
-		free(text);
-		return (int)n;
-	}
-	*ret_text = text;
-	*ret_length = (size_t)n;
-	return 0;
-}
 
 static int is_below(const char *path, const char *top)
 {
@@ -76,7 +53,7 @@ static int is_reached(const struct ks__mount *mount, int fd, struct stat *ret_st
 static int try_mount(const struct ks__mount *mount, const char *sys_path, int *best, int *ret_fd,
 		     struct stat *ret_st)
 {
-	int fd = open(mount->point, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int fd = ks__file_place(AT_FDCWD, mount->point);
 	struct stat st;
 	int score;
 
@@ -156,7 +133,7 @@ int ks__hierarchy_open(int proc_fd, const char *sys_path, struct ks__hierarchy *
 	char *text = NULL;
 	int rc;
 
-	rc = read_whole(proc_fd, "self/mountinfo", &text, &length);
+	rc = ks__file_whole(proc_fd, "self/mountinfo", FILE_MAX, &text, &length);
 	if (rc)
 		return rc;
 	rc = find_mount(ks__facts_memcg(proc_fd), sys_path, text, length, &h);
@@ -189,12 +166,12 @@ const char *ks__hierarchy_below(const struct ks__hierarchy *h, const char *path)
 
 static int inode_at(const struct ks__hierarchy *h, int dir_fd, const char *path, uint64_t *ret_id)
 {
-	int fd = openat(dir_fd, path, O_PATH | O_DIRECTORY | O_CLOEXEC), rc = -ENOENT;
+	int fd = ks__file_place(dir_fd, path), rc = -ENOENT;
 	struct statfs fs;
 	struct stat st;
 
 	if (fd < 0)
-		return -errno;
+		return fd;
 	if (!fstat(fd, &st) && st.st_dev == h->dev) {
 		*ret_id = st.st_ino;
 		rc = 0;

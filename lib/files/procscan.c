@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* procscan.c - processes, by the differences of two walks over /proc */
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "../base/file.h"
 #include "../data/rows.h"
 #include "../ks.h"
 #include "columns.h"
@@ -17,7 +16,6 @@
 #include "scan.h"
 #include "../base/text.h"
 
-#define LIST_BYTES 32768
 #define STAT_BYTES 2048
 #define STATUS_BYTES 4096
 
@@ -52,7 +50,6 @@ struct procscan {
 	int forks, execs, exits; /* words of the statistics */
 	uint64_t tick_ns;
 	int64_t ahead_ns; /* CLOCK_BOOTTIME of CLOCK_MONOTONIC: the time asleep */
-	char list[LIST_BYTES] __attribute__((aligned(8)));
 };
 
 static int procscan_open(const struct ks__probe *probe, void **ret_state)
@@ -239,40 +236,26 @@ static int see(struct procscan *scan, struct ks__look *look, int32_t pid)
 	return 0;
 }
 
-/* The pid that a name is, or 0. */
-static int32_t name_to_pid(const char *name)
-{
-	int64_t pid = 0;
+struct walk {
+	struct procscan *scan;
+	struct ks__look *look;
+};
 
-	for (; *name >= '0' && *name <= '9' && pid <= INT32_MAX; name++)
-		pid = pid * 10 + (*name - '0');
-	return *name || pid > INT32_MAX ? 0 : (int32_t)pid;
+static int see_number(void *user, int32_t pid)
+{
+	const struct walk *w = user;
+
+	return see(w->scan, w->look, pid);
 }
 
 static int walk(struct procscan *scan, struct ks__look *look)
 {
-	int fd = openat(look->proc_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = 0;
-	ssize_t n = 0, at;
+	struct walk w = { scan, look };
+	int rc;
 
-	if (fd < 0)
-		return -errno;
 	scan->now.n = 0;
 	scan->ahead_ns = ahead_ns();
-	while (!rc && (n = getdents64(fd, scan->list, sizeof(scan->list))) > 0) {
-		const struct dirent64 *entry;
-
-		for (at = 0; !rc && at < n; at += entry->d_reclen) {
-			int32_t pid;
-
-			entry = (const void *)(scan->list + at);
-			pid = name_to_pid(entry->d_name);
-			if (pid)
-				rc = see(scan, look, pid);
-		}
-	}
-	if (n < 0)
-		rc = -errno;
-	close(fd);
+	rc = ks__file_numbers(look->proc_fd, ".", see_number, &w);
 	sort(&scan->now);
 	return rc;
 }

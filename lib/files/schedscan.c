@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* schedscan.c - time and switches of threads, by the differences of two looks at their files */
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,15 +8,16 @@
 #include <unistd.h>
 
 #include "../data/rows.h"
+#include "../base/file.h"
 #include "../ks.h"
 #include "columns.h"
+#include "family.h"
 #include "kv.h"
 #include "member.h"
 #include "scan.h"
 #include "../base/text.h"
 
 #define FILE_BYTES 4096
-#define DEPTH 64 /* of ancestors that are asked */
 
 enum number { VOLUNTARY, PREEMPTED, RUNQ, ONCPU, OFFCPU, NUMBERS };
 
@@ -38,6 +37,7 @@ struct table {
 
 struct schedscan {
 	struct table now, old;
+	struct ks__family family; /* of a tree */
 	uint32_t scope_turn;
 	uint64_t tick_ns;
 	uint64_t now_ns, old_ns; /* of the looks; CLOCK_BOOTTIME, as the start of threads is told */
@@ -66,6 +66,7 @@ static void schedscan_close(void *state)
 		return;
 	free(scan->now.at);
 	free(scan->old.at);
+	free(scan->family.at);
 	free(scan);
 }
 
@@ -73,7 +74,8 @@ static size_t schedscan_bytes(const void *state)
 {
 	const struct schedscan *scan = state;
 
-	return sizeof(*scan) + (scan->now.room + scan->old.room) * sizeof(struct thread);
+	return sizeof(*scan) + (scan->now.room + scan->old.room) * sizeof(struct thread) +
+	       scan->family.room * sizeof(struct ks__kin);
 }
 
 /* ---- tables ---------------------------------------------------------------------------------- */
@@ -105,28 +107,6 @@ static int append(struct table *table, const struct thread *thread)
 	}
 	table->at[table->n++] = *thread;
 	return 0;
-}
-
-/* Calls `see` for each number that is a name in a folder. */
-static int
-each(int proc_fd, const char *folder, int32_t pid, struct schedscan *scan, struct ks__look *look,
-     int (*see)(struct schedscan *scan, struct ks__look *look, int32_t pid, int32_t number))
-{
-	int fd = openat(proc_fd, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = 0;
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	struct dirent *e;
-
-	if (!dir) {
-		rc = -errno;
-		if (fd >= 0)
-			close(fd);
-		return rc;
-	}
-	while (!rc && (e = readdir(dir)))
-		if (e->d_name[0] >= '1' && e->d_name[0] <= '9')
-			rc = see(scan, look, pid, atoi(e->d_name));
-	closedir(dir);
-	return rc;
 }
 
 /* ---- threads --------------------------------------------------------------------------------- */
@@ -195,11 +175,19 @@ static void count(const struct schedscan *scan, struct ks__look *look, const str
 		look->tally->block[scan->word[i]] += delta[i];
 }
 
-static int see_thread(struct schedscan *scan, struct ks__look *look, int32_t pid, int32_t tid)
-{
-	struct thread thread = { .pid = pid, .tid = tid };
+/* What a walk hands on. */
+struct walk {
+	struct schedscan *scan;
+	struct ks__look *look;
+	int32_t pid;
+};
 
-	return read_thread(look->proc_fd, &thread) ? 0 : append(&scan->now, &thread);
+static int see_thread(void *user, int32_t tid)
+{
+	const struct walk *w = user;
+	struct thread thread = { .pid = w->pid, .tid = tid };
+
+	return read_thread(w->look->proc_fd, &thread) ? 0 : append(&w->scan->now, &thread);
 }
 
 /* ---- processes ------------------------------------------------------------------------------- */
@@ -222,55 +210,89 @@ static int is_root(const struct ks__scope *scope, int32_t pid)
 	return 0;
 }
 
-/* Below a root, or it was once: its parents may be gone. */
-static int is_in_tree(const struct schedscan *scan, const struct ks__look *look,
-		      const struct ks__stat *stat)
-{
-	struct ks__stat at = *stat;
-	const struct thread *known = find(&scan->old, stat->pid);
-
-	if (known && known->pid == stat->pid && scan->scope_turn == look->scope_turn)
-		return 1;
-	for (unsigned depth = 0; depth < DEPTH && at.pid > 0; depth++) {
-		if (is_root(look->scope, at.pid))
-			return 1;
-		if (read_stat(look->proc_fd, (int32_t)at.column[KS__STAT_PPID], &at))
-			return 0;
-	}
-	return 0;
-}
-
-static int see_process(struct schedscan *scan, struct ks__look *look, int32_t unused, int32_t pid)
+static int see_threads(struct walk *w, int32_t pid, int in_tree, const char *comm)
 {
 	char folder[32];
-	struct ks__stat stat;
-	int in_tree = 0, rc;
+	int rc;
 
-	(void)unused;
-	if (read_stat(look->proc_fd, pid, &stat))
+	if (!ks__look_in_scope(w->look, pid, in_tree, comm))
 		return 0;
-	if (look->scope->kind == KS_SCOPE_TREE)
-		in_tree = is_in_tree(scan, look, &stat);
-	else if (look->scope->kind == KS_SCOPE_CGROUP)
-		in_tree = ks__member_below(look->proc_fd, pid, look->scope->cgroup_path) > 0;
-	if (!ks__look_in_scope(look, pid, in_tree, stat.comm))
-		return 0;
+	w->pid = pid;
 	snprintf(folder, sizeof(folder), "%d/task", pid);
-	rc = each(look->proc_fd, folder, pid, scan, look, see_thread);
+	rc = ks__file_numbers(w->look->proc_fd, folder, see_thread, w);
 	return rc == -ENOMEM ? rc : 0; /* it may be gone */
+}
+
+static int see_process(void *user, int32_t pid)
+{
+	struct walk *w = user;
+	const struct ks__scope *scope = w->look->scope;
+	struct ks__stat stat;
+	int in_tree = 0;
+
+	if (read_stat(w->look->proc_fd, pid, &stat))
+		return 0;
+	if (scope->kind == KS_SCOPE_CGROUP)
+		in_tree = ks__member_below(w->look->proc_fd, pid, scope->cgroup_path) > 0;
+	return see_threads(w, pid, in_tree, stat.comm);
+}
+
+/* ---- a tree ---------------------------------------------------------------------------------- */
+
+/* In it: the roots, and whoever was once: the parents may be gone. */
+static int see_kin(void *user, int32_t pid)
+{
+	const struct walk *w = user;
+	const struct schedscan *scan = w->scan;
+	const struct thread *known = find(&scan->old, pid);
+	struct ks__kin kin = { .pid = pid };
+	struct ks__stat stat;
+
+	if (read_stat(w->look->proc_fd, pid, &stat))
+		return 0;
+	kin.parent = (int32_t)stat.column[KS__STAT_PPID];
+	kin.start = stat.column[KS__STAT_START];
+	if (is_root(w->look->scope, pid) ||
+	    (known && known->pid == pid && scan->scope_turn == w->look->scope_turn))
+		kin.place = KS__PLACE_IN;
+	return ks__family_add(&w->scan->family, &kin);
+}
+
+static int walk_tree(struct walk *w)
+{
+	struct ks__family *family = &w->scan->family;
+	int rc;
+
+	family->n = 0;
+	rc = ks__file_numbers(w->look->proc_fd, ".", see_kin, w);
+	if (rc)
+		return rc;
+	ks__family_sort(family);
+	ks__family_place(family);
+	for (size_t i = 0; i < family->n && !rc; i++) {
+		struct ks__stat stat;
+
+		if (family->at[i].place == KS__PLACE_IN &&
+		    !read_stat(w->look->proc_fd, family->at[i].pid, &stat))
+			rc = see_threads(w, family->at[i].pid, 1, stat.comm);
+	}
+	return rc;
 }
 
 static int walk(struct schedscan *scan, struct ks__look *look)
 {
 	const struct ks__scope *scope = look->scope;
+	struct walk w = { .scan = scan, .look = look };
 	int rc = 0;
 
 	if (scope->kind == KS_SCOPE_SELF)
-		return see_process(scan, look, 0, look->self);
+		return see_process(&w, look->self);
+	if (scope->kind == KS_SCOPE_TREE)
+		return walk_tree(&w);
 	if (scope->kind != KS_SCOPE_PIDS)
-		return each(look->proc_fd, ".", 0, scan, look, see_process);
+		return ks__file_numbers(look->proc_fd, ".", see_process, &w);
 	for (uint32_t i = 0; i < scope->n_pids && !rc; i++)
-		rc = see_process(scan, look, 0, scope->pids[i]);
+		rc = see_process(&w, scope->pids[i]);
 	return rc;
 }
 

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* file.c - files and folders that a host or the machine names: the only place that opens them */
+#include "file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define FIRST_BYTES 4096
+#define NAMES_BYTES 4096
+
+/* Without O_NONBLOCK the open of a FIFO waits for a writer; O_NOCTTY: a terminal stays a stranger's. */
+int ks__file_open(int dir_fd, const char *path)
+{
+	int fd = openat(dir_fd, path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC), rc = 0;
+	struct stat st;
+
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st))
+		rc = -errno;
+	else if (!S_ISREG(st.st_mode))
+		rc = S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL;
+	if (!rc)
+		return fd;
+	close(fd);
+	return rc;
+}
+
+static int open_folder(int dir_fd, const char *path, int flags)
+{
+	int fd = openat(dir_fd, path, flags | O_DIRECTORY | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+int ks__file_folder(int dir_fd, const char *path)
+{
+	return open_folder(dir_fd, path, O_RDONLY | O_NONBLOCK);
+}
+
+int ks__file_place(int dir_fd, const char *path)
+{
+	return open_folder(dir_fd, path, O_PATH);
+}
+
+/* Files such as trace_pipe are regular, and wait all the same: then O_NONBLOCK says EAGAIN. */
+ssize_t ks__file_read(int fd, char *buf, size_t size)
+{
+	size_t length = 0;
+	ssize_t n = 0;
+
+	/* seq_file gives a page at a time */
+	while (length < size) {
+		n = read(fd, buf + length, size - length);
+		if (n > 0)
+			length += (size_t)n;
+		else if (n == 0 || errno != EINTR)
+			break;
+	}
+	if (n < 0)
+		return errno == EAGAIN ? -EINVAL : -errno;
+	return (ssize_t)length;
+}
+
+/* Doubles the buffer until something of it stays free. */
+static int read_whole(int fd, size_t most, char **text, size_t *ret_length)
+{
+	size_t room = 0, length = 0;
+
+	do {
+		size_t more = room ? 2 * room : FIRST_BYTES;
+		char *grown = realloc(*text, more);
+		ssize_t n;
+
+		if (!grown)
+			return -ENOMEM;
+		*text = grown;
+		room = more;
+		n = ks__file_read(fd, grown + length, room - length);
+		if (n < 0)
+			return (int)n;
+		length += (size_t)n;
+		if (length > most)
+			return -EFBIG;
+	} while (length == room);
+	(*text)[length] = '\0';
+	*ret_length = length;
+	return 0;
+}
+
+int ks__file_whole(int dir_fd, const char *path, size_t most, char **ret_text, size_t *ret_length)
+{
+	int fd = ks__file_open(dir_fd, path), rc;
+	char *text = NULL;
+
+	if (fd < 0)
+		return fd;
+	rc = read_whole(fd, most, &text, ret_length);
+	close(fd);
+	if (rc)
+		free(text);
+	else
+		*ret_text = text;
+	return rc;
+}
+
+/* The number that a name is, or 0. */
+static int32_t name_to_number(const char *name)
+{
+	int32_t number = 0;
+
+	if (*name == '0')
+		return 0;
+	for (; *name >= '0' && *name <= '9' && number <= KS__FILE_NUMBERS_MAX; name++)
+		number = number * 10 + (*name - '0');
+	return *name || number > KS__FILE_NUMBERS_MAX ? 0 : number;
+}
+
+int ks__file_names(int dir_fd, const char *path,
+		   int (*see)(void *user, const struct ks__file_name *name), void *user)
+{
+	char list[NAMES_BYTES] __attribute__((aligned(8)));
+	int fd = ks__file_folder(dir_fd, path), left = KS__FILE_NUMBERS_MAX, rc = 0;
+	const struct dirent64 *entry;
+	ssize_t n = 0;
+
+	if (fd < 0)
+		return fd;
+	while (!rc && (n = getdents64(fd, list, sizeof(list))) > 0) {
+		for (ssize_t at = 0; !rc && at < n; at += entry->d_reclen) {
+			struct ks__file_name name = { .folder = fd };
+
+			entry = (const void *)(list + at);
+			name.text = entry->d_name;
+			name.type = entry->d_type;
+			rc = left-- ? see(user, &name) : -EFBIG;
+		}
+	}
+	if (n < 0)
+		rc = -errno;
+	close(fd);
+	return rc;
+}
+
+struct numbers {
+	int (*see)(void *user, int32_t number);
+	void *user;
+};
+
+static int see_number(void *user, const struct ks__file_name *name)
+{
+	const struct numbers *numbers = user;
+	int32_t number = name_to_number(name->text);
+
+	return number ? numbers->see(numbers->user, number) : 0;
+}
+
+int ks__file_numbers(int dir_fd, const char *path, int (*see)(void *user, int32_t number),
+		     void *user)
+{
+	struct numbers numbers = { see, user };
+
+	return ks__file_names(dir_fd, path, see_number, &numbers);
+}
