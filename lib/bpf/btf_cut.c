@@ -18,11 +18,8 @@ struct cut {
 	uint32_t names_at, names; /* where the names begin, and their bytes so far */
 };
 
-/*
- * The i-th reference to a type that this one holds by value, or NULL. Of what is pointed to, libbpf
- * asks by its own name.
- */
-static uint32_t *held(struct btf_type *t, uint32_t i)
+/* Of what is pointed to, libbpf asks by its own name. */
+uint32_t *ks__btf_held(struct btf_type *t, uint32_t i)
 {
 	void *tail = t + 1;
 	struct btf_array *array = tail;
@@ -82,24 +79,32 @@ static void keep(struct cut *c, uint32_t id)
 	c->new_id[id] = c->n_kept;
 }
 
-/* Keeps what the kept ones hold; returns the bytes of all. */
-static uint64_t keep_held(struct cut *c, uint64_t *ret_names)
+/* Keeps what the kept ones hold, and counts the bytes of all. */
+static int keep_held(struct cut *c, uint64_t *ret_bytes, uint64_t *ret_names)
 {
 	uint64_t bytes = 0, names = 1;
 
 	for (uint32_t k = 0; k < c->n_kept; k++) {
-		/* read only: held() and named() serve the copies as well */
+		/* read only: ks__btf_held() and named() serve the copies as well */
 		struct btf_type *t = (struct btf_type *)ks__btf_type(c->raw, c->kept[k]);
 		uint32_t *at;
 
-		for (uint32_t i = 0; (at = held(t, i)); i++)
-			keep(c, *at);
-		for (uint32_t i = 0; (at = named(t, i)); i++)
-			names += strlen(ks__btf_name(c->raw, *at)) + 1;
 		bytes += sizeof(*t) + ks__btf_tail(t);
+		if (bytes + names > CUT_MAX)
+			return -E2BIG;
+		for (uint32_t i = 0; (at = ks__btf_held(t, i)); i++)
+			keep(c, *at);
+		for (uint32_t i = 0; (at = named(t, i)); i++) {
+			size_t n = strnlen(ks__btf_name(c->raw, *at), KS__BTF_NAME_MAX);
+
+			if (n == KS__BTF_NAME_MAX)
+				return -ENAMETOOLONG;
+			names += n + 1;
+		}
 	}
+	*ret_bytes = bytes;
 	*ret_names = names;
-	return bytes;
+	return bytes + names > CUT_MAX ? -E2BIG : 0;
 }
 
 static void copy(struct cut *c, uint32_t id, struct btf_type *to)
@@ -110,7 +115,7 @@ static void copy(struct cut *c, uint32_t id, struct btf_type *to)
 	memcpy(to, from, sizeof(*from) + ks__btf_tail(from));
 	if (BTF_INFO_KIND(to->info) == BTF_KIND_PTR)
 		to->type = 0;
-	for (uint32_t i = 0; (at = held(to, i)); i++)
+	for (uint32_t i = 0; (at = ks__btf_held(to, i)); i++)
 		*at = *at <= c->raw->n_types ? c->new_id[*at] : 0;
 	for (uint32_t i = 0; (at = named(to, i)); i++) {
 		const char *name = ks__btf_name(c->raw, *at);
@@ -131,8 +136,6 @@ static int write_cut(struct cut *c, uint64_t bytes, uint64_t names, struct ks__b
 				   .hdr_len = sizeof(head) };
 	uint32_t at = sizeof(head);
 
-	if (bytes + names > CUT_MAX)
-		return -E2BIG;
 	c->out = calloc(1, sizeof(head) + bytes + names);
 	if (!c->out)
 		return -ENOMEM;
@@ -166,8 +169,9 @@ int ks__btf_make_cut(const struct ks__btf_raw *raw, const uint32_t *roots, size_
 		goto out;
 	for (size_t i = 0; i < n_roots; i++)
 		keep(&c, roots[i]);
-	bytes = keep_held(&c, &names);
-	rc = write_cut(&c, bytes, names, ret);
+	rc = keep_held(&c, &bytes, &names);
+	if (!rc)
+		rc = write_cut(&c, bytes, names, ret);
 out:
 	free(c.new_id);
 	free(c.kept);

@@ -25,13 +25,23 @@ struct ks__btf_raw {
 uint64_t ks__btf_tail(const struct btf_type *t);
 size_t ks__btf_part(const struct btf_type *t);
 
+/* The i-th reference to a type that this one holds by value, or NULL. */
+uint32_t *ks__btf_held(struct btf_type *t, uint32_t i);
+
+/* 0, -ENOMEM or -EINVAL; free(offsets) afterwards. */
+int ks__btf_raw_open(const void *data, size_t size, struct ks__btf_raw *ret);
+
 /* NULL: there is no such type. */
 const struct btf_type *ks__btf_type(const struct ks__btf_raw *raw, uint32_t id);
 /* "" if it is out of bounds. */
 const char *ks__btf_name(const struct ks__btf_raw *raw, uint32_t offset);
 
-/* 0, -ENOMEM, or -E2BIG. */
+#define KS__BTF_NAME_MAX 512 /* bytes of a name with its NUL; KSYM_NAME_LEN */
+
+/* 0, -ENOMEM, -E2BIG, or -ENAMETOOLONG. */
 int ks__btf_make_cut(const struct ks__btf_raw *raw, const uint32_t *roots, size_t n_roots,
 		     struct ks__btf_cut *ret);
+/* Can libbpf work on these types? 0, -ENOMEM, or -EINVAL and why not. */
+int ks__btf_sound(const void *data, size_t size, const char **ret_why);
 
 #endif

@@ -11,9 +11,11 @@
 
 #include "btf_raw.h"
 
-#define BTF_FILE_MAX (256u << 20)
-#define STRIDE 64 /* one type in so many has its offset kept */
-#define HASH 512  /* of names by their first two bytes: few of the kernel's share them */
+#define BTF_FILE_MAX (64u << 20) /* that of a kernel has 5 to 15 MiB */
+#define ROOTS_MAX 65536          /* types of the names asked for: kernels have hundreds */
+#define SEARCH_MAX (1u << 18)    /* members that one search goes through */
+#define STRIDE 64                /* one type in so many has its offset kept */
+#define HASH 512 /* of names by their first two bytes: few of the kernel's share them */
 #define EVENT_PREFIX "btf_trace_"
 #define EVENT_PREFIX_SIZE (sizeof(EVENT_PREFIX) - 1)
 
@@ -236,6 +238,58 @@ static int prepare(struct scan *s)
 	return 0;
 }
 
+int ks__btf_raw_open(const void *data, size_t size, struct ks__btf_raw *ret)
+{
+	struct scan s = { 0 };
+	int rc = take_header(&s.raw, data, size) ? -EINVAL : prepare(&s);
+
+	if (!rc)
+		rc = walk(&s);
+	free(s.next);
+	if (rc)
+		free(s.raw.offsets);
+	else
+		*ret = s.raw;
+	return rc;
+}
+
+static const char *why_not(int rc)
+{
+	switch (rc) {
+	case -ENOMEM:
+		return "there is no memory to read it";
+	case -E2BIG:
+		return "its types are larger than those of a kernel";
+	case -ENAMETOOLONG:
+		return "a name in it is longer than those of a kernel";
+	default:
+		return "its types cannot be read";
+	}
+}
+
+static int make_cut(const struct scan *s, struct ks__btf_cut *ret, const char **ret_why)
+{
+	int rc = s->n_roots > ROOTS_MAX ? -E2BIG :
+					  ks__btf_make_cut(&s->raw, s->roots, s->n_roots, ret);
+
+	if (!rc)
+		rc = ks__btf_sound(ret->data, ret->size, ret_why);
+	if (!rc || rc == -ENOMEM)
+		return rc;
+	if (!*ret_why)
+		*ret_why = why_not(rc);
+	return -EINVAL;
+}
+
+static void answer_all(struct scan *s, int rc)
+{
+	for (size_t i = 0; i < s->n_asks; i++)
+		if (rc)
+			s->asks[i].id = 0;
+		else if (s->asks[i].id && s->asks[i].kind == KS__BTF_EVENT)
+			s->asks[i].args = count_args(&s->raw, s->asks[i].id);
+}
+
 int ks__btf_scan(const void *data, size_t size, struct ks__btf_ask *asks, size_t n_asks,
 		 struct ks__btf_cut *ret_cut, const char **ret_why)
 {
@@ -248,21 +302,15 @@ int ks__btf_scan(const void *data, size_t size, struct ks__btf_ask *asks, size_t
 		asks[i].id = 0, asks[i].args = -1;
 	if (!rc)
 		rc = walk(&s);
-	if (!rc && ret_cut) {
-		rc = ks__btf_make_cut(&s.raw, s.roots, s.n_roots, &cut);
-		rc = rc == -E2BIG ? 0 : rc;
-	}
-	for (size_t i = 0; i < n_asks; i++)
-		if (rc)
-			asks[i].id = 0;
-		else if (asks[i].id && asks[i].kind == KS__BTF_EVENT)
-			asks[i].args = count_args(&s.raw, asks[i].id);
-	if (rc)
-		*ret_why = why           ? why :
-			   rc == -ENOMEM ? "there is no memory to read it" :
-					   "its types cannot be read";
-	else if (ret_cut)
+	if (!rc && ret_cut)
+		rc = make_cut(&s, &cut, &why);
+	answer_all(&s, rc);
+	if (rc) {
+		*ret_why = why ? why : why_not(rc);
+		free(cut.data);
+	} else if (ret_cut) {
 		*ret_cut = cut;
+	}
 	free(s.roots);
 	free(s.next);
 	free(s.raw.offsets);
@@ -271,45 +319,56 @@ int ks__btf_scan(const void *data, size_t size, struct ks__btf_ask *asks, size_t
 
 /* ---- members --------------------------------------------------------------------------------- */
 
-/* Depth: a type that holds itself is not sound, but may stand in a file. */
-static int has_member(const struct ks__btf_raw *raw, const struct btf_type *t, const char *member,
-		      int depth)
+/* What is left of a search. A type that holds itself is not sound, but may stand in a file. */
+struct search {
+	const struct ks__btf_raw *raw;
+	const char *member;
+	uint32_t left;
+};
+
+static int has_member(struct search *s, const struct btf_type *t, int depth)
 {
 	const struct btf_member *m = (const void *)(t + 1);
 
 	if (BTF_INFO_KIND(t->info) != BTF_KIND_STRUCT && BTF_INFO_KIND(t->info) != BTF_KIND_UNION)
 		return 0;
-	for (uint32_t i = 0; i < BTF_INFO_VLEN(t->info); i++) {
-		const char *name = ks__btf_name(raw, m[i].name_off);
+	for (uint32_t i = 0; i < BTF_INFO_VLEN(t->info) && s->left; i++, s->left--) {
+		const char *name = ks__btf_name(s->raw, m[i].name_off);
 		const struct btf_type *inner;
 
-		if (name[0] ? !strcmp(name, member) :
-			      depth && (inner = ks__btf_type(raw, m[i].type)) &&
-				      has_member(raw, inner, member, depth - 1))
+		if (name[0]) {
+			if (!strcmp(name, s->member))
+				return 1;
+			continue;
+		}
+		inner = depth ? ks__btf_type(s->raw, m[i].type) : NULL;
+		if (inner && has_member(s, inner, depth - 1))
 			return 1;
+		if (!s->left)
+			break;
 	}
 	return 0;
 }
 
 int ks__btf_has_member(const void *data, size_t size, const char *type, const char *member)
 {
-	struct scan s = { 0 };
-	int rc = take_header(&s.raw, data, size) ? -EINVAL : prepare(&s);
+	struct search search = { .member = member, .left = SEARCH_MAX };
+	struct ks__btf_raw raw;
+	int rc = ks__btf_raw_open(data, size, &raw), found = -ENOENT;
 
-	if (!rc)
-		rc = walk(&s);
-	for (uint32_t id = 1; id <= s.raw.n_types && !rc; id++) {
-		const struct btf_type *t = ks__btf_type(&s.raw, id);
+	if (rc)
+		return rc;
+	search.raw = &raw;
+	for (uint32_t id = 1; id <= raw.n_types && found == -ENOENT; id++) {
+		const struct btf_type *t = ks__btf_type(&raw, id);
 		uint32_t kind = BTF_INFO_KIND(t->info);
 
 		if ((kind == BTF_KIND_STRUCT || kind == BTF_KIND_UNION) &&
-		    !strcmp(ks__btf_name(&s.raw, t->name_off), type)) {
-			rc = 1 + has_member(&s.raw, t, member, 8);
-		}
+		    !strcmp(ks__btf_name(&raw, t->name_off), type))
+			found = has_member(&search, t, 8);
 	}
-	free(s.next);
-	free(s.raw.offsets);
-	return rc < 0 ? rc : rc == 0 ? -ENOENT : rc - 1;
+	free(raw.offsets);
+	return found;
 }
 
 /* ---- files ----------------------------------------------------------------------------------- */
@@ -341,11 +400,14 @@ int ks__btf_open(int fd, struct ks__btf_file *ret)
 
 	if (fstat(fd, &st))
 		return -errno;
-	if (!S_ISREG(st.st_mode) || st.st_size <= 0 || (uint64_t)st.st_size > BTF_FILE_MAX)
+	if (!S_ISREG(st.st_mode) || st.st_size <= 0)
 		return -EINVAL;
+	if ((uint64_t)st.st_size > BTF_FILE_MAX)
+		return -EFBIG;
 	f.size = (size_t)st.st_size;
 	/* Only sysfs is mapped: a file that shrinks meanwhile would be a SIGBUS in the host. */
-	if (!fstatfs(fd, &fs) && fs.f_type == SYSFS_MAGIC) {
+	f.is_kernels = !fstatfs(fd, &fs) && fs.f_type == SYSFS_MAGIC;
+	if (f.is_kernels) {
 		f.data = mmap(NULL, f.size, PROT_READ, MAP_PRIVATE, fd, 0);
 		if (f.data != MAP_FAILED) {
 			*ret = f;

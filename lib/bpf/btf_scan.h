@@ -34,7 +34,8 @@ struct ks__btf_cut {
 /*
  * 0, -ENOMEM or -EINVAL: this is not sound BTF; why then says what is wrong. All or no answers.
  * *ret_cut, if wanted, gets BTF with every KS__BTF_TYPE of the asks and what they hold by value, but
- * not what they point to; none if that would be absurdly large.
+ * not what they point to. BTF that libbpf could not work on in bounded time, or at all, is refused:
+ * types that hold themselves, absurd sizes, names and numbers of members.
  */
 int ks__btf_scan(const void *data, size_t size, struct ks__btf_ask *asks, size_t n_asks,
 		 struct ks__btf_cut *ret_cut, const char **ret_why);
@@ -49,9 +50,10 @@ int ks__btf_has_member(const void *data, size_t size, const char *type, const ch
 struct ks__btf_file {
 	void *data;
 	size_t size;
+	int is_kernels; /* in sysfs: the kernel wrote it */
 };
 
-/* 0 or -errno. fd stays the caller's. */
+/* 0 or -errno; -EFBIG: larger than that of any kernel. fd stays the caller's. */
 int ks__btf_open(int fd, struct ks__btf_file *ret);
 void ks__btf_close(struct ks__btf_file *file);
 

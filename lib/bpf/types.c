@@ -37,6 +37,7 @@ static void scan_fd(int fd, const char *path, struct ks__types_of *of, size_t n)
 			 ks_error_name(of->error));
 		return;
 	}
+	of->is_kernels = file.is_kernels;
 	scan_bytes(file.data, file.size, path, of, n);
 	ks__btf_close(&file);
 }
@@ -256,16 +257,12 @@ static int cut_file(const struct ks__btf_cut *cut, char *path, size_t size)
 int ks__types_path(struct ks__types *t, char *path, size_t size, int *ret_fd)
 {
 	const struct ks__types_of *of = core(t);
-	int fd = cut_file(&of->cut, path, size);
+	int fd = of->error ? of->error : cut_file(&of->cut, path, size);
 
-	if (fd < 0 && t->replaced && !t->ks->opts.btf_path)
+	if (fd < 0 && (of->error || t->replaced || !of->is_kernels))
 		return fd;
 	*ret_fd = fd;
-	if (fd >= 0)
-		return 0;
-	if (t->ks->opts.btf_path)
-		snprintf(path, size, "%s", t->ks->opts.btf_path);
-	else
+	if (fd < 0)
 		snprintf(path, size, "%s/kernel/btf/vmlinux", t->ks->opts.sys_path);
 	return 0;
 }

@@ -21,6 +21,7 @@ struct ks__types_of {
 	char why[256];
 	struct ks__btf_ask *asks;
 	struct ks__btf_cut cut;
+	int is_kernels; /* the kernel wrote it */
 };
 
 struct ks__types {
@@ -59,9 +60,9 @@ int ks__types_core(struct ks__types *t, char *why, size_t size);
 
 /*
  * A path for libbpf's btf_custom_path, good until *ret_fd, if that is not -1, is closed: what
- * programs are loaded against, cut down to the types that were announced if possible. libbpf reads
- * all of a file and looks through all types for each name: 0.9 ms a name with those of a kernel.
- * 0, or -errno: there is no path to what was embedded.
+ * programs are loaded against, cut down to the types that were announced. Where this process cannot
+ * have a file for that it is all that the kernel says: libbpf looks through all types for each name,
+ * 0.9 ms a name. Bytes of others never reach libbpf as they are. 0, or -errno: there is no path.
  */
 int ks__types_path(struct ks__types *t, char *path, size_t size, int *ret_fd);
 

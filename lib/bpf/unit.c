@@ -99,8 +99,8 @@ static void say_types(const struct ks__unit *unit, int error, char *why, size_t 
 		say(unit, error, why, size);
 	else
 		snprintf(why, size,
-			 "BTF: what is embedded for this kernel needs a memory file by a name in "
-			 "/proc, and this process cannot have one (%s)",
+			 "BTF: what does not come from the kernel itself needs a memory file by a "
+			 "name in /proc, and this process cannot have one (%s)",
 			 ks_error_name(error));
 }
 

@@ -14,8 +14,8 @@
 #include "../base/file.h"
 #include "hierarchy.h"
 
-#define KNOWN_MAX (1u << 16) /* cgroups, 10 MiB of memory */
-#define GONE_MAX (1u << 13)  /* of those, removed ones */
+#define KNOWN_MAX (1u << 16)     /* cgroups, 10 MiB of memory */
+#define GONE_MAX (1u << 13)      /* of those, removed ones */
 #define SEEN_MAX (4 * KNOWN_MAX) /* directories in one walk, about a second */
 #define WALK_NS 1000000000ull
 
@@ -132,7 +132,7 @@ struct walk {
 	char **todo; /* paths of directories that have others */
 	size_t n, room;
 	const char *path; /* of the directory whose names are read */
-	size_t left;      /* directories that may still be seen: what calls itself a hierarchy may be none */
+	size_t left; /* directories that may still be seen: what calls itself a hierarchy may be none */
 };
 
 static int push(struct walk *w, const char *path)

@@ -125,6 +125,22 @@ def check_pure(paths):
     tap.ok(not errors, 'lib/data does no I/O', errors)
 
 
+def check_opened(paths):
+    """What a host or the machine names is opened by lib/base/file.c: it may be a FIFO."""
+    calls = re.compile(r'(?<![\w>.])(open|openat|openat2|creat|fopen|freopen|fdopen|opendir|fdopendir|'
+                       r'scandir|nftw|ftw|glob|popen)(64)?\s*\(')
+    errors = []
+    for path in paths:
+        name = relative(path)
+        if not name.startswith('lib/') or path.suffix not in ('.c', '.h'):
+            continue
+        if name == 'lib/base/file.c':
+            continue
+        text = re.sub(r'/\*.*?\*/', '', path.read_text(), flags=re.S)
+        errors += [f'{name}: {found[0]}' for found in calls.finditer(text)]
+    tap.ok(not errors, 'lib/base/file.c alone opens files', errors)
+
+
 def is_source(path):
     if path.suffix in ('.c', '.h', '.cc', '.S', '.py', '.sh', '.in') or path.name == 'meson.build':
         return path.name != 'kernelsight.pc.in'
@@ -171,6 +187,7 @@ def main():
     paths = tracked()
     check_includes(paths)
     check_pure(paths)
+    check_opened(paths)
     check_files(paths)
     tap.done()
 
