@@ -204,7 +204,7 @@ struct ks_stats_self {
 	uint64_t submitted;   /* 112 records; counted too */
 	uint64_t lost_ring;   /* 120 counted; the ring was full */
 	uint64_t lost_locked; /* 128 counted; an NMI found the ring's lock held */
-	uint64_t lost_map;    /* 136 no room in a map */
+	uint64_t lost_map;    /* 136 no room in a map, or a CPU that no file told of */
 	uint64_t unmatched;   /* 144 an end without its beginning */
 	uint64_t ambiguous;   /* 152 an end with two possible beginnings */
 	uint64_t malformed;   /* 160 the kernel's data could not be read */

@@ -194,7 +194,8 @@ static int provoke(struct ks *ks, struct ks__slot *slot, const struct ks_selftes
 	if (o->dir && !rc) {
 		c->dir_fd = ks__file_folder(AT_FDCWD, o->dir);
 		if (c->dir_fd < 0)
-			return ks__fail(ks, c->dir_fd, "self-test: cannot open the folder %s", o->dir);
+			return ks__fail(ks, c->dir_fd, "self-test: cannot open the folder %s",
+					o->dir);
 	}
 	set.flags &= ~(uint32_t)KS_ENABLE_NO_STATS;
 	if (!rc)

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Shows that CPUs which are possible but not there cost nothing, that one that comes later is
- * counted from then on, and that records made where no buffer is are lost and told, not forgotten.
+ * counted from then on, that records made where no buffer is are lost and told, not forgotten, and
+ * that so is what happens on a CPU which the library does not know of.
  */
 #include <errno.h>
 #include <stdio.h>
 #include <sys/syscall.h>
 
 #include "fault.h"
+#include "ks.h"
 #include "support/shim.h"
 
 #define POSSIBLE 8
@@ -186,12 +188,41 @@ static void comes_without_buffer(void)
 	ks_close(ks);
 }
 
+/*
+ * The library reckons with one CPU: what a second one sees is in no row, and the ledger says how
+ * much that is.
+ */
+static void beyond(gconstpointer data)
+{
+	struct ks_open_opts opts = { .size = sizeof(opts), .features_off = GPOINTER_TO_SIZE(data) };
+	struct ks_stats_self book;
+	struct ks *ks;
+
+	if (!two_cpus())
+		return;
+	ks = fault_open(&opts);
+	ks->n_cpus = 1;
+	fault_burst(ks, 3);
+	run_on(0, 10);
+	run_on(1, 20);
+	run_on(0, 10);
+	g_assert_cmpuint(fault_drain(ks), ==, 60);
+	book = fault_book(ks, BURST_PROBE);
+	g_assert_cmpuint(book.delivered, ==, 60);
+	g_assert_cmpuint(book.submitted, ==, 60);
+	g_assert_cmpuint(book.lost_map, >=, 20); /* all system calls of that CPU */
+	fault_settle(ks, BURST_PROBE);
+	ks_close(ks);
+}
+
 int main(int argc, char **argv)
 {
 	ks_test_init(&argc, &argv);
 	g_test_add_data_func("/later/ring", NULL, comes_between_reads);
 	g_test_add_data_func("/later/perf", GSIZE_TO_POINTER(KS_FEATURE_RINGBUF),
 			     comes_between_reads);
+	g_test_add_data_func("/beyond/ring", NULL, beyond);
+	g_test_add_data_func("/beyond/perf", GSIZE_TO_POINTER(KS_FEATURE_RINGBUF), beyond);
 	g_test_add_func("/later/no-buffer", comes_without_buffer);
 	return g_test_run();
 }

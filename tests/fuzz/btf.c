@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that type information from any file is read without leaving it, all answers or a reason, and
- * that what is cut out of it for libbpf is sound.
+ * Shows that type information from any file is read without leaving it, all answers or a reason, that
+ * what is cut out of it for libbpf is sound, and that libbpf itself reads it and ends.
  */
 #include <errno.h>
+
+#include <bpf/btf.h>
 
 #include "bpf/btf_scan.h"
 #include "fuzz.h"
@@ -29,6 +31,22 @@ static int scan(const char *bytes, size_t size, struct ks__btf_cut *ret_cut)
 	return rc;
 }
 
+/* libbpf follows typedefs until one ends. */
+static void give_to_libbpf(const struct ks__btf_cut *cut)
+{
+	struct btf *btf = btf__new(cut->data, (uint32_t)cut->size);
+	uint32_t n;
+
+	must(btf);
+	n = btf__type_cnt(btf);
+	for (uint32_t id = 1; id < n; id++) {
+		btf__resolve_size(btf, id);
+		must(btf__resolve_type(btf, id) != -ELOOP);
+		must(btf__name_by_offset(btf, btf__type_by_id(btf, id)->name_off));
+	}
+	btf__free(btf);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct input in = { data, data + size };
@@ -37,6 +55,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (!scan(bytes, size, &cut) && cut.data) {
 		must(!scan(cut.data, cut.size, NULL));
+		give_to_libbpf(&cut);
 		free(cut.data);
 	}
 	ks__btf_has_member(bytes, size, "a", "b");
