@@ -141,8 +141,7 @@ struct ks_open_opts {
 	uint32_t log_level;      /*  40 0: KS_LOG_WARNING */
 	uint32_t max_threads;    /*  44 with rows of their own; the rest share one. 0: 16384 */
 	uint64_t features_off;   /*  48 ks_feature: do without these, to see what an old kernel sees */
-	const char *btf_path;    /*  56 kernel BTF from this file; NULL: the kernel's, or as built in.
-				  * Checked before it is used; at most 64 MiB */
+	const char *btf_path;    /*  56 kernel BTF from this file; NULL: the kernel's, or as built in */
 	const char *proc_path;   /*  64 NULL: /proc */
 	const char *sys_path;    /*  72 NULL: /sys */
 };                               /*  80 */
@@ -150,8 +149,7 @@ struct ks_open_opts {
 /*
  * ks_open - make a handle
  * Works without any privilege and without BPF: what is possible is found out per probe, later.
- * @opts: NULL: defaults. Whatever stands below proc_path, sys_path and btf_path, the library opens
- *   regular files and directories only, waits for no FIFO, and reads and walks so far and no further.
+ * @opts: NULL: defaults. Of the paths only regular files and directories are opened: no FIFO blocks
  * @ret_ks: the handle
  * Returns 0.
  * Errors: -EINVAL (a value out of range), -E2BIG (members of a newer release are set), -ENOMEM,
