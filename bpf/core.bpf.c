@@ -6,17 +6,42 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-/*
- * Run by the caller on itself (BPF_PROG_TEST_RUN), never attached: level of its pid namespace << 24
- * | its own number there. Numbers are below 2^22, levels at most 32.
- */
-SEC("?raw_tp")
-int ks_whoami(void *ctx)
+/* Seconds and nanoseconds of an offset of the current task's time namespace (Linux 5.6). */
+#define timens_offset(nsproxy, clock)                                         \
+	(BPF_CORE_READ(nsproxy, time_ns, offsets.clock.tv_sec) * 1000000000 + \
+	 BPF_CORE_READ(nsproxy, time_ns, offsets.clock.tv_nsec))
+
+static __always_inline uint64_t whoami(uint64_t what)
 {
 	struct task_struct *task = ks_untrusted((void *)bpf_get_current_task());
 	const struct pid *pid = BPF_CORE_READ(task, thread_pid);
+	const struct nsproxy *nsproxy = BPF_CORE_READ(task, nsproxy);
 	uint32_t level = BPF_CORE_READ(pid, level), nr = 0;
 
-	bpf_probe_read_kernel(&nr, sizeof(nr), &ks_numbers(pid)[level].nr);
-	return level << 24 | nr;
+	if (what == KS_WHOAMI_PID) {
+		bpf_probe_read_kernel(&nr, sizeof(nr), &ks_numbers(pid)[level].nr);
+		return level << 24 | nr;
+	}
+	if (what == KS_WHOAMI_START_LOW)
+		return BPF_CORE_READ(task, start_boottime);
+	if (!bpf_core_field_exists(nsproxy->time_ns))
+		return 0;
+	return what == KS_WHOAMI_MONO_LOW ? timens_offset(nsproxy, monotonic) :
+					    timens_offset(nsproxy, boottime);
+}
+
+/*
+ * Run by the caller on itself (BPF_PROG_TEST_RUN), never attached. Pids are below 2^22, levels at most
+ * 32. Of a number of 64 bits the high half has an argument of its own, one above that of the low half.
+ */
+SEC("?raw_tp")
+int ks_whoami(uint64_t *ctx)
+{
+	switch (ctx[0]) {
+	case KS_WHOAMI_MONO_HIGH:
+	case KS_WHOAMI_BOOT_HIGH:
+	case KS_WHOAMI_START_HIGH:
+		return whoami(ctx[0] - 1) >> 32;
+	}
+	return whoami(ctx[0]);
 }

@@ -100,11 +100,33 @@ static __always_inline void ks_add_own(const struct ks_run *run, uint64_t *count
 		ks_add(counter, n);
 }
 
+/* CLOCK_MONOTONIC as the host reads it: its time namespace may have an offset. */
+static __always_inline uint64_t ks_clock(void)
+{
+	return bpf_ktime_get_ns() + ks_const.mono_ns;
+}
+
 static __always_inline uint64_t ks_now(struct ks_run *run)
 {
 	if (!run->now)
-		run->now = bpf_ktime_get_ns();
+		run->now = ks_clock();
 	return run->now;
+}
+
+/*
+ * When a task was started, on the same clock. One that is older than that clock's zero has a negative
+ * number, modulo 2^64: differences are right, and the task is told from others.
+ */
+static __always_inline uint64_t ks_start(const struct ks_run *run, const struct task_struct *task)
+{
+	return ks_read(run, task, start_time) + ks_const.mono_ns;
+}
+
+/* The same as /proc/PID/stat tells it to the host. */
+static __always_inline uint64_t ks_start_ticks(const struct ks_run *run,
+					       const struct task_struct *task)
+{
+	return (ks_read(run, task, start_boottime) + ks_const.boot_ns) / ks_const.tick_ns;
 }
 
 /* ---- begin and end ----------------------------------------------------------------------------- */

@@ -65,7 +65,7 @@ static __always_inline int proc_fork(void *ctx, struct task_struct *parent,
 		return ks_end(&run, KS_FILTERED);
 	child.pid = ks_tgid(&run, task);
 	child.tid = ks_tid(&run, task);
-	child.start_ns = ks_read(&run, task, start_time);
+	child.start_ns = ks_start(&run, task);
 	child.thread = ks_read(&run, task, pid) != ks_read(&run, task, tgid);
 	return ks_end(&run, forked(&run, parent, &child));
 }
@@ -124,7 +124,7 @@ static __always_inline enum ks_bpf_outcome execed(struct ks_run *run, struct tas
 	if (!rec)
 		return run->outcome;
 	rec->valid = KS_HAS_PROC_PARENT | KS_HAS_PROC_START | KS_HAS_PROC_UID;
-	rec->start_ns = ks_read(run, task, start_time);
+	rec->start_ns = ks_start(run, task);
 	rec->ppid = proc_parent(run, task);
 	rec->session = proc_session(run, task);
 	rec->uid = bpf_get_current_uid_gid();
@@ -206,12 +206,12 @@ static __always_inline uint32_t ended(struct ks_run *run, struct task_struct *ta
 	if (last) {
 		leader = proc_leader(run, task);
 		code = proc_wait_code(run, task);
-		*ret_start_ns = ks_read(run, leader, start_time);
+		*ret_start_ns = ks_start(run, leader);
 		if (stats && row)
 			count_end(run, stats, row, code, *ret_start_ns);
 	} else {
 		code = ks_read(run, task, exit_code);
-		*ret_start_ns = ks_read(run, task, start_time);
+		*ret_start_ns = ks_start(run, task);
 		if (stats && row) {
 			ks_add_own(run, &stats->thread_exits, 1);
 			ks_add_own(run, &row->thread_exits, 1);

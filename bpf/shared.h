@@ -159,7 +159,21 @@ struct ks_bpf_const {
 	uint32_t inode_type;          /* 64 struct inode */
 	uint32_t folio_type;          /* 68 struct folio */
 	uint64_t nobody[8];           /* 72 zeros: a new struct ks_bpf_who, not on the stack */
-};                                    /* 136 */
+	/* Offsets of the host's time namespace, modulo 2^64: the kernel tells programs the machine's */
+	uint64_t mono_ns; /* 136 CLOCK_MONOTONIC */
+	uint64_t boot_ns; /* 144 CLOCK_BOOTTIME, as far as /proc/PID/stat is shifted by it */
+};                        /* 152 */
+
+/* What ks_whoami tells, 32 bits a run: its argument. */
+enum ks_bpf_whoami {
+	KS_WHOAMI_PID,      /* level of the pid namespace << 24 | number there */
+	KS_WHOAMI_MONO_LOW, /* offset of CLOCK_MONOTONIC in the time namespace, ns */
+	KS_WHOAMI_MONO_HIGH,
+	KS_WHOAMI_BOOT_LOW, /* of CLOCK_BOOTTIME */
+	KS_WHOAMI_BOOT_HIGH,
+	KS_WHOAMI_START_LOW, /* start of the thread, CLOCK_BOOTTIME of the machine */
+	KS_WHOAMI_START_HIGH,
+};
 
 /* In the place of the number of a helper: functions that the kernel knows by a type id of its own. */
 enum ks_bpf_kfunc {

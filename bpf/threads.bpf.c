@@ -73,7 +73,7 @@ static __always_inline int thread_free(void *ctx, struct task_struct *task, cons
 	if (!who || !begin(&run, ctx, typed))
 		return 0;
 	if (who->row && who->era == run.control->era)
-		ks_slot_end((void *)run.control, who->row, KS_THREAD_DEAD, bpf_ktime_get_ns());
+		ks_slot_end((void *)run.control, who->row, KS_THREAD_DEAD, ks_clock());
 	if (ks_const.ring)
 		wake_consumer((void *)run.control);
 	if (!ks_const.task_storage)

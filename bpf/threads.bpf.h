@@ -41,8 +41,7 @@ static __always_inline uint32_t ks_role(struct ks_run *run, const struct task_st
 	uint32_t tid = ks_tid(run, task);
 	struct ks_bpf_role *role = bpf_map_lookup_elem(&ks_roles, &tid);
 
-	if (!role || !ks_const.tick_ns ||
-	    role->ticks != ks_read(run, task, start_boottime) / ks_const.tick_ns)
+	if (!role || !ks_const.tick_ns || role->ticks != ks_start_ticks(run, task))
 		return 0;
 	return role->role;
 }
@@ -107,7 +106,7 @@ static __always_inline void ks_slot_give(struct ks_run *run, struct ks_bpf_contr
 	thread->tid = ks_tid(run, task);
 	thread->role = role;
 	thread->cgroup = cgroup;
-	thread->start_ns = ks_read(run, leader, start_time);
+	thread->start_ns = ks_start(run, leader);
 	thread->ended_ns = 0;
 	if (ks_const.atomic_fetch) /* with barriers: whoever sees it alive sees whose it is */
 		__sync_val_compare_and_swap(&thread->state, KS_THREAD_FREE, KS_THREAD_LIVE);

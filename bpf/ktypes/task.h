@@ -15,6 +15,21 @@ struct thread_info {
 	uint32_t status; /* x86 */
 };
 
+/* include/linux/time_namespace.h; members without a name of their type need no looking up */
+struct time_namespace {
+	struct {
+		struct {
+			uint64_t tv_sec;
+			kernel_long tv_nsec;
+		} monotonic, boottime;
+	} offsets;
+};
+
+/* include/linux/nsproxy.h */
+struct nsproxy {
+	struct time_namespace *time_ns; /* 5.6 */
+};
+
 struct task_struct {
 	struct thread_info thread_info; /* first member, with CONFIG_THREAD_INFO_IN_TASK */
 	uint32_t __state;
@@ -40,6 +55,7 @@ struct task_struct {
 	kernel_long maj_flt;
 	char comm[16];
 	struct files_struct *files;
+	struct nsproxy *nsproxy;
 	struct signal_struct *signal;
 	struct task_io_accounting ioac;
 	struct css_set *cgroups;

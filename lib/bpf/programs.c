@@ -50,13 +50,14 @@ void ks__program_close(struct ks__program *prog)
 	prog->fd = -1;
 }
 
-int ks__program_run(int fd)
+int ks__program_run(int fd, uint64_t arg, uint32_t *ret)
 {
-	LIBBPF_OPTS(bpf_test_run_opts, opts);
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = &arg, .ctx_size_in = sizeof(arg));
 
 	if (bpf_prog_test_run_opts(fd, &opts))
 		return -errno;
-	return (int)opts.retval;
+	*ret = opts.retval;
+	return 0;
 }
 
 int ks__program_info(int fd, struct ks__program_info *ret)

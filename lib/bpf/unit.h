@@ -76,11 +76,8 @@ struct ks__program_info {
 /* One system call. 0 or -errno. */
 int ks__program_info(int fd, struct ks__program_info *ret);
 
-/*
- * Runs a raw_tp program that takes no arguments on the calling thread (Linux 5.10): what it
- * returns, or -errno.
- */
-int ks__program_run(int fd);
+/* Runs a raw_tp program of one argument on the calling thread (Linux 5.10). 0 or -errno. */
+int ks__program_run(int fd, uint64_t arg, uint32_t *ret);
 
 void ks__program_close(struct ks__program *prog);
 

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "../base/text.h"
 
@@ -19,6 +20,13 @@ int ks__columns_numbers(const char *text, size_t length, uint64_t *ret_values, s
 			return rc;
 	}
 	return 0;
+}
+
+uint64_t ks__columns_tick_ns(void)
+{
+	long hz = sysconf(_SC_CLK_TCK);
+
+	return 1000000000u / (uint64_t)(hz > 0 ? hz : 100);
 }
 
 /*

@@ -35,6 +35,18 @@ struct ks__stat {
 	uint64_t column[KS__STAT_COLUMNS]; /* from KS__STAT_PPID on; -1 is UINT64_MAX */
 };
 
+/* Of one tick of these files. */
+uint64_t ks__columns_tick_ns(void);
+
+/*
+ * KS__STAT_START in ns. A task that is older than the zero of the reader's clock, in a time namespace,
+ * has a negative number, which the file tells modulo 2^64 ns.
+ */
+static inline int64_t ks__columns_start_ns(uint64_t ticks, uint64_t tick_ns)
+{
+	return (int64_t)(ticks * tick_ns);
+}
+
 /* 0; -EINVAL (cut off, or another file), -ERANGE. */
 int ks__columns_stat(const char *text, size_t length, struct ks__stat *ret);
 

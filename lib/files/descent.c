@@ -34,7 +34,8 @@ static int look(int proc_fd, int32_t pid, struct ks__kin *ret)
 		return -1;
 	*ret = (struct ks__kin){ .pid = pid,
 				 .parent = (int32_t)stat.column[KS__STAT_PPID],
-				 .start = stat.column[KS__STAT_START] };
+				 .start = ks__columns_start_ns(stat.column[KS__STAT_START],
+							       ks__columns_tick_ns()) };
 	return 0;
 }
 

@@ -14,7 +14,7 @@
 enum ks__place { KS__PLACE_UNKNOWN, KS__PLACE_OUT, KS__PLACE_IN };
 
 struct ks__kin {
-	uint64_t start; /* clock ticks: nobody is older than the parent */
+	int64_t start; /* as ks__columns_start_ns() has it: nobody is older than the parent */
 	int32_t pid, parent;
 	uint8_t place; /* ks__place */
 };

@@ -55,7 +55,6 @@ struct procscan {
 static int procscan_open(const struct ks__probe *probe, void **ret_state)
 {
 	struct procscan *scan = calloc(1, sizeof(*scan));
-	long hz = sysconf(_SC_CLK_TCK);
 
 	if (!scan)
 		return -ENOMEM;
@@ -63,7 +62,7 @@ static int procscan_open(const struct ks__probe *probe, void **ret_state)
 	scan->forks = ks__rows_word(probe->stats, "processes");
 	scan->execs = ks__rows_word(probe->stats, "execs");
 	scan->exits = ks__rows_word(probe->stats, "process_exits");
-	scan->tick_ns = 1000000000u / (uint64_t)(hz > 0 ? hz : 100);
+	scan->tick_ns = ks__columns_tick_ns();
 	*ret_state = scan;
 	return 0;
 }

@@ -47,13 +47,12 @@ struct schedscan {
 static int schedscan_open(const struct ks__probe *probe, void **ret_state)
 {
 	struct schedscan *scan = calloc(1, sizeof(*scan));
-	long hz = sysconf(_SC_CLK_TCK);
 
 	if (!scan)
 		return -ENOMEM;
 	for (unsigned i = 0; i < NUMBERS; i++)
 		scan->word[i] = ks__rows_word(probe->stats, fields[i]);
-	scan->tick_ns = 1000000000u / (uint64_t)(hz > 0 ? hz : 100);
+	scan->tick_ns = ks__columns_tick_ns();
 	*ret_state = scan;
 	return 0;
 }
@@ -138,7 +137,7 @@ static int read_thread(int proc_fd, struct thread *thread)
 }
 
 /* When it began, CLOCK_BOOTTIME; 0: not known. */
-static uint64_t begun_ns(const struct schedscan *scan, int proc_fd, const struct thread *thread)
+static int64_t begun_ns(const struct schedscan *scan, int proc_fd, const struct thread *thread)
 {
 	char path[64], text[FILE_BYTES];
 	struct ks__stat stat;
@@ -148,7 +147,7 @@ static uint64_t begun_ns(const struct schedscan *scan, int proc_fd, const struct
 	n = ks__text_read(proc_fd, path, text, sizeof(text));
 	if (n < 0 || ks__columns_stat(text, (size_t)n, &stat))
 		return 0;
-	return stat.column[KS__STAT_START] * scan->tick_ns;
+	return ks__columns_start_ns(stat.column[KS__STAT_START], scan->tick_ns);
 }
 
 /* What it has done since the last look; of one that was there before it was in scope, nothing. */
@@ -162,9 +161,11 @@ static void count(const struct schedscan *scan, struct ks__look *look, const str
 	if (old && (old->pid != now->pid || old->number[ONCPU] > now->number[ONCPU]))
 		old = NULL; /* another one with its number */
 	if (!old) {
-		since = begun_ns(scan, look->proc_fd, now);
-		if (since + scan->tick_ns <= scan->old_ns)
+		int64_t begun = begun_ns(scan, look->proc_fd, now);
+
+		if (begun + (int64_t)scan->tick_ns <= (int64_t)scan->old_ns)
 			return;
+		since = (uint64_t)begun;
 	}
 	for (unsigned i = 0; i < OFFCPU; i++)
 		delta[i] = now->number[i] - (old ? old->number[i] : 0);

@@ -65,6 +65,7 @@ struct ks__bpf {
 	int error; /* nothing can be loaded here: why */
 	char reason[256];
 	int nested; /* the caller is not in the first pid namespace; -1: /proc does not tell */
+	int shifted; /* nor in the first time namespace; -1: /proc does not tell */
 	int have_consts;
 	struct ks_bpf_const consts;
 	struct ks__features features;

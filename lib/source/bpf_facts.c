@@ -10,10 +10,14 @@
 #include <asm/unistd.h>
 
 #include "../bpf/machine.h"
+#include "../base/text.h"
+#include "../files/columns.h"
 #include "../files/facts.h"
 #include "bpf.h"
 
-#define PID_NS_FIRST 0xeffffffcu /* inode of the first pid namespace, fixed by the kernel */
+/* Inodes of the first namespaces, fixed by the kernel. */
+#define PID_NS_FIRST 0xeffffffcu
+#define TIME_NS_FIRST 0xeffffffau
 
 void ks__bpf_close_way(struct ks__bpf *b, struct ks__bpf_user *u, int way, int error,
 		       const char *reason)
@@ -86,12 +90,27 @@ static int stays_raised(struct ks__bpf *b)
 	return rc && !ks__machine_shortage(rc) && !ks__feature(&b->features, KS__FEATURE_BPF);
 }
 
+/* -1: not known, whoami() asks the kernel. */
+static void find_namespaces(struct ks__bpf *b)
+{
+	struct stat st;
+
+	if (fstatat(b->base.ks->proc_fd, "self/ns/pid", &st, 0))
+		b->nested = -1;
+	else
+		b->nested = st.st_ino != PID_NS_FIRST;
+	if (!fstatat(b->base.ks->proc_fd, "self/ns/time", &st, 0) ||
+	    !stat("/proc/self/ns/time", &st))
+		b->shifted = st.st_ino != TIME_NS_FIRST;
+	else
+		b->shifted = b->nested < 0 ? -1 : 0; /* a kernel without time namespaces */
+}
+
 static int test_ground(struct ks__bpf *b)
 {
 	static const enum ks__feature_id all[] = { KS__FEATURE_BPF, KS__FEATURE_MMAP,
 						   KS__FEATURE_BTF };
 	struct rlimit old;
-	struct stat st;
 	int raised = ks__machine_raise_memlock(b->base.ks, &old);
 
 	b->error = 0;
@@ -103,10 +122,7 @@ static int test_ground(struct ks__bpf *b)
 		setrlimit(RLIMIT_MEMLOCK, &old);
 	if (ks__machine_shortage(b->error))
 		return ks__fail(b->base.ks, b->error, "%s", b->reason);
-	if (fstatat(b->base.ks->proc_fd, "self/ns/pid", &st, 0))
-		b->nested = -1; /* pid_level() asks the kernel */
-	else
-		b->nested = st.st_ino != PID_NS_FIRST;
+	find_namespaces(b);
 	return 0;
 }
 
@@ -174,8 +190,58 @@ int ks__bpf_setup(struct ks__bpf *b)
 
 /* ---- constants of the programs --------------------------------------------------------------- */
 
-/* The level of our pid namespace: a program that is run on ourselves sees it. */
-static int pid_level(struct ks__bpf *b, uint32_t *ret_level, char *why, size_t size)
+/* One number of 64 bits that ks_whoami tells in two halves. */
+static int ask(int fd, enum ks_bpf_whoami low, uint64_t *ret)
+{
+	uint32_t half[2] = { 0 };
+	int rc = ks__program_run(fd, low, &half[0]);
+
+	if (!rc)
+		rc = ks__program_run(fd, low + 1, &half[1]);
+	*ret = half[0] | (uint64_t)half[1] << 32;
+	return rc;
+}
+
+/*
+ * Before 5.11 or so, start times in /proc are those of the machine in every time namespace. What this
+ * thread's own file says decides.
+ */
+static uint64_t shift_of_ticks(struct ks__bpf *b, uint64_t boot_ns, uint64_t start_ns)
+{
+	char text[1024];
+	struct ks__stat stat;
+	ssize_t n = ks__text_read(b->base.ks->proc_fd, "thread-self/stat", text, sizeof(text));
+
+	if (n > 0 && !ks__columns_stat(text, (size_t)n, &stat) &&
+	    stat.column[KS__STAT_START] == start_ns / b->consts.tick_ns)
+		return 0;
+	return boot_ns;
+}
+
+static int ask_all(struct ks__bpf *b, int fd)
+{
+	struct ks_bpf_const *c = &b->consts;
+	uint64_t boot_ns = 0, start_ns = 0;
+	uint32_t pid = 0;
+	int rc = b->nested ? ks__program_run(fd, KS_WHOAMI_PID, &pid) : 0;
+
+	if (!rc && b->shifted)
+		rc = ask(fd, KS_WHOAMI_MONO_LOW, &c->mono_ns);
+	if (!rc && b->shifted)
+		rc = ask(fd, KS_WHOAMI_BOOT_LOW, &boot_ns);
+	if (!rc && boot_ns)
+		rc = ask(fd, KS_WHOAMI_START_LOW, &start_ns);
+	if (!rc && boot_ns)
+		c->boot_ns = shift_of_ticks(b, boot_ns, start_ns);
+	c->pid_level = pid >> 24; /* below it: our own number */
+	return rc;
+}
+
+/*
+ * The level of our pid namespace, the offsets of our time namespace: a program that is run on
+ * ourselves sees them.
+ */
+static int whoami(struct ks__bpf *b, char *why, size_t size)
 {
 	struct ks__program whoami = { .name = "ks_whoami", .hook.kind = KS__HOOK_NONE, .fd = -1 };
 	struct ks__program *progs[] = { &whoami };
@@ -194,17 +260,14 @@ static int pid_level(struct ks__bpf *b, uint32_t *ret_level, char *why, size_t s
 	if (whoami.error)
 		snprintf(why, size, "%s", whoami.reason);
 	if (!rc) {
-		rc = ks__program_run(whoami.fd);
-		if (rc < 0)
+		rc = ask_all(b, whoami.fd);
+		if (rc)
 			ks__machine_bpf(b->base.ks, "running a program (Linux 5.10)", rc, why,
 					size);
 	}
 	ks__program_close(&whoami);
 	ks__maps_close(&maps);
-	if (rc < 0)
-		return rc;
-	*ret_level = (uint32_t)rc >> 24; /* below it: our own number */
-	return 0;
+	return rc;
 }
 
 /*
@@ -249,10 +312,10 @@ int ks__bpf_consts(struct ks__bpf *b, int by_pointer, char *why, size_t size)
 	c->inode_type = ks__types_id(&f->types, KS__BTF_TYPE, "inode");
 	c->folio_type = ks__types_id(&f->types, KS__BTF_TYPE, "folio");
 	c->n_threads = b->base.ks->opts.max_threads;
-	c->tick_ns = 1000000000u / (uint32_t)sysconf(_SC_CLK_TCK);
+	c->tick_ns = (uint32_t)ks__columns_tick_ns();
 	ks__feature(f, KS__FEATURE_PERF_MISSES); /* ks__bpf_book() must not try it */
-	if (b->nested)
-		rc = pid_level(b, &c->pid_level, why, size);
+	if (b->nested || b->shifted)
+		rc = whoami(b, why, size);
 	b->have_consts = !rc;
 	if (!rc && c->task_storage)
 		close_by_pointer(b);
