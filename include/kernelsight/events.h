@@ -16,6 +16,11 @@
  *    that is not known holds 0 and means nothing. `valid` is at byte 64 of every event and at byte
  *    16 of every row.
  *  - Times are CLOCK_MONOTONIC nanoseconds, durations nanoseconds, sizes bytes, pages 4096 bytes.
+ *    CLOCK_MONOTONIC is what clock_gettime() gives the host: with the offset of its time namespace
+ *    (time_namespaces(7)), whether kernel programs or files fill the record. A host that changes its
+ *    time namespace by setns(2) opens a new handle: programs keep to the clock of the old one. A
+ *    process that is older than the zero of the clock has a negative start_ns: read the difference
+ *    of two times as int64_t.
  *    Pids and tids are those of the pid namespace in which ks_open() was called; 0 means the idle
  *    task or a task that is not visible from there.
  *  - Text ends with NUL inside its array and is not always UTF-8.

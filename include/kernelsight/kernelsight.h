@@ -585,7 +585,7 @@ KS_API int ks_explain(struct ks *ks, uint32_t format, char *buf, size_t size);
  *
  * Wall time of an event: *ret_wall_ns + (int64_t)(time_ns - *ret_mono_ns). Ask once per batch: the
  * wall clock may be set.
- * @ret_mono_ns: CLOCK_MONOTONIC
+ * @ret_mono_ns: CLOCK_MONOTONIC as the caller reads it, in every time namespace: see events.h
  * @ret_wall_ns: nanoseconds since 1970, UTC
  * Returns 0. Errors: -KS_EFORKED. Cost: 50 ns, no system call. Since: 0.1
  */

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Shows that a walk over /proc enrols exactly those that descend from the tree, also where processes are
+ * older than the zero of the reader's clock, and that nobody descends from a younger process.
+ */
+#include "files/columns.h"
+#include "files/descent.h"
+#include "support/fake_proc.h"
+#include "support/ks_test.h"
+
+#define ROOT 400
+
+/* Of CLOCK_BOOTTIME in a time namespace, as the kernel rounds it. */
+#define BEFORE_ZERO(seconds) ((UINT64_MAX - (seconds)*1000000000ull) / 10000000)
+
+static int is_in(void *user, int32_t pid)
+{
+	(void)user;
+	return pid == ROOT;
+}
+
+static int enrol(void *user, int32_t pid)
+{
+	g_string_append_printf(user, "%d ", pid);
+	return 0;
+}
+
+/* is_in() knows the root alone: of every other process all ancestors are asked for. */
+static void expect(struct bed *bed, const char *want)
+{
+	GString *found = g_string_new("");
+	const struct ks__descent tree = { .is_in = is_in, .enrol = enrol, .user = found };
+
+	g_assert_cmpint(ks__descent_walk(bed->ks->proc_fd, &tree), >=, 0);
+	g_assert_cmpstr(found->str, ==, want);
+	g_string_free(found, TRUE);
+}
+
+static void generations(void)
+{
+	struct bed *bed = bed_new(0);
+
+	show(bed, ROOT, 1, "root", 50, 9, 0);
+	show(bed, 300, ROOT, "child", 60, 9, 0);
+	show(bed, 200, 300, "grandchild", 60, 9, 0);
+	show(bed, 301, 1, "stranger", 60, 9, 0);
+	expect(bed, "200 300 ");
+	show(bed, 300, ROOT, "child", 61, 9, 0); /* another one with its number */
+	expect(bed, "300 ");
+	bed_free(bed);
+}
+
+static void before_zero(void)
+{
+	struct bed *bed = bed_new(0);
+
+	g_assert_cmpint(ks__columns_start_ns(BEFORE_ZERO(20), 10000000), >=, -20010000000);
+	g_assert_cmpint(ks__columns_start_ns(BEFORE_ZERO(20), 10000000), <, -19990000000);
+	show(bed, ROOT, 1, "root", BEFORE_ZERO(30), 9, 0);
+	show(bed, 300, ROOT, "child", BEFORE_ZERO(20), 9, 0);
+	show(bed, 200, 300, "grandchild", 0, 9, 0);
+	expect(bed, "200 300 ");
+	show(bed, 200, 300, "grandchild", BEFORE_ZERO(25), 9, 0);
+	expect(bed, "300 ");
+	bed_free(bed);
+}
+
+int main(int argc, char **argv)
+{
+	ks_test_init(&argc, &argv);
+	g_test_add_func("/descent/generations", generations);
+	g_test_add_func("/descent/before-zero", before_zero);
+	return g_test_run();
+}
