@@ -252,7 +252,7 @@ static int see_kin(void *user, int32_t pid)
 	if (read_stat(w->look->proc_fd, pid, &stat))
 		return 0;
 	kin.parent = (int32_t)stat.column[KS__STAT_PPID];
-	kin.start = stat.column[KS__STAT_START];
+	kin.start = ks__columns_start_ns(stat.column[KS__STAT_START], scan->tick_ns);
 	if (is_root(w->look->scope, pid) ||
 	    (known && known->pid == pid && scan->scope_turn == w->look->scope_turn))
 		kin.place = KS__PLACE_IN;

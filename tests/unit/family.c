@@ -15,7 +15,7 @@
 
 /* ---- placing ---------------------------------------------------------------------------------- */
 
-static void add(struct ks__family *family, int32_t pid, int32_t parent, uint64_t start,
+static void add(struct ks__family *family, int32_t pid, int32_t parent, int64_t start,
 		uint8_t place)
 {
 	const struct ks__kin kin = { .pid = pid, .parent = parent, .start = start, .place = place };
