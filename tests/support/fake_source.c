@@ -116,10 +116,44 @@ static void fake_size(struct ks__source *s, uint64_t *ret_kernel, uint64_t *ret_
 	*ret_descriptors = fake(s)->fds;
 }
 
+static int fake_drain(struct ks__source *s, struct ks__sink *sink, unsigned max)
+{
+	_Alignas(8) char bytes[KS_RECORD_MAX];
+	unsigned n = 0;
+
+	fake(s)->drained++;
+	while (n < max && fake(s)->out[fake(s)->given].size) {
+		const struct fake_record *out = &fake(s)->out[fake(s)->given];
+		struct ks_event *ev = (void *)bytes;
+
+		memset(bytes, 0, sizeof(bytes));
+		*ev = (struct ks_event){ .size = out->size,
+					 .id = out->id,
+					 .time_ns = out->time_ns,
+					 .tag = fake(s)->given++ };
+		bytes[out->size - 1] = (char)ev->tag;
+		n++;
+		if (ks__put(sink, ev))
+			break;
+	}
+	return (int)n;
+}
+
+static int fake_rest(struct ks__source *s, uint64_t *ret_deadline_ns)
+{
+	int rc = fake(s)->rest_rc;
+
+	fake(s)->rested++;
+	fake(s)->rest_rc = 0;
+	*ret_deadline_ns = fake(s)->deadline_ns;
+	return rc;
+}
+
 #define OPS                                                                                 \
 	.prepare = fake_prepare, .apply = fake_apply, .enable = fake_enable,                \
 	.disable = fake_disable, .note = fake_note, .expect = fake_expect, .why = fake_why, \
-	.read = fake_read, .book = fake_book, .size = fake_size
+	.read = fake_read, .book = fake_book, .size = fake_size, .drain = fake_drain,       \
+	.rest = fake_rest
 
 static const struct ks__source_ops programs_ops = { .kind = KS_SOURCE_BPF,
 						    .read_groups = fake_groups,
@@ -132,7 +166,12 @@ static struct ks__source *own[KS__SOURCES_MAX];
 
 void begin(void)
 {
-	ks_assert_rc(ks_open(NULL, &ks), 0);
+	begin_with(NULL);
+}
+
+void begin_with(const struct ks_open_opts *opts)
+{
+	ks_assert_rc(ks_open(opts, &ks), 0);
 	memcpy(own, ks->sources, sizeof(own));
 	memset(ks->sources, 0, sizeof(own));
 	ks->n_cpus = CPUS;

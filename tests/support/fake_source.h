@@ -15,6 +15,12 @@
 #define CPUS 3
 #define FILES_VARIANT 3 /* after tp_btf, raw_tp and tracepoint */
 
+/* A record that a source hands over: its tag counts from 0, its last byte is that, too. */
+struct fake_record {
+	uint16_t id, size;
+	uint64_t time_ns;
+};
+
 struct fake {
 	struct ks__source source;
 	/* what it answers */
@@ -27,17 +33,22 @@ struct fake {
 	uint64_t kernel, user;
 	uint32_t fds;
 	struct ks__note note[4];
+	struct fake_record out[16]; /* those that are there, up to one of size 0 */
+	uint64_t deadline_ns;
+	int rest_rc; /* 1: once */
 	/* what it was asked */
 	unsigned prepared, applied, enabled, disabled;
 	uint32_t mask;
 	const char *forced;
 	struct ks__settings set;
+	unsigned given, drained, rested;
 };
 
 extern struct ks *ks;
 extern struct fake programs, files;
 
 void begin(void);
+void begin_with(const struct ks_open_opts *opts);
 void end(void);
 
 int enable(const char *variant, uint32_t flags);

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Shows that a consumer is handed the records of two sources, each once, up to the number and the room
+ * that it has; that it is woken when the first of them wants to be looked at; and that records in order
+ * of time wait as long as they must, and no longer.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <sys/timerfd.h>
+
+#include "support/fake_source.h"
+#include "support/ks_test.h"
+
+#define FORK KS_EVENT_PROC_FORK
+#define WAIT KS_EVENT_SCHED_WAIT
+#define SECOND 1000000000ull
+
+struct seen {
+	unsigned n, stop_at; /* the record after which the callback says -7; 0: none */
+	uint64_t time_ns[32], tag[32];
+};
+
+static int see(const struct ks_event *ev, void *user)
+{
+	struct seen *seen = user;
+
+	g_assert_cmpint(((const char *)ev)[ev->size - 1], ==, (char)ev->tag);
+	seen->time_ns[seen->n] = ev->time_ns;
+	seen->tag[seen->n++] = ev->tag;
+	return seen->n == seen->stop_at ? -7 : 0;
+}
+
+static void times(const struct seen *seen, unsigned n, const uint64_t *want)
+{
+	g_assert_cmpuint(seen->n, ==, n);
+	for (unsigned i = 0; i < n; i++)
+		g_assert_cmpuint(seen->time_ns[i], ==, want[i]);
+}
+
+static int readable(void)
+{
+	struct pollfd fd = { .fd = ks_fd(ks), .events = POLLIN };
+
+	return poll(&fd, 1, 0);
+}
+
+static uint64_t last_ns(uint32_t probe)
+{
+	struct ks_probe_info info = { .size = sizeof(info) };
+
+	ks_assert_ok(ks, ks_query_probe(ks, probe, &info));
+	return info.last_ns;
+}
+
+/* Three and four records. */
+static void fill(void)
+{
+	static const struct fake_record first[] = { { FORK, 96, 10 },
+						    { FORK, 96, 30 },
+						    { WAIT, 112, 50 } };
+	static const struct fake_record second[] = {
+		{ FORK, 96, 20 }, { FORK, 72, 40 }, { FORK, 104, 60 }, { FORK, 96, 70 }
+	};
+
+	memcpy(programs.out, first, sizeof(first));
+	memcpy(files.out, second, sizeof(second));
+}
+
+static void test_most(void)
+{
+	struct seen seen = { 0 };
+
+	begin();
+	fill();
+	ks_assert_rc(ks_poll(ks, 0, 5, see, &seen), 5);
+	g_assert_cmpint(readable(), ==, 1); /* there is more */
+	g_assert_cmpuint(last_ns(KS_PROBE_PROC), ==, 40);
+	g_assert_cmpuint(last_ns(KS_PROBE_SCHED), ==, 50);
+	g_assert_cmpuint(last_ns(KS_PROBE_FADVISE), ==, 0);
+	ks_assert_rc(ks_poll(ks, -1, 5, see, &seen), 2);
+	times(&seen, 7, (uint64_t[]){ 10, 30, 50, 20, 40, 60, 70 });
+	ks_assert_rc(ks_poll(ks, 0, 5, see, &seen), 0);
+	g_assert_cmpint(readable(), ==, 0);
+	g_assert_cmpuint(seen.n, ==, 7);
+	g_assert_cmpuint(seen.tag[6], ==, 3);
+	end();
+}
+
+/* What the callback says ends the call; its record counts as delivered, and nobody else is asked. */
+static void test_stop(void)
+{
+	struct seen seen = { .stop_at = 2 };
+
+	begin();
+	fill();
+	ks_assert_rc(ks_poll(ks, 0, 0, see, &seen), -7);
+	g_assert_cmpuint(seen.n, ==, 2);
+	g_assert_cmpuint(files.drained, ==, 0);
+	g_assert_cmpint(readable(), ==, 1);
+	seen.stop_at = 4;
+	ks_assert_rc(ks_poll(ks, 0, 0, see, &seen), -7);
+	ks_assert_rc(ks_poll(ks, 0, 0, see, &seen), 3);
+	times(&seen, 7, (uint64_t[]){ 10, 30, 50, 20, 40, 60, 70 });
+	end();
+}
+
+/* A batch: as many as have room for the longest record behind them. */
+static void test_batch(void)
+{
+	static _Alignas(8) char buf[KS_RECORD_MAX + 1024];
+	const struct ks_event *ev = NULL;
+	size_t size = 4711;
+	struct seen seen = { 0 };
+
+	begin();
+	fill();
+	ks_assert_rc(ks_read_events(ks, buf, KS_RECORD_MAX - 1, 0, &size), -EINVAL);
+	ks_assert_rc(ks_read_events(ks, buf + 4, KS_RECORD_MAX, 0, &size), -EINVAL);
+	ks_assert_rc(ks_read_events(ks, buf, KS_RECORD_MAX, -2, &size), -EINVAL);
+	g_assert_cmpuint(size, ==, 4711);
+	ks_assert_rc(ks_read_events(ks, buf, KS_RECORD_MAX, 0, &size), 1);
+	g_assert_cmpuint(size, ==, 96);
+	g_assert_cmpint(readable(), ==, 1);
+	/* room for the next but one to the byte; and one byte less */
+	ks_assert_rc(ks_read_events(ks, buf, KS_RECORD_MAX + 96, 0, &size), 2);
+	g_assert_cmpuint(size, ==, 96 + 112);
+	ks_assert_rc(ks_read_events(ks, buf, KS_RECORD_MAX + 95, 0, &size), 1);
+	g_assert_cmpuint(size, ==, 96);
+	ks_assert_rc(ks_read_events(ks, buf, sizeof(buf), 0, &size), 3);
+	g_assert_cmpuint(size, ==, 72 + 104 + 96);
+	while ((ev = ks_next_event(buf, size, ev)))
+		see(ev, &seen);
+	times(&seen, 3, (uint64_t[]){ 40, 60, 70 });
+	ks_assert_rc(ks_read_events(ks, buf, sizeof(buf), 0, &size), 0);
+	g_assert_cmpuint(size, ==, 0);
+	end();
+}
+
+/* Seconds until the timer expires, rounded up; 0: it is off. */
+static uint64_t timer_s(void)
+{
+	struct itimerspec left;
+
+	g_assert_cmpint(timerfd_gettime(ks->timer_fd, &left), ==, 0);
+	return (uint64_t)left.it_value.tv_sec + (left.it_value.tv_nsec > 0);
+}
+
+/* The earliest of the times at which somebody wants to be looked at. */
+static void test_deadlines(void)
+{
+	static const struct {
+		unsigned first, second, want; /* seconds from now; 0: none */
+	} cases[] = { { 3000, 900, 900 },
+		      { 600, 4000, 600 },
+		      { 0, 900, 900 },
+		      { 900, 0, 900 },
+		      { 0, 0, 0 } };
+	struct seen seen = { 0 };
+
+	begin();
+	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+		uint64_t now = ks__now();
+
+		programs.deadline_ns = cases[i].first ? now + cases[i].first * SECOND : 0;
+		files.deadline_ns = cases[i].second ? now + cases[i].second * SECOND : 0;
+		ks__consumer_poke(ks); /* or it would not ask again */
+		ks_assert_rc(ks_poll(ks, 0, 0, see, &seen), 0);
+		g_assert_cmpuint(timer_s(), <=, cases[i].want);
+		g_assert_cmpuint(timer_s() + 300, >, cases[i].want);
+		g_assert_cmpint(timer_s() == 0, ==, cases[i].want == 0);
+	}
+	end();
+}
+
+/* Who has got more just before it rests is asked for it in the same call. */
+static void test_no_rest(void)
+{
+	struct seen seen = { 0 };
+	unsigned drained;
+
+	begin();
+	ks_assert_rc(ks_poll(ks, 0, 0, see, &seen), 0);
+	g_assert_cmpuint(programs.rested, ==, 1);
+	g_assert_cmpuint(files.rested, ==, 1);
+	drained = files.drained;
+	files.rest_rc = 1;
+	ks__consumer_poke(ks);
+	ks_assert_rc(ks_poll(ks, 0, 0, see, &seen), 0);
+	g_assert_cmpuint(files.rested, >=, 3);
+	g_assert_cmpuint(files.drained, >=, drained + 2);
+	end();
+}
+
+/* ---- in order of time -------------------------------------------------------------------------- */
+
+static void test_ordered(void)
+{
+	struct ks_open_opts opts = { .size = sizeof(opts), .flags = KS_OPEN_ORDERED };
+	struct seen seen = { 0 };
+
+	begin_with(&opts);
+	ks_assert_rc(enable(NULL, 0), 0);
+	fill();
+	ks_assert_rc(ks_poll(ks, 0, 3, see, &seen), 3);
+	ks_assert_rc(ks_poll(ks, 0, 0, see, &seen), 4);
+	times(&seen, 7, (uint64_t[]){ 10, 20, 30, 40, 50, 60, 70 });
+	g_assert_cmpuint(last_ns(KS_PROBE_PROC), ==, 70);
+	end();
+}
+
+/* A record of now waits for as long as a batch may: it may not be the oldest. */
+static void test_held(void)
+{
+	static const struct {
+		uint32_t batch_ms;
+		unsigned ahead_s, want_s;
+	} cases[] = { { 60000, 0, 60 }, { 30000, 1000, 1030 }, { KS_IMMEDIATE, 1000, 1001 } };
+
+	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+		struct ks_open_opts opts = { .size = sizeof(opts),
+					     .flags = KS_OPEN_ORDERED,
+					     .batch_ms = cases[i].batch_ms };
+		struct seen seen = { 0 };
+
+		begin_with(&opts);
+		ks_assert_rc(enable(NULL, 0), 0);
+		programs.out[0] =
+			(struct fake_record){ FORK, 96, ks__now() + cases[i].ahead_s * SECOND };
+		ks_assert_rc(ks_poll(ks, 0, 0, see, &seen), 0);
+		g_assert_cmpuint(timer_s(), <=, cases[i].want_s);
+		g_assert_cmpuint(timer_s() + 25, >, cases[i].want_s);
+		/* nobody is on: there is nothing to wait for */
+		ks_assert_rc(ks_disable_probe(ks, PROBE), 0);
+		ks_assert_rc(ks_poll(ks, 0, 0, see, &seen), 1);
+		end();
+	}
+}
+
+/* What waits to be put in order is in flight, not delivered. */
+static void test_held_is_in_flight(void)
+{
+	struct ks_open_opts opts = { .size = sizeof(opts),
+				     .flags = KS_OPEN_ORDERED,
+				     .batch_ms = 60000 };
+	struct ks_stats stats = { .size = sizeof(stats) };
+	const struct ks_stats_self *row;
+	struct ks_reader *reader;
+	struct seen seen = { 0 };
+
+	begin_with(&opts);
+	ks_assert_rc(enable(NULL, 0), 0);
+	programs.out[0] = (struct fake_record){ FORK, 96, 10 };
+	programs.out[1] = (struct fake_record){ FORK, 96, ks__now() + SECOND };
+	programs.out[2] = (struct fake_record){ FORK, 96, ks__now() + SECOND };
+	programs.book.outcome[5] = programs.book.delivered = 3; /* submitted */
+	ks_assert_rc(ks_poll(ks, 0, 0, see, &seen), 1);
+	ks_assert_rc(ks_reader_new(ks, KS_PROBE_SELF,
+				   &(struct ks_reader_opts){ .size = sizeof(struct ks_reader_opts),
+							     .by = KS_BY_PROBE },
+				   &reader),
+		     0);
+	ks_assert_rc(ks_read_stats(reader, &stats), 0);
+	row = ks_stats_row(&stats, 0);
+	g_assert_cmpuint(row->row.key, ==, PROBE);
+	g_assert_cmpuint(row->submitted, ==, 3);
+	g_assert_cmpuint(row->delivered, ==, 1);
+	g_assert_cmpuint(row->in_flight, ==, 2);
+	ks_reader_free(reader);
+	end();
+}
+
+int main(int argc, char **argv)
+{
+	ks_test_init(&argc, &argv);
+	g_test_add_func("/delivery/most", test_most);
+	g_test_add_func("/delivery/stop", test_stop);
+	g_test_add_func("/delivery/batch", test_batch);
+	g_test_add_func("/delivery/deadlines", test_deadlines);
+	g_test_add_func("/delivery/no rest", test_no_rest);
+	g_test_add_func("/delivery/ordered", test_ordered);
+	g_test_add_func("/delivery/held", test_held);
+	g_test_add_func("/delivery/held is in flight", test_held_is_in_flight);
+	return g_test_run();
+}
