@@ -168,6 +168,7 @@ class Tree:
         if not (self.dir / 'build.ninja').exists():
             self.dir.mkdir(parents=True, exist_ok=True)
             self.call('meson', 'setup', str(self.dir), str(self.tree), '-Dwerror=false', '-Dtests=true')
+        self.call('ninja', '-C', str(self.dir), 'build.ninja')  # if a meson.build has changed
         self.tests = self.read_tests()
         self.objects = None
 

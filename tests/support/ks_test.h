@@ -10,6 +10,12 @@
 
 #include <kernelsight/kernelsight.h>
 
+/*
+ * From here on the program runs in a child: whatever that leaves running, also when an assertion has
+ * failed, is ended with it.
+ */
+void ks_test_guard(void);
+
 /* Instead of g_test_init(). --require-root: a test that skips for want of root fails instead. */
 static inline void ks_test_init(int *argc, char ***argv)
 {
@@ -23,6 +29,7 @@ static inline void ks_test_init(int *argc, char ***argv)
 	}
 	*argc = n;
 	(*argv)[n] = NULL;
+	ks_test_guard();
 	g_test_init(argc, argv, NULL);
 }
 
