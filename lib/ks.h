@@ -8,6 +8,7 @@
 #ifndef KS_H
 #define KS_H
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stddef.h>
@@ -18,6 +19,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/fd.h"
 #include "source/source.h"
 
 #define KS__SOURCES_MAX 4
@@ -32,11 +34,26 @@ _Static_assert(KS__PROBES_MAX <= 32, "masks of probes have 32 bits");
 #define KS__CONSUMER_WAITS 1
 #define KS__CONSUMER_BORROWED 2
 
+/* A page that fork wipes. */
+struct ks__wiped {
+	uint32_t cookie; /* 0: this is a child */
+	uint32_t alive;  /* 0: a child, or ks_close() was called */
+};
+
+struct ks__frame;
+
 /* Outlives ks_close() while readers hold it. */
 struct ks__core {
 	atomic_int refs;
+	/*
+	 * One of the open handle and one of each function that is inside: whoever lets go of the last
+	 * one after ks_close() destroys the handle. A forked child has those of its parent's other
+	 * threads, too, which never let go: then what they may have been changing is left alone.
+	 */
+	atomic_int holds;
 	atomic_int closed;
-	uint32_t *cookie; /* a page that fork wipes: 0 there says that this is a child */
+	atomic_int stuck; /* ks_close() came from below a consumer's frame that may be gone */
+	struct ks__wiped *wiped;
 	struct ks *ks;
 };
 
@@ -61,7 +78,8 @@ struct ks {
 	struct ks__core *core;
 	pthread_mutex_t lock;
 	struct ks_open_opts opts; /* texts are copies */
-	int epoll_fd, wake_fd, timer_fd;
+	struct ks__fds fds;                 /* all descriptors that this handle keeps */
+	int epoll_fd, wake_fds[2], timer_fd; /* a pair of sockets: [1] is written to */
 	uint32_t n_cpus; /* possible ones */
 	int proc_fd, sys_fd; /* directories proc_path and sys_path, O_PATH; -1 if they cannot be opened */
 
@@ -73,7 +91,8 @@ struct ks {
 	atomic_uintptr_t consumer;    /* KS__CONSUMER_... or the ks__thread() that consumes */
 	atomic_uintptr_t in_callback; /* the ks__thread() inside an event callback, 0: none */
 	atomic_int changed;     /* deadlines of sources may be others than the consumer knows */
-	int closing;            /* ks_close() was called in a callback */
+	_Atomic(struct ks__frame *) frame; /* of the ks_poll() that in_callback is inside of */
+	uint64_t frames;        /* consumer only: how many there were */
 	struct ks__order *order; /* KS_OPEN_ORDERED */
 	_Atomic uint64_t ordered[KS__PROBES_MAX]; /* records that came out of `order`, by probe */
 	uint32_t tell;         /* consumer only: probes whose KS_EVENT_STATE is due, a bit each */
@@ -100,6 +119,12 @@ struct ks {
 /* ks__fail(ks, code, format, ...) keeps the sentence for ks_last_error(), logs it, returns code. */
 #define ks__fail(ks, ...) ks__errors_fail(&(ks)->errors, __VA_ARGS__)
 #define ks__log(ks, ...) ks__errors_log(&(ks)->errors, __VA_ARGS__)
+
+/* Descriptors that the handle keeps are somebody else's now. */
+#define ks__fail_closed(ks)                                                           \
+	ks__fail(ks, -EBADF,                                                          \
+		 "a descriptor of this handle was closed by somebody else (closefrom(), " \
+		 "or close() of a wrong number): close the handle and open another")
 
 /* ---- lib/api/event.c ---------------------------------------------------------------------------- */
 

@@ -7,9 +7,36 @@
 
 #include "../ks.h"
 
-/* handle.c */
+/* life.c */
+/* NULL: no memory. */
+struct ks__core *ks__core_new(struct ks *ks);
 void ks__core_unref(struct ks__core *core);
-void ks__close_now(struct ks *ks);
+/* NULL: the handle is closed. Else it stays until ks__let_go(). */
+struct ks__core *ks__hold(struct ks__core *core);
+void ks__let_go(struct ks__core *core);
+/* Also of a half-made handle. */
+void ks__destroy(struct ks *ks);
+/* 1: a longjmp() has left the ks_poll() whose callback this thread was in. here: a frame of the caller's. */
+int ks__frame_gone(const struct ks *ks, const void *here);
+
+/* What a ks_poll() has on the stack: two marks by which it is known. */
+struct ks__frame {
+	const struct ks *ks;
+	uint64_t number;
+};
+
+/* wait.c */
+int ks__wait_open(struct ks *ks);
+/*
+ * Consumer. 1: ks_wakeup() was called, or a signal came; 0: time, or records. -EBADF and a sentence: a
+ * descriptor is lost.
+ */
+int ks__wait(struct ks *ks, int timeout_ms);
+/* Sets the timer; 0: off. 0 or -EBADF and a sentence. */
+int ks__wait_until(struct ks *ks, uint64_t deadline_ns);
+void ks__stay_readable(struct ks *ks);
+/* 0, or -EBADF and a sentence: what needs descriptors cannot be had. */
+int ks__own(struct ks *ks);
 
 /* settings.c */
 void ks__settings_defaults(const struct ks__probe *probe, struct ks__settings *ret);
@@ -99,12 +126,22 @@ static inline void ks__restore_cancel(const int *state)
 #define KS__UNCANCELLED \
 	__attribute__((cleanup(ks__restore_cancel), unused)) int saved_cancel = ks__no_cancel()
 
-/* First line of a public function: keeps errno, checks the argument, knows a forked child. */
+static inline void ks__end_hold(struct ks__core **core)
+{
+	if (*core)
+		ks__let_go(*core);
+}
+
+/* First line of a public function: keeps errno, checks the argument, knows a forked child, holds. */
 #define KS__ENTER(ks)                                                                \
 	__attribute__((cleanup(ks__restore_errno), unused)) int saved_errno = errno; \
 	if (!(ks))                                                                   \
 		return -EINVAL;                                                      \
 	if (ks__forked((ks)->core))                                                  \
-	return -KS_EFORKED
+		return -KS_EFORKED;                                                  \
+	__attribute__((cleanup(ks__end_hold), unused)) struct ks__core *held_core =  \
+		ks__hold((ks)->core);                                                \
+	if (!held_core)                                                              \
+	return -KS_ECLOSED
 
 #endif

@@ -211,12 +211,15 @@ int ks_check(struct ks *ks, uint32_t format, char *buf, size_t size)
 {
 	KS__ENTER(ks);
 	KS__UNCANCELLED;
-	int all = 2, any = 0;
+	int all = 2, any = 0, rc;
 	char value[32], why[256] = "";
 	struct ks__doc doc;
 
 	if (format > KS_JSON || (size && !buf))
 		return ks__fail(ks, -EINVAL, "ks_check: there is no format %u", format);
+	rc = ks__own(ks);
+	if (rc)
+		return rc;
 	ks__doc_begin(&doc, format);
 	check_kernel(&doc);
 	check_capabilities(&doc);
@@ -278,7 +281,6 @@ int ks_explain(struct ks *ks, uint32_t format, char *buf, size_t size)
 	KS__ENTER(ks);
 	KS__UNCANCELLED;
 	uint64_t kernel = 0, user = sizeof(*ks), k, u;
-	uint32_t descriptors = 5, d;
 	struct ks__doc doc;
 
 	if (format > KS_JSON || (size && !buf))
@@ -297,15 +299,15 @@ int ks_explain(struct ks *ks, uint32_t format, char *buf, size_t size)
 	for (unsigned i = 0; i < KS__SOURCES_MAX && ks->sources[i]; i++) {
 		struct ks__source *s = ks->sources[i];
 
-		k = u = d = 0;
+		k = u = 0;
 		s->ops->explain(s, KS_PROBE_SELF, &doc);
-		s->ops->size(s, &k, &u, &d);
-		kernel += k, user += u, descriptors += d;
+		s->ops->size(s, &k, &u);
+		kernel += k, user += u;
 	}
 	ks__doc_close(&doc);
 	pthread_mutex_unlock(&ks->lock);
 	ks__doc_u64(&doc, "kernel_bytes", kernel);
 	ks__doc_u64(&doc, "user_bytes", user);
-	ks__doc_u64(&doc, "descriptors", descriptors);
+	ks__doc_u64(&doc, "descriptors", ks__fds_count(&ks->fds));
 	return ks__doc_finish(&doc, buf, size);
 }

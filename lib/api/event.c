@@ -7,22 +7,13 @@
  */
 #include <errno.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/timerfd.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "../data/order.h"
 #include "api.h"
 
 #define MAX_EVENTS 1024
-#define WAIT_EVENTS 32 /* what is not taken now is told again */
-#define AT_ONCE 1      /* a deadline that is always over */
-#define SAMPLE_BITS 4  /* of a backlog 1 call in 16 is measured */
-
-/* What wake_fd counts: at most one of the first kind is in it, and any number of the second. */
-#define WAKE_MORE 1
-#define WAKE_CALLED 2
+#define SAMPLE_BITS 4 /* of a backlog 1 call in 16 is measured */
 
 struct guard;
 
@@ -69,12 +60,20 @@ static uintptr_t become(struct ks *ks, uintptr_t from, uintptr_t to)
 	return 0;
 }
 
-static int enter(struct ks *ks)
+/* here: a frame of the caller's */
+static int enter(struct ks *ks, const void *here)
 {
 	uintptr_t other = become(ks, KS__CONSUMER_NONE, ks__thread());
 
 	if (!other)
 		return 0;
+	if (other == ks__thread() && ks__frame_gone(ks, here)) {
+		atomic_store(&ks->frame, NULL);
+		atomic_store(&ks->in_callback, 0);
+		ks__stay_readable(ks); /* what it has not read */
+		ks__let_go(ks->core);
+		return 0;
+	}
 	if (other == ks__thread())
 		return ks__fail(ks, -EBUSY, "inside an event callback: return from it first");
 	return ks__fail(ks, -EBUSY, "another thread is consuming");
@@ -83,11 +82,16 @@ static int enter(struct ks *ks)
 /* The end of a consumer function, by return, by an exception or by pthread_cancel: -fexceptions. */
 struct guard {
 	struct ks *ks;
+	struct ks__frame frame;
 	int waits;    /* inside epoll_wait() */
 	int finished; /* by return: the next wake-up is armed, or the descriptor is readable */
 };
 
-static void stay_readable(struct ks *ks);
+/* 0: it was closed meanwhile, or this is a child that a callback has made. */
+static int is_alive(const struct ks *ks)
+{
+	return ((const volatile struct ks__wiped *)ks->core->wiped)->alive != 0;
+}
 
 static void leave(struct guard *guard)
 {
@@ -95,12 +99,11 @@ static void leave(struct guard *guard)
 
 	if (guard->waits)
 		become(ks, KS__CONSUMER_WAITS, ks__thread());
-	if (!guard->finished && !ks->closing)
-		stay_readable(ks);
+	if (!guard->finished && is_alive(ks))
+		ks__stay_readable(ks);
+	atomic_store(&ks->frame, NULL);
 	atomic_store(&ks->in_callback, 0);
 	atomic_store(&ks->consumer, KS__CONSUMER_NONE);
-	if (ks->closing)
-		ks__close_now(ks);
 }
 
 /* ---- sinks ------------------------------------------------------------------------------------- */
@@ -108,7 +111,7 @@ static void leave(struct guard *guard)
 static struct ks__sink sink_into(struct ks *ks, ks_event_fn fn, void *user)
 {
 	return (struct ks__sink){
-		.fn = fn, .user = user, .closing = &ks->closing, .last_ns = ks->last_ns
+		.fn = fn, .user = user, .alive = &ks->core->wiped->alive, .last_ns = ks->last_ns
 	};
 }
 
@@ -173,7 +176,7 @@ static int drain_sources(struct ks *ks, struct ks__sink *sink, unsigned max)
 		struct ks__source *s = ks->sources[i];
 		int got;
 
-		if (sink->rc < 0 || *sink->closing)
+		if (sink->rc < 0 || !ks__sink_alive(sink))
 			break; /* who was asked to stop is not asked again */
 		got = s->ops->drain(s, sink, max - n);
 		if (got < 0)
@@ -240,23 +243,11 @@ static int drain(struct call *call, unsigned max)
 
 /* ---- rest ------------------------------------------------------------------------------------------ */
 
-static void set_timer(struct ks *ks, uint64_t deadline_ns)
-{
-	struct itimerspec when = {
-		.it_value = { (time_t)(deadline_ns / 1000000000u),
-			      (long)(deadline_ns % 1000000000u) },
-	};
-
-	if (deadline_ns == ks->deadline_ns)
-		return;
-	ks->deadline_ns = deadline_ns;
-	timerfd_settime(ks->timer_fd, TFD_TIMER_ABSTIME, &when, NULL);
-}
-
-/* 1: something came in between. */
+/* 1: something came in between; -EBADF. */
 static int rest(struct ks *ks)
 {
 	uint64_t first = atomic_load_explicit(&ks->look_ns, memory_order_relaxed);
+	int rc;
 
 	for (unsigned i = 0; i < KS__SOURCES_MAX && ks->sources[i]; i++) {
 		uint64_t deadline = 0;
@@ -272,66 +263,16 @@ static int rest(struct ks *ks)
 		if (!first || due < first)
 			first = due;
 	}
-	set_timer(ks, first);
+	rc = ks__wait_until(ks, first);
+	if (rc)
+		return rc;
 	if (atomic_exchange(&ks->changed, 0))
 		return 1;
 	ks->rested = 1;
 	return 0;
 }
 
-/* The flag before the timer: a rest that sets the timer after us sees the flag. */
-void ks__consumer_poke(struct ks *ks)
-{
-	struct itimerspec at_once = { .it_value = { 0, AT_ONCE } };
-
-	atomic_store(&ks->changed, 1);
-	timerfd_settime(ks->timer_fd, TFD_TIMER_ABSTIME, &at_once, NULL);
-}
-
-/*
- * More may be there than this call was allowed to take: the descriptor stays readable until a look at
- * it. A timer that expires would do as well, at the price of an interrupt: 20 us in a virtual machine.
- */
-static void stay_readable(struct ks *ks)
-{
-	const uint64_t more = WAKE_MORE;
-
-	ks->rested = 0;
-	if (ks->more)
-		return;
-	ks->more = 1;
-	/* it can only fail when the counter is full, and then it is readable */
-	if (write(ks->wake_fd, &more, sizeof(more)) != sizeof(more))
-		return;
-}
-
 /* ---- wait ------------------------------------------------------------------------------------------ */
-
-/* 1: ks_wakeup() was called; 0: time or records; -EINTR. Takes what the descriptor has to say. */
-static int wait_for(struct ks *ks, int timeout_ms)
-{
-	struct epoll_event e[WAIT_EVENTS];
-	int n = epoll_wait(ks->epoll_fd, e, WAIT_EVENTS, timeout_ms), woken = 0;
-	uint64_t count;
-
-	if (n < 0)
-		return -errno;
-	if (n && timeout_ms)
-		atomic_fetch_add_explicit(&ks->wakeups, 1, memory_order_relaxed);
-	for (int i = 0; i < n; i++) {
-		if (e[i].data.fd == ks->wake_fd) {
-			if (read(ks->wake_fd, &count, sizeof(count)) == sizeof(count))
-				woken = count >= WAKE_CALLED;
-			ks->more = 0;
-		} else if (e[i].data.fd == ks->timer_fd) {
-			if (read(ks->timer_fd, &count, sizeof(count)) == sizeof(count)) {
-				ks->deadline_ns = 0;
-				ks->rested = 0;
-			}
-		}
-	}
-	return woken;
-}
 
 /* Sleeps; meanwhile the rings may be looked at by who counts what is in them. */
 static int sleep_for(struct call *call, int timeout_ms)
@@ -341,7 +282,7 @@ static int sleep_for(struct call *call, int timeout_ms)
 
 	call->guard->waits = 1;
 	atomic_store(&ks->consumer, KS__CONSUMER_WAITS);
-	rc = wait_for(ks, timeout_ms);
+	rc = ks__wait(ks, timeout_ms);
 	become(ks, KS__CONSUMER_WAITS, ks__thread());
 	call->guard->waits = 0;
 	return rc;
@@ -361,12 +302,22 @@ static int fill(struct call *call, unsigned max, int *n)
 	int got = drain(call, max - (unsigned)*n), stopped = !call->buf && call->sink.rc < 0;
 
 	*n = stopped ? call->sink.rc : got < 0 ? got : *n + got;
-	if (ks->closing)
+	if (!is_alive(ks))
 		return 1;
 	if (*n >= 0 && (unsigned)*n < max && !is_full(call))
 		return 0;
-	stay_readable(ks);
+	ks__stay_readable(ks);
 	return 1;
+}
+
+/* 0: may sleep, or return; 1: go on at once; negative. */
+static int settle(struct ks *ks, int n)
+{
+	int rc = ks->rested ? 0 : rest(ks);
+
+	if (rc > 0 && n)
+		ks__stay_readable(ks);
+	return n ? 0 : rc;
 }
 
 /* Records handed over, or negative. 0 says: drained, and the next wake-up is armed. */
@@ -375,24 +326,27 @@ static int consume(struct call *call, int timeout_ms, unsigned max)
 	struct ks *ks = call->ks;
 	uint64_t end = timeout_ms > 0 ? ks__now() + (uint64_t)timeout_ms * 1000000u : 0;
 	/* what is held back has its time: to look at once finds one record or two, each time */
-	int waits = timeout_ms && ks->rested && ks->deadline_ns, woken = 0, n = 0;
+	int waits = timeout_ms && ks->rested && ks->deadline_ns, woken = 0, n = 0, rc;
 
 	if (!ks->more)
-		woken = waits ? sleep_for(call, timeout_ms) : wait_for(ks, 0);
+		woken = waits ? sleep_for(call, timeout_ms) : ks__wait(ks, 0);
 	if (woken < 0)
 		return woken;
 	for (;;) {
 		if (fill(call, max, &n))
 			return n;
 		if (ks->more) { /* until now there was no need to look */
-			woken = wait_for(ks, 0);
+			ks->more = 0;
+			woken = ks__wait(ks, 0);
+			if (woken < 0)
+				return n ? n : woken;
 			continue;
 		}
-		if (!ks->rested && rest(ks)) {
-			if (!n)
-				continue;
-			stay_readable(ks);
-		}
+		rc = settle(ks, n);
+		if (rc < 0)
+			return rc;
+		if (rc)
+			continue;
 		if (n || woken > 0 || !timeout_ms || (timeout_ms > 0 && !left_ms(end)))
 			return n;
 		woken = sleep_for(call, timeout_ms < 0 ? -1 : left_ms(end));
@@ -424,7 +378,9 @@ static int consume_measured(struct call *call, int timeout_ms, unsigned max)
 	if (weight)
 		atomic_fetch_add_explicit(&ks->user_ns, (ks__cpu_now() - began) * weight,
 					  memory_order_relaxed);
-	return ks->closing ? -KS_ECLOSED : rc;
+	if (is_alive(ks))
+		return rc;
+	return ks__forked(ks->core) ? -KS_EFORKED : -KS_ECLOSED;
 }
 
 int ks_poll(struct ks *ks, int timeout_ms, int max_events, ks_event_fn fn, void *user)
@@ -437,11 +393,13 @@ int ks_poll(struct ks *ks, int timeout_ms, int max_events, ks_event_fn fn, void 
 		return ks__fail(ks, -EINVAL, "ks_poll: %s",
 				!fn ? "fn is NULL" :
 				      "max_events and timeout_ms (-1: for ever) are not negative");
-	rc = enter(ks);
+	rc = enter(ks, __builtin_frame_address(0));
 	if (rc)
 		return rc;
 	__attribute__((cleanup(leave))) struct guard guard = { .ks = ks };
 	call.guard = &guard;
+	guard.frame = (struct ks__frame){ ks, ++ks->frames };
+	atomic_store(&ks->frame, &guard.frame);
 	atomic_store(&ks->in_callback, ks__thread());
 	rc = consume_measured(&call, timeout_ms, max_events ? (unsigned)max_events : MAX_EVENTS);
 	guard.finished = 1;
@@ -458,7 +416,7 @@ int ks_read_events(struct ks *ks, void *buf, size_t size, int timeout_ms, size_t
 		return ks__fail(ks, -EINVAL,
 				"ks_read_events: %zu bytes at %p: want %d or more, aligned to 8",
 				size, buf, KS_RECORD_MAX);
-	rc = enter(ks);
+	rc = enter(ks, __builtin_frame_address(0));
 	if (rc)
 		return rc;
 	__attribute__((cleanup(leave))) struct guard guard = { .ks = ks };
@@ -469,23 +427,4 @@ int ks_read_events(struct ks *ks, void *buf, size_t size, int timeout_ms, size_t
 		*ret_size = call.used;
 	guard.finished = 1;
 	return rc;
-}
-
-/* ---- the descriptor -------------------------------------------------------------------------------- */
-
-int ks_fd(struct ks *ks)
-{
-	KS__ENTER(ks);
-	return ks->epoll_fd;
-}
-
-int ks_wakeup(struct ks *ks)
-{
-	KS__ENTER(ks);
-	const uint64_t called = WAKE_CALLED;
-
-	/* it can only fail when the counter is full, and then a wake-up is pending already */
-	if (write(ks->wake_fd, &called, sizeof(called)) != sizeof(called))
-		return 0;
-	return 0;
 }

@@ -1,24 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* handle.c - open and close; what a fork leaves; the last error, the clock and the version */
+/* handle.c - open; the last error, the clock and the version */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
-#include <sys/mman.h>
-#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "../base/cpus.h"
 #include "../base/file.h"
 #include "../data/order.h"
-#include "../files/cgroups.h"
 #include "api.h"
 
-#define COOKIE 0x6b73u
 #define ALL_FLAGS (KS_OPEN_ORDERED | KS_OPEN_RAISE_MEMLOCK | KS_OPEN_TRIM)
 #define ALL_FEATURES                                                               \
 	(KS_FEATURE_RINGBUF | KS_FEATURE_BTF_TRACING | KS_FEATURE_TASK_STORAGE |   \
@@ -27,11 +21,6 @@
 #define MAX_THREADS 16384
 #define RING_BYTES (4u << 20)
 #define BATCH_MS 10
-
-int ks__forked(const struct ks__core *core)
-{
-	return *(const volatile uint32_t *)core->cookie != COOKIE;
-}
 
 int ks__opts_in(void *mine, size_t known, const void *theirs)
 {
@@ -62,37 +51,6 @@ int ks__opts_out(void *theirs, const void *mine, size_t known)
 	memcpy(theirs, mine, size);
 	memcpy(theirs, &size, sizeof(size));
 	return 0;
-}
-
-/* ---- core: what readers keep ---------------------------------------------------------------- */
-
-static struct ks__core *core_new(struct ks *ks)
-{
-	long page = sysconf(_SC_PAGESIZE);
-	struct ks__core *core = calloc(1, sizeof(*core));
-
-	if (!core)
-		return NULL;
-	core->cookie = mmap(NULL, (size_t)page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-			    -1, 0);
-	if (core->cookie == MAP_FAILED) {
-		free(core);
-		return NULL;
-	}
-	/* 4.14; where it fails a child is not told apart, and nothing else changes */
-	madvise(core->cookie, (size_t)page, MADV_WIPEONFORK);
-	*core->cookie = COOKIE;
-	atomic_store(&core->refs, 1);
-	core->ks = ks;
-	return core;
-}
-
-void ks__core_unref(struct ks__core *core)
-{
-	if (!core || atomic_fetch_sub(&core->refs, 1) != 1)
-		return;
-	munmap(core->cookie, (size_t)sysconf(_SC_PAGESIZE));
-	free(core);
 }
 
 /* ---- open ------------------------------------------------------------------------------------- */
@@ -153,39 +111,25 @@ static int take_opts(struct ks *ks, const struct ks_open_opts *opts)
 	return copy_text(&o->sys_path);
 }
 
-static int watch(int epoll_fd, int fd)
-{
-	struct epoll_event e = { .events = EPOLLIN, .data.fd = fd };
-
-	return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &e) ? -errno : 0;
-}
-
 /* A host may have neither of them: everything that needs one says so later. */
-static int open_place(const char *path, int *ret_fd)
+static int open_place(struct ks *ks, const char *path, int *ret_fd)
 {
-	int fd = ks__file_place(AT_FDCWD, path);
+	int fd = ks__fd_keep(&ks->fds, ks__file_place(AT_FDCWD, path));
 
 	*ret_fd = fd < 0 ? -1 : fd;
-	return fd == -EMFILE ? fd : 0;
+	return fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM ? fd : 0;
 }
 
 static int open_descriptors(struct ks *ks)
 {
-	int rc;
+	int rc = ks__wait_open(ks);
 
-	ks->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	ks->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	ks->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	if (ks->epoll_fd < 0 || ks->wake_fd < 0 || ks->timer_fd < 0)
-		return -errno;
-	rc = watch(ks->epoll_fd, ks->wake_fd);
 	if (!rc)
-		rc = watch(ks->epoll_fd, ks->timer_fd);
+		rc = open_place(ks, ks->opts.proc_path, &ks->proc_fd);
 	if (!rc)
-		rc = open_place(ks->opts.proc_path, &ks->proc_fd);
+		rc = open_place(ks, ks->opts.sys_path, &ks->sys_fd);
 	if (!rc)
-		rc = open_place(ks->opts.sys_path, &ks->sys_fd);
-	ks->n_cpus = ks__cpus_possible(ks->sys_fd);
+		ks->n_cpus = ks__cpus_possible(ks->sys_fd);
 	return rc;
 }
 
@@ -208,46 +152,6 @@ static int open_sources(struct ks *ks)
 	return 0;
 }
 
-static void close_fd(int fd)
-{
-	if (fd >= 0)
-		close(fd);
-}
-
-/* Also for a half-made handle. In a forked child the epoll set is the parent's: only close. */
-static void destroy(struct ks *ks)
-{
-	int forked = ks->core && ks__forked(ks->core);
-
-	for (unsigned i = 0; i < KS__SOURCES_MAX; i++) {
-		struct ks__source *s = ks->sources[i];
-
-		if (s && forked)
-			s->ops->close_forked(s);
-		else if (s)
-			s->ops->close(s);
-	}
-	if (ks->core) {
-		atomic_store(&ks->core->closed, 1);
-		ks__core_unref(ks->core);
-	}
-	close_fd(ks->epoll_fd);
-	close_fd(ks->wake_fd);
-	close_fd(ks->timer_fd);
-	close_fd(ks->proc_fd);
-	close_fd(ks->sys_fd);
-	ks__order_free(ks->order);
-	free(ks->scope.pids);
-	free((void *)ks->opts.btf_path);
-	free((void *)ks->opts.proc_path);
-	free((void *)ks->opts.sys_path);
-	pthread_mutex_destroy(&ks->lock);
-	ks__errors_destroy(&ks->errors);
-	pthread_mutex_destroy(&ks->cgroups_lock);
-	ks__cgroups_close(ks->cgroups);
-	free(ks);
-}
-
 int ks_open(const struct ks_open_opts *opts, struct ks **ret_ks)
 {
 	int rc, saved = errno;
@@ -258,7 +162,9 @@ int ks_open(const struct ks_open_opts *opts, struct ks **ret_ks)
 	ks = calloc(1, sizeof(*ks));
 	if (!ks)
 		return -ENOMEM;
-	ks->epoll_fd = ks->wake_fd = ks->timer_fd = ks->proc_fd = ks->sys_fd = -1;
+	ks__fds_init(&ks->fds);
+	ks->epoll_fd = ks->timer_fd = ks->proc_fd = ks->sys_fd = -1;
+	ks->wake_fds[0] = ks->wake_fds[1] = -1;
 	pthread_mutex_init(&ks->lock, NULL);
 	ks__errors_init(&ks->errors);
 	pthread_mutex_init(&ks->cgroups_lock, NULL);
@@ -268,7 +174,7 @@ int ks_open(const struct ks_open_opts *opts, struct ks **ret_ks)
 	ks->errors.log_user = ks->opts.log_user;
 	if (ks->opts.log_level)
 		ks->errors.log_level = ks->opts.log_level;
-	if (!rc && !(ks->core = core_new(ks)))
+	if (!rc && !(ks->core = ks__core_new(ks)))
 		rc = -ENOMEM;
 	if (!rc && ks->opts.flags & KS_OPEN_ORDERED &&
 	    !(ks->order = ks__order_new(ks->opts.ring_bytes)))
@@ -278,39 +184,21 @@ int ks_open(const struct ks_open_opts *opts, struct ks **ret_ks)
 	if (!rc)
 		rc = open_sources(ks);
 	if (rc)
-		destroy(ks);
+		ks__destroy(ks);
 	else
 		*ret_ks = ks;
 	errno = saved;
 	return rc;
 }
 
-void ks__close_now(struct ks *ks)
-{
-	int saved = errno;
-
-	destroy(ks);
-	errno = saved;
-}
-
-void ks_close(struct ks *ks)
-{
-	if (!ks)
-		return;
-	if (!ks__forked(ks->core) && atomic_load(&ks->in_callback) == ks__thread())
-		ks->closing = 1; /* the consumer function that called the callback will do it */
-	else
-		ks__close_now(ks);
-}
-
 /* ---- what the library itself says -------------------------------------------------------------- */
 
 int ks_last_error(struct ks *ks, char *buf, size_t size)
 {
-	if (!ks || (!buf && size))
+	KS__ENTER(ks);
+
+	if (!buf && size)
 		return -EINVAL;
-	if (ks__forked(ks->core))
-		return -KS_EFORKED;
 	return ks__errors_last(&ks->errors, buf, size);
 }
 

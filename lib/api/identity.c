@@ -114,7 +114,9 @@ int ks_thread_role(struct ks *ks, int32_t tid, const char *role)
 	if (tid < 0)
 		return ks__fail(ks, -EINVAL, "%d is no thread", tid);
 	pthread_mutex_lock(&ks->lock);
-	rc = set_role(ks, tid ? tid : (int32_t)syscall(SYS_gettid), role);
+	rc = ks__own(ks);
+	if (!rc)
+		rc = set_role(ks, tid ? tid : (int32_t)syscall(SYS_gettid), role);
 	pthread_mutex_unlock(&ks->lock);
 	return rc;
 }
@@ -130,6 +132,8 @@ struct ks__cgroups *ks__cgroups_of(struct ks *ks, int *ret_error)
 	if (!ks->cgroups) {
 		int rc = ks__cgroups_open(ks->proc_fd, ks->opts.sys_path, &cgroups);
 
+		if (!rc && (rc = ks__cgroups_keep(cgroups, &ks->fds)))
+			ks__cgroups_close(cgroups);
 		if (!rc)
 			ks->cgroups = cgroups;
 		else if (ret_error)
@@ -157,6 +161,9 @@ int ks_describe_cgroup(struct ks *ks, uint64_t id, struct ks_cgroup_info *ret_in
 
 	if (!ret_info || ret_info->size < sizeof(ret_info->size))
 		return -EINVAL;
+	rc = ks__own(ks);
+	if (rc)
+		return rc;
 	cgroups = ks__cgroups_of(ks, &rc);
 	if (!cgroups)
 		return rc != -ENOENT ?

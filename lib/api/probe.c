@@ -55,7 +55,9 @@ int ks_prepare(struct ks *ks, const uint32_t *probes, size_t n)
 		if (ks->slots[p].probe)
 			mask |= 1u << p;
 	pthread_mutex_lock(&ks->lock);
-	rc = prepare(ks, mask);
+	rc = ks__own(ks);
+	if (!rc)
+		rc = prepare(ks, mask);
 	pthread_mutex_unlock(&ks->lock);
 	add_user_ns(ks, began);
 	return rc;
@@ -230,7 +232,9 @@ int ks_enable_probe(struct ks *ks, uint32_t probe, const struct ks_enable_opts *
 	if (o.flags & ~all)
 		return ks__fail(ks, -EINVAL, "ks_enable_opts: no flags 0x%x", o.flags & ~all);
 	pthread_mutex_lock(&ks->lock);
-	rc = enable(ks, slot, &o);
+	rc = ks__own(ks);
+	if (!rc)
+		rc = enable(ks, slot, &o);
 	pthread_mutex_unlock(&ks->lock);
 	add_user_ns(ks, began);
 	return rc;

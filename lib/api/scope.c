@@ -151,7 +151,9 @@ int ks_set_scope(struct ks *ks, const struct ks_scope *scope)
 	if (rc)
 		return rc;
 	pthread_mutex_lock(&ks->lock);
-	rc = ks__scope_tell(ks, &next);
+	rc = ks__own(ks);
+	if (!rc)
+		rc = ks__scope_tell(ks, &next);
 	if (!rc) {
 		free(ks->scope.pids);
 		ks->scope = next;

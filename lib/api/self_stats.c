@@ -13,15 +13,13 @@ static void fill_total(struct ks *ks, struct ks_stats_self *row)
 	row->user_ns = atomic_load(&ks->user_ns);
 	row->wakeups = atomic_load(&ks->wakeups);
 	row->user_bytes = sizeof(*ks);
-	row->descriptors = 5;
+	row->descriptors = ks__fds_count(&ks->fds);
 	for (unsigned i = 0; i < KS__SOURCES_MAX && ks->sources[i]; i++) {
 		uint64_t kernel = 0, user = 0;
-		uint32_t fds = 0;
 
-		ks->sources[i]->ops->size(ks->sources[i], &kernel, &user, &fds);
+		ks->sources[i]->ops->size(ks->sources[i], &kernel, &user);
 		row->map_bytes += kernel;
 		row->user_bytes += user;
-		row->descriptors += fds;
 	}
 }
 

@@ -255,7 +255,7 @@ int ks_selftest(struct ks *ks, uint32_t probe, const struct ks_selftest_opts *op
 	if (atomic_load(&slot->state) != KS_STATE_ON &&
 	    atomic_load(&slot->state) != KS_STATE_SILENT)
 		rc = ks__fail(ks, -KS_EOFF, "%s is off: enable it first", slot->probe->name);
-	else
+	else if (!(rc = ks__own(ks)))
 		rc = selftest(ks, slot, &o);
 	pthread_mutex_unlock(&ks->lock);
 	return rc;

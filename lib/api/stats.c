@@ -17,6 +17,7 @@ static const uint16_t groupings[] = { KS_BY_TOTAL, KS_BY_PROCESS, KS_BY_CGROUP, 
 
 struct ks_reader {
 	struct ks__core *core;
+	atomic_int busy; /* being read: a forked child leaves it alone */
 	uint32_t probe, by, flags;
 	uint64_t since_ns;         /* of the next delta */
 	uint64_t valid;            /* what could be known at the previous read */
@@ -274,7 +275,7 @@ static int read_self(struct ks_reader *r, struct ks *ks)
 
 void ks_reader_free(struct ks_reader *reader)
 {
-	if (!reader)
+	if (!reader || (atomic_load(&reader->busy) && ks__forked(reader->core)))
 		return;
 	ks__rows_free(&reader->now);
 	ks__rows_free(&reader->base);
@@ -362,27 +363,17 @@ int ks_reader_new(struct ks *ks, uint32_t probe, const struct ks_reader_opts *op
 	return rc;
 }
 
-int ks_read_stats(struct ks_reader *reader, struct ks_stats *ret_stats)
+static int read_now(struct ks_reader *reader, struct ks_stats *ret_stats)
 {
-	KS__UNCANCELLED;
 	struct ks_stats s = { .size = sizeof(s) };
-	struct ks__slot *slot;
+	struct ks *ks = reader->core->ks;
+	struct ks__slot *slot = &ks->slots[reader->probe];
 	struct ks__source *source;
-	struct ks *ks;
-	int rc, saved = errno;
+	int rc;
 
-	if (!reader || !ret_stats || ret_stats->size < sizeof(ret_stats->size))
-		return -EINVAL; /* before the delta is taken */
-	if (ks__forked(reader->core))
-		return -KS_EFORKED;
-	if (atomic_load(&reader->core->closed))
-		return -KS_ECLOSED;
-	ks = reader->core->ks;
-	slot = &ks->slots[reader->probe];
 	if (reader->probe != KS_PROBE_SELF && !atomic_load(&slot->since_ns))
 		return ks__fail(ks, -KS_EOFF, "%s was never enabled", slot->probe->name);
 	rc = reader->probe == KS_PROBE_SELF ? read_self(reader, ks) : read_table(reader, ks);
-	errno = saved;
 	if (rc)
 		return rc;
 	s.time_ns = ks__now();
@@ -398,4 +389,25 @@ int ks_read_stats(struct ks_reader *reader, struct ks_stats *ret_stats)
 	source = atomic_load(&slot->source);
 	s.source = source ? source->ops->kind : KS_SOURCE_NONE;
 	return ks__opts_out(ret_stats, &s, sizeof(s));
+}
+
+int ks_read_stats(struct ks_reader *reader, struct ks_stats *ret_stats)
+{
+	KS__UNCANCELLED;
+	struct ks__core *core;
+	int rc, saved = errno;
+
+	if (!reader || !ret_stats || ret_stats->size < sizeof(ret_stats->size))
+		return -EINVAL; /* before the delta is taken */
+	if (ks__forked(reader->core))
+		return -KS_EFORKED;
+	core = ks__hold(reader->core);
+	if (!core)
+		return -KS_ECLOSED;
+	atomic_store(&reader->busy, 1);
+	rc = read_now(reader, ret_stats);
+	atomic_store(&reader->busy, 0);
+	ks__let_go(core);
+	errno = saved;
+	return rc;
 }

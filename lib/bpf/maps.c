@@ -13,18 +13,18 @@
 #include "../base/text.h"
 #include "unit.h"
 
-void ks__maps_init(struct ks__maps *maps)
+void ks__maps_init(struct ks__maps *maps, struct ks__fds *fds)
 {
 	memset(maps, 0, sizeof(*maps));
+	maps->fds = fds;
 }
 
 void ks__maps_close(struct ks__maps *maps)
 {
 	for (unsigned i = 0; i < maps->n; i++)
-		if (maps->map[i].fd >= 0)
-			close(maps->map[i].fd);
+		ks__fd_close(maps->fds, maps->map[i].fd);
 	free(maps->map);
-	ks__maps_init(maps);
+	ks__maps_init(maps, maps->fds);
 }
 
 struct ks__map *ks__maps_find(struct ks__maps *maps, const char *name)
@@ -170,8 +170,9 @@ static int keep_map(const struct ks__unit *unit, const struct bpf_map *map, stru
 {
 	int fd = fcntl(bpf_map__fd(map), F_DUPFD_CLOEXEC, 3);
 
+	fd = fd < 0 ? -errno : ks__fd_keep(unit->maps->fds, fd);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	kept->type = bpf_map__type(map);
 	kept->key_size = bpf_map__key_size(map);
 	kept->value_size = bpf_map__value_size(map);
@@ -216,7 +217,7 @@ void ks__maps_drop(struct ks__maps *maps)
 
 		if (!ks__map_is_new(maps, map))
 			continue;
-		close(map->fd);
+		ks__fd_close(maps->fds, map->fd);
 		map->fd = -1;
 	}
 }

@@ -75,7 +75,7 @@ static int open_buffer(const struct ks__stream_opts *opts, unsigned cpu, size_t 
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 	struct perf_event_mmap_page *meta;
-	int rc = create(opts, cpu, bytes);
+	int rc = ks__fd_keep(opts->fds, create(opts, cpu, bytes));
 
 	if (rc == -ENODEV) /* offline; a program that runs there later counts its records as lost */
 		return 0;
@@ -154,7 +154,8 @@ static void hand_over(struct ks__stream *s, struct ks__lane *lane, struct ks__pa
 	ks__count(&s->delivered[ev->id >> 8]);
 	pass->looks--;
 	pass->room--;
-	pass->stop = ks__put(pass->sink, ev);
+	if (ks__put(pass->sink, ev))
+		ks__pass_end(pass);
 }
 
 static void drain(struct ks__stream *s, struct ks__lane *lane, struct ks__pass *pass)
@@ -183,7 +184,8 @@ static void drain(struct ks__stream *s, struct ks__lane *lane, struct ks__pass *
 		else
 			hand_over(s, lane, pass, next);
 	}
-	__atomic_store_n(lane->consumed, lane->pos, __ATOMIC_RELEASE);
+	if (!pass->gone)
+		__atomic_store_n(lane->consumed, lane->pos, __ATOMIC_RELEASE);
 }
 
 static uint64_t next_ns(struct ks__stream *s, const struct ks__lane *lane)

@@ -43,10 +43,9 @@ int ks__programs_expect(struct ks__types *types)
 
 /* ---- one program ----------------------------------------------------------------------------- */
 
-void ks__program_close(struct ks__program *prog)
+void ks__program_close(struct ks__program *prog, struct ks__fds *fds)
 {
-	if (prog->fd >= 0)
-		close(prog->fd);
+	ks__fd_close(fds, prog->fd);
 	prog->fd = -1;
 }
 
@@ -275,18 +274,22 @@ int ks__programs_keep(const struct ks__unit *unit, struct bpf_object *obj, enum 
 	{
 		struct ks__program *p = chosen(unit, prog);
 		uint32_t attach, id;
+		int fd;
 
 		if (!p)
 			continue;
 		if (typed == KS__TYPED_BY_US && next->stub[0].code)
-			p->fd = ks__hook_typed(&p->hook, &unit->features->types, &attach, &id) ?
-					load_typed(prog, attach, id, next) :
-					-EINVAL;
+			fd = ks__hook_typed(&p->hook, &unit->features->types, &attach, &id) ?
+				     load_typed(prog, attach, id, next) :
+				     -EINVAL;
 		else
-			p->fd = fcntl(bpf_program__fd(prog), F_DUPFD_CLOEXEC, 3);
+			fd = fcntl(bpf_program__fd(prog), F_DUPFD_CLOEXEC, 3);
 		next++;
+		if (fd < 0)
+			return typed == KS__TYPED_BY_US ? fd : -errno;
+		p->fd = ks__fd_keep(unit->maps->fds, fd);
 		if (p->fd < 0)
-			return typed == KS__TYPED_BY_US ? p->fd : -errno;
+			return p->fd;
 	}
 	return 0;
 }

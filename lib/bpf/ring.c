@@ -51,9 +51,8 @@ static int open_ring(const struct ks__stream_opts *opts, unsigned index, size_t 
 		     struct ks__lane *lane, char *why, size_t size)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-	int rc = create(bytes);
+	int rc = ks__fd_keep(opts->fds, create(bytes));
 
-	(void)opts;
 	if (rc < 0)
 		goto out;
 	lane->fd = rc;
@@ -138,7 +137,7 @@ static void hand_over(struct ks__stream *s, struct ks__lane *lane, struct ks__pa
 		lane->pos = pos += step;
 		atomic_store_explicit(delivered, ++count, memory_order_relaxed);
 		if (ks__hand_over(sink, ev)) {
-			pass->stop = 1;
+			ks__pass_end(pass);
 			break;
 		}
 		ev = record(lane, pos);
@@ -146,6 +145,8 @@ static void hand_over(struct ks__stream *s, struct ks__lane *lane, struct ks__pa
 		 first_bytes(ev) == first && ev->lost == lost);
 	pass->room -= (unsigned)(count - begin);
 	pass->looks -= count - begin;
+	if (pass->gone)
+		return;
 	lane->last = pos - step;
 	ev = record(lane, lane->last);
 	told->generation = ev->generation;
@@ -197,7 +198,7 @@ static void drain(struct ks__stream *s, struct ks__lane *lane, struct ks__pass *
 	lane->held = 1;
 	do {
 		more = drain_some(s, lane, pass, produced);
-		if (lane->pos != begin)
+		if (lane->pos != begin && !pass->gone)
 			__atomic_store_n(lane->consumed, lane->last, __ATOMIC_RELEASE);
 	} while (more);
 	lane->looked += (unsigned)(looks - pass->looks);

@@ -53,6 +53,7 @@ struct ks__pass {
 	unsigned room;  /* records that may still be put */
 	uint64_t looks; /* headers that may still be looked at */
 	int stop;       /* the sink said so */
+	int gone;       /* the handle was closed meanwhile, or this is a child: hands off the lanes */
 };
 
 /* Rings or perf buffers; chosen once. */
@@ -81,6 +82,7 @@ struct ks__stream {
 	uint32_t n_cpus, n_lanes, next; /* next: the lane that the next drain begins with */
 	uint32_t batch_ms;
 	int epoll_fd;
+	struct ks__fds *fds;
 	int64_t budget_ns; /* of wake-ups: one costs 20 ms of it, each passing ms gives one */
 	uint64_t rested_ns, deadline_ns;
 	uint64_t (*now)(void); /* CLOCK_MONOTONIC; tests have their own */
@@ -114,6 +116,12 @@ static inline int ks__bpf(int cmd, union bpf_attr *attr)
 static inline uint64_t ks__lane_produced(const struct ks__lane *lane)
 {
 	return __atomic_load_n(lane->produced, __ATOMIC_ACQUIRE);
+}
+
+static inline void ks__pass_end(struct ks__pass *pass)
+{
+	pass->stop = 1;
+	pass->gone = !ks__sink_alive(pass->sink);
 }
 
 static inline int ks__pass_goes_on(const struct ks__pass *pass)

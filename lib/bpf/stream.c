@@ -64,6 +64,7 @@ struct ks__stream *ks__stream_new(const struct ks__stream_opts *opts,
 	s->n_lanes = n_lanes;
 	s->batch_ms = opts->batch_ms;
 	s->epoll_fd = opts->epoll_fd;
+	s->fds = opts->fds;
 	s->now = monotonic;
 	s->budget_ns = KS__WAKEUP_BURST;
 	s->rested_ns = s->now();
@@ -141,14 +142,13 @@ void ks__stream_close(struct ks__stream *s, int epoll)
 		struct ks__lane *lane = &s->lanes[i];
 
 		/* closing alone leaves it in the set while a forked child has a copy */
-		if (epoll && lane->fd >= 0)
+		if (epoll && ks__fd_is_own(s->fds, lane->fd) && ks__fd_is_own(s->fds, s->epoll_fd))
 			epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, lane->fd, NULL);
 		/* a forked child has no such mappings, and its own may be there by now */
 		for (unsigned m = 0; m < 2 && epoll; m++)
 			if (lane->map[m])
 				munmap(lane->map[m], lane->map_bytes[m]);
-		if (lane->fd >= 0)
-			close(lane->fd);
+		ks__fd_close(s->fds, lane->fd);
 	}
 	free(s->lanes);
 	free(s->told);
@@ -236,7 +236,7 @@ static void tell(struct ks__pass *pass, const struct ks__told *told, uint32_t cp
 	};
 	pass->room--;
 	if (ks__put(pass->sink, &lost->ev))
-		pass->stop = 1;
+		ks__pass_end(pass);
 }
 
 static int tell_hole(struct ks__stream *s, struct ks__pass *pass, uint32_t cpu, uint64_t rise,

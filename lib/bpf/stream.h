@@ -19,12 +19,14 @@
 #include <stdint.h>
 
 #include "../../bpf/shared.h"
+#include "../base/fd.h"
 #include "../source/source.h"
 
 struct ks__stream;
 
 struct ks__stream_opts {
 	int epoll_fd;
+	struct ks__fds *fds;   /* keeps the lanes' descriptors; NULL: nobody does */
 	uint32_t batch_ms;     /* KS_IMMEDIATE: arm after every drain */
 	uint64_t ring_bytes;   /* in all; each ring gets its share, a power of two >= a page */
 	uint32_t n_cpus;       /* possible CPUs */

@@ -31,9 +31,10 @@ static void init_lock(pthread_rwlock_t *lock)
 	pthread_rwlockattr_destroy(&attr);
 }
 
-void ks__threads_init(struct ks__threads *t)
+void ks__threads_init(struct ks__threads *t, struct ks__fds *fds)
 {
 	memset(t, 0, sizeof(*t));
+	t->fds = fds;
 	init_lock(&t->lock);
 	t->free_fd = t->who_fd = -1;
 	for (unsigned p = 0; p < KS_BPF_PROBES; p++)
@@ -62,11 +63,24 @@ void ks__threads_close(struct ks__threads *t)
 		munmap(slots, t->slots_size);
 	for (unsigned p = 0; p < KS_BPF_PROBES; p++) {
 		ks__threads_unmap_rows(t, p);
-		if (t->rows[p].seed_fd >= 0)
-			close(t->rows[p].seed_fd);
+		ks__fd_close(t->fds, t->rows[p].seed_fd);
 	}
 	pthread_rwlock_destroy(&t->lock);
-	ks__threads_init(t);
+	ks__threads_init(t, t->fds);
+}
+
+void ks__threads_leave(struct ks__threads *t)
+{
+	struct ks_bpf_thread *slots = atomic_exchange(&t->slots, NULL);
+
+	if (slots)
+		munmap(slots, t->slots_size);
+	for (unsigned p = 0; p < KS_BPF_PROBES; p++) {
+		char *mem = atomic_exchange(&t->rows[p].mem, NULL);
+
+		if (mem)
+			munmap(mem, t->rows[p].size);
+	}
 }
 
 static void *map(int fd, size_t bytes, size_t *ret_size)
@@ -418,11 +432,13 @@ static void empty(struct ks__threads *t, uint64_t keep_ns)
 	uint64_t now = ks__now();
 	uint32_t dead = __atomic_load_n(&t->control->threads_dead, __ATOMIC_RELAXED);
 	uint32_t n = slots_used(t), emptied = 0, kept = 0;
+	int is_own = ks__fd_is_own(t->fds, t->free_fd);
 
 	for (uint32_t i = 0; i < n; i++) {
 		if (may_empty(t, i, &slots[i], now, keep_ns) && !empty_slot(t, i, &slots[i])) {
 			emptied++;
-			if (t->free_fd < 0 || !bpf_map_update_elem(t->free_fd, NULL, &i, BPF_ANY))
+			if (t->free_fd < 0 ||
+			    (is_own && !bpf_map_update_elem(t->free_fd, NULL, &i, BPF_ANY)))
 				continue;
 			slots[i].state = KS_THREAD_DEAD; /* and empty: it is given back next time */
 			kept++;
@@ -449,7 +465,7 @@ static int run_seeds(struct ks__threads *t)
 	__atomic_store_n(&t->control->unseeded, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&t->seeded_ns, ks__now(), __ATOMIC_RELAXED);
 	for (unsigned p = 0; p < KS_BPF_PROBES && !rc; p++)
-		if (t->rows[p].seed_fd >= 0)
+		if (ks__fd_is_own(t->fds, t->rows[p].seed_fd))
 			rc = ks__hook_iterate(t->rows[p].seed_fd);
 	return rc;
 }
@@ -460,14 +476,14 @@ int ks__threads_seed(struct ks__threads *t, uint32_t probe, int link_fd)
 
 	if (link_fd >= 0) {
 		fd = fcntl(link_fd, F_DUPFD_CLOEXEC, 3);
+		fd = fd < 0 ? -errno : ks__fd_keep(t->fds, fd);
 		if (fd < 0)
-			return -errno;
+			return fd;
 	} else if (*seed_fd < 0) {
 		return 0;
 	}
 	pthread_rwlock_wrlock(&t->lock);
-	if (*seed_fd >= 0)
-		close(*seed_fd);
+	ks__fd_close(t->fds, *seed_fd);
 	*seed_fd = fd;
 	if (fd >= 0)
 		rc = run_seeds(t);
@@ -554,7 +570,8 @@ void ks__threads_track(struct ks__threads *t, int on, int new)
 				slots[i].state = KS_THREAD_LEFT;
 				__atomic_fetch_add(&control->threads_dead, 1, __ATOMIC_RELAXED);
 			}
-		forget_tasks(t->who_fd);
+		if (ks__fd_is_own(t->fds, t->who_fd))
+			forget_tasks(t->who_fd);
 		control->era++;
 		control->roles++; /* has all look again */
 	}

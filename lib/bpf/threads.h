@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "../../bpf/shared.h"
+#include "../base/fd.h"
 #include "../data/groups.h"
 
 #define KS__OPEN_STATES 4
@@ -33,6 +34,7 @@ struct ks__thread_rows {
 };
 
 struct ks__threads {
+	struct ks__fds *fds;
 	pthread_rwlock_t lock;
 	uint32_t n_cpus, n_slots;
 	struct ks_bpf_control *control;
@@ -46,8 +48,10 @@ struct ks__threads {
 	struct ks__thread_rows rows[KS_BPF_PROBES];
 };
 
-void ks__threads_init(struct ks__threads *t);
+void ks__threads_init(struct ks__threads *t, struct ks__fds *fds);
 void ks__threads_close(struct ks__threads *t);
+/* Unmaps, frees nothing: in a forked child, where another thread may have been in here. */
+void ks__threads_leave(struct ks__threads *t);
 
 /* Maps the slots, once. push: there is no fetching addition, so all slots go into the queue first. */
 int ks__threads_map(struct ks__threads *t, int slots_fd, int free_fd, uint32_t n_slots,

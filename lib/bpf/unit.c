@@ -125,7 +125,7 @@ static int load(const struct ks__unit *unit, struct bpf_object *obj, enum ks__ty
 	if (rc) {
 		ks__maps_drop(unit->maps);
 		for (unsigned i = 0; i < unit->n_progs; i++)
-			ks__program_close(unit->progs[i]);
+			ks__program_close(unit->progs[i], unit->maps->fds);
 	}
 	return rc;
 }

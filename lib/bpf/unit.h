@@ -30,6 +30,7 @@ struct ks__map {
 
 /* All maps of the object, in its order: the kernel cuts names, positions are certain. */
 struct ks__maps {
+	struct ks__fds *fds;
 	unsigned n;          /* 0 before the first load */
 	uint32_t loads;      /* that created maps, or could have */
 	struct ks__map *map; /* NULL before the first load */
@@ -79,7 +80,7 @@ int ks__program_info(int fd, struct ks__program_info *ret);
 /* Runs a raw_tp program of one argument on the calling thread (Linux 5.10). 0 or -errno. */
 int ks__program_run(int fd, uint64_t arg, uint32_t *ret);
 
-void ks__program_close(struct ks__program *prog);
+void ks__program_close(struct ks__program *prog, struct ks__fds *fds);
 
 /* ---- programs.c ------------------------------------------------------------------------------ */
 
@@ -103,7 +104,7 @@ int ks__programs_name_refused(const struct ks__unit *unit, struct bpf_object *ob
 
 /* ---- maps.c ---------------------------------------------------------------------------------- */
 
-void ks__maps_init(struct ks__maps *maps);
+void ks__maps_init(struct ks__maps *maps, struct ks__fds *fds);
 void ks__maps_close(struct ks__maps *maps);
 /* Puts maps into the slots 0, 1, … of a map of maps. 0 or -errno. */
 int ks__map_put_fds(int fd, const int *inner_fds, unsigned n, int batch);

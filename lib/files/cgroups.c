@@ -354,6 +354,13 @@ int ks__cgroups_open(int proc_fd, const char *sys_path, struct ks__cgroups **ret
 	return 0;
 }
 
+int ks__cgroups_keep(struct ks__cgroups *c, struct ks__fds *fds)
+{
+	c->h.fds = fds;
+	c->h.fd = ks__fd_keep(fds, c->h.fd);
+	return c->h.fd < 0 ? c->h.fd : 0;
+}
+
 void ks__cgroups_close(struct ks__cgroups *c)
 {
 	if (!c)

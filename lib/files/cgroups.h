@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "../base/fd.h"
 #include "container.h"
 
 #define KS__CGROUP_PATH 1024
@@ -45,6 +46,8 @@ struct ks__cgroups;
  * 0; -ENOENT: not mounted here, or nothing to be read; -ENOMEM, -EMFILE. Holds one descriptor.
  */
 int ks__cgroups_open(int proc_fd, const char *sys_path, struct ks__cgroups **ret);
+/* Its descriptor is one of those that a handle keeps. 0 or -errno: then it has none. */
+int ks__cgroups_keep(struct ks__cgroups *c, struct ks__fds *fds);
 /* Takes no lock: also for a forked child. */
 void ks__cgroups_close(struct ks__cgroups *c);
 

@@ -148,8 +148,7 @@ int ks__hierarchy_open(int proc_fd, const char *sys_path, struct ks__hierarchy *
 
 void ks__hierarchy_close(struct ks__hierarchy *h)
 {
-	if (h->fd >= 0)
-		close(h->fd);
+	ks__fd_close(h->fds, h->fd);
 	free(h->mount);
 	free(h->prefix);
 }

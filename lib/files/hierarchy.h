@@ -6,10 +6,12 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "../base/fd.h"
 #include "container.h"
 
 struct ks__hierarchy {
 	int fd; /* of the mount, O_PATH */
+	struct ks__fds *fds; /* that keep it; NULL: nobody does */
 	int is_own; /* "/" is the cgroup of the container that the caller is in: `own` */
 	dev_t dev;
 	char *mount;

@@ -41,8 +41,8 @@ static int bpf_open(struct ks *ks, struct ks__source **ret_source)
 	b->base.ks = ks;
 	b->control.scope.self = (uint32_t)getpid();
 	ks__features_init(&b->features, ks);
-	ks__maps_init(&b->maps);
-	ks__threads_init(&b->threads);
+	ks__maps_init(&b->maps, &ks->fds);
+	ks__threads_init(&b->threads, &ks->fds);
 	for (unsigned u = 0; u < KS__BPF_USERS; u++)
 		b->users[u].way = -1;
 	for (const struct ks__probe *const *p = ks__probes; *p; p++) {
@@ -61,18 +61,24 @@ static int bpf_open(struct ks *ks, struct ks__source **ret_source)
 }
 
 /* Programs are made inert first: a forked child that still lives may hold their links. */
-static void bpf_close(struct ks__source *s)
+static void bpf_stop(struct ks__source *s)
 {
 	struct ks__bpf *b = ks__bpf_of(s);
-	struct ks__stream *stream = atomic_exchange(&b->stream, NULL);
+	struct ks__stream *stream = atomic_load(&b->stream);
 
 	for (uint32_t p = 0; p < KS__PROBES_MAX; p++)
 		ks__control_live(&b->control, p, 0);
 	ks__control_idle(&b->control);
-	if (stream) {
+	if (stream)
 		ks__stream_publish(stream);
-		ks__stream_close(stream, 1);
-	}
+}
+
+static void bpf_close(struct ks__source *s)
+{
+	struct ks__bpf *b = ks__bpf_of(s);
+
+	bpf_stop(s);
+	ks__stream_close(atomic_exchange(&b->stream, NULL), 1);
 	ks__bpf_unload(b);
 	free(b->pids);
 	free(b->roles);
@@ -90,6 +96,16 @@ static void bpf_close_forked(struct ks__source *s)
 	free(b->roles);
 	ks__features_free(&b->features);
 	free(b);
+}
+
+/* Rings are not mapped in a child; descriptors are closed by their notes. */
+static void bpf_leave_forked(struct ks__source *s)
+{
+	struct ks__bpf *b = ks__bpf_of(s);
+
+	ks__threads_leave(&b->threads);
+	ks__control_unmap(&b->control);
+	ks__tables_unmap(&b->tables);
 }
 
 /* ---- settings -------------------------------------------------------------------------------- */
@@ -328,7 +344,9 @@ const struct ks__source_ops ks__source_bpf = {
 	.kind = KS_SOURCE_BPF,
 	.open = bpf_open,
 	.close = bpf_close,
+	.stop = bpf_stop,
 	.close_forked = bpf_close_forked,
+	.leave_forked = bpf_leave_forked,
 	.prepare = bpf_prepare,
 	.enable = bpf_enable,
 	.disable = bpf_disable,

@@ -76,7 +76,6 @@ struct ks__bpf {
 	_Atomic(struct ks__stream *) stream;
 	struct ks__bpf_user users[KS__BPF_USERS];
 	_Atomic uint64_t map_bytes, ways_bytes;
-	atomic_uint n_fds;
 
 	unsigned n_roles; /* as in the map ks_roles, once there is one */
 	struct ks__thread_role *roles;
@@ -133,7 +132,6 @@ int ks__bpf_fill_roles(struct ks__bpf *b);
 int ks__bpf_book(struct ks__source *s, uint32_t probe, int idle, struct ks__book *ret);
 void ks__bpf_explain(struct ks__source *s, uint32_t probe, struct ks__doc *doc);
 void ks__bpf_check(struct ks__source *s, struct ks__doc *doc);
-void ks__bpf_size(struct ks__source *s, uint64_t *ret_kernel, uint64_t *ret_user,
-		  uint32_t *ret_descriptors);
+void ks__bpf_size(struct ks__source *s, uint64_t *ret_kernel, uint64_t *ret_user);
 
 #endif

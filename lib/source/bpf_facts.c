@@ -172,6 +172,9 @@ int ks__bpf_setup(struct ks__bpf *b)
 
 	if (b->ready)
 		return 0;
+	/* what cannot be read now is not missing for ever */
+	if (!ks__fds_are_own(&b->base.ks->fds))
+		return ks__fail_closed(b->base.ks);
 	for (unsigned u = 0; u < KS__BPF_USERS && !rc; u++)
 		if (!b->users[u].ways)
 			rc = user_ways(b, &b->users[u]);
@@ -255,7 +258,7 @@ static int whoami(struct ks__bpf *b, char *why, size_t size)
 				 .n_progs = 1 };
 	int rc;
 
-	ks__maps_init(&maps);
+	ks__maps_init(&maps, &b->base.ks->fds);
 	rc = ks__unit_load(&unit, why, size);
 	if (whoami.error)
 		snprintf(why, size, "%s", whoami.reason);
@@ -265,7 +268,7 @@ static int whoami(struct ks__bpf *b, char *why, size_t size)
 			ks__machine_bpf(b->base.ks, "running a program (Linux 5.10)", rc, why,
 					size);
 	}
-	ks__program_close(&whoami);
+	ks__program_close(&whoami, maps.fds);
 	ks__maps_close(&maps);
 	return rc;
 }

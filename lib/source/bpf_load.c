@@ -40,25 +40,14 @@ struct pick {
 	int way;
 };
 
-static void count_resources(struct ks__bpf *b)
+static void count_bytes(struct ks__bpf *b)
 {
 	uint64_t bytes = 0;
-	unsigned fds = 0;
 
-	for (unsigned i = 0; i < b->maps.n; i++) {
-		if (b->maps.map[i].fd < 0)
-			continue;
-		bytes += b->maps.map[i].bytes;
-		fds++;
-	}
-	for (unsigned u = 0; u < KS__BPF_USERS; u++) {
-		fds += atomic_load(&b->users[u].n_links);
-		for (unsigned i = 0; i < b->users[u].n_ways; i++)
-			if (b->users[u].ways[i].loaded)
-				fds += b->users[u].ways[i].n;
-	}
+	for (unsigned i = 0; i < b->maps.n; i++)
+		if (b->maps.map[i].fd >= 0)
+			bytes += b->maps.map[i].bytes;
 	atomic_store(&b->map_bytes, bytes);
-	atomic_store(&b->n_fds, fds);
 }
 
 static int open_stream(struct ks__bpf *b, char *why, size_t size)
@@ -68,6 +57,7 @@ static int open_stream(struct ks__bpf *b, char *why, size_t size)
 	struct ks__map *perf = ks__maps_find(&b->maps, "ks_perf");
 	struct ks__stream_opts opts = {
 		.epoll_fd = ks->epoll_fd,
+		.fds = &ks->fds,
 		.batch_ms = ks->opts.batch_ms,
 		.ring_bytes = ks->opts.ring_bytes,
 		.n_cpus = ks->n_cpus,
@@ -220,7 +210,7 @@ static int load_picks(struct ks__bpf *b, const struct pick *picks, unsigned n, c
 			unwire(b, picks, n);
 	}
 	for (unsigned i = 0; i < unit.n_progs && rc; i++)
-		ks__program_close(progs[i]);
+		ks__program_close(progs[i], b->maps.fds);
 	for (unsigned i = 0; i < n && !rc; i++) {
 		picks[i].user->ways[picks[i].way].loaded = 1;
 		picks[i].user->ways[picks[i].way].note.tried = 1;
@@ -306,7 +296,7 @@ int ks__bpf_prepare(struct ks__bpf *b, uint32_t mask, const char *variant)
 	if (rc || b->error || !pick(b, mask, variant, picks))
 		return rc;
 	rc = load_mask(b, mask, variant);
-	count_resources(b);
+	count_bytes(b);
 #ifdef __GLIBC__
 	if (b->base.ks->opts.flags & KS_OPEN_TRIM)
 		malloc_trim(0);
@@ -316,12 +306,12 @@ int ks__bpf_prepare(struct ks__bpf *b, uint32_t mask, const char *variant)
 
 /* ---- attaching ------------------------------------------------------------------------------- */
 
-static void close_links(struct ks__bpf_user *u)
+static void close_links(struct ks__bpf *b, struct ks__bpf_user *u)
 {
 	unsigned n = atomic_exchange(&u->n_links, 0);
 
 	while (n)
-		close(u->links[--n]);
+		ks__fd_close(b->maps.fds, u->links[--n]);
 	u->way = -1;
 }
 
@@ -330,10 +320,14 @@ static int attach_way(struct ks__bpf *b, struct ks__bpf_user *u, int way, char *
 	struct ks__bpf_way *w = &u->ways[way];
 
 	for (unsigned i = 0; i < w->n; i++) {
-		int fd = ks__hook_attach(&w->progs[i].hook, b->base.ks, w->progs[i].fd, why, size);
+		int fd = ks__fd_is_own(b->maps.fds, w->progs[i].fd) ?
+				 ks__hook_attach(&w->progs[i].hook, b->base.ks, w->progs[i].fd, why,
+						 size) :
+				 -EBADF;
 
+		fd = ks__fd_keep(b->maps.fds, fd);
 		if (fd < 0) {
-			close_links(u);
+			close_links(b, u);
 			return fd;
 		}
 		u->links[i] = fd;
@@ -344,12 +338,12 @@ static int attach_way(struct ks__bpf *b, struct ks__bpf_user *u, int way, char *
 	return 0;
 }
 
-static void unload_way(struct ks__bpf_way *w)
+static void unload_way(struct ks__bpf *b, struct ks__bpf_way *w)
 {
 	if (atomic_load(&w->counted))
 		return;
 	for (unsigned i = 0; i < w->n; i++)
-		ks__program_close(&w->progs[i]);
+		ks__program_close(&w->progs[i], b->maps.fds);
 	w->loaded = 0;
 }
 
@@ -373,17 +367,15 @@ int ks__bpf_attach(struct ks__bpf *b, uint32_t user, const char *variant)
 			break;
 		if (ks__machine_shortage(rc))
 			return ks__fail(b->base.ks, rc, "%s", why);
-		unload_way(&u->ways[way]);
+		unload_way(b, &u->ways[way]);
 		ks__bpf_close_way(b, u, way, rc, why);
 	}
-	count_resources(b);
 	return 0;
 }
 
 void ks__bpf_detach(struct ks__bpf *b, uint32_t user)
 {
-	close_links(&b->users[user]);
-	count_resources(b);
+	close_links(b, &b->users[user]);
 }
 
 void ks__bpf_unload(struct ks__bpf *b)
@@ -391,10 +383,10 @@ void ks__bpf_unload(struct ks__bpf *b)
 	for (unsigned u = 0; u < KS__BPF_USERS; u++) {
 		struct ks__bpf_user *user = &b->users[u];
 
-		close_links(user);
+		close_links(b, user);
 		for (unsigned i = 0; i < user->n_ways; i++) {
 			atomic_store(&user->ways[i].counted, 0);
-			unload_way(&user->ways[i]);
+			unload_way(b, &user->ways[i]);
 		}
 		free(user->ways);
 		user->ways = NULL;

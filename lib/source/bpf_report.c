@@ -173,8 +173,7 @@ void ks__bpf_check(struct ks__source *s, struct ks__doc *doc)
 	ks__doc_close(doc);
 }
 
-void ks__bpf_size(struct ks__source *s, uint64_t *ret_kernel, uint64_t *ret_user,
-		  uint32_t *ret_descriptors)
+void ks__bpf_size(struct ks__source *s, uint64_t *ret_kernel, uint64_t *ret_user)
 {
 	struct ks__bpf *b = ks__bpf_of(s);
 	struct ks__stream *stream = atomic_load(&b->stream);
@@ -185,5 +184,4 @@ void ks__bpf_size(struct ks__source *s, uint64_t *ret_kernel, uint64_t *ret_user
 		ks__stream_size(stream, &kernel, &user, &fds);
 	*ret_kernel = kernel + atomic_load(&b->map_bytes);
 	*ret_user = user + sizeof(*b) + atomic_load(&b->ways_bytes);
-	*ret_descriptors = fds + atomic_load(&b->n_fds);
 }

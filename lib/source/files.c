@@ -120,7 +120,6 @@ static void stop(struct served *served)
 	served->state = NULL;
 }
 
-/* Only memory is held. The lock may be somebody's in the parent, and is left alone. */
 static void files_close_forked(struct ks__source *s)
 {
 	struct files *files = files_of(s);
@@ -155,7 +154,8 @@ static int look(struct files *files, struct served *served)
 		.tally = &served->tally,
 		.queue = &files->queue,
 	};
-	int rc = served->scan->look(served->state, &look);
+	int is_own = look.proc_fd < 0 || ks__fd_is_own(&files->source.ks->fds, look.proc_fd);
+	int rc = is_own ? served->scan->look(served->state, &look) : -EBADF;
 
 	/* after a failure as well: it is not tried again at once */
 	served->looked_ns = ks__now();
@@ -524,8 +524,7 @@ static void files_check(struct ks__source *s, struct ks__doc *doc)
 	ks__doc_close(doc);
 }
 
-static void files_size(struct ks__source *s, uint64_t *ret_kernel, uint64_t *ret_user,
-		       uint32_t *ret_descriptors)
+static void files_size(struct ks__source *s, uint64_t *ret_kernel, uint64_t *ret_user)
 {
 	struct files *files = files_of(s);
 	uint64_t bytes = sizeof(*files);
@@ -540,7 +539,6 @@ static void files_size(struct ks__source *s, uint64_t *ret_kernel, uint64_t *ret
 	unlock(files, state);
 	*ret_kernel = 0;
 	*ret_user = bytes;
-	*ret_descriptors = 0;
 }
 
 /* No admit: looks are too seldom to see the child of a self-test. */

@@ -30,13 +30,19 @@ struct ks__sink {
 	ks_event_fn fn; /* negative: taken, and stop */
 	void *user;
 	int rc;                    /* what fn has said, if negative */
-	const int *closing;        /* not 0 after a call of fn: stop */
+	const uint32_t *alive;     /* 0 after a call of fn: stop, and touch nothing of the stream */
 	_Atomic uint64_t *last_ns; /* by probe: time of its last record */
 };
 
 static inline void ks__seen(struct ks__sink *sink, const struct ks_event *ev)
 {
 	atomic_store_explicit(&sink->last_ns[ev->id >> 8], ev->time_ns, memory_order_relaxed);
+}
+
+/* fn may have closed the handle, or come back in a forked child, which has no rings. */
+static inline int ks__sink_alive(const struct ks__sink *sink)
+{
+	return *(const volatile uint32_t *)sink->alive != 0;
 }
 
 /* Without that: who hands over many of a kind says it of the last. */
@@ -46,7 +52,7 @@ static inline int ks__hand_over(struct ks__sink *sink, const struct ks_event *ev
 
 	if (__builtin_expect(rc < 0, 0))
 		sink->rc = rc;
-	return rc < 0 || *sink->closing;
+	return rc < 0 || !ks__sink_alive(sink);
 }
 
 /*
@@ -93,8 +99,15 @@ struct ks__source_ops {
 	/* Cheap; no privilege needed. *ret_source is passed to all others. */
 	int (*open)(struct ks *ks, struct ks__source **ret_source);
 	void (*close)(struct ks__source *s);
-	/* In a forked child: unmap, close and free, and disturb nothing of the parent. */
+	/* Programs count nothing any more. Nothing is freed; close follows, sooner or later. May be NULL. */
+	void (*stop)(struct ks__source *s);
+	/* In a forked child: unmap and free, and disturb nothing of the parent. */
 	void (*close_forked)(struct ks__source *s);
+	/*
+	 * The same in a child whose parent had another thread in here: only what is one pointer is
+	 * unmapped, nothing is freed, no list is walked. May be NULL.
+	 */
+	void (*leave_forked)(struct ks__source *s);
 
 	/*
 	 * Load what the probes of the mask (1 << id) need, all in one pass; what cannot be loaded is
@@ -174,9 +187,8 @@ struct ks__source_ops {
 	void (*explain)(struct ks__source *s, uint32_t probe, struct ks__doc *doc);
 	/* For ks_check(): what the source found out about this machine. */
 	void (*check)(struct ks__source *s, struct ks__doc *doc);
-	/* Kernel memory of maps and rings, user memory, and descriptors that it holds now. */
-	void (*size)(struct ks__source *s, uint64_t *ret_kernel, uint64_t *ret_user,
-		     uint32_t *ret_descriptors);
+	/* Kernel memory of maps and rings, and user memory. */
+	void (*size)(struct ks__source *s, uint64_t *ret_kernel, uint64_t *ret_user);
 };
 
 struct ks__source {

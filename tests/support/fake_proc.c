@@ -279,9 +279,10 @@ static int put_text(const struct ks_event *ev, void *user)
 
 struct ks__sink bed_sink(struct bed *bed, ks_event_fn fn, void *user)
 {
-	return (struct ks__sink){
-		.fn = fn, .user = user, .closing = &bed->ks->closing, .last_ns = bed->ks->last_ns
-	};
+	return (struct ks__sink){ .fn = fn,
+				  .user = user,
+				  .alive = &bed->ks->core->wiped->alive,
+				  .last_ns = bed->ks->last_ns };
 }
 
 unsigned bed_drain(struct bed *bed, unsigned max, const char *want)

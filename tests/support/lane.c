@@ -52,9 +52,10 @@ struct lanes *lanes_new(const struct ks__transport *via, unsigned n_lanes, unsig
 		.perf_map_fd = -1,
 	};
 
+	l->alive = 1;
 	lane_clock = 1000000000;
 	l->sink = (struct ks__sink){
-		.fn = remember, .user = l, .closing = &l->closing, .last_ns = l->last_ns
+		.fn = remember, .user = l, .alive = &l->alive, .last_ns = l->last_ns
 	};
 	l->s = ks__stream_new(&opts, via, n_lanes);
 	g_assert_nonnull(l->s);

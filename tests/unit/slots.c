@@ -63,7 +63,7 @@ static struct bed *bed_new(void)
 
 	b->slots = memory("slots", SLOTS * sizeof(*b->slots), &b->slots_fd);
 	b->rows = memory("rows", (CPUS + SLOTS) * sizeof(*b->rows), &b->rows_fd);
-	ks__threads_init(&b->t);
+	ks__threads_init(&b->t, NULL);
 	ks_assert_rc(ks__threads_map(&b->t, b->slots_fd, -1, SLOTS, CPUS, &b->control, 0), 0);
 	ks_assert_rc(ks__threads_map_rows(&b->t, &probe, b->rows_fd, sizeof(*b->rows)), 0);
 	ks__threads_track(&b->t, 1, 0);

@@ -188,7 +188,7 @@ static int close_at_two(const struct ks_event *ev, void *user)
 	struct lanes *l = user;
 
 	(void)ev;
-	l->closing = ++l->n == 2;
+	l->alive = ++l->n != 2;
 	return 0;
 }
 
@@ -208,7 +208,7 @@ static void test_stop(void)
 		g_assert_cmpint(lanes_drain(l, 100), ==, 2);
 		g_assert_cmpint(l->sink.rc, ==, by_closing ? 0 : LANE_STOP);
 		g_assert_cmpuint(ks__stream_delivered(l->s, 1), ==, 2);
-		l->closing = 0;
+		l->alive = 1;
 		g_assert_cmpint(lanes_drain(l, 100), ==, 4);
 		g_assert_cmpint(lanes_drain(l, 100), ==, 0);
 		lanes_free(l);

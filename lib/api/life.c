@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * life.c - who is inside a handle, and its end
+ *
+ * Every function that uses a handle holds it meanwhile. ks_close() lets go of the hold that ks_open()
+ * has made; whoever lets go of the last one destroys the handle. So closing waits for nobody, and
+ * nobody finds memory or descriptors gone under him.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "../data/order.h"
+#include "../files/cgroups.h"
+#include "api.h"
+
+#define COOKIE 0x6b73u
+
+/* ---- core: what readers keep ------------------------------------------------------------------ */
+
+int ks__forked(const struct ks__core *core)
+{
+	return ((const volatile struct ks__wiped *)core->wiped)->cookie != COOKIE;
+}
+
+struct ks__core *ks__core_new(struct ks *ks)
+{
+	long page = sysconf(_SC_PAGESIZE);
+	struct ks__core *core = calloc(1, sizeof(*core));
+
+	if (!core)
+		return NULL;
+	core->wiped = mmap(NULL, (size_t)page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			   -1, 0);
+	if (core->wiped == MAP_FAILED) {
+		free(core);
+		return NULL;
+	}
+	/* 4.14; where it fails a child is not told apart, and nothing else changes */
+	madvise(core->wiped, (size_t)page, MADV_WIPEONFORK);
+	*core->wiped = (struct ks__wiped){ COOKIE, 1 };
+	atomic_store(&core->refs, 1);
+	atomic_store(&core->holds, 1);
+	core->ks = ks;
+	return core;
+}
+
+void ks__core_unref(struct ks__core *core)
+{
+	if (!core || atomic_fetch_sub(&core->refs, 1) != 1)
+		return;
+	munmap(core->wiped, (size_t)sysconf(_SC_PAGESIZE));
+	free(core);
+}
+
+/* ---- the end ---------------------------------------------------------------------------------- */
+
+/* In a forked child the epoll set and what programs read are the parent's, too. */
+void ks__destroy(struct ks *ks)
+{
+	int forked = ks->core && ks__forked(ks->core);
+	struct ks__core *core = ks->core;
+
+	for (unsigned i = 0; i < KS__SOURCES_MAX; i++) {
+		struct ks__source *s = ks->sources[i];
+
+		if (s && forked)
+			s->ops->close_forked(s);
+		else if (s)
+			s->ops->close(s);
+	}
+	ks__cgroups_close(ks->cgroups);
+	ks__fds_close(&ks->fds);
+	ks__fds_free(&ks->fds);
+	ks__order_free(ks->order);
+	free(ks->scope.pids);
+	free((void *)ks->opts.btf_path);
+	free((void *)ks->opts.proc_path);
+	free((void *)ks->opts.sys_path);
+	pthread_mutex_destroy(&ks->lock);
+	ks__errors_destroy(&ks->errors);
+	pthread_mutex_destroy(&ks->cgroups_lock);
+	free(ks);
+	ks__core_unref(core);
+}
+
+/* What others see of it ends: programs are detached, descriptors closed. Memory stays as it is. */
+static void shut(struct ks *ks)
+{
+	for (unsigned i = 0; i < KS__SOURCES_MAX && ks->sources[i]; i++)
+		if (ks->sources[i]->ops->stop)
+			ks->sources[i]->ops->stop(ks->sources[i]);
+	ks__fds_close(&ks->fds);
+}
+
+/* ---- holds ------------------------------------------------------------------------------------ */
+
+struct ks__core *ks__hold(struct ks__core *core)
+{
+	int n = atomic_load(&core->holds);
+
+	do {
+		if (!n || atomic_load(&core->closed))
+			return NULL;
+	} while (!atomic_compare_exchange_weak(&core->holds, &n, n + 1));
+	return core;
+}
+
+void ks__let_go(struct ks__core *core)
+{
+	int n = atomic_load(&core->holds);
+
+	do {
+		/* the frame of a callback has the other one, and it may never come back */
+		if (n == 2 && atomic_load(&core->stuck)) {
+			KS__UNCANCELLED;
+
+			shut(core->ks);
+		}
+	} while (!atomic_compare_exchange_weak(&core->holds, &n, n - 1));
+	if (n == 1) {
+		KS__UNCANCELLED;
+
+		ks__destroy(core->ks);
+	}
+}
+
+/* ---- frames ----------------------------------------------------------------------------------- */
+
+static int is_within(uintptr_t at, const void *stack, size_t size)
+{
+	return at - (uintptr_t)stack < size;
+}
+
+/*
+ * Is the frame of the ks_poll() whose callback this thread was in still there? A longjmp() past it
+ * leaves no word. `here` is a frame of the caller's: if it lies above, that of ks_poll() is gone; and so
+ * it is if something else is written in its place. Where neither tells, or on a stack that is not the
+ * thread's, it is taken to be there.
+ */
+__attribute__((noinline, no_sanitize("address"))) int ks__frame_gone(const struct ks *ks,
+								     const void *here)
+{
+	const volatile struct ks__frame *frame = atomic_load(&ks->frame);
+	pthread_attr_t attr;
+	void *stack = NULL;
+	size_t size = 0;
+
+	if (!frame || pthread_getattr_np(pthread_self(), &attr))
+		return 0;
+	if (pthread_attr_getstack(&attr, &stack, &size))
+		size = 0;
+	pthread_attr_destroy(&attr);
+	if (!is_within((uintptr_t)frame, stack, size) || !is_within((uintptr_t)here, stack, size))
+		return 0;
+	return (uintptr_t)here > (uintptr_t)frame || frame->ks != ks || frame->number != ks->frames;
+}
+
+/* ---- close ------------------------------------------------------------------------------------ */
+
+/*
+ * Other threads of the parent are not here: what they were changing at the moment of the fork is half
+ * changed for ever, and stays as it is.
+ */
+static void close_in_child(struct ks *ks, int inside)
+{
+	int others = atomic_load(&ks->core->holds) - 1 - inside;
+
+	ks__fds_close(&ks->fds);
+	for (unsigned i = 0; i < KS__SOURCES_MAX && ks->sources[i] && others > 0; i++)
+		if (ks->sources[i]->ops->leave_forked)
+			ks->sources[i]->ops->leave_forked(ks->sources[i]);
+	if (others <= 0)
+		ks__let_go(ks->core);
+}
+
+void ks_close(struct ks *ks)
+{
+	int saved = errno, inside;
+
+	if (!ks || atomic_exchange(&ks->core->closed, 1))
+		return;
+	KS__UNCANCELLED;
+	ks->core->wiped->alive = 0;
+	inside = atomic_load(&ks->in_callback) == ks__thread();
+	if (inside && ks__frame_gone(ks, __builtin_frame_address(0))) {
+		inside = 0;
+		ks__let_go(ks->core); /* for the frame */
+	}
+	if (ks__forked(ks->core)) {
+		close_in_child(ks, inside);
+	} else {
+		atomic_store(&ks->core->stuck, inside);
+		if (!inside)
+			ks_wakeup(ks);
+		ks__let_go(ks->core);
+	}
+	errno = saved;
+}
