@@ -33,32 +33,22 @@
  *            and ks_read_events(), together called the consumer: one thread at a time, though not
  *            always the same. A second one gets -EBUSY. Nothing waits for the consumer.
  *  Callbacks Of events run in the thread that called the library, no lock held. They must return or
- *            unwind (C++ exception, pthread_cancel: the event counts as delivered). A longjmp out
- *            of one leaves no trace that C could see: ks_close() detaches and closes all the same,
- *            and ks_poll() goes on, if the stack tells that the earlier call is gone; else it says
- *            -EBUSY, and ks_close() leaves the handle's memory behind. (PostgreSQL: elog() of any
- *            level may longjmp on a pending cancel: HOLD_INTERRUPTS first, or use
- *            ks_read_events().) An event callback may call all but the consumer functions and
- *            ks_selftest(): these say -EBUSY.
+ *            unwind (C++ exception, pthread_cancel: the event counts as delivered). After a longjmp
+ *            (PostgreSQL's elog()) ks_poll() goes on and ks_close() closes; where the stack does not
+ *            tell that the call is gone, -EBUSY, and memory stays behind. An event callback
+ *            may call all but the consumer functions and ks_selftest(): these say -EBUSY.
  *  fork      A handle belongs to the process that opened it. In a forked child every function
  *            answers -KS_EFORKED, except ks_close() and ks_reader_free(), which release the child's
- *            copy and disturb nothing. What another thread of the parent was changing at the moment
- *            of the fork is not touched: then that memory stays in the child. Call ks_close() in
- *            children that live on: until then the child holds descriptors, and a program that the
- *            parent detaches runs on, idle, until the child is gone. After exec nothing is left
- *            (all descriptors are close-on-exec). A child of vfork must not call the library. One
- *            that is forked in an event callback has no record there any more; it may return from
- *            the callback, and ks_poll() then says -KS_EFORKED.
- *  Files     The descriptors of a handle are 3 or above, and each is known by what it is. If the
- *            host closes one by mistake (closefrom), functions that need it say -EBADF, and what has
- *            its number now is neither written to nor closed, even if it is of the same kind. (Not
- *            told apart are a directory that the host has opened with O_PATH, too, and, once the
- *            process may no longer call bpf(), one BPF object from another anonymous file.) Then
- *            only ks_close() is left to do. A handle has at most 6 descriptors, and one for cgroups;
- *            with kernel programs see ks_prepare().
+ *            copy, but memory that another thread was changing at that moment, and disturb nothing.
+ *            Call ks_close() in children that live on: until then the child holds descriptors, and
+ *            a program that the parent detaches runs on, idle, until the child is gone. After exec
+ *            nothing is left (all descriptors are close-on-exec). A child of vfork must not call
+ *            the library; one forked in an event callback has no record, and may return from it.
+ *  Files     Descriptors are 3 or above; how many: ks_prepare(). If the host closes one by mistake,
+ *            what needs it says -EBADF, and a file that has its number now is not touched.
  *  Signals   None is handled or raised, and none is blocked but for the moment in which
- *            ks_selftest() makes its child. Only ks_wakeup() may be called from a handler. No
- *            function says -EINTR: a wait that a signal interrupts returns 0, as if woken.
+ *            ks_selftest() makes its child. Handlers may only call ks_wakeup(). Never -EINTR: a
+ *            wait that a signal interrupts returns 0, as if woken.
  *  Process   No thread, no timer signal, no exit handler, no thread-local or process-wide state:
  *            two handles never meet, and the library may be unloaded after the last ks_close().
  */
@@ -177,14 +167,10 @@ KS_API int ks_open(const struct ks_open_opts *opts, struct ks **ret_ks);
  *
  * Undelivered records are discarded: for the tail, disable the probes and read until 0 first.
  * Readers survive: their memory stays until ks_reader_free(), reading them gives -KS_ECLOSED.
- * Inside an event callback the record stays until the callback returns; no other event is delivered,
- * and the consumer function says -KS_ECLOSED. Take ks_fd() out of your loop first: a copy of it in
- * a forked child would keep it there.
- * @ks: may be NULL
- * Threads: functions that other threads are inside of go on or say -KS_ECLOSED, a consumer that
- *   waits is woken, and the last of them to leave releases the handle: nobody waits here. No thread
- *   may enter a function with this handle afterwards; one with a reader may. In a forked child it
- *   takes no lock: see fork above.
+ * Inside an event callback the record stays until it returns; no other event is delivered. Take
+ * ks_fd() out of your loop first: a forked child's copy would keep it there. @ks: may be NULL
+ * Threads: functions that other threads are in end (a waiting consumer is woken: -KS_ECLOSED), and
+ *   the last of them releases the handle. None may be entered with it afterwards.
  * Cost: below 1 ms; 72 ms for each program on a classic tracepoint or kprobe. Since: 0.1
  */
 KS_API void ks_close(struct ks *ks);
@@ -418,16 +404,14 @@ typedef int (*ks_event_fn)(const struct ks_event *event, void *user);
 /*
  * ks_poll - wait, and hand over each event
  *
- * Waits until there is an event, the time is over, ks_wakeup() or a signal (also one that stops and
- * continues the process, which no handler of yours sees); then hands over what is
- * there. 0 says that nothing was left and that the next wake-up of ks_fd() is armed.
+ * Waits for an event, the end of the time, ks_wakeup() or a signal; then hands over what is there.
+ * 0 says that nothing was left and that the next wake-up of ks_fd() is armed.
  * @timeout_ms: 0: do not wait; -1: for ever
  * @max_events: at most so many; 0: 1024
  * @fn, @user: what to call, with what
  * Returns how many were handed over, 0 if none came.
  * Errors: what the callback said; -EBUSY (another consumer, or inside a callback), -EINVAL, -EBADF
- *   (a descriptor of the handle was closed by somebody else: close the handle), -KS_ECLOSED (it was
- *   closed meanwhile, and is gone), -KS_EFORKED.
+ *   (a descriptor was closed by the host), -KS_ECLOSED (the handle was, meanwhile), -KS_EFORKED.
  * Threads: consumer. Cost: 15 ns an event. Since: 0.1
  */
 KS_API int ks_poll(struct ks *ks, int timeout_ms, int max_events, ks_event_fn fn, void *user);
@@ -457,7 +441,7 @@ KS_API const struct ks_event *ks_next_event(const void *buf, size_t size,
 /*
  * ks_wakeup - make the consumer return
  * If none is waiting, the next one returns at once, once. Several calls count as one.
- * Returns 0. Errors: -KS_EFORKED (a child's signal handler does not wake the parent), -EBADF.
+ * Returns 0. Errors: -KS_EFORKED (a child's handler does not wake the parent), -EBADF.
  * Threads: any, and async-signal-safe (errno is kept). Cost: two system calls. Since: 0.1
  */
 KS_API int ks_wakeup(struct ks *ks);
@@ -486,8 +470,7 @@ struct ks_reader_opts {
  * Errors: -EINVAL (no such probe, no statistics, not grouped that way), -ENOMEM, -E2BIG,
  *   -KS_EFORKED.
  * Ownership: the caller's, until ks_reader_free(), in any order with ks_close().
- * Threads: a reader is for one thread at a time, different readers work in parallel, also beside
- *   ks_close(). Since: 0.1
+ * Threads: one at a time; different readers in parallel, also beside ks_close(). Since: 0.1
  */
 KS_API int ks_reader_new(struct ks *ks, uint32_t probe, const struct ks_reader_opts *opts,
 			 struct ks_reader **ret_reader);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* threads.c - the library's half of statistics by thread */
 #include <errno.h>
-#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -13,7 +12,6 @@
 
 #include "../ks.h"
 #include "threads.h"
-#include "hooks.h"
 
 #define SECOND 1000000000u
 #define KEEP_NS (10ull * SECOND) /* rows of the dead, for those who read now and then */
@@ -57,10 +55,7 @@ void ks__threads_unmap_rows(struct ks__threads *t, uint32_t probe)
 
 void ks__threads_close(struct ks__threads *t)
 {
-	struct ks_bpf_thread *slots = atomic_exchange(&t->slots, NULL);
-
-	if (slots)
-		munmap(slots, t->slots_size);
+	ks__threads_leave(t);
 	for (unsigned p = 0; p < KS_BPF_PROBES; p++) {
 		ks__threads_unmap_rows(t, p);
 		ks__fd_close(t->fds, t->rows[p].seed_fd);
@@ -455,61 +450,7 @@ static void empty(struct ks__threads *t, uint64_t keep_ns)
 	set_mark(t);
 }
 
-/* ---- seeds ------------------------------------------------------------------------------------- */
-
-/* Under the lock, for writing: a descriptor is not closed under its user. */
-static int run_seeds(struct ks__threads *t)
-{
-	int rc = 0;
-
-	__atomic_store_n(&t->control->unseeded, 0, __ATOMIC_RELAXED);
-	__atomic_store_n(&t->seeded_ns, ks__now(), __ATOMIC_RELAXED);
-	for (unsigned p = 0; p < KS_BPF_PROBES && !rc; p++)
-		if (ks__fd_is_own(t->fds, t->rows[p].seed_fd))
-			rc = ks__hook_iterate(t->rows[p].seed_fd);
-	return rc;
-}
-
-int ks__threads_seed(struct ks__threads *t, uint32_t probe, int link_fd)
-{
-	int *seed_fd = &t->rows[probe].seed_fd, fd = -1, rc = 0;
-
-	if (link_fd >= 0) {
-		fd = fcntl(link_fd, F_DUPFD_CLOEXEC, 3);
-		fd = fd < 0 ? -errno : ks__fd_keep(t->fds, fd);
-		if (fd < 0)
-			return fd;
-	} else if (*seed_fd < 0) {
-		return 0;
-	}
-	pthread_rwlock_wrlock(&t->lock);
-	ks__fd_close(t->fds, *seed_fd);
-	*seed_fd = fd;
-	if (fd >= 0)
-		rc = run_seeds(t);
-	pthread_rwlock_unlock(&t->lock);
-	return rc;
-}
-
-void ks__threads_reseed(struct ks__threads *t)
-{
-	if (!atomic_load_explicit(&t->slots, memory_order_acquire))
-		return;
-	pthread_rwlock_wrlock(&t->lock);
-	run_seeds(t);
-	pthread_rwlock_unlock(&t->lock);
-}
-
-/* At most once a second: threads for which there is no memory would be met again and again. */
-static void seed_strangers(struct ks__threads *t)
-{
-	if (!__atomic_load_n(&t->control->unseeded, __ATOMIC_RELAXED) ||
-	    ks__now() - __atomic_load_n(&t->seeded_ns, __ATOMIC_RELAXED) < SECOND ||
-	    pthread_rwlock_trywrlock(&t->lock))
-		return;
-	run_seeds(t);
-	pthread_rwlock_unlock(&t->lock);
-}
+/* ---- tidying ---------------------------------------------------------------------------------- */
 
 /* While there is no room, new threads have no rows: then the dead do not keep theirs. */
 void ks__threads_tidy(struct ks__threads *t)
@@ -521,7 +462,7 @@ void ks__threads_tidy(struct ks__threads *t)
 	if (!atomic_load_explicit(&t->slots, memory_order_acquire))
 		return;
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
-	seed_strangers(t);
+	ks__threads_seed_strangers(t);
 	pthread_setcancelstate(state, NULL);
 	full = __atomic_load_n(&t->control->threads_full, __ATOMIC_RELAXED);
 	dead = __atomic_load_n(&t->control->threads_dead, __ATOMIC_RELAXED) -

@@ -80,6 +80,9 @@ int ks__threads_seed(struct ks__threads *t, uint32_t probe, int link_fd);
 /* Runs it once more: other threads are in scope. */
 void ks__threads_reseed(struct ks__threads *t);
 
+/* The same for threads that programs have met unprepared; at most once a second. */
+void ks__threads_seed_strangers(struct ks__threads *t);
+
 /* Adds all rows of a probe to `into`. Any thread. 0 or -ENOMEM. */
 int ks__threads_read(struct ks__threads *t, uint32_t probe, struct ks__groups *into);
 
