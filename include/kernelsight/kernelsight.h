@@ -41,14 +41,13 @@
  *            answers -KS_EFORKED, except ks_close() and ks_reader_free(), which release the child's
  *            copy, but memory that another thread was changing at that moment, and disturb nothing.
  *            Call ks_close() in children that live on: until then the child holds descriptors, and
- *            a program that the parent detaches runs on, idle, until the child is gone. After exec
- *            nothing is left (all descriptors are close-on-exec). A child of vfork must not call
- *            the library; one forked in an event callback has no record, and may return from it.
- *  Files     Descriptors are 3 or above; how many: ks_prepare(). If the host closes one by mistake,
- *            what needs it says -EBADF, and a file that has its number now is not touched.
+ *            a program that the parent detaches runs on, idle. After exec nothing is left. A child
+ *            of vfork must not call the library; one of an event callback has no record there.
+ *  Files     All are 3 or above (how many: ks_prepare()). What needs one that the host has closed
+ *            says -EBADF, and a file that has its number now is not touched.
  *  Signals   None is handled or raised, and none is blocked but for the moment in which
- *            ks_selftest() makes its child. Handlers may only call ks_wakeup(). Never -EINTR: a
- *            wait that a signal interrupts returns 0, as if woken.
+ *            ks_selftest() makes its child. Handlers may only call ks_wakeup(). A wait that a
+ *            signal interrupts returns 0, as if woken: -EINTR is never returned.
  *  Process   No thread, no timer signal, no exit handler, no thread-local or process-wide state:
  *            two handles never meet, and the library may be unloaded after the last ks_close().
  */

@@ -108,12 +108,10 @@ static int fake_book(struct ks__source *s, uint32_t probe, int idle, struct ks__
 	return 0;
 }
 
-static void fake_size(struct ks__source *s, uint64_t *ret_kernel, uint64_t *ret_user,
-		      uint32_t *ret_descriptors)
+static void fake_size(struct ks__source *s, uint64_t *ret_kernel, uint64_t *ret_user)
 {
 	*ret_kernel = fake(s)->kernel;
 	*ret_user = fake(s)->user;
-	*ret_descriptors = fake(s)->fds;
 }
 
 static int fake_drain(struct ks__source *s, struct ks__sink *sink, unsigned max)

@@ -31,7 +31,6 @@ struct fake {
 	struct ks__whose whose;          /* whose they all are */
 	struct ks__book book;
 	uint64_t kernel, user;
-	uint32_t fds;
 	struct ks__note note[4];
 	struct fake_record out[16]; /* those that are there, up to one of size 0 */
 	uint64_t deadline_ns;
