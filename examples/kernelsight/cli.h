@@ -121,9 +121,6 @@ const char *source_name(unsigned source);
 /* Name of a probe by number, or "?". */
 const char *probe_name(uint32_t probe);
 int variant_query(struct ks *ks, uint32_t probe, uint32_t index, struct ks_variant_info *ret_info);
-/* 1 and the reason if a field of this struct cannot be known here, else 0. */
-int field_missing(struct ks *ks, uint32_t id, const struct ks_field_desc *field, char *why,
-		  size_t why_size);
 /* Has a struct from `first` up to, not including, `id` a field of this name? */
 int field_seen(uint32_t first, uint32_t id, const char *name);
 /* "dontneed", or the number of an array's element that has no name. Returns buf. */
@@ -140,6 +137,15 @@ void ratio_add(const struct ks_stats *stats, const struct ks_row *row, uint64_t 
 	       uint64_t *whole);
 /* 1 - part / whole: "93.1 %", or "-" of nothing. Returns buf. */
 const char *ratio_text(char *buf, size_t size, uint64_t part, uint64_t whole);
+
+/* ---- reasons.c ------------------------------------------------------------------------------ */
+
+/* 1 and the reason if a field of this struct cannot be known here, else 0. */
+int field_missing(struct ks *ks, uint32_t id, const struct ks_field_desc *field, char *why,
+		  size_t why_size);
+/* What it says of a probe from now on is what is so now, also when the probe is off. */
+void reasons_keep(struct ks *ks, const struct ks_probe_desc *probe);
+void reasons_forget(void);
 
 /* ---- value.c -------------------------------------------------------------------------------- */
 
@@ -261,6 +267,8 @@ void text_unavailable(struct ks *ks, const struct probe *probe, int all_structs)
 
 /* ---- keyed.c: rows that have a key ---------------------------------------------------------- */
 
+#define KEYED_OTHERS UINT64_MAX /* key of the sum of several rows */
+
 struct keyed {
 	const struct ks_row **rows; /* the largest first; CPUs by number */
 	size_t n, shown;            /* those behind the first `shown` are left out */
@@ -271,6 +279,12 @@ struct keyed {
 
 /* top 0: all; busy_only: not those that are all 0. Returns 0, or -1: no memory. */
 int keyed_sort(const struct ks_stats *stats, uint64_t top, int busy_only, struct keyed *ret_keyed);
+/*
+ * The sum of the rows that are not shown, as a row, in statistics that have it alone. Returns 0, or -1:
+ * no memory. Free with keyed_free_others().
+ */
+int keyed_others(const struct ks_stats *stats, const struct keyed *keyed, struct ks_stats *ret_stats);
+void keyed_free_others(struct ks_stats *stats);
 void keyed_free(struct keyed *keyed);
 void keyed_table(const struct ks_stats *stats, uint32_t by, uint64_t top);
 
@@ -290,9 +304,9 @@ void text_books(struct ks *ks, uint32_t probe, const struct ks_stats_self *row);
 void json_event(const struct ks_event *event);
 void json_probe(struct ks *ks, const struct probe *probe);
 void json_stats(struct ks *ks, const struct probe *probe, const struct ks_stats *stats);
-/* Rows of a grouping, a line each. */
+/* Rows of a grouping, a line each; busy_only: but not those that are all 0. */
 void json_keyed(struct ks *ks, const struct probe *probe, const struct ks_stats *stats,
-		uint64_t top);
+		uint64_t top, int busy_only);
 void json_ledger(struct ks *ks, uint32_t probe, const struct ks_stats *stats,
 		 const struct ks_stats_self *row);
 /* The row of KS_PROBE_SELF in all: what the library itself costs. */

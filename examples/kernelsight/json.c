@@ -175,20 +175,20 @@ static void add_row(struct json_object *line, struct ks *ks, const struct ks_sta
 			continue;
 		}
 		if (!field_missing(ks, stats->id, &field, why, sizeof(why)) || !*why)
-			snprintf(why, sizeof(why), "not known on this kernel");
+			snprintf(why, sizeof(why), "not known of this row");
 		add(unavailable, field.name, new_text(why, strlen(why)));
 	}
 	add(line, "fields", fields);
 	add(line, "unavailable", unavailable);
 }
 
-/* Of a row that has a key: whose it is. The rest, and what no CPU has counted, have none. */
+/* Of a row that has a key: whose it is. The rest, the sum of others and what no CPU has counted do not. */
 static void add_key(struct json_object *line, const struct ks_row *row)
 {
 	int rest = row->flags & KS_ROW_REST;
 
 	add(line, "by", json_object_new_string(by_name(row->by)));
-	if (rest || (row->by == KS_BY_CPU && row->key == KS_NO_CPU))
+	if (rest || row->key == KEYED_OTHERS || (row->by == KS_BY_CPU && row->key == KS_NO_CPU))
 		add(line, "key", NULL);
 	else
 		add_u64(line, "key", row->key);
@@ -205,7 +205,7 @@ static void add_key(struct json_object *line, const struct ks_row *row)
 static void add_cgroup(struct json_object *line, struct ks *ks, uint64_t id)
 {
 	struct ks_cgroup_info info = { .size = sizeof(info) };
-	int known = id && !ks_describe_cgroup(ks, id, &info);
+	int known = id && id != KEYED_OTHERS && !ks_describe_cgroup(ks, id, &info);
 
 	add_text(line, "path", known ? info.path : NULL);
 	add_text(line, "container", known ? info.container : NULL);
@@ -244,12 +244,14 @@ void json_stats(struct ks *ks, const struct probe *probe, const struct ks_stats 
 	}
 }
 
+/* others: how many rows this one is the sum of, 0: it is a row itself */
 static void keyed_line(struct ks *ks, const struct probe *probe, const struct ks_stats *stats,
-		       const struct ks_row *row)
+		       const struct ks_row *row, size_t others)
 {
 	struct json_object *line =
 		new_stats(probe->desc.name, probe->info.variant_name, stats, row);
 
+	add_u64(line, "others", others);
 	if (row->by == KS_BY_CGROUP)
 		add_cgroup(line, ks, row->key);
 	add_row(line, ks, stats, row, NULL);
@@ -257,17 +259,22 @@ static void keyed_line(struct ks *ks, const struct probe *probe, const struct ks
 }
 
 void json_keyed(struct ks *ks, const struct probe *probe, const struct ks_stats *stats,
-		uint64_t top)
+		uint64_t top, int busy_only)
 {
+	struct ks_stats others;
 	struct keyed keyed;
 	size_t i;
 
-	if (keyed_sort(stats, top, 0, &keyed))
+	if (keyed_sort(stats, top, busy_only, &keyed))
 		return;
 	for (i = 0; i < keyed.shown; i++)
-		keyed_line(ks, probe, stats, keyed.rows[i]);
+		keyed_line(ks, probe, stats, keyed.rows[i], 0);
+	if (keyed.n > keyed.shown && !keyed_others(stats, &keyed, &others)) {
+		keyed_line(ks, probe, &others, ks_stats_row(&others, 0), keyed.n - keyed.shown);
+		keyed_free_others(&others);
+	}
 	if (keyed.rest)
-		keyed_line(ks, probe, stats, keyed.rest);
+		keyed_line(ks, probe, stats, keyed.rest, 0);
 	keyed_free(&keyed);
 }
 

@@ -81,7 +81,8 @@ static int is_idle(const struct ks_stats *stats, const struct ks_row *row)
 	uint32_t i;
 
 	for (i = 0; !field_describe(stats->id, i, &field); i++)
-		any |= amount_of(stats, &field, row);
+		any |= amount_of(stats, &field, row) |
+		       (is_hist(&field) ? hist_of(&field, row)->count : 0);
 	return !any && row->by != KS_BY_CPU;
 }
 

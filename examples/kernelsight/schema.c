@@ -139,13 +139,6 @@ int variant_query(struct ks *ks, uint32_t probe, uint32_t index, struct ks_varia
 	return ks_query_variant(ks, probe, index, ret_info);
 }
 
-int field_missing(struct ks *ks, uint32_t id, const struct ks_field_desc *field, char *why,
-		  size_t why_size)
-{
-	*why = 0;
-	return field->valid && !ks_query_valid(ks, id >> 8, field->valid, why, why_size);
-}
-
 int field_seen(uint32_t first, uint32_t id, const char *name)
 {
 	struct ks_field_desc field;

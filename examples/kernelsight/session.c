@@ -274,6 +274,7 @@ static void free_session(struct session *session)
 	ks_reader_free(session->ledger);
 	ks_reader_free(session->own);
 	signals_wake(NULL);
+	reasons_forget();
 	ks_close(session->ks);
 }
 
@@ -425,9 +426,12 @@ const struct ks_stats_self *ledger_row(const struct ks_stats *stats, uint32_t pr
 
 void session_stop(struct session *session, ks_event_fn fn, void *user)
 {
+	struct ks_probe_desc desc;
 	unsigned i;
 	int ret;
 
+	for (i = 0; !probe_describe(i, &desc); i++)
+		reasons_keep(session->ks, &desc);
 	for (i = 0; i < session->opt->n_probes; i++)
 		ks_disable_probe(session->ks, session->opt->probes[i].desc.probe);
 	do

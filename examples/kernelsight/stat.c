@@ -57,7 +57,7 @@ static int print_keyed(struct session *session, const struct probe *probe)
 	if (ret)
 		return ret;
 	if (opt->json)
-		json_keyed(session->ks, probe, &stats, opt->top);
+		json_keyed(session->ks, probe, &stats, opt->top, opt->interval_ns != 0);
 	else
 		keyed_table(&stats, opt->by, opt->has_top ? opt->top : TOP_DEFAULT);
 	return 0;

@@ -50,6 +50,22 @@ class Stat(cli.Case):
         self.assertEqual((fields["threads"], fields["thread_exits"]), (5, 5))
         self.assertEqual((fields["processes"], fields["execs"]), (0, 1))
 
+    def test_reasons_at_the_end(self):
+        """Why a field is not known is told by the last lines as by those before: of what was on."""
+        for name in cli.variants("pagecache"):
+            lines = cli.run("stat", "pagecache", "--json", "--variant", name, "-i", "0.05", "-d",
+                            "0.15").lines()
+            lines = cli.select(lines, type="stats", probe="pagecache")
+            self.assertGreater(len(lines), 1)
+            for line in lines[1:]:
+                self.assertEqual(line["unavailable"], lines[0]["unavailable"], name)
+            text = cli.run("stat", "pagecache", "--variant", name, "-d", "0.05").out.decode()
+            words = " ".join(text.split())
+            for field, why in lines[0]["unavailable"].items():
+                self.assertNotIn("not known of this row", why)
+                self.assertIn(field, words)
+                self.assertIn(" ".join(why.split()), words)
+
     def test_two_probes(self):
         cli.need_programs("fadvise")
         done = cli.run("stat", "fadvise", "proc", "--json", "--", cli.PYTHON, "-c", cli.ADVICE)

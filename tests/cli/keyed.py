@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Shows that the rows that --by wants say exactly who did what, add up to the total, come in the
 # order that --help says, and that --top leaves out what it says.
+import collections
 import os
 import subprocess
 
@@ -140,10 +141,53 @@ class Keyed(cli.Case):
         self.assertEqual(pages[0] - pages[1], 1000, rows)
 
     def test_top(self):
+        """What is left out is summed up in one line: nothing is missing."""
         total, rows = self.rows("fadvise", "process", "--top", "1", "--", *script(3, 30, 300))
-        self.assertEqual([row["rest"] for row in rows], [False, True])
+        self.assert_adds_up(total, rows)
+        self.assertEqual([row["rest"] for row in rows], [False, False, True])
         self.assertEqual(rows[0]["fields"]["calls"]["random"], 300)
-        self.assertEqual(total["fields"]["calls"]["random"], 333)
+        self.assertEqual(rows[1]["fields"]["calls"]["random"], 33)
+        # two of Python and the shell
+        self.assertEqual([row["others"] for row in rows], [0, 3, 0])
+        self.assertEqual([rows[1][name] for name in ("key", "name", "start_ns", "gone")],
+                         [None, None, None, False])
+
+    def test_top_of_cgroups(self):
+        total, rows = self.rows("sched", "cgroup", "--top", "1", "--scope", "system", "--",
+                                cli.PYTHON, "-c", SLEEPS)
+        self.assertEqual([row["others"] for row in rows][:1], [0])
+        self.assertLessEqual(sum(row["others"] > 0 for row in rows), 1)
+        for name in ("voluntary", "preempted", "wakeups"):
+            self.assertEqual(sum(row["fields"][name] for row in rows), total["fields"][name])
+
+    def test_top_of_cpus(self):
+        """The sum of CPUs has the sum of their buckets."""
+        total, rows = self.rows("sched", "cpu", "--top", "1", "--", cli.PYTHON, "-c", SLEEPS)
+        self.assert_adds_up(total, rows)
+        self.assertEqual([row["others"] == 0 for row in rows][:2],
+                         [True, os.cpu_count() == 1][:len(rows)])
+        for name in ("runq_ns", "oncpu_ns", "offcpu_ns"):
+            buckets = collections.Counter()
+            for row in rows:
+                hist = row["fields"][name]
+                self.assertEqual(hist["count"], hist["zeros"] + sum(n for _, n in hist["buckets"]))
+                buckets.update({bound: n for bound, n in hist["buckets"]})
+            self.assertEqual(sorted(buckets.items()),
+                             [tuple(pair) for pair in total["fields"][name]["buckets"]], name)
+
+    def idle_intervals(self):
+        """Lines by process of a command that sleeps in all intervals but its first and last ones."""
+        done = cli.run("stat", "fadvise", "--json", "--by", "process", "-i", "0.02", "--",
+                       *script(6, 8)[:2], script(6)[2].replace("exit 0", "sleep 0.3; exit 0"))
+        return done, cli.select(done.lines(), type="stats", by="process")
+
+    def test_intervals_have_no_idle_rows(self):
+        """One row for each of the two that called; none that is all 0, not even the rest."""
+        cli.need_programs("fadvise")
+        _, rows = self.idle_intervals()
+        self.assertTrue(rows)
+        for row in rows:
+            self.assertTrue(any(sum(amount(field)) for field in row["fields"].values()), row)
 
     def test_intervals(self):
         cli.need_programs("fadvise")
