@@ -101,7 +101,7 @@ struct ks_event {
 	int32_t tid;        /* 20 thread */
 	uint64_t time_ns;   /* 24 */
 	uint64_t cgroup;    /* 32 id of the cgroup, 0 if not asked for (KS_PARAM_IDENTITY) or read from files */
-	uint64_t tag;       /* 40 the host's own number for what the thread works on, 0 = none */
+	uint64_t tag;       /* 40 for the host's own number of what the thread works on; not filled yet: 0 */
 	char comm[16];      /* 48 */
 };                      /* 64 */
 
@@ -112,7 +112,6 @@ struct ks_event {
 enum ks_lost_reason {
 	KS_LOST_RING = 1,      /* the ring was full: the consumer was too slow (lost_locked too) */
 	KS_LOST_THROTTLED = 2, /* more than KS_PARAM_MAX_PER_SEC */
-	KS_LOST_DISCARDED = 3, /* undelivered when a probe was restarted */
 };
 
 struct ks_event_lost {
@@ -137,10 +136,9 @@ struct ks_event_state {
 };                         /* 88 */
 
 enum ks_cause {
-	KS_CAUSE_OTHER = 0,
-	KS_CAUSE_OVERHEAD = 1, /* the governor keeps the cost within its limit */
-	KS_CAUSE_ERRORS = 2,   /* the probe failed too often */
-	KS_CAUSE_HOOK_GONE = 3,
+	KS_CAUSE_OTHER = 0,    /* none of those below */
+	KS_CAUSE_OVERHEAD = 1, /* not told by this release: a governor keeps the cost within its limit */
+	KS_CAUSE_ERRORS = 2,   /* not told by this release: the probe failed too often */
 	KS_CAUSE_SCOPE = 4, /* the scope was resolved again: its cgroup is another one now */
 };
 
@@ -211,7 +209,7 @@ struct ks_stats_self {
 	uint64_t lost_locked; /* 128 counted; an NMI found the ring's lock held */
 	uint64_t lost_map;    /* 136 no room in a map, or a CPU that no file told of */
 	uint64_t unmatched;   /* 144 an end without its beginning */
-	uint64_t ambiguous;   /* 152 an end with two possible beginnings */
+	uint64_t ambiguous;   /* 152 an end with two possible beginnings; no probe has such pairs yet: 0 */
 	uint64_t malformed;   /* 160 the kernel's data could not be read */
 	uint64_t delivered;   /* 168 records handed to the host */
 	uint64_t discarded;   /* 176 records thrown away undelivered */
@@ -291,7 +289,7 @@ struct ks_event_proc_exit {
 	uint64_t write_bytes;  /* 144 */
 };                         /* 152 */
 
-/* Grouped by total and CPU. */
+/* Grouped by total, CPU, process, cgroup and role. */
 struct ks_stats_proc {
 	struct ks_row row;          /*   0 */
 	uint64_t processes;         /*  64 made */
@@ -380,8 +378,8 @@ enum ks_fadvise_param {
 struct ks_event_fadvise_call {
 	struct ks_event ev;     /*   0 */
 	uint64_t valid;         /*  64 ks_has_fadvise */
-	uint64_t offset;        /*  72 */
-	uint64_t length;        /*  80 0: to the end of the file */
+	int64_t offset;         /*  72 as passed, also if negative */
+	int64_t length;         /*  80 as passed; 0: to the end of the file */
 	uint64_t duration_ns;   /*  88 */
 	uint64_t dropped_pages; /*  96 */
 	uint64_t inode;         /* 104 */
@@ -391,7 +389,7 @@ struct ks_event_fadvise_call {
 	int32_t fd;             /* 124 */
 };                          /* 128 */
 
-/* Grouped by total and CPU. */
+/* Grouped by total, CPU, process, cgroup and role. */
 struct ks_stats_fadvise {
 	struct ks_row row;      /*   0 */
 	uint64_t calls[7];      /*  64 by ks_advice */

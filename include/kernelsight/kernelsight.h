@@ -233,8 +233,8 @@ struct ks_param {
 	uint32_t id;       /*  0 KS_PARAM_... or the probe's own, from 32 up */
 	uint32_t reserved; /*  4 */
 	uint64_t value;    /*  8 numbers, durations, flags */
-	const void *data;  /* 16 texts and bit sets only, else NULL */
-	size_t data_size;  /* 24 */
+	const void *data;  /* 16 NULL: no setting of this release is a text or a set */
+	size_t data_size;  /* 24 0 */
 };                         /* 32 */
 
 /* Settings that every probe has. */
@@ -297,8 +297,7 @@ KS_API int ks_disable_probe(struct ks *ks, uint32_t probe);
  * All of them or none, at one moment. Settings that are not named stay.
  * @params, @n: NULL and 0: all back to their defaults
  * Returns the generation, 1 to 255 and round again, which records carry in ks_event.generation.
- * Errors: -EINVAL (not a setting of this probe, out of bounds, only at enable), -KS_EOFF,
- *   -KS_EFORKED.
+ * Errors: -EINVAL (not a setting of this probe, out of bounds), -KS_EOFF, -KS_EFORKED.
  * Cost: microseconds, no reload; for the second time within a second as ks_set_scope(). Since: 0.1
  */
 KS_API int ks_configure_probe(struct ks *ks, uint32_t probe, const struct ks_param *params,
@@ -307,7 +306,7 @@ KS_API int ks_configure_probe(struct ks *ks, uint32_t probe, const struct ks_par
 /*
  * ks_query_param - the value in force
  * @id: of the setting
- * @ret_value: of a number; of a text or bit set its length
+ * @ret_value: the number
  * Returns 0. Errors: -EINVAL, -KS_EFORKED. Since: 0.1
  */
 KS_API int ks_query_param(struct ks *ks, uint32_t probe, uint32_t id, uint64_t *ret_value);

@@ -43,6 +43,8 @@ int ks__opts_out(void *theirs, const void *mine, size_t known)
 {
 	size_t size;
 
+	if (!theirs)
+		return -EINVAL;
 	memcpy(&size, theirs, sizeof(size));
 	if (size < sizeof(size))
 		return -EINVAL;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* schema.c - what the probes' constants say, at run time */
+#include "interface.h"
 #include "schema.h"
 
 #include <errno.h>
@@ -62,18 +63,25 @@ int ks_describe_probe(uint32_t index, struct ks_probe_desc *ret_probe)
 	return ks__opts_out(ret_probe, &desc, sizeof(desc));
 }
 
-int ks_probe_id(const char *name)
+static const struct ks__struct *interface_struct(uint32_t index)
 {
-	const struct ks__probe *probe = name ? ks__probe_by_name(name) : NULL;
+	const struct ks__struct *desc = ks__interface_structs;
 
-	return probe ? probe->id : -ENOENT;
+	while (desc->name && index > 0) {
+		desc++;
+		index--;
+	}
+	return desc->name ? desc : NULL;
 }
 
-static const struct ks__struct *find_struct(uint32_t id)
+const struct ks__struct *ks__schema_struct(uint32_t id)
 {
-	const struct ks__probe *probe = ks__probe_by_id(id >> 8);
+	const struct ks__probe *probe;
 	uint32_t n = id & 0xff;
 
+	if (id >= KS_INTERFACE_STRUCTS)
+		return interface_struct(id - KS_INTERFACE_STRUCTS);
+	probe = ks__probe_by_id(id >> 8);
 	if (!probe)
 		return NULL;
 	if (n == 0)
@@ -90,22 +98,22 @@ static uint32_t count_fields(const struct ks__struct *desc)
 	return n;
 }
 
-static const struct ks__field *find_field(uint32_t id, uint32_t index)
+const struct ks__field *ks__schema_field(uint32_t id, uint32_t index)
 {
-	const struct ks__struct *desc = find_struct(id);
+	const struct ks__struct *desc = ks__schema_struct(id);
 
 	return desc && index < count_fields(desc) ? &desc->fields[index] : NULL;
 }
 
 int ks_describe_struct(uint32_t id, struct ks_struct_desc *ret_struct)
 {
-	const struct ks__struct *found = find_struct(id);
+	const struct ks__struct *found = ks__schema_struct(id);
 	struct ks_struct_desc desc;
 
 	if (!found)
 		return -ENOENT;
 	desc = (struct ks_struct_desc){
-		.id = found->id,
+		.id = id,
 		.bytes = found->bytes,
 		.n_fields = count_fields(found),
 		.name = found->name,
@@ -114,9 +122,24 @@ int ks_describe_struct(uint32_t id, struct ks_struct_desc *ret_struct)
 	return ks__opts_out(ret_struct, &desc, sizeof(desc));
 }
 
+/* Of a probe's field. */
+static const char *c_type(const struct ks__field *field)
+{
+	static const char *const types[2][4] = {
+		{ "uint8_t", "uint16_t", "uint32_t", "uint64_t" },
+		{ "int8_t", "int16_t", "int32_t", "int64_t" },
+	};
+
+	if (field->kind == KS_KIND_TEXT)
+		return "char";
+	if (field->kind == KS_KIND_HIST)
+		return "struct ks_hist";
+	return types[field->is_signed != 0][__builtin_ctz(field->bytes)];
+}
+
 int ks_describe_field(uint32_t id, uint32_t index, struct ks_field_desc *ret_field)
 {
-	const struct ks__field *field = find_field(id, index);
+	const struct ks__field *field = ks__schema_field(id, index);
 	struct ks_field_desc desc;
 
 	if (!field)
@@ -132,23 +155,10 @@ int ks_describe_field(uint32_t id, uint32_t index, struct ks_field_desc *ret_fie
 		.name = field->name,
 		.label = field->label,
 		.help = field->help,
+		.c_type = field->c_type ? field->c_type : c_type(field),
+		.codes = field->codes,
 	};
 	return ks__opts_out(ret_field, &desc, sizeof(desc));
-}
-
-const char *ks_describe_value(uint32_t id, uint32_t index, uint64_t value)
-{
-	const struct ks__field *field = find_field(id, index);
-	const char *const *name = field ? field->values : NULL;
-
-	if (!name)
-		return NULL;
-	while (*name && value > 0) {
-		name++;
-		value--;
-	}
-	/* An empty name keeps the place of a number that has none. */
-	return *name && **name ? *name : NULL;
 }
 
 enum { SAMPLE_EVERY, MAX_PER_SEC, BURST, IDENTITY, INTERVAL_MS, N_COMMON };

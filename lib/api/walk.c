@@ -11,7 +11,7 @@ const struct ks_event *ks_next_event(const void *buf, size_t size, const struct 
 	size_t at = ev ? (size_t)((const char *)ev - begin) + ev->size : 0;
 	const struct ks_event *next;
 
-	if (at > size || size - at < sizeof(*next))
+	if (!buf || at > size || size - at < sizeof(*next))
 		return NULL;
 	next = (const void *)(begin + at);
 	/* The batch may come from a file or another host: a size that leads astray ends it. */
@@ -22,7 +22,9 @@ const struct ks_event *ks_next_event(const void *buf, size_t size, const struct 
 
 const void *ks_stats_row(const struct ks_stats *stats, size_t i)
 {
-	return i < stats->n_rows ? (const char *)stats->rows + i * stats->row_size : NULL;
+	return stats && stats->rows && i < stats->n_rows ?
+		       (const char *)stats->rows + i * stats->row_size :
+		       NULL;
 }
 
 double ks_hist_bound(int i)
@@ -35,6 +37,8 @@ double ks_hist_bound(int i)
 
 double ks_hist_quantile(const struct ks_stats *stats, const struct ks_hist *hist, double q)
 {
+	if (!stats || !hist)
+		return NAN;
 	if (hist->at > stats->n_buckets || hist->n > stats->n_buckets - hist->at)
 		return NAN;
 	return ks__hist_quantile(hist->n ? stats->buckets + hist->at : NULL, hist->lowest, hist->n,

@@ -50,9 +50,10 @@ static const struct ks__field row_fields[] = {
 
 static const struct ks__field call_fields[] = {
 	{ KS__AT(struct ks_event_fadvise_call, offset), .count = 1, .kind = KS_KIND_VALUE,
-	  .unit = KS_UNIT_BYTES, .help = "begin of the range" },
+	  .unit = KS_UNIT_BYTES, .is_signed = 1, .help = "begin of the range" },
 	{ KS__AT(struct ks_event_fadvise_call, length), .count = 1, .kind = KS_KIND_VALUE,
-	  .unit = KS_UNIT_BYTES, .help = "of the range, 0: to the end of the file" },
+	  .unit = KS_UNIT_BYTES, .is_signed = 1,
+	  .help = "of the range, 0: to the end of the file" },
 	{ KS__AT(struct ks_event_fadvise_call, duration_ns), .count = 1, .kind = KS_KIND_VALUE,
 	  .unit = KS_UNIT_NS, .help = "time in the call" },
 	{ KS__AT(struct ks_event_fadvise_call, dropped_pages), .count = 1, .kind = KS_KIND_VALUE,

@@ -36,6 +36,8 @@ struct ks__field {
 	const char *label;         /* of an array: what its index means, else NULL */
 	const char *const *values; /* names of codes, bits or elements, NULL-ended; or NULL */
 	const char *help;
+	const char *c_type; /* as ks_field_desc; a probe's field leaves it out: it follows from the rest */
+	const char *codes;  /* as ks_field_desc, in structs of the headers only */
 };
 
 /* Name, offset and size of a member: the one macro of a descriptor. */

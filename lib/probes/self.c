@@ -27,7 +27,7 @@ static const struct ks__field row_fields[] = {
 	{ KS__AT(struct ks_stats_self, unmatched), .count = 1, .kind = KS_KIND_COUNTER,
 	  .unit = KS_UNIT_COUNT, .help = "an end without its beginning" },
 	{ KS__AT(struct ks_stats_self, ambiguous), .count = 1, .kind = KS_KIND_COUNTER,
-	  .unit = KS_UNIT_COUNT, .help = "an end with two possible beginnings" },
+	  .unit = KS_UNIT_COUNT, .help = "an end with two possible beginnings: not yet" },
 	{ KS__AT(struct ks_stats_self, malformed), .count = 1, .kind = KS_KIND_COUNTER,
 	  .unit = KS_UNIT_COUNT, .help = "data of the kernel could not be read" },
 	{ KS__AT(struct ks_stats_self, delivered), .count = 1, .kind = KS_KIND_COUNTER,
@@ -57,7 +57,7 @@ static const struct ks__field row_fields[] = {
 	{ 0 },
 };
 
-static const char *const lost_reasons[] = { "", "ring", "throttled", "discarded", NULL };
+static const char *const lost_reasons[] = { "", "ring", "throttled", NULL };
 
 static const struct ks__field lost_fields[] = {
 	{ KS__AT(struct ks_event_lost, lost), .count = 1, .kind = KS_KIND_VALUE,
@@ -75,7 +75,7 @@ static const struct ks__field lost_fields[] = {
 
 static const char *const states[] = { "off", "on", "failed", "", "silent", NULL };
 static const char *const sources[] = { "none", "bpf", "files", NULL };
-static const char *const causes[] = { "other", "overhead", "errors", "hook_gone", "scope", NULL };
+static const char *const causes[] = { "other", "overhead", "errors", "", "scope", NULL };
 
 static const struct ks__field state_fields[] = {
 	{ KS__AT(struct ks_event_state, probe), .count = 1, .kind = KS_KIND_ID,

@@ -63,6 +63,22 @@ class Watch(cli.Case):
                          {(0, "normal"), (1, "random")})
         self.assertEqual(sum(f["offset"] == 4096 and f["length"] == 8192 for f in fields), 5)
 
+    def test_negative_numbers(self):
+        """What is signed in the kernel is signed here, as text and as JSON."""
+        cli.need_programs("fadvise")
+        program = ("import os\nfd = os.open('/proc/self/exe', os.O_RDONLY)\n"
+                   "os.posix_fadvise(fd, -5, 4096, os.POSIX_FADV_RANDOM)\n"
+                   "try: os.posix_fadvise(-1, 0, -7, os.POSIX_FADV_RANDOM)\n"
+                   "except OSError: pass")
+        options = ["watch", "fadvise", "-o", "fadvise.slow_ns=0"]
+        done = cli.run(*options, "--json", "--", cli.PYTHON, "-c", program)
+        events = [e["fields"] for e in cli.select(done.lines(), event="call")]
+        self.assertEqual([(f["offset"], f["length"], f["fd"]) for f in events if f["fd"] == -1 or
+                          f["offset"] < 0], [(-5, 4096, events[0]["fd"]), (0, -7, -1)])
+        text = cli.run(*options, "--", cli.PYTHON, "-c", program).out.decode()
+        self.assertIn(" offset=-5B length=4.0KiB ", text)
+        self.assertIn(" length=-7B ", text)
+
     def test_samples(self):
         """One in five of the calls that are not slow, each for five."""
         cli.need_programs("fadvise")

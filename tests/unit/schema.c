@@ -9,6 +9,7 @@
 #include <kernelsight/schema.h>
 
 #include "api/schema.h"
+#include "support/burst.h"
 #include "support/ks_test.h"
 
 static struct ks_probe_desc probe_at(uint32_t index)
@@ -32,11 +33,59 @@ static uint32_t n_probes(void)
 	return n;
 }
 
+/* Is it the member of this name of the struct as the headers have it? */
+static void check_member(uint32_t id, const struct ks_field_desc *field, uint32_t in_headers)
+{
+	struct ks_field_desc member = { .size = sizeof(member) };
+	int index = ks_field_index(in_headers, field->name);
+
+	g_assert_cmpint(index, >=, 0);
+	ks_assert_rc(ks_describe_field(in_headers, (uint32_t)index, &member), 0);
+	g_assert_cmpuint(field->offset, ==, member.offset);
+	g_assert_cmpuint(field->bytes, ==, member.bytes);
+	g_assert_cmpuint(field->count, ==, member.count);
+	g_assert_cmpuint(field->is_signed, ==, member.is_signed);
+	g_assert_cmpstr(field->c_type, ==, member.c_type);
+	g_assert_cmpint(ks_field_index(id, field->name), >=, 0);
+}
+
+/* "ks_stats_sched" or "ks_event_sched_wait" */
+static uint32_t in_headers(uint32_t id, const char *name)
+{
+	char *c_name = g_strconcat(id & 0xff ? "ks_event_" : "ks_stats_", name, NULL);
+	int found = ks_struct_id(c_name);
+
+	g_free(c_name);
+	return (uint32_t)found;
+}
+
+/* Is each member but the head, `valid` and those that are reserved a field? */
+static void check_all_members(uint32_t id, uint32_t of_headers)
+{
+	struct ks_field_desc member = { .size = sizeof(member) };
+	uint32_t i;
+
+	for (i = 0; ks_describe_field(of_headers, i, &member) == 0; i++) {
+		int is_field = ks_field_index(id, member.name) >= 0;
+
+		if (member.kind == KS_KIND_STRUCT || !strcmp(member.name, "reserved") ||
+		    !strcmp(member.name, "valid"))
+			g_assert_false(is_field);
+		else
+			g_assert_true(is_field);
+	}
+	g_assert_cmpuint(i, >, 1);
+}
+
 static void check_field(uint32_t id, uint32_t index, const struct ks_struct_desc *in)
 {
 	struct ks_field_desc field = { .size = sizeof(field) };
 
 	ks_assert_rc(ks_describe_field(id, index, &field), 0);
+	g_assert_cmpint(ks_field_index(id, field.name), ==, (int)index);
+	g_assert_null(field.codes);
+	if (id >> 8 != BURST_PROBE)
+		check_member(id, &field, in_headers(id, in->name));
 	g_assert_cmpuint(field.offset, >=, (id & 0xff) ? 72 : 64);
 	g_assert_cmpuint(field.offset + field.bytes * field.count, <=, in->bytes);
 	g_assert_cmpuint(field.kind, >=, KS_KIND_COUNTER);
@@ -63,6 +112,9 @@ static void check_struct(uint32_t id)
 	g_assert_nonnull(desc.help);
 	for (i = 0; i < desc.n_fields; i++)
 		check_field(id, i, &desc);
+	g_assert_cmpint(ks_struct_id(desc.name), ==, (int)id);
+	if (id >> 8 != BURST_PROBE)
+		check_all_members(id, in_headers(id, desc.name));
 	ks_assert_rc(ks_describe_field(id, desc.n_fields, &field), -ENOENT);
 	g_assert_null(ks_describe_value(id, desc.n_fields, 0));
 }
@@ -253,8 +305,8 @@ static void test_values(void)
 	g_assert_cmpuint(field.kind, ==, KS_KIND_CODE);
 	g_assert_null(ks_describe_value(KS_EVENT_LOST, i, 0));
 	g_assert_nonnull(ks_describe_value(KS_EVENT_LOST, i, KS_LOST_RING));
-	g_assert_nonnull(ks_describe_value(KS_EVENT_LOST, i, KS_LOST_DISCARDED));
-	g_assert_null(ks_describe_value(KS_EVENT_LOST, i, KS_LOST_DISCARDED + 1));
+	g_assert_nonnull(ks_describe_value(KS_EVENT_LOST, i, KS_LOST_THROTTLED));
+	g_assert_null(ks_describe_value(KS_EVENT_LOST, i, KS_LOST_THROTTLED + 1));
 }
 
 static void test_no_such_thing(void)

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* interface.h - what the public headers declare, as tables; interface.py makes them from the headers */
+#ifndef KS_API_INTERFACE_H
+#define KS_API_INTERFACE_H
+
+#include <stdint.h>
+
+#include "../probes/probe.h"
+
+struct ks__constant {
+	const char *name;
+	int64_t value;
+	const char *help;
+};
+
+struct ks__enum {
+	const char *name;
+	const struct ks__constant *constants; /* ends at name == NULL */
+	uint32_t is_flags;
+};
+
+/* Both end at name == NULL. */
+extern const struct ks__struct ks__interface_structs[];
+extern const struct ks__enum ks__interface_enums[];
+
+#endif
