@@ -17,7 +17,6 @@ ALLOWED = {
     'KS_CAUSE_OTHER': 'for causes that a later release has and this one does not',
     'KS_CAUSE_OVERHEAD': 'pinned for the governor; nothing says it yet',
     'KS_CAUSE_ERRORS': 'pinned for the governor; nothing says it yet',
-    'KS_CAUSE_HOOK_GONE': 'pinned for the governor; nothing says it yet',
 }
 MEMBERS_ALLOWED = {
     'ks_event_sched_block.sleep_state',
