@@ -284,7 +284,6 @@ KS_API int ks_enable_probe(struct ks *ks, uint32_t probe, const struct ks_enable
 
 /*
  * ks_disable_probe - detach; counters stay readable and go on from there when it is enabled again
- *
  * Returns 0, also if it was off. Records submitted before are still delivered.
  * Errors: -EINVAL, -KS_EFORKED.
  * Cost: below 1 ms; 72 ms a program on a classic tracepoint or kprobe. Since: 0.1
@@ -324,6 +323,7 @@ enum ks_fact { /* bits of ks_probe_info.facts */
 	KS_FACT_TRIED = 1 << 0,  /* the kernel took this variant; else a guess by cheap tests */
 	KS_FACT_SEEN = 1 << 1,   /* at least one event was counted since it was enabled */
 	KS_FACT_MISSED = 1 << 2, /* `missed` is known on this kernel */
+	KS_FACT_PARTIAL = 1 << 3, /* processes are hidden from it (hidepid); `reason` begins so */
 };
 
 struct ks_probe_info {
@@ -358,7 +358,7 @@ struct ks_variant_info {
 	int32_t error;    /*   8 0: usable or in use, else why it was skipped: -errno, -KS_E... */
 	uint32_t source;  /*  12 ks_source */
 	char name[32];    /*  16 */
-	char reason[256]; /*  48 the same in words, with the remedy */
+	char reason[256]; /*  48 the same in words, with the remedy; or what it does not see */
 };                        /* 304 */
 
 /*
@@ -490,12 +490,12 @@ struct ks_stats {
 
 /*
  * ks_read_stats - read now
- *
  * Rows of one grouping add up to its total. Totals never go backwards. Rows come in no order.
  * @ret_stats: set size first; its pointers are valid until the next read with this reader or
  *   ks_reader_free(), also after ks_close()
  * Returns 0.
  * Errors (the next read has what this one has not): -EINVAL (no size), -KS_EOFF (never on),
+ *   -KS_EUNAVAIL (a fallback knows no rows by process, cgroup and role, and not each scope),
  *   -ENOMEM, of a fallback -EMFILE, -KS_ECLOSED, -KS_EFORKED. Threads: see ks_reader_new().
  * Cost: no waiting; 1 us a total, 0.2 us a row; at times rows of the dead are emptied, 1 us each.
  *   A fallback reads files: 11 us a process. KS_PROBE_SELF: 1 us an attached program. Since: 0.1

@@ -193,7 +193,7 @@ static int check_probe(struct ks *ks, const struct ks__probe *probe, char *why, 
 		ks__doc_object(doc, NULL);
 		ks__doc_str(doc, "variant", v.name);
 		ks__doc_bool(doc, "usable", !v.error);
-		ks__doc_str(doc, "reason", v.error ? v.reason : NULL);
+		ks__doc_str(doc, "reason", v.reason[0] ? v.reason : NULL);
 		ks__doc_close(doc);
 		v.size = sizeof(v);
 	}

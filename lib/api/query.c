@@ -177,6 +177,25 @@ uint64_t ks__caps(void)
 	return have;
 }
 
+/* A usable variant that does not see all says so; that comes first. */
+static void fill_partial(struct ks *ks, struct ks__slot *slot, struct ks_probe_info *info)
+{
+	char better[sizeof(info->reason)];
+	struct ks__note note;
+	uint16_t kind;
+	size_t n;
+
+	if (ks__note_of(ks, slot->probe, info->variant, &note, &kind) || note.error ||
+	    !note.reason[0])
+		return;
+	info->facts |= KS_FACT_PARTIAL;
+	memcpy(better, info->reason, sizeof(better));
+	n = strlen(note.reason);
+	memcpy(info->reason, note.reason, n + 1);
+	if (better[0])
+		snprintf(info->reason + n, sizeof(info->reason) - n, "; %s", better);
+}
+
 static void fill_state(struct ks *ks, struct ks__slot *slot, struct ks_probe_info *info)
 {
 	struct ks__source *s;
@@ -201,6 +220,8 @@ static void fill_state(struct ks *ks, struct ks__slot *slot, struct ks_probe_inf
 					   sizeof(info->reason));
 	}
 	info->source = s ? s->ops->kind : KS_SOURCE_NONE;
+	if (s)
+		fill_partial(ks, slot, info);
 	if (s && ks__variant_name(slot->probe, info->variant))
 		snprintf(info->variant_name, sizeof(info->variant_name), "%s",
 			 ks__variant_name(slot->probe, info->variant));

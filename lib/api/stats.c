@@ -121,6 +121,24 @@ static int build(struct ks_reader *r, uint64_t valid)
 
 /* ---- by whose they are ------------------------------------------------------------------------------ */
 
+/* Counted by fallbacks alone: all of it would be in the rest row, which looks like an answer. */
+static int refuse_whose(struct ks *ks, uint32_t probe)
+{
+	const struct ks__slot *slot = &ks->slots[probe];
+	unsigned was_on = atomic_load(&slot->was_on);
+
+	for (unsigned i = 0; i < KS__SOURCES_MAX && ks->sources[i]; i++)
+		if (was_on & 1u << i && ks->sources[i]->ops->read_groups)
+			was_on = 0;
+	if (!was_on)
+		return 0;
+	return ks__fail(ks, -KS_EUNAVAIL,
+			"%s: its fallback %s does not know by process, cgroup or role what it "
+			"counts: read the total, or see ks_query_probe() for why no kernel program "
+			"serves it",
+			slot->probe->name, slot->probe->fallback->name);
+}
+
 /* All that was ever counted, in one pass, so that rows of every grouping add up to one total. */
 static int read_fine(struct ks *ks, uint32_t probe, struct ks__groups *fine)
 {
@@ -258,7 +276,12 @@ static int read_table(struct ks_reader *r, struct ks *ks)
 	uint64_t valid = atomic_load(&slot->valid);
 	uint64_t shown = delta ? valid & r->valid : atomic_load(&slot->valid_ever);
 
-	rc = r->by & BY_WHOSE ? read_whose(r, ks, shown) : read_cpus(r, ks, shown);
+	if (r->by & BY_WHOSE)
+		rc = refuse_whose(ks, r->probe);
+	else
+		rc = 0;
+	if (!rc)
+		rc = r->by & BY_WHOSE ? read_whose(r, ks, shown) : read_cpus(r, ks, shown);
 	if (!rc && delta)
 		r->valid = valid;
 	return rc;
@@ -308,8 +331,10 @@ static int reader_init(struct ks_reader *r, struct ks *ks)
 		ks__groups_init(&r->groups[i], r->fine.words);
 		ks__groups_init(&r->base_groups[i], r->fine.words);
 	}
-	if (r->by & BY_WHOSE)
-		return r->flags & KS_READ_DELTA ? read_groups(r, ks, r->base_groups) : 0;
+	if (r->by & BY_WHOSE) {
+		rc = refuse_whose(ks, r->probe);
+		return rc || !(r->flags & KS_READ_DELTA) ? rc : read_groups(r, ks, r->base_groups);
+	}
 	blocks = r->by & KS_BY_CPU ? ks->n_cpus + 2 : 1;
 	rc = ks__rows_init(&r->now, probe->stats, blocks);
 	if (!rc)

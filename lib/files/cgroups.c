@@ -331,6 +331,8 @@ int ks__cgroups_resolve(struct ks__cgroups *c, const char *path, struct ks__cgro
 
 	if (!rc)
 		rc = ks__cgroups_describe(c, id, &found);
+	if (rc == -ENOENT && strlen(path) >= KS__CGROUP_PATH)
+		rc = -ENAMETOOLONG;
 	if (!rc && found.flags & KS__CGROUP_GONE)
 		rc = -ENOENT;
 	if (!rc)

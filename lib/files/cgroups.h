@@ -57,7 +57,8 @@ const char *ks__cgroups_mount(const struct ks__cgroups *c);
 /*
  * The cgroup of a path as people give it: a directory of the hierarchy by its path in the file
  * system, wherever it is mounted, or a path below its root, with or without a slash before it.
- * 0; -ENOENT; -ENOTDIR; -EACCES; -EINVAL (empty); -EXDEV: a cgroup, but of another hierarchy.
+ * 0; -ENOENT; -ENAMETOOLONG: as long as KS__CGROUP_PATH; -ENOTDIR; -EACCES; -EINVAL (empty);
+ * -EXDEV: a cgroup, but of another hierarchy.
  * Cost: microseconds if known, else a walk.
  */
 int ks__cgroups_resolve(struct ks__cgroups *c, const char *path, struct ks__cgroup *ret);

@@ -145,3 +145,11 @@ int ks__facts_own_proc(int proc_fd)
 	self[n] = '\0';
 	return atoi(self) == getpid();
 }
+
+int ks__facts_hides(int proc_fd)
+{
+	char byte;
+
+	return ks__text_read(proc_fd, "self/stat", &byte, 1) == 1 &&
+	       ks__text_read(proc_fd, "1/stat", &byte, 1) != 1;
+}

@@ -32,6 +32,12 @@ uint64_t ks__facts_withheld(int proc_fd, char *profile, size_t size);
 int ks__facts_filesystem(int proc_fd, const char *name);
 
 /*
+ * Does this procfs hide processes of others from the caller (hidepid)? Process 1, which is in each
+ * pid namespace, cannot be read, though the caller itself can. 1 or 0.
+ */
+int ks__facts_hides(int proc_fd);
+
+/*
  * Are the numbers of this procfs those of the caller's pid namespace? 1, also if there is no procfs to
  * be asked; 0: those of another one.
  */

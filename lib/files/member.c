@@ -4,9 +4,13 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "../base/file.h"
 #include "../base/text.h"
+
+#define WHOLE_MAX (1u << 20)
 
 /* Is "memory" one of the names between commas? */
 static int has_memory(const char *names, const char *end)
@@ -51,21 +55,36 @@ const char *ks__member_path(const char *text, size_t length, size_t *ret_length)
 	return found;
 }
 
-int ks__member_below(int proc_fd, int32_t pid, const char *cgroup)
+static int is_below(const char *text, size_t got, const char *cgroup)
 {
-	char file[32], text[8192];
 	size_t n = strlen(cgroup), length;
-	const char *path;
-	ssize_t got;
+	const char *path = ks__member_path(text, got, &length);
 
-	snprintf(file, sizeof(file), "%d/cgroup", pid);
-	got = ks__text_read(proc_fd, file, text, sizeof(text));
-	if (got < 0)
-		return (int)got;
-	path = ks__member_path(text, (size_t)got, &length);
 	if (!path)
 		return -ENOENT;
 	if (n == 1) /* the root */
 		return 1;
 	return length >= n && !memcmp(path, cgroup, n) && (length == n || path[n] == '/');
+}
+
+/* Most are short. Of deep cgroups each line may have 4 KiB, and version 1 has a line a controller. */
+int ks__member_below(int proc_fd, int32_t pid, const char *cgroup)
+{
+	char file[32], text[4096], *whole;
+	size_t length;
+	ssize_t got;
+	int rc;
+
+	snprintf(file, sizeof(file), "%d/cgroup", pid);
+	got = ks__text_read(proc_fd, file, text, sizeof(text));
+	if (got < 0)
+		return (int)got;
+	if ((size_t)got < sizeof(text))
+		return is_below(text, (size_t)got, cgroup);
+	rc = ks__file_whole(proc_fd, file, WHOLE_MAX, &whole, &length);
+	if (rc)
+		return rc;
+	rc = is_below(whole, length, cgroup);
+	free(whole);
+	return rc;
 }

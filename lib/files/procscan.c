@@ -525,4 +525,6 @@ const struct ks__scan ks__scan_proc = {
 	.close = procscan_close,
 	.look = procscan_look,
 	.bytes = procscan_bytes,
+	.misses_ends = 1,
+	.sees_processes = 1,
 };

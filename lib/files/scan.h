@@ -47,6 +47,13 @@ struct ks__scan {
 	/* The first look finds nothing. What a failed one would have found the next one does. */
 	int (*look)(void *state, struct ks__look *look);
 	size_t (*bytes)(const void *state);
+
+	/* Why it has no answer for such a scope, in words; NULL: it has. The member may be NULL. */
+	const char *(*no_scope)(const struct ks__scope *scope);
+	/* 1: what ends between two looks is lost, so it is looked at each interval, not only when read */
+	int misses_ends;
+	/* 1: it sees single processes, of which procfs may hide some */
+	int sees_processes;
 };
 
 /* Does it watch this process? in_tree: for KS_SCOPE_TREE and KS_SCOPE_CGROUP the scan knows. */
@@ -84,7 +91,7 @@ extern const struct ks__scan ks__scan_proc;
 
 /*
  * vmstat: for pagecache, what block devices have read, less what was for swap. Of the whole machine:
- * in any scope but the system's it fails with -KS_EUNAVAIL rather than tell others' numbers.
+ * it has no answer for any scope but the system's, rather than tell others' numbers.
  */
 extern const struct ks__scan ks__scan_vmstat;
 

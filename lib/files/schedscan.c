@@ -334,4 +334,6 @@ const struct ks__scan ks__scan_sched = {
 	.close = schedscan_close,
 	.look = schedscan_look,
 	.bytes = schedscan_bytes,
+	.misses_ends = 1,
+	.sees_processes = 1,
 };

@@ -52,9 +52,12 @@ static int read_kb(struct vmstat *v, const struct ks__look *look, uint64_t *ret_
 }
 
 /* Numbers of the whole machine are an answer to nothing else. */
-static int is_system(const struct ks__scope *scope)
+static const char *vmstat_no_scope(const struct ks__scope *scope)
 {
-	return scope->kind == KS_SCOPE_SYSTEM && !scope->has_comm && !scope->has_exclude;
+	if (scope->kind == KS_SCOPE_SYSTEM && !scope->has_comm && !scope->has_exclude)
+		return NULL;
+	return "vmstat counts the whole machine: it serves the scope KS_SCOPE_SYSTEM, without comm and "
+	       "exclude_comm, and no other";
 }
 
 /* Both may lag behind each other on other CPUs: a difference below 0 is made up for later. */
@@ -64,7 +67,7 @@ static int vmstat_look(void *state, struct ks__look *look)
 	uint64_t kb, pages;
 	int rc;
 
-	if (!is_system(look->scope))
+	if (vmstat_no_scope(look->scope))
 		return -KS_EUNAVAIL;
 	rc = read_kb(v, look, &kb);
 	if (rc)
@@ -88,4 +91,5 @@ const struct ks__scan ks__scan_vmstat = {
 	.close = free,
 	.look = vmstat_look,
 	.bytes = vmstat_bytes,
+	.no_scope = vmstat_no_scope,
 };

@@ -16,40 +16,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../data/doc.h"
 #include "../data/rows.h"
-#include "../files/queue.h"
-#include "../files/scan.h"
-#include "../base/text.h"
-#include "../ks.h"
+#include "files.h"
 
 _Static_assert(KS_OUTCOMES == KS__OUTCOMES, "a tally and a book have the same outcomes");
-
-/* A probe that was enabled here at some time. */
-struct served {
-	const struct ks__scan *scan; /* NULL: off */
-	void *state;
-	uint64_t looked_ns;
-	struct ks__settings set;
-	struct ks__tally tally;
-};
-
-struct files {
-	struct ks__source source;
-	pthread_mutex_t lock;
-	int32_t self;
-	uint32_t scope_turn;
-	struct ks__scope scope;
-	int32_t *room;  /* for the pids of the scope that was tried; under the handle's lock */
-	int look_error; /* of the last look that failed: told when the lock is released */
-	struct ks__queue queue;
-	struct served served[KS__PROBES_MAX];
-};
-
-static struct files *files_of(struct ks__source *s)
-{
-	return (struct files *)s;
-}
 
 /*
  * What is read under the lock are files, and each read is a cancellation point: whoever holds it
@@ -75,11 +45,6 @@ static void unlock(struct files *files, int state)
 	if (rc)
 		ks__log(ks, KS_LOG_WARNING, "%s cannot be looked at now: %s", ks->opts.proc_path,
 			ks_strerror(rc));
-}
-
-static const struct ks__probe *probe_of(const struct files *files, uint32_t probe)
-{
-	return files->source.ks->slots[probe].probe;
 }
 
 /* ---- open and close -------------------------------------------------------------------------- */
@@ -177,77 +142,18 @@ static int makes_records(const struct served *served)
 	       served->set.sample_every;
 }
 
+/* Statistics, too, lack what ends between two looks. */
+static int wants_looks(const struct served *served)
+{
+	return makes_records(served) || (served->scan && served->scan->misses_ends &&
+					 !(served->set.flags & KS_ENABLE_NO_STATS));
+}
+
 /* When the consumer has to look again, or UINT64_MAX. */
 static uint64_t due_ns(const struct served *served)
 {
-	return makes_records(served) ? served->looked_ns + served->set.interval_ms * 1000000u :
-				       UINT64_MAX;
-}
-
-/* ---- what can be had ------------------------------------------------------------------------- */
-
-/* 0, or why not, with a sentence. */
-static int usable(const struct files *files, uint32_t probe, char *why, size_t size)
-{
-	const struct ks *ks = files->source.ks;
-	const struct ks__fallback *fallback = probe_of(files, probe)->fallback;
-	char byte;
-	ssize_t n;
-
-	if (!fallback) {
-		snprintf(why, size, "%s", probe_of(files, probe)->no_fallback);
-		return -KS_EUNAVAIL;
-	}
-	n = ks__text_read(ks->proc_fd, fallback->needs, &byte, 1);
-	if (n > 0)
-		return 0;
-	snprintf(why, size,
-		 "%s/%s cannot be read (%s): mount procfs there, or name it in proc_path",
-		 ks->opts.proc_path, fallback->needs, n < 0 ? ks_strerror((int)n) : "it is empty");
-	return n < 0 ? (int)n : -ENOENT;
-}
-
-static int files_note(struct ks__source *s, uint32_t probe, uint32_t index, struct ks__note *ret)
-{
-	struct ks__note note = { .tried = 1 };
-
-	if (index || !probe_of(files_of(s), probe)->fallback)
-		return -ENOENT;
-	note.error = usable(files_of(s), probe, note.reason, sizeof(note.reason));
-	*ret = note;
-	return 0;
-}
-
-static uint32_t fallback_index(const struct ks__probe *probe)
-{
-	uint32_t n = 0;
-
-	while (probe->variants && probe->variants[n].name)
-		n++;
-	return n;
-}
-
-static int files_expect(struct ks__source *s, uint32_t probe, uint32_t *ret_variant,
-			uint64_t *ret_valid)
-{
-	const struct ks__probe *p = probe_of(files_of(s), probe);
-	char why[256];
-
-	if (usable(files_of(s), probe, why, sizeof(why)))
-		return -KS_EUNAVAIL;
-	*ret_variant = fallback_index(p);
-	*ret_valid = p->valid & ~p->fallback->lacks;
-	return 0;
-}
-
-static int files_why(struct ks__source *s, uint32_t probe, uint64_t bit, char *buf, size_t size)
-{
-	const struct ks__fallback *fallback = probe_of(files_of(s), probe)->fallback;
-
-	if (!fallback || !(fallback->lacks & bit))
-		return 0;
-	snprintf(buf, size, "%s: %s", fallback->name, fallback->lacks_why);
-	return 1;
+	return wants_looks(served) ? served->looked_ns + served->set.interval_ms * 1000000u :
+				     UINT64_MAX;
 }
 
 /* ---- on and off ------------------------------------------------------------------------------ */
@@ -297,7 +203,7 @@ static int files_enable(struct ks__source *s, uint32_t probe, const char *varian
 
 	if (variant && (!p->fallback || strcmp(variant, p->fallback->name)))
 		return -KS_EUNAVAIL;
-	rc = usable(files, probe, why, sizeof(why));
+	rc = ks__files_usable(files, probe, why, sizeof(why));
 	if (rc == -EMFILE || rc == -ENFILE ||
 	    rc == -ENOMEM) /* the host's to mend, not the machine's */
 		return ks__fail(s->ks, rc, "%s: %s cannot be read: %s", p->name,
@@ -310,7 +216,10 @@ static int files_enable(struct ks__source *s, uint32_t probe, const char *varian
 	if (rc)
 		return ks__fail(s->ks, rc, "%s: %s cannot be walked: %s", p->name,
 				s->ks->opts.proc_path, ks_strerror(rc));
-	*ret_variant = fallback_index(p);
+	ks__files_hidden(files, probe, why, sizeof(why));
+	if (why[0])
+		ks__log(s->ks, KS_LOG_WARNING, "%s: %s", p->name, why);
+	*ret_variant = ks__files_variant(p);
 	*ret_valid = p->valid & ~p->fallback->lacks;
 	return 0;
 }
@@ -474,6 +383,8 @@ static int files_read(struct ks__source *s, uint32_t probe, struct ks__rows *row
 	if (!rc && served->tally.block)
 		ks__rows_add(rows, 0, served->tally.block);
 	unlock(files, state);
+	if (rc == -KS_EUNAVAIL)
+		return ks__fail(s->ks, rc, "%s", served->scan->no_scope(&files->scope));
 	if (rc)
 		return ks__fail(s->ks, rc, "%s cannot be looked at now: %s", s->ks->opts.proc_path,
 				ks_strerror(rc));
@@ -496,33 +407,7 @@ static int files_book(struct ks__source *s, uint32_t probe, int idle, struct ks_
 	return 0;
 }
 
-/* ---- for people ------------------------------------------------------------------------------ */
-
-static void files_explain(struct ks__source *s, uint32_t probe, struct ks__doc *doc)
-{
-	struct files *files = files_of(s);
-	const struct ks__scan *scan = files->served[probe].scan;
-	unsigned i;
-
-	if (!scan)
-		return;
-	ks__doc_array(doc, "files");
-	for (i = 0; scan->files[i]; i++)
-		ks__doc_str(doc, NULL, scan->files[i]);
-	ks__doc_close(doc);
-	ks__doc_u64(doc, "interval_ms", files->served[probe].set.interval_ms);
-}
-
-static void files_check(struct ks__source *s, struct ks__doc *doc)
-{
-	char byte;
-	ssize_t n = ks__text_read(s->ks->proc_fd, "self/stat", &byte, 1);
-
-	ks__doc_object(doc, "files");
-	ks__doc_bool(doc, "procfs", n > 0);
-	ks__doc_str(doc, "reason", n < 0 ? ks_strerror((int)n) : NULL);
-	ks__doc_close(doc);
-}
+/* ---- size ------------------------------------------------------------------------------------- */
 
 static void files_size(struct ks__source *s, uint64_t *ret_kernel, uint64_t *ret_user)
 {
@@ -553,14 +438,14 @@ const struct ks__source_ops ks__source_files = {
 	.apply = files_apply,
 	.try_scope = files_try_scope,
 	.set_scope = files_set_scope,
-	.note = files_note,
-	.expect = files_expect,
-	.why = files_why,
+	.note = ks__files_note,
+	.expect = ks__files_expect,
+	.why = ks__files_why,
 	.drain = files_drain,
 	.rest = files_rest,
 	.read = files_read,
 	.book = files_book,
-	.explain = files_explain,
-	.check = files_check,
+	.explain = ks__files_explain,
+	.check = ks__files_check,
 	.size = files_size,
 };

@@ -69,7 +69,7 @@ static inline int ks__put(struct ks__sink *sink, const struct ks_event *ev)
 struct ks__note {
 	int error;        /* 0: usable, or in use; else -errno, -KS_E… */
 	uint8_t tried;    /* 1: the kernel has answered; 0: a guess by cheap tests */
-	char reason[256]; /* with the remedy; "" if usable */
+	char reason[256]; /* with the remedy; of a usable one what it does not see, mostly "" */
 };
 
 /* Settings of one probe, as the api layer has checked them. */
