@@ -109,15 +109,15 @@ static void show_thread(int pid, int ppid, unsigned switches)
 	g_free(stat);
 }
 
-/* 200 levels, and one process beside the tree. */
+/* 200 levels, the deepest first, and one process beside the tree. */
 static void test_deep(void)
 {
 	begin(KS_PROBE_SCHED, KS_SCOPE_TREE);
 	pids[0] = 1000;
 	for (unsigned turn = 1; turn <= 2; turn++) {
 		show_thread(1, 0, turn * 7);
-		for (int pid = 1000; pid < 1200; pid++)
-			show_thread(pid, pid == 1000 ? 1 : pid - 1, turn * 2);
+		for (int pid = 801; pid <= 1000; pid++)
+			show_thread(pid, pid == 1000 ? 1 : pid + 1, turn * 2);
 		ks_assert_rc(scan->look(state, &look), 0);
 	}
 	g_assert_cmpuint(counted("voluntary"), ==, 200 * 2);

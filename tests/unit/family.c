@@ -59,9 +59,10 @@ static void test_deep(void)
 {
 	struct ks__family family = { 0 };
 
-	for (int32_t pid = DEPTH; pid > 1; pid--)
-		add(&family, pid, pid - 1, 5, KS__PLACE_UNKNOWN);
-	add(&family, 1, 0, 5, KS__PLACE_IN);
+	/* the deepest is asked for first */
+	for (int32_t pid = 1; pid < DEPTH; pid++)
+		add(&family, pid, pid + 1, 5, KS__PLACE_UNKNOWN);
+	add(&family, DEPTH, 0, 5, KS__PLACE_IN);
 	ks__family_sort(&family);
 	ks__family_place(&family);
 	for (int32_t pid = 1; pid <= DEPTH; pid++)
