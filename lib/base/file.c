@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fd.h"
+
 #define FIRST_BYTES 4096
 #define NAMES_BYTES 4096
 
@@ -25,7 +27,7 @@ int ks__file_open(int dir_fd, const char *path)
 	else if (!S_ISREG(st.st_mode))
 		rc = S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL;
 	if (!rc)
-		return fd;
+		return ks__fd_keep(NULL, fd);
 	close(fd);
 	return rc;
 }
@@ -34,7 +36,7 @@ static int open_folder(int dir_fd, const char *path, int flags)
 {
 	int fd = openat(dir_fd, path, flags | O_DIRECTORY | O_CLOEXEC);
 
-	return fd < 0 ? -errno : fd;
+	return fd < 0 ? -errno : ks__fd_keep(NULL, fd);
 }
 
 int ks__file_folder(int dir_fd, const char *path)

@@ -4,7 +4,7 @@
  *
  * A path may lead anywhere: to a FIFO without a writer, a device, a file without an end. So only
  * regular files and folders are opened, no call waits for somebody else to write, and every read
- * and every walk has a bound. A file system that does not answer (a dead network share) can still
+ * and every walk has a bound. No descriptor is 0, 1 or 2, which are the host's even when closed. A file system that does not answer (a dead network share) can still
  * block: the kernel offers no way around that.
  */
 #ifndef KS_FILE_H

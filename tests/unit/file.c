@@ -128,6 +128,30 @@ static void test_opened(void)
 	end();
 }
 
+/* What the host has closed stays closed. */
+static void test_descriptors(void)
+{
+	int kept = fcntl(0, F_DUPFD_CLOEXEC, 3), fd[3];
+
+	begin();
+	make_text("text", "12\n", -1);
+	close(0);
+	fd[0] = ks__file_open(root_fd, "text");
+	fd[1] = ks__file_folder(root_fd, ".");
+	fd[2] = ks__file_place(root_fd, ".");
+	for (int i = 0; i < 3; i++) {
+		g_assert_cmpint(fd[i], >=, 3);
+		g_assert_cmpint(fcntl(fd[i], F_GETFD), ==, FD_CLOEXEC);
+		close(fd[i]);
+	}
+	g_assert_cmpint(fcntl(0, F_GETFD), ==, -1);
+	if (kept >= 0) {
+		g_assert_cmpint(dup2(kept, 0), ==, 0);
+		close(kept);
+	}
+	end();
+}
+
 /* ---- reading ---------------------------------------------------------------------------------- */
 
 static void test_read(void)
@@ -398,6 +422,7 @@ int main(int argc, char **argv)
 	ks_test_init(&argc, &argv);
 	g_test_add_func("/file/refused", test_refused);
 	g_test_add_func("/file/opened", test_opened);
+	g_test_add_func("/file/descriptors", test_descriptors);
 	g_test_add_func("/file/read", test_read);
 	g_test_add_func("/file/whole", test_whole);
 	g_test_add_func("/file/status", test_status);
