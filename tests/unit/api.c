@@ -93,6 +93,51 @@ static void test_values(void)
 	g_assert_cmpint(ks_open(NULL, NULL), ==, -EINVAL);
 }
 
+/* The last values that are taken; test_values() has the first that are not. */
+static void test_edges(void)
+{
+	const struct ks_open_opts edges[] = {
+		{ .flags = KS_OPEN_ORDERED | KS_OPEN_RAISE_MEMLOCK | KS_OPEN_TRIM },
+		{ .batch_ms = 60000 },
+		{ .batch_ms = KS_IMMEDIATE },
+		{ .ring_bytes = 4096 },
+		{ .ring_bytes = 1ull << 32 },
+		{ .log_level = KS_LOG_DEBUG },
+		{ .max_threads = 1u << 22 },
+		{ .features_off = KS_FEATURE_RINGBUF | KS_FEATURE_BTF_TRACING |
+				  KS_FEATURE_TASK_STORAGE | KS_FEATURE_ATOMIC_FETCH |
+				  KS_FEATURE_RDONLY_CAST | KS_FEATURE_OWN_GUARD | KS_FEATURE_BATCH |
+				  KS_FEATURE_MMAP | KS_FEATURE_ITER_NUM },
+	};
+	struct ks_open_opts o;
+	struct ks *ks;
+
+	for (size_t i = 0; i < G_N_ELEMENTS(edges); i++) {
+		o = edges[i];
+		o.size = sizeof(o);
+		g_assert_cmpint(ks_open(&o, &ks), ==, 0);
+		g_assert_cmpuint(ks->opts.flags, ==, o.flags);
+		g_assert_cmpuint(ks->opts.batch_ms, ==, o.batch_ms ? o.batch_ms : 10);
+		g_assert_cmpuint(ks->opts.ring_bytes, ==, o.ring_bytes ? o.ring_bytes : 4 << 20);
+		g_assert_cmpuint(ks->opts.max_threads, ==, o.max_threads ? o.max_threads : 16384);
+		g_assert_cmpuint(ks->opts.features_off, ==, o.features_off);
+		g_assert_cmpstr(ks->opts.proc_path, ==, "/proc");
+		g_assert_cmpstr(ks->opts.sys_path, ==, "/sys");
+		g_assert_null(ks->opts.btf_path);
+		ks_close(ks);
+	}
+	o = (struct ks_open_opts){ .size = sizeof(o), .ring_bytes = (1ull << 32) + 1 };
+	refused(&o, -EINVAL);
+	o = (struct ks_open_opts){
+		.size = sizeof(o), .btf_path = "/a", .proc_path = "/b", .sys_path = "/c"
+	};
+	g_assert_cmpint(ks_open(&o, &ks), ==, 0);
+	g_assert_cmpstr(ks->opts.btf_path, ==, "/a");
+	g_assert_cmpstr(ks->opts.proc_path, ==, "/b");
+	g_assert_cmpstr(ks->opts.sys_path, ==, "/c");
+	ks_close(ks);
+}
+
 static void test_sizes(void)
 {
 	struct {
@@ -376,6 +421,28 @@ static void test_scope_refused(void)
 	}
 }
 
+/* The same moment on both clocks, between two readings of each. */
+static void test_clock(void)
+{
+	uint64_t mono_ns = 0, mono[2], wall[2];
+	struct ks *ks = opened();
+	int64_t wall_ns = 0;
+
+	wall[0] = ks__wall_now();
+	mono[0] = ks__now();
+	g_assert_cmpint(ks_read_clock(ks, &mono_ns, &wall_ns), ==, 0);
+	mono[1] = ks__now();
+	wall[1] = ks__wall_now();
+	g_assert_cmpuint(mono_ns, >=, mono[0]);
+	g_assert_cmpuint(mono_ns, <=, mono[1]);
+	g_assert_cmpint(wall_ns, >=, (int64_t)wall[0]);
+	g_assert_cmpint(wall_ns, <=, (int64_t)wall[1]);
+	g_assert_cmpint(wall_ns / 1000000000, >=, g_get_real_time() / G_USEC_PER_SEC - 60);
+	g_assert_cmpint(ks_read_clock(ks, NULL, &wall_ns), ==, -EINVAL);
+	g_assert_cmpint(ks_read_clock(ks, &mono_ns, NULL), ==, -EINVAL);
+	ks_close(ks);
+}
+
 static void test_null(void)
 {
 	struct ks_stats stats = { .size = sizeof(stats) };
@@ -397,6 +464,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/api/codes", test_codes);
 	g_test_add_func("/api/version", test_version);
 	g_test_add_func("/api/options/values", test_values);
+	g_test_add_func("/api/options/edges", test_edges);
 	g_test_add_func("/api/options/sizes", test_sizes);
 	g_test_add_func("/api/options/short-output", test_short_output);
 	g_test_add_func("/api/sentence/one", test_sentence);
@@ -406,6 +474,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/api/settings", test_settings);
 	g_test_add_func("/api/scope/values", test_scope);
 	g_test_add_func("/api/scope/refused", test_scope_refused);
+	g_test_add_func("/api/clock", test_clock);
 	g_test_add_func("/api/null", test_null);
 	return g_test_run();
 }

@@ -157,6 +157,21 @@ static void test_forced(void)
 	ks_assert_rc(enable("tp_btf", 0), -EBUSY);
 	sentence("proc is on by procfs: disable it before forcing tp_btf");
 	ks_assert_rc(ks_disable_probe(ks, PROBE), 0);
+	/* why it is not to be had, and not why another one */
+	programs.enable_rc = -KS_EUNAVAIL;
+	programs.note[0] = (struct ks__note){ .error = -EPERM, .reason = "not the first" };
+	programs.note[1] = (struct ks__note){ .error = -ENOENT, .reason = "not the second" };
+	ks_assert_rc(enable("raw_tp", 0), -KS_EUNAVAIL);
+	sentence("proc: not the second");
+	g_assert_cmpstr(query().reason, ==, "not the first; not the second");
+	ks->sources[0] = &files.source, ks->sources[1] = NULL;
+	ks_assert_rc(enable("tracepoint", 0), -KS_EUNAVAIL);
+	sentence("proc: this library was built without BPF; build it with -Dbpf=enabled");
+	ks->sources[0] = &programs.source, ks->sources[1] = &files.source;
+	ks_assert_rc(enable(NULL, 1 << 3), -EINVAL);
+	sentence("ks_enable_opts: no flags 0x8");
+	programs.enable_rc = 0;
+
 	programs.variant = 2;
 	ks_assert_rc(enable("tracepoint", 0), 0);
 	g_assert_cmpstr(programs.forced, ==, "tracepoint");
@@ -220,6 +235,47 @@ static void test_generations(void)
 	end();
 }
 
+/* Each setting at both ends, and one step beyond; it changes its own member and no other. */
+static void test_edges(void)
+{
+	static const struct {
+		uint32_t id;
+		size_t at;
+		uint64_t lowest, highest;
+	} edges[] = {
+		{ KS_PARAM_SAMPLE_EVERY, offsetof(struct ks__settings, sample_every), 0, 1u << 31 },
+		{ KS_PARAM_MAX_PER_SEC, offsetof(struct ks__settings, max_per_sec), 0, 1000000000 },
+		{ KS_PARAM_BURST, offsetof(struct ks__settings, burst), 1, 10000000 },
+		{ KS_PARAM_IDENTITY, offsetof(struct ks__settings, identity), 0, 3 },
+		{ KS_PARAM_INTERVAL_MS, offsetof(struct ks__settings, interval_ms), 10, 3600000 },
+	};
+
+	begin();
+	ks_assert_rc(enable(NULL, 0), 0);
+	for (size_t i = 0; i < G_N_ELEMENTS(edges); i++) {
+		const uint64_t values[] = { edges[i].lowest, edges[i].highest, edges[i].highest + 1,
+					    edges[i].lowest - 1 };
+
+		for (size_t k = 0; k < G_N_ELEMENTS(values); k++) {
+			struct ks_param param = { .id = edges[i].id, .value = values[k] };
+			struct ks__settings want = programs.set;
+			uint64_t value;
+			int rc = ks_configure_probe(ks, PROBE, &param, 1);
+
+			if (k < 2) {
+				want.generation = (uint32_t)rc;
+				memcpy((char *)&want + edges[i].at, &values[k], sizeof(value));
+			} else {
+				ks_assert_rc(rc, -EINVAL);
+			}
+			g_assert_cmpmem(&programs.set, sizeof(want), &want, sizeof(want));
+			ks_assert_rc(ks_query_param(ks, PROBE, edges[i].id, &value), 0);
+			g_assert_cmpuint(value, ==, values[k < 2 ? k : 1]);
+		}
+	}
+	end();
+}
+
 /* How many will run on kernel programs: neither all that were named, nor those of other sources. */
 static void test_prepare(void)
 {
@@ -254,6 +310,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/two_sources/enable/forced", test_forced);
 	g_test_add_func("/two_sources/settings/again", test_again);
 	g_test_add_func("/two_sources/settings/generations", test_generations);
+	g_test_add_func("/two_sources/settings/edges", test_edges);
 	g_test_add_func("/two_sources/prepare", test_prepare);
 	return g_test_run();
 }
