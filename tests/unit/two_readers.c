@@ -90,6 +90,30 @@ static void test_totals(void)
 	end();
 }
 
+/* Seen last: when a read found another sum, of whatever counter. */
+static void test_last(void)
+{
+	struct ks_reader *total;
+	uint64_t last;
+
+	begin();
+	ks_assert_rc(enable(NULL, 0), 0);
+	total = reader(PROBE, 0, 0);
+	stats_of(total);
+	g_assert_cmpuint(query().last_ns, ==, 0);
+	count(&programs, 1, 0, 0);
+	stats_of(total);
+	last = query().last_ns;
+	g_assert_cmpuint(last, >, 0);
+	stats_of(total);
+	g_assert_cmpuint(query().last_ns, ==, last);
+	programs.execs++;
+	stats_of(total);
+	g_assert_cmpuint(query().last_ns, >, last);
+	ks_reader_free(total);
+	end();
+}
+
 static void test_cpus(void)
 {
 	struct ks_reader *all, *delta;
@@ -320,6 +344,7 @@ int main(int argc, char **argv)
 {
 	ks_test_init(&argc, &argv);
 	g_test_add_func("/two_readers/stats/totals", test_totals);
+	g_test_add_func("/two_readers/stats/last", test_last);
 	g_test_add_func("/two_readers/stats/cpus", test_cpus);
 	g_test_add_func("/two_readers/stats/whose", test_whose);
 	g_test_add_func("/two_readers/stats/failed read", test_failed_read);

@@ -124,6 +124,26 @@ static void test_none(void)
 	end();
 }
 
+/* A probe that files cannot serve says so at the end. */
+static void test_no_fallback(void)
+{
+	const struct ks__probe *probe;
+	struct ks_probe_info info = { .size = sizeof(info) };
+	char *want;
+
+	begin();
+	probe = ks->slots[KS_PROBE_FADVISE].probe;
+	programs.note[0] = (struct ks__note){ .error = -EPERM, .reason = "no rights" };
+	ks_assert_rc(ks_query_probe(ks, KS_PROBE_FADVISE, &info), 0);
+	want = g_strdup_printf("no rights; %s", probe->no_fallback);
+	g_assert_cmpstr(info.reason, ==, want);
+	programs.note[0].error = 0;
+	ks_assert_rc(ks_query_probe(ks, KS_PROBE_FADVISE, &info), 0);
+	g_assert_cmpstr(info.reason, ==, probe->no_fallback);
+	g_free(want);
+	end();
+}
+
 /* A shortage is no reason to make do with files. */
 static void test_errors(void)
 {
@@ -306,6 +326,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/two_sources/enable/less", test_less);
 	g_test_add_func("/two_sources/enable/second", test_second);
 	g_test_add_func("/two_sources/enable/none", test_none);
+	g_test_add_func("/two_sources/enable/no fallback", test_no_fallback);
 	g_test_add_func("/two_sources/enable/errors", test_errors);
 	g_test_add_func("/two_sources/enable/forced", test_forced);
 	g_test_add_func("/two_sources/settings/again", test_again);
