@@ -102,7 +102,7 @@ static int fake_groups(struct ks__source *s, uint32_t probe, struct ks__groups *
 static int fake_book(struct ks__source *s, uint32_t probe, int idle, struct ks__book *ret)
 {
 	(void)idle;
-	if (probe != PROBE)
+	if (probe != (fake(s)->book_probe ? fake(s)->book_probe : PROBE))
 		return -ENOENT;
 	*ret = fake(s)->book;
 	return 0;

@@ -30,6 +30,7 @@ struct fake {
 	uint64_t processes[CPUS], execs; /* counted; execs on the first CPU */
 	struct ks__whose whose;          /* whose they all are */
 	struct ks__book book;
+	uint32_t book_probe; /* whose it is; 0: PROBE */
 	uint64_t kernel, user;
 	struct ks__note note[4];
 	struct fake_record out[16]; /* those that are there, up to one of size 0 */

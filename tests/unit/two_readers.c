@@ -337,6 +337,30 @@ static void test_ledger(void)
 		 "1 record too few");
 	files.book.discarded = 20;
 	ks_assert_rc(ks_ledger_check(ks, PROBE), 0);
+	ks_assert_rc(ks_ledger_check(ks, 14), -EINVAL);
+	sentence("there is no probe 14 in this library");
+	ks_assert_rc(ks_ledger_check(NULL, PROBE), -EINVAL);
+	end();
+}
+
+/* All are looked at, the last one, too, but for those that were never on. */
+static void test_ledger_of_another(void)
+{
+	struct ks__slot *last;
+
+	begin();
+	enable_both();
+	last = &ks->slots[KS_PROBE_PAGECACHE];
+	programs.book_probe = files.book_probe = KS_PROBE_PAGECACHE;
+	programs.book.outcome[KS_SUBMITTED] = 1000;
+	atomic_store(&last->was_on, 1);
+	ks_assert_rc(ks_ledger_check(ks, KS_PROBE_SELF), 0);
+	atomic_store(&last->since_ns, 1);
+	ks_assert_rc(ks_ledger_check(ks, KS_PROBE_PAGECACHE), -KS_EBALANCE);
+	ks_assert_rc(ks_ledger_check(ks, PROBE), 0);
+	ks_assert_rc(ks_ledger_check(ks, KS_PROBE_SELF), -KS_EBALANCE);
+	sentence("pagecache: submitted (1000) is not delivered (0) + discarded (0) + in_flight "
+		 "(0): 1000 records too few");
 	end();
 }
 
@@ -351,5 +375,6 @@ int main(int argc, char **argv)
 	g_test_add_func("/two_readers/self", test_self);
 	g_test_add_func("/two_readers/facts", test_facts);
 	g_test_add_func("/two_readers/ledger", test_ledger);
+	g_test_add_func("/two_readers/ledger of another", test_ledger_of_another);
 	return g_test_run();
 }
