@@ -36,9 +36,10 @@ def body_lines(body):
 
 class Headers:
     def __init__(self, paths):
-        self.enums, self.structs, self.defines = {}, {}, []
+        self.enums, self.structs, self.defines, self.names = {}, {}, [], []
         for path in paths:
             text = path.read_text()
+            self.names.append(path.name)
             for name, body in ENUM.findall(text):
                 self.enums[name] = self.constants(body)
             for name, body in STRUCT.findall(text):
@@ -113,8 +114,8 @@ def write_enum(out, name, constants):
 
 def write_all(headers):
     out = ['/* Made by lib/api/interface.py from the public headers. */',
-           '#include "api/interface.h"\n', '#include <kernelsight/identity.h>',
-           '#include <kernelsight/schema.h>\n']
+           '#include "api/interface.h"\n']
+    out += [f'#include <kernelsight/{name}>' for name in headers.names] + ['']
     for name in headers.structs:
         write_struct(out, headers, name)
     for name, constants in headers.enums.items():
