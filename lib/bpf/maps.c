@@ -135,6 +135,7 @@ int ks__maps_prepare(const struct ks__unit *unit, struct bpf_object *obj)
 
 	if (rc)
 		return rc;
+	unit->maps->loads++; /* from here on: what a load that fails drops is its own */
 	bpf_object__for_each_map(map, obj)
 	{
 		int fd = unit->maps->map[i++].fd;
@@ -189,7 +190,6 @@ int ks__maps_keep(const struct ks__unit *unit, struct bpf_object *obj)
 	struct bpf_map *map;
 	unsigned i = 0;
 
-	maps->loads++;
 	bpf_object__for_each_map(map, obj)
 	{
 		struct ks__map *kept = &maps->map[i++];
