@@ -45,3 +45,23 @@ int ks_whoami(uint64_t *ctx)
 	}
 	return whoami(ctx[0]);
 }
+
+/*
+ * Run by the caller on itself as well. fd: its descriptor of a cgroup's folder. Returns the cgroup's
+ * level + 1, 0: it is none. Paths do not tell: a cgroup namespace or a mount may begin anywhere.
+ */
+SEC("?raw_tp")
+int ks_cgroup_level(uint64_t *ctx)
+{
+	struct task_struct *task = ks_untrusted((void *)bpf_get_current_task());
+	struct file **files = BPF_CORE_READ(task, files, fdt, fd), *file = NULL;
+	const struct kernfs_node *kn;
+	const struct cgroup *cgroup;
+
+	bpf_probe_read_kernel(&file, sizeof(file), files + (uint32_t)ctx[0]);
+	kn = BPF_CORE_READ(file, f_inode, i_private);
+	cgroup = BPF_CORE_READ(kn, priv);
+	if (!cgroup || BPF_CORE_READ(cgroup, kn) != kn)
+		return 0;
+	return BPF_CORE_READ(cgroup, level) + 1;
+}

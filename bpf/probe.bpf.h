@@ -219,7 +219,10 @@ static __always_inline const struct upid *ks_numbers(const struct pid *pid)
 	return (const void *)pid + bpf_core_field_offset(pid->numbers);
 }
 
-/* The number of a pid in the caller's namespace, 0 if it is not visible from there. */
+/*
+ * The number of a pid in the caller's namespace, 0 if it is not visible from there: nothing that may
+ * be told leads to who has none. See ks_is_visible().
+ */
 static __always_inline uint32_t ks_pid_nr(const struct pid *pid)
 {
 	uint32_t nr = 0, level = ks_const.pid_level;
@@ -242,6 +245,17 @@ static __always_inline uint32_t ks_tid(struct ks_run *run, const struct task_str
 	if (!ks_const.pid_level)
 		return ks_read(run, task, pid);
 	return ks_pid_nr(BPF_CORE_READ(task, thread_pid));
+}
+
+/*
+ * May anything be told of this task, which is not the one that the record is about: a number, a name,
+ * a cgroup? Only of who is in the caller's pid namespace or below; the idle tasks are nobody's. pid:
+ * its ks_tgid(). Whoever is not visible is not told of at all: leave the bit of `valid` off.
+ */
+static __always_inline bool ks_is_visible(struct ks_run *run, const struct task_struct *task,
+					  uint32_t pid)
+{
+	return !ks_const.pid_level || pid || !ks_read(run, task, pid);
 }
 
 /* The bytes of a word that stand before its first NUL. */
@@ -282,99 +296,7 @@ static __always_inline uint64_t ks_cgroup(struct ks_run *run, const struct task_
 			    BPF_CORE_READ(task, cgroups, subsys[memory], cgroup, kn, id);
 }
 
-/* ---- scope ------------------------------------------------------------------------------------- */
-
-static __always_inline bool ks_has_name(const struct ks_bpf_scope *scope, struct ks_run *run,
-					const struct task_struct *task)
-{
-	uint64_t comm[2];
-
-	ks_comm(run, task, comm);
-	if (scope->flags & KS_SCOPE_HAS_COMM &&
-	    (comm[0] != scope->comm[0] || comm[1] != scope->comm[1]))
-		return false;
-	return !(scope->flags & KS_SCOPE_HAS_EXCLUDE && comm[0] == scope->exclude[0] &&
-		 comm[1] == scope->exclude[1]);
-}
-
-/* The child of a self-test, or one that it has made in turn. */
-static __always_inline bool ks_is_selftest(struct ks_run *run, const struct task_struct *task,
-					   uint32_t child)
-{
-	return run->pid == child || ks_tgid(run, ks_read(run, task, real_parent)) == child;
-}
-
-#define KS_CGROUP_DEPTH 32 /* of nested cgroups, at most */
-
-static __always_inline bool ks_has_cgroup(const struct cgroup_subsys_state *css, uint64_t cgroup)
-{
-	struct ks_turns turns;
-	bool found = false;
-
-	bpf_iter_num_new(&turns, 0, KS_CGROUP_DEPTH);
-	while (css && !found && bpf_iter_num_next(&turns)) {
-		found = css->cgroup->kn->id == cgroup;
-		css = css->parent;
-	}
-	bpf_iter_num_destroy(&turns);
-	return found;
-}
-
-/* Is the task's cgroup this one or below it? By the parents, which both versions have. */
-static __always_inline bool ks_is_below(struct ks_run *run, const struct task_struct *task,
-					uint64_t cgroup)
-{
-	const struct css_set *set = ks_read(run, task, cgroups);
-	const struct cgroup_subsys_state *css;
-
-	if (ks_const.memcg_v1)
-		css = ks_read(run, set,
-			      subsys[bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id)]);
-	else
-		css = (const void *)ks_read(run, set, dfl_cgrp) +
-		      bpf_core_field_offset(struct cgroup, self);
-	if (run->typed && ks_const.iter_num)
-		return ks_has_cgroup(css, cgroup);
-#pragma clang loop unroll(disable)
-	for (int i = 0; i < KS_CGROUP_DEPTH && css; i++) {
-		const struct cgroup *at = ks_read(run, css, cgroup);
-		const struct kernfs_node *kn = ks_read(run, at, kn);
-
-		if (ks_read(run, kn, id) == cgroup)
-			return true;
-		css = ks_read(run, css, parent);
-	}
-	return false;
-}
-
-/* Is this thread in scope? Sets run->pid, its process in the caller's namespace. */
-static __always_inline bool ks_admit(struct ks_run *run, const struct task_struct *task)
-{
-	uint32_t slot = *(volatile uint32_t *)&run->control->scope_index & 1;
-	const struct ks_bpf_scope *scope = &run->control->scope[slot];
-	uint32_t pid = ks_tgid(run, task), key = KS_PID_KEY(pid, slot);
-
-	run->pid = pid;
-	/* Out of sight from a nested namespace; of the first one only the idle tasks have no number. */
-	if (ks_const.pid_level && !pid)
-		return false;
-	if (scope->also && ks_is_selftest(run, task, scope->also)) {
-		run->flags |= KS_FLAG_SELFTEST;
-		return true;
-	}
-	if (scope->kind == KS_BPF_SCOPE_SELF) {
-		if (pid != scope->self)
-			return false;
-	} else if (scope->kind == KS_BPF_SCOPE_CGROUP) {
-		if (!ks_is_below(run, task, scope->cgroup))
-			return false;
-	} else if (scope->kind != KS_BPF_SCOPE_SYSTEM) {
-		if (!bpf_map_lookup_elem(&ks_pids, &key))
-			return false;
-	}
-	return !scope->flags || ks_has_name(scope, run, task);
-}
-
+#include "scope.bpf.h"
 #include "threads.bpf.h"
 
 /* ---- records ----------------------------------------------------------------------------------- */

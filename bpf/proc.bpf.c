@@ -53,36 +53,47 @@ static __always_inline enum ks_bpf_outcome forked(struct ks_run *run, struct tas
 	return ks_submit(run, rec, sizeof(room));
 }
 
-static __always_inline int proc_fork(void *ctx, struct task_struct *parent,
-				     struct task_struct *task, const bool typed)
+/* of_typed: of the new one; typed: of its maker. */
+static __always_inline int made(void *ctx, const struct task_struct *task, const bool of_typed,
+				struct task_struct *maker, const bool typed)
 {
 	struct child child = {};
 	struct ks_run run;
 
 	if (!ks_begin(&run, ctx, KS_PROBE_PROC, typed))
 		return 0;
-	if (!ks_admit(&run, parent))
+	if (!ks_admit(&run, maker))
 		return ks_end(&run, KS_FILTERED);
+	run.typed = of_typed;
 	child.pid = ks_tgid(&run, task);
 	child.tid = ks_tid(&run, task);
 	child.start_ns = ks_start(&run, task);
 	child.thread = ks_read(&run, task, pid) != ks_read(&run, task, tgid);
-	return ks_end(&run, forked(&run, parent, &child));
+	run.typed = typed;
+	return ks_end(&run, forked(&run, maker, &child));
 }
 
-SEC("?ks/tp_btf/sched_process_fork")
+/*
+ * task_newtask, not sched_process_fork: that one knows nothing of threads that the kernel makes in a
+ * process by itself, for io_uring or vhost. The maker is the current task.
+ */
+static __always_inline int proc_fork(void *ctx, struct task_struct *task, const bool typed)
+{
+	return ks_by_self(typed, made, ctx, task, typed);
+}
+
+SEC("?ks/tp_btf/task_newtask")
 int proc_fork_tp_btf(uint64_t *ctx)
 {
-	return proc_fork(ctx, ks_untrusted((void *)ctx[0]), ks_untrusted((void *)ctx[1]), true);
+	return proc_fork(ctx, ks_untrusted((void *)ctx[0]), true);
 }
 
-SEC("?raw_tp/sched_process_fork")
+SEC("?raw_tp/task_newtask")
 int proc_fork_raw_tp(uint64_t *ctx)
 {
-	return proc_fork(ctx, (void *)ctx[0], (void *)ctx[1], false);
+	return proc_fork(ctx, (void *)ctx[0], false);
 }
 
-/* The record of sched_process_fork does not tell a thread from a process. */
 SEC("?tracepoint/task/task_newtask")
 int proc_fork_tracepoint(struct trace_event_raw_task_newtask *ctx)
 {
@@ -104,12 +115,35 @@ int proc_fork_tracepoint(struct trace_event_raw_task_newtask *ctx)
 /*
  * old_tid: in the first namespace. It belongs to nobody any more if another than the first thread
  * called exec, so its number in a nested one cannot be found.
+ *
+ * Apart from execed(): what that needs on the stack is free again here.
  */
+static __always_inline enum ks_bpf_outcome tell_exec(struct ks_run *run, struct task_struct *task,
+						     uint32_t old_tid, const char *path)
+{
+	struct ks_event_proc_exec *rec, room;
+
+	rec = ks_reserve(run, task, &room, KS_EVENT_PROC_EXEC, sizeof(room));
+	if (!rec)
+		return run->outcome;
+	rec->valid = KS_HAS_PROC_START | KS_HAS_PROC_UID;
+	rec->start_ns = ks_start(run, task);
+	rec->valid |= proc_family(run, task, &rec->ppid, &rec->session);
+	rec->uid = bpf_get_current_uid_gid();
+	if (old_tid == ks_read(run, task, pid))
+		rec->old_tid = rec->ev.tid;
+	else if (!ks_const.pid_level)
+		rec->old_tid = old_tid;
+	if (rec->old_tid)
+		rec->valid |= KS_HAS_PROC_OLD_TID;
+	proc_path(rec, path);
+	return ks_submit(run, rec, sizeof(room));
+}
+
 static __always_inline enum ks_bpf_outcome execed(struct ks_run *run, struct task_struct *task,
 						  uint32_t old_tid, const char *path)
 {
 	struct ks_bpf_stats_proc *stats;
-	struct ks_event_proc_exec *rec, room;
 	struct ks_bpf_row_proc *row;
 
 	if (!ks_admit(run, task))
@@ -120,22 +154,7 @@ static __always_inline enum ks_bpf_outcome execed(struct ks_run *run, struct tas
 		ks_add_own(run, &stats->execs, 1);
 		ks_add_own(run, &row->execs, 1);
 	}
-	rec = ks_reserve(run, task, &room, KS_EVENT_PROC_EXEC, sizeof(room));
-	if (!rec)
-		return run->outcome;
-	rec->valid = KS_HAS_PROC_PARENT | KS_HAS_PROC_START | KS_HAS_PROC_UID;
-	rec->start_ns = ks_start(run, task);
-	rec->ppid = proc_parent(run, task);
-	rec->session = proc_session(run, task);
-	rec->uid = bpf_get_current_uid_gid();
-	if (old_tid == ks_read(run, task, pid))
-		rec->old_tid = rec->ev.tid;
-	else if (!ks_const.pid_level)
-		rec->old_tid = old_tid;
-	if (rec->old_tid)
-		rec->valid |= KS_HAS_PROC_OLD_TID;
-	proc_path(rec, path);
-	return ks_submit(run, rec, sizeof(room));
+	return tell_exec(run, task, old_tid, path);
 }
 
 static __always_inline int proc_exec(void *ctx, struct task_struct *task, uint32_t old_tid,
@@ -235,10 +254,9 @@ static __always_inline enum ks_bpf_outcome exited(struct ks_run *run, struct tas
 	rec = ks_reserve(run, task, &room, KS_EVENT_PROC_EXIT, sizeof(room));
 	if (!rec)
 		return run->outcome;
-	rec->valid = KS_HAS_PROC_PARENT | KS_HAS_PROC_START | KS_HAS_PROC_STATUS;
+	rec->valid = KS_HAS_PROC_START | KS_HAS_PROC_STATUS;
 	rec->start_ns = start_ns;
-	rec->ppid = proc_parent(run, task);
-	rec->session = proc_session(run, task);
+	rec->valid |= proc_family(run, task, &rec->ppid, &rec->session);
 	rec->status = code >> 8 & 0xff;
 	rec->signal = code & 0x7f;
 	rec->core_dumped = !!(code & 0x80);

@@ -67,11 +67,6 @@ static __always_inline uint32_t proc_wait_code(struct ks_run *run, struct task_s
 	return ks_read(run, leader, exit_code);
 }
 
-static __always_inline uint32_t proc_parent(struct ks_run *run, const struct task_struct *task)
-{
-	return ks_tgid(run, ks_read(run, task, real_parent));
-}
-
 static __always_inline uint32_t proc_session(struct ks_run *run, struct task_struct *task)
 {
 	const struct signal_struct *signal = proc_signal(run, task);
@@ -80,6 +75,23 @@ static __always_inline uint32_t proc_session(struct ks_run *run, struct task_str
 	if (run->typed && !ks_const.pid_level)
 		return sid->numbers[0].nr;
 	return ks_pid_nr(sid);
+}
+
+/* Parent and session, each if it is visible. */
+static __always_inline uint64_t proc_family(struct ks_run *run, struct task_struct *task,
+					    int32_t *ret_ppid, int32_t *ret_session)
+{
+	const struct task_struct *parent = ks_read(run, task, real_parent);
+	uint32_t ppid = ks_tgid(run, parent), session = proc_session(run, task);
+	uint64_t valid = 0;
+
+	*ret_ppid = ppid;
+	*ret_session = session;
+	if (ks_is_visible(run, parent, ppid))
+		valid |= KS_HAS_PROC_PARENT;
+	if (!ks_const.pid_level || session)
+		valid |= KS_HAS_PROC_SESSION;
+	return valid;
 }
 
 static __always_inline void proc_path(struct ks_event_proc_exec *rec, const char *path)
@@ -226,7 +238,7 @@ static __always_inline uint64_t system_time(const struct proc_sum *sum)
 }
 
 /*
- * Bytes, 0: not known. signal_struct has it before the hook when the last thread is in do_exit().
+ * Bytes, 0: not known, as the counters lag. signal_struct has it before the hook when the last thread is in do_exit().
  * Before 6.16 a thread has let go of its memory by then; the first thread may still hold it.
  */
 static __always_inline uint64_t peak_rss(struct ks_run *run, struct task_struct *task, bool process)
@@ -259,19 +271,18 @@ static __always_inline void proc_usage(struct ks_run *run, struct ks_event_proc_
 {
 	struct proc_sum sum = {};
 
+	rec->peak_rss = peak_rss(run, task, of_process(rec));
+	if (rec->peak_rss)
+		rec->valid |= KS_HAS_PROC_MEMORY;
 	if (!of_process(rec))
 		add_thread(&sum, task, run->typed);
 	else if (!add_process(run, &sum, task))
 		return;
-	rec->valid |= KS_HAS_PROC_CPU;
+	rec->valid |= KS_HAS_PROC_CPU | KS_HAS_PROC_FAULTS;
 	rec->system_ns = system_time(&sum);
 	rec->user_ns = sum.runtime - rec->system_ns;
-	rec->peak_rss = peak_rss(run, task, of_process(rec));
-	if (rec->peak_rss) {
-		rec->valid |= KS_HAS_PROC_MEMORY;
-		rec->minor_faults = sum.minor_faults;
-		rec->major_faults = sum.major_faults;
-	}
+	rec->minor_faults = sum.minor_faults;
+	rec->major_faults = sum.major_faults;
 	if (bpf_core_field_exists(task->ioac.read_bytes)) {
 		rec->valid |= KS_HAS_PROC_IO;
 		rec->read_bytes = sum.read_bytes;

@@ -18,9 +18,12 @@ static __always_inline enum ks_bpf_outcome tell_wait(struct ks_run *run, uint64_
 	rec = ks_reserve(run, task, &room, KS_EVENT_SCHED_WAIT, sizeof(room));
 	if (!rec)
 		return run->outcome;
-	rec->valid = KS_HAS_SCHED_RUNQ | KS_HAS_SCHED_CULPRIT;
+	rec->valid = KS_HAS_SCHED_RUNQ;
 	rec->wait_ns = ns;
 	rec->held_pid = ks_tgid(run, held);
+	if (!ks_is_visible(run, held, rec->held_pid))
+		return ks_submit(run, rec, sizeof(room));
+	rec->valid |= KS_HAS_SCHED_CULPRIT;
 	rec->held_tid = ks_tid(run, held);
 	if (run->set->flags & KS_WANT_CGROUP && ks_read(run, held, pid))
 		rec->held_cgroup = ks_cgroup(run, held);
@@ -44,6 +47,8 @@ tell_block(struct ks_run *run, uint64_t ns, const struct task_struct *task, uint
 	rec->valid = KS_HAS_SCHED_OFFCPU;
 	rec->block_ns = ns;
 	rec->sleep_state = sleep;
+	if (sleep)
+		rec->valid |= KS_HAS_SCHED_SLEEP;
 	return ks_submit(run, rec, sizeof(room));
 }
 
@@ -80,10 +85,9 @@ static __always_inline void switched(struct ks_run *run, struct ks_bpf_stats_sch
 	who->preempted = preempted;
 }
 
-static __always_inline enum ks_bpf_outcome leave(struct ks_run *run,
-						 struct ks_bpf_stats_sched *stats,
-						 struct task_struct *trusted,
-						 const struct task_struct *task, bool preempt)
+static __always_inline enum ks_bpf_outcome
+leave(struct ks_run *run, struct ks_bpf_stats_sched *stats, struct task_struct *trusted,
+      const struct task_struct *task, const struct switch_args *args)
 {
 	struct ks_bpf_row_sched *row;
 	struct ks_bpf_who *who;
@@ -96,23 +100,26 @@ static __always_inline enum ks_bpf_outcome leave(struct ks_run *run,
 	if (!wanted && !is_open(run, who))
 		return KS_FILTERED;
 	wanted = unknown(run, wanted);
-	asleep = unknown(run, preempt ? 0 : task_state(run, task));
-	row = row_at(run, who && claim(run, who) ? who->open_row : 0);
-	if (!row)
-		return KS_AGGREGATED;
+	/* Not by the state told: a thread to which a signal came goes on, whatever it had told. */
+	asleep = unknown(run, args->preempt ? 0 : task_state(run, task));
 	if (!who) {
 		note_unseeded(run);
-		count_switch(run, stats, row, asleep != 0, asleep == 0);
+		row = row_at(run, 0);
+		if (row)
+			count_switch(run, stats, row, asleep != 0, asleep == 0);
 		return KS_AGGREGATED;
 	}
-	if (who->epoch != run->set->epoch)
+	if (!claim(run, who))
 		return KS_AGGREGATED;
-	switched(run, stats, row, who, task, asleep);
 	state = !wanted || asleep & TASK_DEAD ? SCHED_NONE : asleep ? SCHED_OFF : SCHED_QUEUED;
 	state = unknown(run, state);
-	to = unknown(run, state ? row_settled(run, who, task) : 0);
-	go_on(run, stats, row, who, who->state, state, to, true);
-	who->sleep = asleep;
+	to = unknown(run, wanted ? row_settled(run, who, task) : 0);
+	row = counted_at(run, who, to);
+	if (!row)
+		return KS_AGGREGATED;
+	switched(run, stats, row, who, task, asleep);
+	go_on(run, stats, row, who, who->state, state, unknown(run, state ? to : 0), true);
+	who->sleep = unknown(run, asleep ? told_state(args, asleep) : 0);
 	return KS_AGGREGATED;
 }
 
@@ -154,22 +161,24 @@ enter(struct ks_run *run, struct ks_bpf_stats_sched *stats, struct task_struct *
 /* Two threads in one run: its outcome is that of the one who comes, if it is wanted at all. */
 static __always_inline int sched_switch(uint64_t *ctx, const bool typed)
 {
-	struct task_struct *prev = (void *)ctx[1], *next = (void *)ctx[2];
-	struct task_struct *from = typed ? ks_untrusted(prev) : prev;
-	struct task_struct *to = typed ? ks_untrusted(next) : next;
+	struct switch_args args;
+	struct task_struct *from, *to;
 	enum ks_bpf_outcome left, entered;
 	struct ks_bpf_stats_sched *stats;
 	struct ks_run run;
 
 	if (!ks_begin(&run, ctx, KS_PROBE_SCHED, typed))
 		return 0;
+	read_args(ctx, &args);
+	from = typed ? ks_untrusted(args.prev) : args.prev;
+	to = typed ? ks_untrusted(args.next) : args.next;
 	stats = stats_of(&run);
 	if (!stats)
 		return ks_end(&run, KS_FILTERED);
 	ks_now(&run); /* here, not in each branch: the verifier has a third less to follow */
-	left = unknown(&run, leave(&run, stats, prev, from, ctx[0]));
+	left = unknown(&run, leave(&run, stats, args.prev, from, &args));
 	run.flags = 0;
-	entered = enter(&run, stats, next, to, from);
+	entered = enter(&run, stats, args.next, to, from);
 	return end_alone(&run, entered == KS_FILTERED ? left : entered);
 }
 
@@ -204,16 +213,22 @@ static __always_inline enum ks_bpf_outcome woken(struct ks_run *run, struct task
 	struct ks_bpf_who *who = who_of(trusted, wanted);
 	struct ks_bpf_stats_sched *stats = stats_of(run);
 	struct ks_bpf_row_sched *row;
-	uint32_t was, to, state = SCHED_QUEUED;
+	uint32_t claimed, was, to, state = SCHED_QUEUED;
 	uint64_t ns;
 
 	if (!stats || (!wanted && !is_open(run, who)))
 		return KS_FILTERED;
 	wanted = unknown(run, wanted);
-	row = row_at(run, who && claim(run, who) ? who->open_row : 0);
+	claimed = unknown(run, who && claim(run, who));
+	was = unknown(run, who && claimed ? who->state : SCHED_ON);
+	to = 0;
+	/* Only where it is needed: others are up to date since they left their CPU. */
+	if (who && wanted)
+		to = is_new || !run->typed ? row_settled(run, who, task) : row_of(run, who);
+	to = unknown(run, to);
+	row = who && claimed ? counted_at(run, who, to) : row_at(run, to);
 	if (!row)
 		return KS_AGGREGATED;
-	was = who && who->epoch == run->set->epoch ? who->state : SCHED_ON;
 	if (was == SCHED_OFF)
 		count_wakeup(run, stats, row, true);
 	else /* perhaps it has not left its CPU: then this may come with interrupts on */
@@ -226,11 +241,8 @@ static __always_inline enum ks_bpf_outcome woken(struct ks_run *run, struct task
 		if (is_on_cpu(run, task))
 			state = SCHED_ON;
 	}
-	was = unknown(run, was);
 	state = unknown(run, wanted ? state : SCHED_NONE);
-	/* Only where it is needed: others are up to date since they left their CPU. */
-	to = is_new || !run->typed ? row_settled(run, who, task) : row_of(run, who);
-	ns = go_on(run, stats, row, who, was, state, unknown(run, wanted ? to : 0), true);
+	ns = go_on(run, stats, row, who, was, state, to, true);
 	if (is_new || !wanted || was != SCHED_OFF)
 		return KS_AGGREGATED;
 	return tell_block(run, ns, task, who->sleep);
@@ -340,6 +352,9 @@ static __always_inline enum ks_bpf_outcome seed(struct ks_run *run, struct task_
 	who->preempted = ks_read(run, task, nivcsw);
 	who->since_ns = ks_now(run);
 	who->state = state;
+	who->sleep = task_state(run, task);
+	if (who->sleep == TASK_WAKING)
+		who->sleep = 0;
 	move(run, who, state && is_counted(run) ? row_settled(run, who, task) : 0);
 	*(volatile uint32_t *)&who->epoch = run->set->epoch;
 	seed_correct(run, who, state, task);

@@ -21,6 +21,7 @@ enum sched_state {
 };
 
 #define TASK_DEAD 0x80  /* in the state at a thread's last switch; since 4.14 */
+#define TASK_WAKING 0x200 /* while it is woken */
 #define SEEDING (~0u)   /* ks_bpf_who.epoch while sched_seed writes there: hands off */
 
 struct {
@@ -48,6 +49,49 @@ static __always_inline uint32_t task_state(struct ks_run *run, const struct task
 	if (bpf_core_field_exists(task->__state))
 		return ks_read(run, task, __state);
 	return ks_read(run, old, state);
+}
+
+/* The arguments of sched_switch: (preempt, prev, next); since 5.18 also the state in which prev leaves. */
+struct switch_args {
+	bool preempt;
+	struct task_struct *prev, *next;
+	uint32_t state; /* where ks_const.prev_state is not 0 */
+};
+
+/* Each is read where it stands: of several places the compiler makes one with an offset, which the
+ * verifier refuses. */
+static __always_inline void read_args(const uint64_t *ctx, struct switch_args *ret)
+{
+	uint64_t first = ctx[0], second = ctx[1], third = ctx[2], last = 0;
+
+	barrier_var(first);
+	barrier_var(second);
+	barrier_var(third);
+	if (ks_const.prev_state) {
+		last = ctx[3];
+		barrier_var(last);
+	}
+	ret->preempt = first & 1;
+	if (ks_const.prev_state == KS_PREV_STATE_SECOND) {
+		ret->state = second;
+		ret->prev = (void *)third;
+		ret->next = (void *)last;
+		return;
+	}
+	ret->prev = (void *)second;
+	ret->next = (void *)third;
+	ret->state = last;
+}
+
+/*
+ * The state in which a thread leaves its CPU. Read from the task it may be that of its wake-up already,
+ * which another CPU has begun: then it is not known.
+ */
+static __always_inline uint32_t told_state(const struct switch_args *args, uint32_t now)
+{
+	if (ks_const.prev_state)
+		return args->state;
+	return now == TASK_WAKING ? 0 : now;
 }
 
 /* One byte wide since 7.2. */
@@ -163,6 +207,18 @@ static __always_inline uint32_t row_settled(struct ks_run *run, struct ks_bpf_wh
 	uint32_t index = ks_row_of(run, who, task);
 
 	return index < ks_const.n_cpus ? 0 : index;
+}
+
+/*
+ * Where the interval that ends counts, and what comes with it: where it is open. One that is open
+ * nowhere, as of a thread that was just made or came into scope, counts where the next will be: `to`.
+ */
+static __always_inline struct ks_bpf_row_sched *counted_at(struct ks_run *run,
+							   const struct ks_bpf_who *who, uint32_t to)
+{
+	uint32_t open = *(const volatile uint32_t *)&who->open_row;
+
+	return row_at(run, unknown(run, open ? open : to));
 }
 
 /* Readers take a row in which seq is odd for one that is being written, and look again. */

@@ -96,6 +96,13 @@ enum ks_bpf_scope_flag {
  */
 #define KS_PID_KEY(pid, slot) ((uint32_t)(pid) | (uint32_t)(slot) << 30)
 
+/*
+ * The value of a process that was named is when it started, on the host's CLOCK_BOOTTIME: nobody who is
+ * given its number later is meant. /proc tells the tick alone, then this bit is set; the first event
+ * of the process puts in the exact time. 0: not known, the first who comes is it.
+ */
+#define KS_PID_TICK (1ULL << 63)
+
 struct ks_bpf_scope {
 	uint32_t kind;       /*  0 ks_bpf_scope_kind */
 	uint32_t self;       /*  4 the host */
@@ -104,7 +111,8 @@ struct ks_bpf_scope {
 	uint64_t comm[2];    /* 16 padded with zeros */
 	uint64_t exclude[2]; /* 32 */
 	uint64_t cgroup;     /* 48 its id: this one and all below */
-	uint64_t reserved;   /* 56 */
+	uint32_t level;      /* 56 of the cgroup + 1: how far it is from the root; 0: not known */
+	uint32_t reserved;   /* 60 */
 };                           /* 64 */
 
 /* Bits of ks_bpf_control.tree, shifted by the slot of the scope */
@@ -158,11 +166,20 @@ struct ks_bpf_const {
 	uint32_t task_type;           /* 60 type ids in the running kernel's BTF: struct task_struct */
 	uint32_t inode_type;          /* 64 struct inode */
 	uint32_t folio_type;          /* 68 struct folio */
-	uint64_t nobody[8];           /* 72 zeros: a new struct ks_bpf_who, not on the stack */
+	uint32_t cgroup_type;         /* 72 struct cgroup */
+	uint32_t prev_state;          /* 76 ks_bpf_prev_state */
+	uint64_t nobody[8];           /* 80 zeros: a new struct ks_bpf_who, not on the stack */
 	/* Offsets of the host's time namespace, modulo 2^64: the kernel tells programs the machine's */
-	uint64_t mono_ns; /* 136 CLOCK_MONOTONIC */
-	uint64_t boot_ns; /* 144 CLOCK_BOOTTIME, as far as /proc/PID/stat is shifted by it */
-};                        /* 152 */
+	uint64_t mono_ns; /* 144 CLOCK_MONOTONIC */
+	uint64_t boot_ns; /* 152 CLOCK_BOOTTIME, as far as /proc/PID/stat is shifted by it */
+};                        /* 160 */
+
+/* What sched_switch(bool preempt, prev, next) tells of the state in which prev leaves. */
+enum ks_bpf_prev_state {
+	KS_PREV_STATE_NONE = 0,   /* nothing: before 5.18 */
+	KS_PREV_STATE_LAST = 1,   /* it is the last argument */
+	KS_PREV_STATE_SECOND = 2, /* it is the second one: early 5.18, and what took it over then */
+};
 
 /* What ks_whoami tells, 32 bits a run: its argument. */
 enum ks_bpf_whoami {

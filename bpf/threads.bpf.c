@@ -10,22 +10,23 @@
 /* A run without settings and ledger. */
 static __always_inline bool begin(struct ks_run *run, void *ctx, const bool typed)
 {
-	uint32_t zero = 0;
+	uint32_t zero = 0, cpu = bpf_get_smp_processor_id();
 
 	*run = (struct ks_run){ .ctx = ctx,
-				.cpu = bpf_get_smp_processor_id(),
+				.cpu = cpu,
 				.typed = typed,
-				.control = bpf_map_lookup_elem(&ks_control, &zero) };
-	return run->control;
+				.control = bpf_map_lookup_elem(&ks_control, &zero),
+				.slot = bpf_map_lookup_elem(&ks_cpus, &cpu) };
+	if (!run->control || !run->slot)
+		return false;
+	return true;
 }
 
-/* The current task. Where there is no storage, it has no type either. */
-static __always_inline bool is_in_scope(struct ks_run *run, const bool typed)
+static __always_inline bool is_in_scope(struct ks_run *run, const struct task_struct *task,
+					const bool typed)
 {
-	if (typed && ks_const.task_storage)
-		return ks_admit(run, ks_untrusted(bpf_get_current_task_btf()));
-	run->typed = false;
-	return ks_admit(run, (void *)bpf_get_current_task());
+	run->typed = typed;
+	return ks_admit(run, task);
 }
 
 /*
@@ -38,7 +39,7 @@ static __always_inline int thread_new(void *ctx, struct task_struct *task, const
 
 	if (!begin(&run, ctx, typed) || !(run.control->track & KS_TRACK_NEW))
 		return 0;
-	if (!ks_who_find(ks_self(), false) && !is_in_scope(&run, typed))
+	if (!ks_who_find(ks_self(), false) && !ks_by_self(typed, is_in_scope, &run))
 		return 0;
 	ks_who_find(task, true);
 	return 0;

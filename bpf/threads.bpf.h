@@ -36,6 +36,16 @@ static __always_inline struct task_struct *ks_self(void)
 	return (void *)bpf_get_current_task();
 }
 
+/*
+ * fn(..., the current task, to be read from, whether that has a type): it has where a typed program may
+ * ask for it (5.11), as where there is task storage. A constant for fn, whose code there is twice; of a
+ * variable the compiler would make one path for loads of both kinds.
+ */
+#define ks_by_self(typed, fn, ...)                                                         \
+	((typed) && ks_const.task_storage ?                                                \
+		 fn(__VA_ARGS__, ks_untrusted(bpf_get_current_task_btf()), true) :         \
+		 fn(__VA_ARGS__, (struct task_struct *)bpf_get_current_task(), false))
+
 static __always_inline uint32_t ks_role(struct ks_run *run, const struct task_struct *task)
 {
 	uint32_t tid = ks_tid(run, task);

@@ -191,8 +191,8 @@ static __always_inline void forked_in_window(uint32_t bits, struct task_struct *
 		enrol(&tree, pid, first, start, BPF_ANY);
 }
 
-static __always_inline void forked_anywhere(struct task_struct *parent, uint32_t pid,
-					    uint32_t first, uint64_t start, const bool typed)
+static __always_inline void forked_anywhere(uint32_t pid, uint32_t first, uint64_t start,
+					    struct task_struct *parent, const bool typed)
 {
 	uint32_t bits = trees();
 
@@ -203,14 +203,14 @@ static __always_inline void forked_anywhere(struct task_struct *parent, uint32_t
 	forked_in_window(bits, parent, pid, first, start, typed);
 }
 
-static __always_inline int fork(struct task_struct *parent, struct task_struct *child,
-				const bool typed)
+/* The maker is the current task; see proc_fork(). */
+static __always_inline int fork(struct task_struct *child, const bool typed)
 {
 	struct ks_run run = { .typed = typed };
 
 	if (trees() && ks_read(&run, child, pid) == ks_read(&run, child, tgid))
-		forked_anywhere(parent, ks_tgid(&run, child), ks_read(&run, child, tgid),
-				ks_read(&run, child, start_time), typed);
+		ks_by_self(typed, forked_anywhere, ks_tgid(&run, child), ks_read(&run, child, tgid),
+			   ks_read(&run, child, start_time));
 	return 0;
 }
 
@@ -261,26 +261,26 @@ static __always_inline int free(struct task_struct *task, const bool typed)
 	return 0;
 }
 
-SEC("?ks/tp_btf/sched_process_fork")
+SEC("?ks/tp_btf/task_newtask")
 int tree_fork_tp_btf(uint64_t *ctx)
 {
-	return fork(ks_untrusted((void *)ctx[0]), ks_untrusted((void *)ctx[1]), true);
+	return fork(ks_untrusted((void *)ctx[0]), true);
 }
 
-SEC("?raw_tp/sched_process_fork")
+SEC("?raw_tp/task_newtask")
 int tree_fork_raw_tp(uint64_t *ctx)
 {
-	return fork((void *)ctx[0], (void *)ctx[1], false);
+	return fork((void *)ctx[0], false);
 }
 
-/* sched_process_fork's record does not tell a thread from a process; this one's has no start time. */
+/* The record has no start time. */
 SEC("?tracepoint/task/task_newtask")
 int tree_fork_tracepoint(struct trace_event_raw_task_newtask *ctx)
 {
 	struct task_struct *parent = (void *)bpf_get_current_task();
 
 	if (trees() && !(ctx->clone_flags & CLONE_THREAD))
-		forked_anywhere(parent, ctx->pid, ctx->pid, bpf_ktime_get_ns(), false);
+		forked_anywhere(ctx->pid, ctx->pid, bpf_ktime_get_ns(), parent, false);
 	return 0;
 }
 

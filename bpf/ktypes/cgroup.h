@@ -3,6 +3,7 @@
 
 struct kernfs_node {
 	uint64_t id; /* inode number of the folder */
+	void *priv; /* of a cgroup's folder: the cgroup */
 };
 
 struct cgroup;
@@ -15,6 +16,13 @@ struct cgroup_subsys_state {
 struct cgroup {
 	struct cgroup_subsys_state self;
 	struct kernfs_node *kn;
+	uint32_t level;              /* 0: the root of its hierarchy */
+	struct cgroup *ancestors[1]; /* one for each level from the root to itself */
+};
+
+/* Before 6.1 (7f203bc89eb6, "cgroup: Replace cgroup->ancestor_ids[] with ->ancestors[]") */
+struct cgroup___before_6_1 {
+	uint64_t ancestor_ids[1];
 };
 
 /* The kernel's own number depends on its configuration: only by bpf_core_enum_value(). */

@@ -10,6 +10,7 @@ struct inode {
 	struct super_block *i_sb;
 	kernel_long i_ino;
 	uint64_t i_size;
+	void *i_private; /* in kernfs: its struct kernfs_node */
 	/* struct rw_semaphore; without a name it needs no looking up */
 	struct {
 		struct {

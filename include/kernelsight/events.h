@@ -22,7 +22,7 @@
  *    process that is older than the zero of the clock has a negative start_ns: read the difference
  *    of two times as int64_t.
  *    Pids and tids are those of the pid namespace in which ks_open() was called; 0 means the idle
- *    task or a task that is not visible from there.
+ *    task. Of a task that is not visible from there nothing is told, and the bit of `valid` is off.
  *  - Text ends with NUL inside its array and is not always UTF-8.
  */
 #ifndef KERNELSIGHT_EVENTS_H
@@ -232,18 +232,20 @@ enum ks_has_self {
 /* ---- proc ----------------------------------------------------------------------------------- */
 
 enum ks_has_proc {
-	KS_HAS_PROC_PARENT = 1 << 0,  /* ppid, session */
+	KS_HAS_PROC_PARENT = 1 << 0,  /* ppid */
 	KS_HAS_PROC_START = 1 << 1,   /* start_ns */
 	KS_HAS_PROC_STATUS = 1 << 2,  /* status, signal, failed, killed */
 	KS_HAS_PROC_CPU = 1 << 3,     /* user_ns, system_ns */
 	KS_HAS_PROC_PATH = 1 << 4,    /* path */
 	KS_HAS_PROC_THREADS = 1 << 5, /* threads; the /proc scan does not see them */
-	KS_HAS_PROC_MEMORY = 1 << 6,  /* peak_rss, faults */
+	KS_HAS_PROC_MEMORY = 1 << 6,  /* peak_rss */
 	KS_HAS_PROC_IO = 1 << 7,      /* read_bytes, write_bytes: needs task I/O accounting */
 	KS_HAS_PROC_SHORT = 1 << 8,   /* short-lived ones too: without it, counts are lower bounds */
 	KS_HAS_PROC_LIFETIME = 1 << 9, /* lifetime_ns */
 	KS_HAS_PROC_UID = 1 << 10,     /* uid */
 	KS_HAS_PROC_OLD_TID = 1 << 11, /* old_tid */
+	KS_HAS_PROC_SESSION = 1 << 12, /* session */
+	KS_HAS_PROC_FAULTS = 1 << 13,  /* minor_faults, major_faults */
 };
 
 /* A process or a thread was made. The head describes the one who made it. */
@@ -308,10 +310,11 @@ enum ks_has_sched {
 	KS_HAS_SCHED_SWITCHES = 1 << 0, /* voluntary, preempted */
 	KS_HAS_SCHED_RUNQ = 1 << 1,     /* runq_ns and the wait event */
 	KS_HAS_SCHED_ONCPU = 1 << 2,    /* oncpu_ns */
-	KS_HAS_SCHED_OFFCPU = 1 << 3,   /* offcpu_ns and the block event */
+	KS_HAS_SCHED_OFFCPU = 1 << 3,   /* offcpu_ns and block_ns of the block event */
 	KS_HAS_SCHED_WAKEUPS = 1 << 4,  /* wakeups */
 	KS_HAS_SCHED_BUCKETS = 1 << 5,  /* count and buckets of the histograms, not only the sum */
-	KS_HAS_SCHED_CULPRIT = 1 << 6,  /* held_...: who held the CPU */
+	KS_HAS_SCHED_CULPRIT = 1 << 6,  /* held_...: who held the CPU, if the host may see it */
+	KS_HAS_SCHED_SLEEP = 1 << 7,    /* sleep_state */
 };
 
 /* Settings of its own */
@@ -336,7 +339,7 @@ struct ks_event_sched_block {
 	struct ks_event ev;   /*  0 who slept */
 	uint64_t valid;       /* 64 ks_has_sched */
 	uint64_t block_ns;    /* 72 */
-	uint32_t sleep_state; /* 80 the kernel's: 1 interruptible, 2 not, or with more bits; 0: unknown */
+	uint32_t sleep_state; /* 80 the kernel's: 1 interruptible, 2 not, or with more bits */
 	uint32_t reserved;    /* 84 */
 };                            /* 88 */
 

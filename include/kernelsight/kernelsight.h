@@ -179,7 +179,7 @@ KS_API void ks_close(struct ks *ks);
 enum ks_scope_kind {
 	KS_SCOPE_SELF = 0,   /* this process, all threads: the default */
 	KS_SCOPE_TREE = 1,   /* pids[], all their descendants, and all that they will ever start */
-	KS_SCOPE_PIDS = 2,   /* pids[] */
+	KS_SCOPE_PIDS = 2,   /* pids[], and nobody who is given one of these numbers later */
 	KS_SCOPE_CGROUP = 3, /* one cgroup of the memory controller's hierarchy, and all below it */
 	KS_SCOPE_SYSTEM = 4, /* everything that this pid namespace may see */
 };

@@ -182,9 +182,10 @@ static int walk(struct scan *s)
 }
 
 /* typedef -> pointer -> function; the first argument is hidden: the void * of the attached data */
-static int count_args(const struct ks__btf_raw *raw, uint32_t id)
+static int count_args(const struct ks__btf_raw *raw, uint32_t id, uint32_t *ret_pointers)
 {
 	const struct btf_type *t = ks__btf_type(raw, id);
+	const struct btf_param *param;
 
 	if (t)
 		t = ks__btf_type(raw, t->type);
@@ -193,6 +194,13 @@ static int count_args(const struct ks__btf_raw *raw, uint32_t id)
 	t = ks__btf_type(raw, t->type);
 	if (!t || BTF_INFO_KIND(t->info) != BTF_KIND_FUNC_PROTO || !BTF_INFO_VLEN(t->info))
 		return -1;
+	param = (const void *)(t + 1);
+	for (uint32_t i = 1; i < BTF_INFO_VLEN(t->info) && i <= 32; i++) {
+		const struct btf_type *of = ks__btf_type(raw, param[i].type);
+
+		if (of && BTF_INFO_KIND(of->info) == BTF_KIND_PTR)
+			*ret_pointers |= 1u << (i - 1);
+	}
 	return (int)BTF_INFO_VLEN(t->info) - 1;
 }
 
@@ -287,7 +295,7 @@ static void answer_all(struct scan *s, int rc)
 		if (rc)
 			s->asks[i].id = 0;
 		else if (s->asks[i].id && s->asks[i].kind == KS__BTF_EVENT)
-			s->asks[i].args = count_args(&s->raw, s->asks[i].id);
+			s->asks[i].args = count_args(&s->raw, s->asks[i].id, &s->asks[i].pointers);
 }
 
 int ks__btf_scan(const void *data, size_t size, struct ks__btf_ask *asks, size_t n_asks,
@@ -299,7 +307,7 @@ int ks__btf_scan(const void *data, size_t size, struct ks__btf_ask *asks, size_t
 	int rc = why ? -EINVAL : prepare(&s);
 
 	for (size_t i = 0; i < n_asks; i++)
-		asks[i].id = 0, asks[i].args = -1;
+		asks[i].id = 0, asks[i].args = -1, asks[i].pointers = 0;
 	if (!rc)
 		rc = walk(&s);
 	if (!rc && ret_cut)

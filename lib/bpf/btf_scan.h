@@ -23,6 +23,7 @@ struct ks__btf_ask {
 	uint32_t kind; /* ks__btf_kind */
 	uint32_t id;   /* answer: its type id, the first one's; 0: there is none */
 	int args;      /* answer: arguments of an event; -1: not known */
+	uint32_t pointers; /* answer: a bit for each of the first 32 that is a pointer */
 };
 
 /* BTF of some types, made by malloc. */

@@ -8,7 +8,7 @@
 
 struct ks__pid {
 	uint32_t pid;
-	uint64_t start_ns; /* 0: put there by the library */
+	uint64_t start_ns; /* of a tree: 0 if the library put it there; else see KS_PID_TICK */
 };
 
 /* A snapshot; the caller frees. 0 or -errno. */

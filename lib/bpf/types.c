@@ -206,6 +206,14 @@ int ks__types_args(struct ks__types *t, const char *event)
 	return ask && !of->error && ask->id ? ask->args : -1;
 }
 
+int ks__types_arg_is_pointer(struct ks__types *t, const char *event, unsigned n)
+{
+	const struct ks__types_of *of = core(t);
+	const struct ks__btf_ask *ask = find(of->asks, t->n, KS__BTF_EVENT, event);
+
+	return ask && !of->error && ask->id && n < 32 && ask->pointers >> n & 1;
+}
+
 int ks__types_member(struct ks__types *t, const char *type, const char *member)
 {
 	const struct ks__types_of *of = core(t);

@@ -51,6 +51,8 @@ int ks__types_expect(struct ks__types *t, enum ks__btf_kind kind, const char *na
 uint32_t ks__types_id(struct ks__types *t, enum ks__btf_kind kind, const char *name);
 /* Arguments of a tracepoint, by what programs are loaded against; -1: not known. */
 int ks__types_args(struct ks__types *t, const char *event);
+/* Is its argument `n`, from 0 on, a pointer? 1 or 0; not known is 0, too. */
+int ks__types_arg_is_pointer(struct ks__types *t, const char *event, unsigned n);
 /* The same for members of a struct that was announced: 1, 0 or -ENOENT. */
 int ks__types_member(struct ks__types *t, const char *type, const char *member);
 

@@ -261,6 +261,19 @@ int ks__cgroups_again(const struct ks__cgroups *c, const char *path, uint64_t id
 	return KS__CGROUP_OTHER;
 }
 
+int ks__cgroups_open_dir(const struct ks__cgroups *c, const char *path, uint64_t id)
+{
+	int fd = ks__file_place(c->h.fd, ks__hierarchy_below(&c->h, path));
+	struct stat st;
+
+	if (fd < 0)
+		return fd;
+	if (!fstat(fd, &st) && st.st_dev == c->h.dev && st.st_ino == id)
+		return fd;
+	close(fd);
+	return -ENOENT;
+}
+
 /* Walks if there is something new to learn: not again for one that the last walk has missed. */
 static int learn(struct ks__cgroups *c, uint64_t id, struct known **ret)
 {

@@ -91,6 +91,12 @@ enum ks__cgroup_again {
 int ks__cgroups_again(const struct ks__cgroups *c, const char *path, uint64_t id,
 		      uint64_t *ret_id);
 
+/*
+ * A descriptor of the folder of this cgroup, for questions to the kernel. -ENOENT: another one is there
+ * now; -errno.
+ */
+int ks__cgroups_open_dir(const struct ks__cgroups *c, const char *path, uint64_t id);
+
 /* Bytes of memory in use. */
 size_t ks__cgroups_bytes(struct ks__cgroups *c);
 

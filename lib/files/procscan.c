@@ -366,10 +366,16 @@ static void read_path(int proc_fd, struct ks_event_proc_exec *e)
 	}
 }
 
+/* 0: not visible in the pid namespace of this /proc, or none. */
+static uint64_t family(const struct process *p)
+{
+	return (p->ppid ? KS_HAS_PROC_PARENT : 0) | (p->session ? KS_HAS_PROC_SESSION : 0);
+}
+
 static void put_exec(struct ks__look *look, uint32_t weight, const struct process *p)
 {
 	struct ks_event_proc_exec e = {
-		.valid = KS_HAS_PROC_START | KS_HAS_PROC_PARENT,
+		.valid = KS_HAS_PROC_START | family(p),
 		.start_ns = p->start_ns,
 		.ppid = p->ppid,
 		.session = p->session,
@@ -384,7 +390,7 @@ static void put_exec(struct ks__look *look, uint32_t weight, const struct proces
 static void put_exit(struct ks__look *look, uint32_t weight, const struct process *p)
 {
 	struct ks_event_proc_exit e = {
-		.valid = KS_HAS_PROC_START | KS_HAS_PROC_PARENT,
+		.valid = KS_HAS_PROC_START | family(p),
 		.start_ns = p->start_ns,
 		.ppid = p->ppid,
 		.session = p->session,

@@ -53,7 +53,7 @@ static const struct ks__field exec_fields[] = {
 	{ KS__AT(struct ks_event_proc_exec, ppid), .count = 1, .kind = KS_KIND_ID, .is_signed = 1,
 	  .valid = KS_HAS_PROC_PARENT, .help = "its parent" },
 	{ KS__AT(struct ks_event_proc_exec, session), .count = 1, .kind = KS_KIND_ID,
-	  .is_signed = 1, .valid = KS_HAS_PROC_PARENT, .help = "its session" },
+	  .is_signed = 1, .valid = KS_HAS_PROC_SESSION, .help = "its session" },
 	{ KS__AT(struct ks_event_proc_exec, old_tid), .count = 1, .kind = KS_KIND_ID,
 	  .is_signed = 1, .valid = KS_HAS_PROC_OLD_TID, .help = "the thread that called exec" },
 	{ KS__AT(struct ks_event_proc_exec, uid), .count = 1, .kind = KS_KIND_ID,
@@ -74,7 +74,7 @@ static const struct ks__field exit_fields[] = {
 	{ KS__AT(struct ks_event_proc_exit, ppid), .count = 1, .kind = KS_KIND_ID, .is_signed = 1,
 	  .valid = KS_HAS_PROC_PARENT, .help = "its parent" },
 	{ KS__AT(struct ks_event_proc_exit, session), .count = 1, .kind = KS_KIND_ID,
-	  .is_signed = 1, .valid = KS_HAS_PROC_PARENT, .help = "its session" },
+	  .is_signed = 1, .valid = KS_HAS_PROC_SESSION, .help = "its session" },
 	{ KS__AT(struct ks_event_proc_exit, status), .count = 1, .kind = KS_KIND_VALUE,
 	  .is_signed = 1, .valid = KS_HAS_PROC_STATUS, .help = "argument of exit(), 0 to 255" },
 	{ KS__AT(struct ks_event_proc_exit, signal), .count = 1, .kind = KS_KIND_VALUE,
@@ -87,9 +87,9 @@ static const struct ks__field exit_fields[] = {
 	  .unit = KS_UNIT_BYTES, .valid = KS_HAS_PROC_MEMORY,
 	  .help = "most memory the process had at once" },
 	{ KS__AT(struct ks_event_proc_exit, minor_faults), .count = 1, .kind = KS_KIND_VALUE,
-	  .unit = KS_UNIT_COUNT, .valid = KS_HAS_PROC_MEMORY, .help = "page faults without I/O" },
+	  .unit = KS_UNIT_COUNT, .valid = KS_HAS_PROC_FAULTS, .help = "page faults without I/O" },
 	{ KS__AT(struct ks_event_proc_exit, major_faults), .count = 1, .kind = KS_KIND_VALUE,
-	  .unit = KS_UNIT_COUNT, .valid = KS_HAS_PROC_MEMORY,
+	  .unit = KS_UNIT_COUNT, .valid = KS_HAS_PROC_FAULTS,
 	  .help = "page faults that read from a device" },
 	{ KS__AT(struct ks_event_proc_exit, read_bytes), .count = 1, .kind = KS_KIND_VALUE,
 	  .unit = KS_UNIT_BYTES, .valid = KS_HAS_PROC_IO, .help = "read from block devices" },
@@ -98,10 +98,11 @@ static const struct ks__field exit_fields[] = {
 	{ 0 },
 };
 
-#define ALL                                                                              \
-	(KS_HAS_PROC_PARENT | KS_HAS_PROC_START | KS_HAS_PROC_STATUS | KS_HAS_PROC_CPU | \
-	 KS_HAS_PROC_PATH | KS_HAS_PROC_THREADS | KS_HAS_PROC_MEMORY | KS_HAS_PROC_IO |  \
-	 KS_HAS_PROC_SHORT | KS_HAS_PROC_LIFETIME | KS_HAS_PROC_UID | KS_HAS_PROC_OLD_TID)
+#define ALL                                                                                 \
+	(KS_HAS_PROC_PARENT | KS_HAS_PROC_START | KS_HAS_PROC_STATUS | KS_HAS_PROC_CPU |    \
+	 KS_HAS_PROC_PATH | KS_HAS_PROC_THREADS | KS_HAS_PROC_MEMORY | KS_HAS_PROC_IO |     \
+	 KS_HAS_PROC_SHORT | KS_HAS_PROC_LIFETIME | KS_HAS_PROC_UID | KS_HAS_PROC_OLD_TID | \
+	 KS_HAS_PROC_SESSION | KS_HAS_PROC_FAULTS)
 
 static const struct ks__struct stats = {
 	.name = "proc",
@@ -146,7 +147,6 @@ static const struct ks__variant variants[] = {
 		.progs = { "proc_fork_raw_tp", "proc_exec_raw_tp", "proc_exit_raw_tp" },
 	},
 	{
-		/* task_newtask: it tells threads from processes, sched_process_fork's record does not */
 		.name = "tracepoint",
 		.progs = { "proc_fork_tracepoint", "proc_exec_tracepoint", "proc_exit_tracepoint" },
 		.lacks = KS_HAS_PROC_START,
@@ -169,7 +169,8 @@ static const struct ks__fallback fallback = {
 	.name = "procfs",
 	.needs = "self/stat",
 	.lacks = KS_HAS_PROC_STATUS | KS_HAS_PROC_CPU | KS_HAS_PROC_THREADS | KS_HAS_PROC_MEMORY |
-		 KS_HAS_PROC_IO | KS_HAS_PROC_SHORT | KS_HAS_PROC_LIFETIME | KS_HAS_PROC_OLD_TID,
+		 KS_HAS_PROC_IO | KS_HAS_PROC_SHORT | KS_HAS_PROC_LIFETIME | KS_HAS_PROC_OLD_TID |
+		 KS_HAS_PROC_FAULTS,
 	.lacks_why = "a scan of /proc misses what begins and ends between two looks, how it ended, "
 		     "and which thread called exec",
 	.scan = &ks__scan_proc,

@@ -45,8 +45,8 @@ static const struct ks__field block_fields[] = {
 	{ KS__AT(struct ks_event_sched_block, block_ns), .count = 1, .kind = KS_KIND_VALUE,
 	  .unit = KS_UNIT_NS, .valid = KS_HAS_SCHED_OFFCPU, .help = "asleep" },
 	{ KS__AT(struct ks_event_sched_block, sleep_state), .count = 1, .kind = KS_KIND_VALUE,
-	  .valid = KS_HAS_SCHED_OFFCPU,
-	  .help = "the kernel's: 1 interruptible, 2 not, or with more bits; 0: unknown" },
+	  .valid = KS_HAS_SCHED_SLEEP,
+	  .help = "the kernel's: 1 interruptible, 2 not, or with more bits" },
 	{ 0 },
 };
 
@@ -122,7 +122,8 @@ static const struct ks__param params[] = {
 static const struct ks__fallback fallback = {
 	.name = "procfs",
 	.needs = "self/schedstat",
-	.lacks = KS_HAS_SCHED_WAKEUPS | KS_HAS_SCHED_BUCKETS | KS_HAS_SCHED_CULPRIT,
+	.lacks = KS_HAS_SCHED_WAKEUPS | KS_HAS_SCHED_BUCKETS | KS_HAS_SCHED_CULPRIT |
+		 KS_HAS_SCHED_SLEEP,
 	.lacks_why = "/proc has sums by thread: neither single waits nor wake-ups, and nothing of "
 		     "who came and went between two looks",
 	.scan = &ks__scan_sched,
@@ -152,7 +153,7 @@ const struct ks__probe ks__probe_sched = {
 	.caps = 1ull << CAP_BPF | 1ull << CAP_PERFMON,
 	.valid = KS_HAS_SCHED_SWITCHES | KS_HAS_SCHED_RUNQ | KS_HAS_SCHED_ONCPU |
 		 KS_HAS_SCHED_OFFCPU | KS_HAS_SCHED_WAKEUPS | KS_HAS_SCHED_BUCKETS |
-		 KS_HAS_SCHED_CULPRIT,
+		 KS_HAS_SCHED_CULPRIT | KS_HAS_SCHED_SLEEP,
 	.variants = variants,
 	.maps = maps,
 	.open = open_sums,

@@ -19,6 +19,7 @@
 
 #include "../bpf/control.h"
 #include "../bpf/feature.h"
+#include "../bpf/pids.h"
 #include "../bpf/roles.h"
 #include "../bpf/stream.h"
 #include "../bpf/tables.h"
@@ -81,7 +82,7 @@ struct ks__bpf {
 	struct ks__thread_role *roles;
 
 	uint32_t n_pids; /* of the scope as last set; pids are put into the map once there is one */
-	int32_t *pids;
+	struct ks__pid *pids;
 	int tree_error; /* the scope is a tree, and no program can enrol its children: why */
 	char tree_reason[256];
 };
@@ -100,6 +101,8 @@ int ks__bpf_setup(struct ks__bpf *b);
  * threads to be known by address. 0, or -errno and a sentence.
  */
 int ks__bpf_consts(struct ks__bpf *b, int by_pointer, char *why, size_t size);
+/* Level + 1 of the cgroup whose folder that is; 0: not known, and it was logged why. */
+uint32_t ks__bpf_cgroup_level(struct ks__bpf *b, int dir_fd);
 void ks__bpf_close_way(struct ks__bpf *b, struct ks__bpf_user *u, int way, int error,
 		       const char *reason);
 
@@ -120,6 +123,8 @@ void ks__bpf_unload(struct ks__bpf *b);
 int ks__bpf_set_scope(struct ks__source *s, const struct ks__scope *scope);
 /* Puts the pids of the scope into a map that is new. 0 or -errno. */
 int ks__bpf_fill_pids(struct ks__bpf *b);
+/* Learns what only a program can tell of the scope, before the first ones are in force. */
+void ks__bpf_scope_facts(struct ks__bpf *b);
 
 /* ---- bpf_roles.c ----------------------------------------------------------------------------- */
 

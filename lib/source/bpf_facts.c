@@ -78,6 +78,8 @@ static int read_hooks(struct ks__bpf *b)
 		rc = ks__hook_expect(&progs[i]->hook, &b->features.types);
 	if (!rc)
 		rc = ks__types_expect(&b->features.types, KS__BTF_EVENT, "sched_process_exit");
+	if (!rc)
+		rc = ks__types_expect(&b->features.types, KS__BTF_EVENT, "sched_switch");
 	free(progs);
 	return rc;
 }
@@ -221,13 +223,14 @@ static uint64_t shift_of_ticks(struct ks__bpf *b, uint64_t boot_ns, uint64_t sta
 	return boot_ns;
 }
 
-static int ask_all(struct ks__bpf *b, int fd)
+static int ask_all(struct ks__bpf *b, int fd, void *user)
 {
 	struct ks_bpf_const *c = &b->consts;
 	uint64_t boot_ns = 0, start_ns = 0;
 	uint32_t pid = 0;
 	int rc = b->nested ? ks__program_run(fd, KS_WHOAMI_PID, &pid) : 0;
 
+	(void)user;
 	if (!rc && b->shifted)
 		rc = ask(fd, KS_WHOAMI_MONO_LOW, &c->mono_ns);
 	if (!rc && b->shifted)
@@ -240,14 +243,13 @@ static int ask_all(struct ks__bpf *b, int fd)
 	return rc;
 }
 
-/*
- * The level of our pid namespace, the offsets of our time namespace: a program that is run on
- * ourselves sees them.
- */
-static int whoami(struct ks__bpf *b, char *why, size_t size)
+/* Loads a program, asks it about ourselves, and forgets it. 0 or -errno. */
+static int ask_once(struct ks__bpf *b, const char *name,
+		    int (*ask_it)(struct ks__bpf *b, int fd, void *user), void *user, char *why,
+		    size_t size)
 {
-	struct ks__program whoami = { .name = "ks_whoami", .hook.kind = KS__HOOK_NONE, .fd = -1 };
-	struct ks__program *progs[] = { &whoami };
+	struct ks__program once = { .name = name, .hook.kind = KS__HOOK_NONE, .fd = -1 };
+	struct ks__program *progs[] = { &once };
 	struct ks__maps maps;
 	struct ks__unit unit = { .features = &b->features,
 				 .consts = &b->consts,
@@ -260,17 +262,69 @@ static int whoami(struct ks__bpf *b, char *why, size_t size)
 
 	ks__maps_init(&maps, &b->base.ks->fds);
 	rc = ks__unit_load(&unit, why, size);
-	if (whoami.error)
-		snprintf(why, size, "%s", whoami.reason);
+	if (once.error)
+		snprintf(why, size, "%s", once.reason);
 	if (!rc) {
-		rc = ask_all(b, whoami.fd);
+		rc = ask_it(b, once.fd, user);
 		if (rc)
 			ks__machine_bpf(b->base.ks, "running a program (Linux 5.10)", rc, why,
 					size);
 	}
-	ks__program_close(&whoami, maps.fds);
+	ks__program_close(&once, maps.fds);
 	ks__maps_close(&maps);
 	return rc;
+}
+
+/*
+ * The level of our pid namespace, the offsets of our time namespace: a program that is run on
+ * ourselves sees them.
+ */
+static int whoami(struct ks__bpf *b, char *why, size_t size)
+{
+	return ask_once(b, "ks_whoami", ask_all, NULL, why, size);
+}
+
+struct level {
+	int dir_fd;
+	uint32_t level;
+};
+
+static int ask_level(struct ks__bpf *b, int fd, void *user)
+{
+	struct level *l = user;
+
+	(void)b;
+	return ks__program_run(fd, (uint64_t)l->dir_fd, &l->level);
+}
+
+uint32_t ks__bpf_cgroup_level(struct ks__bpf *b, int dir_fd)
+{
+	char why[256] = "";
+	struct level ask = { .dir_fd = dir_fd };
+	int rc = dir_fd;
+
+	if (rc >= 0)
+		rc = ask_once(b, "ks_cgroup_level", ask_level, &ask, why, sizeof(why));
+	if (!ask.level)
+		ks__log(b->base.ks, KS_LOG_WARNING,
+			"the level of the scope's cgroup is not known (%s): tasks are found up to 32 "
+			"cgroups below it, where the kernel has bpf_iter_num_next() up to 1,024",
+			why[0] ? why :
+			rc < 0 ? ks_error_name(rc) :
+				 "it is none of kernfs");
+	return ask.level;
+}
+
+/*
+ * Where sched_switch tells the state in which a thread leaves its CPU: (preempt, prev, next, state);
+ * for some time (preempt, state, prev, next).
+ */
+static uint32_t prev_state(struct ks__types *types)
+{
+	if (ks__types_args(types, "sched_switch") != 4)
+		return KS_PREV_STATE_NONE;
+	return ks__types_arg_is_pointer(types, "sched_switch", 1) ? KS_PREV_STATE_LAST :
+								    KS_PREV_STATE_SECOND;
 }
 
 /*
@@ -313,6 +367,8 @@ int ks__bpf_consts(struct ks__bpf *b, int by_pointer, char *why, size_t size)
 	c->n_cpus = n_cpus;
 	c->task_type = ks__types_id(&f->types, KS__BTF_TYPE, "task_struct");
 	c->inode_type = ks__types_id(&f->types, KS__BTF_TYPE, "inode");
+	c->cgroup_type = ks__types_id(&f->types, KS__BTF_TYPE, "cgroup");
+	c->prev_state = prev_state(&f->types);
 	c->folio_type = ks__types_id(&f->types, KS__BTF_TYPE, "folio");
 	c->n_threads = b->base.ks->opts.max_threads;
 	c->tick_ns = (uint32_t)ks__columns_tick_ns();

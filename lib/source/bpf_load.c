@@ -202,6 +202,8 @@ static int load_picks(struct ks__bpf *b, const struct pick *picks, unsigned n, c
 	wanted[n_wanted] = NULL;
 	why[0] = '\0';
 	rc = ks__bpf_consts(b, by_pointer, why, size);
+	if (!rc && !atomic_load(&b->stream))
+		ks__bpf_scope_facts(b);
 	if (!rc)
 		rc = ks__unit_load(&unit, why, size);
 	if (!rc) {

@@ -15,7 +15,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../base/text.h"
 #include "../bpf/pids.h"
+#include "../files/cgroups.h"
+#include "../files/columns.h"
 #include "../files/descent.h"
 #include "../files/facts.h"
 #include "bpf.h"
@@ -28,14 +31,50 @@ _Static_assert((int)KS_BPF_SCOPE_SELF == KS_SCOPE_SELF && (int)KS_BPF_SCOPE_TREE
 		       (int)KS_BPF_SCOPE_SYSTEM == KS_SCOPE_SYSTEM,
 	       "one numbering");
 
-static void convert(const struct ks__bpf *b, const struct ks__scope *scope,
-		    struct ks_bpf_scope *ret)
+/* ---- how deep a cgroup is --------------------------------------------------------------------- */
+
+static uint32_t read_level(struct ks__bpf *b, const struct ks__scope *scope)
+{
+	const struct ks__cgroups *cgroups = b->base.ks->cgroups; /* by it the scope was resolved */
+	int fd = cgroups ? ks__cgroups_open_dir(cgroups, scope->cgroup_path, scope->cgroup) : -1;
+	uint32_t level = ks__bpf_cgroup_level(b, fd);
+
+	if (fd >= 0)
+		close(fd);
+	return level;
+}
+
+/*
+ * 0: not known, or not yet, as nothing is loaded. That of the same path is the same: the consumer, who
+ * follows a cgroup that was made again, loads nothing.
+ */
+static uint32_t level_of(struct ks__bpf *b, const struct ks__scope *scope)
+{
+	const struct ks__scope *old = &b->base.ks->scope;
+
+	if (scope->kind != KS_SCOPE_CGROUP)
+		return 0;
+	if (old->kind == KS_SCOPE_CGROUP && !strcmp(old->cgroup_path, scope->cgroup_path))
+		return b->control.scope.level;
+	return b->control.map ? read_level(b, scope) : 0;
+}
+
+void ks__bpf_scope_facts(struct ks__bpf *b)
+{
+	const struct ks__scope *scope = &b->base.ks->scope;
+
+	if (scope->kind == KS_SCOPE_CGROUP && !b->control.scope.level)
+		b->control.scope.level = read_level(b, scope);
+}
+
+static void convert(struct ks__bpf *b, const struct ks__scope *scope, struct ks_bpf_scope *ret)
 {
 	memset(ret, 0, sizeof(*ret));
 	ret->kind = scope->kind;
 	ret->self = (uint32_t)getpid();
 	ret->also = b->control.scope.also;
 	ret->cgroup = scope->cgroup;
+	ret->level = level_of(b, scope);
 	if (scope->has_comm)
 		ret->flags |= KS_SCOPE_HAS_COMM;
 	if (scope->has_exclude)
@@ -66,12 +105,15 @@ static int add(int fd, uint32_t slot, int32_t pid)
 	return ks__pids_add(fd, &entry);
 }
 
-static int add_all(int fd, uint32_t slot, const int32_t *pids, uint32_t n)
+static int add_all(int fd, uint32_t slot, const struct ks__pid *pids, uint32_t n)
 {
 	int rc = 0;
 
-	for (uint32_t i = 0; i < n && !rc; i++)
-		rc = add(fd, slot, pids[i]);
+	for (uint32_t i = 0; i < n && !rc; i++) {
+		struct ks__pid entry = { KS_PID_KEY(pids[i].pid, slot), pids[i].start_ns };
+
+		rc = ks__pids_add(fd, &entry);
+	}
 	return rc;
 }
 
@@ -213,8 +255,41 @@ static int refuse_foreign(struct ks__bpf *b)
 
 /* ---- any scope ------------------------------------------------------------------------------- */
 
+/*
+ * When a process was started, as KS_PID_TICK says. Who has ended since its number was taken is nobody:
+ * no start is that late.
+ */
+static uint64_t start_of(const struct ks__bpf *b, int32_t pid)
+{
+	char path[32], text[1024];
+	struct ks__stat stat;
+	ssize_t n;
+
+	if (!ks__facts_own_proc(b->base.ks->proc_fd))
+		return 0;
+	snprintf(path, sizeof(path), "%d/stat", (int)pid);
+	n = ks__text_read(b->base.ks->proc_fd, path, text, sizeof(text));
+	if (n > 0 && !ks__columns_stat(text, (size_t)n, &stat))
+		return KS_PID_TICK | stat.column[KS__STAT_START] * ks__columns_tick_ns();
+	return kill(pid, 0) && errno == ESRCH ? KS_PID_TICK - 1 : 0;
+}
+
+/* Processes of a tree are known by their forks and ends. */
+static struct ks__pid *name_all(const struct ks__bpf *b, const struct ks__scope *scope)
+{
+	struct ks__pid *pids = malloc(scope->n_pids * sizeof(*pids));
+
+	for (uint32_t i = 0; pids && i < scope->n_pids; i++)
+		pids[i] = (struct ks__pid){
+			.pid = (uint32_t)scope->pids[i],
+			.start_ns = scope->kind == KS_SCOPE_PIDS ? start_of(b, scope->pids[i]) : 0,
+		};
+	return pids;
+}
+
 /* Complete in the slot that is not in use; then in force. */
-static int enter(struct ks__bpf *b, const struct ks__scope *scope, const struct ks_bpf_scope *next)
+static int enter(struct ks__bpf *b, const struct ks__scope *scope, const struct ks__pid *pids,
+		 const struct ks_bpf_scope *next)
 {
 	int fd = pids_fd(b), rc = 0;
 	uint32_t slot;
@@ -226,7 +301,7 @@ static int enter(struct ks__bpf *b, const struct ks__scope *scope, const struct 
 	slot = ks__control_scope_slot(&b->control);
 	rc = clear(fd, slot, 0);
 	if (!rc)
-		rc = add_all(fd, slot, scope->pids, scope->n_pids);
+		rc = add_all(fd, slot, pids, scope->n_pids);
 	if (!rc && scope->kind == KS_SCOPE_TREE)
 		rc = grow(b, slot, fd);
 	if (rc) {
@@ -247,13 +322,12 @@ int ks__bpf_set_scope(struct ks__source *s, const struct ks__scope *scope)
 	struct ks__bpf *b = ks__bpf_of(s);
 	int was_followed = b->users[KS__BPF_TREE].way >= 0, tree_error = 0, rc = 0;
 	struct ks_bpf_scope next;
-	int32_t *pids = NULL;
+	struct ks__pid *pids = NULL;
 
 	if (scope->n_pids) {
-		pids = malloc(scope->n_pids * sizeof(*pids));
+		pids = name_all(b, scope);
 		if (!pids)
 			return ks__fail(s->ks, -ENOMEM, "no memory for %u pids", scope->n_pids);
-		memcpy(pids, scope->pids, scope->n_pids * sizeof(*pids));
 	}
 	convert(b, scope, &next);
 	if (scope->kind == KS_SCOPE_TREE)
@@ -261,7 +335,7 @@ int ks__bpf_set_scope(struct ks__source *s, const struct ks__scope *scope)
 	if (!rc && scope->kind == KS_SCOPE_TREE)
 		rc = follow(b, &tree_error);
 	if (!rc && !tree_error)
-		rc = enter(b, scope, &next);
+		rc = enter(b, scope, pids, &next);
 	if (rc) {
 		if (!was_followed)
 			ks__bpf_detach(b, KS__BPF_TREE);

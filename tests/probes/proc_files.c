@@ -7,13 +7,13 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include "support/ks_test.h"
 
-#define KNOWN (KS_HAS_PROC_PARENT | KS_HAS_PROC_START | KS_HAS_PROC_PATH | KS_HAS_PROC_UID)
+#define FAMILY (KS_HAS_PROC_PARENT | KS_HAS_PROC_SESSION)
+#define KNOWN (FAMILY | KS_HAS_PROC_START | KS_HAS_PROC_PATH | KS_HAS_PROC_UID)
 #define MOST 200
 #define N ks_test_volume(MOST, 40)
 #define HOUR_MS 3600000
@@ -270,7 +270,7 @@ static void check_exits(struct run *run, struct children *c)
 
 		child_index(c, e->ev.pid, seen);
 		g_assert_cmpstr(e->ev.comm, ==, "sh");
-		g_assert_cmpuint(e->valid, ==, KS_HAS_PROC_START | KS_HAS_PROC_PARENT);
+		g_assert_cmpuint(e->valid, ==, KS_HAS_PROC_START | FAMILY);
 		g_assert_cmpint(e->ppid, ==, getpid());
 		g_assert_cmpint(e->session, ==, getsid(0));
 		g_assert_cmpuint(e->thread, ==, 0);
@@ -353,13 +353,14 @@ static void test_short_lives(void)
 
 static void test_valid(void)
 {
-	const uint64_t unknown[] = { KS_HAS_PROC_STATUS,   KS_HAS_PROC_CPU,    KS_HAS_PROC_THREADS,
-				     KS_HAS_PROC_MEMORY,   KS_HAS_PROC_IO,     KS_HAS_PROC_SHORT,
-				     KS_HAS_PROC_LIFETIME, KS_HAS_PROC_OLD_TID };
+	const uint64_t unknown[] = {
+		KS_HAS_PROC_STATUS,   KS_HAS_PROC_CPU,     KS_HAS_PROC_THREADS,
+		KS_HAS_PROC_MEMORY,   KS_HAS_PROC_IO,      KS_HAS_PROC_SHORT,
+		KS_HAS_PROC_LIFETIME, KS_HAS_PROC_OLD_TID, KS_HAS_PROC_FAULTS
+	};
 	struct ks_probe_info info = { .size = sizeof(info) };
 	struct run *run = run_new(HOUR_MS);
 	char why[256];
-	size_t i;
 
 	ks_assert_ok(run->ks, ks_query_probe(run->ks, KS_PROBE_PROC, &info));
 	g_assert_cmpuint(info.state, ==, KS_STATE_ON);
@@ -368,10 +369,9 @@ static void test_valid(void)
 	g_assert_cmpuint(info.valid, ==, KNOWN);
 	g_assert_cmpuint(info.facts & KS_FACT_MISSED, ==, 0);
 	g_assert_cmpint(ks_query_valid(run->ks, KS_PROBE_PROC, KNOWN, why, sizeof(why)), ==, 1);
-	for (i = 0; i < G_N_ELEMENTS(unknown); i++) {
+	for (size_t i = 0; i < G_N_ELEMENTS(unknown); i++) {
 		why[0] = '\0';
-		g_assert_cmpint(ks_query_valid(run->ks, KS_PROBE_PROC, unknown[i], why, 256), ==,
-				0);
+		g_assert_false(ks_query_valid(run->ks, KS_PROBE_PROC, unknown[i], why, 256));
 		g_assert_true(g_str_has_prefix(why, "procfs: "));
 	}
 	look(run);

@@ -280,7 +280,7 @@ static void sleeps(struct kt *t)
 	struct wakes wakes;
 	struct cast *c;
 	struct work w;
-	int looked;
+	int looked, told = cast_state_told();
 
 	work_start(&w, naps);
 	c = w.page;
@@ -316,7 +316,8 @@ static void sleeps(struct kt *t)
 		g_assert_cmpint(rec->ev.pid, ==, w.pid);
 		g_assert_cmpint(rec->ev.tid, ==, w.pid);
 		g_assert_cmpuint(rec->block_ns, >=, 5 * MS);
-		g_assert_cmpuint(rec->valid, ==, KS_HAS_SCHED_OFFCPU);
+		cast_check_state(rec, told);
+		g_assert_cmpuint(rec->sleep_state & 3, ==, rec->valid & KS_HAS_SCHED_SLEEP ? 1 : 0);
 		found++;
 	}
 	g_assert_cmpuint(found, >=, NAPS * 3 / 5);

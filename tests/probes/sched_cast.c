@@ -8,6 +8,8 @@
 #include <sys/syscall.h>
 #include <time.h>
 
+#include <bpf/btf.h>
+
 #include "sched_cast.h"
 #include "support/ks_test.h"
 
@@ -128,4 +130,34 @@ void cast_nap(long ns)
 	struct timespec t = { .tv_nsec = ns };
 
 	nanosleep(&t, NULL);
+}
+
+int cast_state_told(void)
+{
+	struct btf *types = btf__load_vmlinux_btf();
+	const struct btf_type *t = NULL;
+	int32_t id;
+	int told;
+
+	g_assert_nonnull(types);
+	id = btf__find_by_name_kind(types, "btf_trace_sched_switch", BTF_KIND_TYPEDEF);
+	g_assert_cmpint(id, >, 0);
+	t = btf__type_by_id(types, (uint32_t)id);
+	t = btf__type_by_id(types, t->type); /* pointer */
+	t = btf__type_by_id(types, t->type); /* function, whose first argument is hidden */
+	told = btf_vlen(t) == 1 + 4;
+	btf__free(types);
+	return told;
+}
+
+void cast_check_state(const struct ks_event_sched_block *rec, int told)
+{
+	if (!told && rec->valid == KS_HAS_SCHED_OFFCPU) {
+		g_assert_cmpuint(rec->sleep_state, ==, 0);
+		return;
+	}
+	g_assert_cmpuint(rec->valid, ==, KS_HAS_SCHED_OFFCPU | KS_HAS_SCHED_SLEEP);
+	g_assert_cmpuint(rec->sleep_state & 3, !=, 0); /* interruptible, or not */
+	g_assert_cmpuint(rec->sleep_state & 3, !=, 3);
+	g_assert_cmpuint(rec->sleep_state & 0x200, ==, 0); /* TASK_WAKING */
 }

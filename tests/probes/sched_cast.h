@@ -40,6 +40,10 @@ void cast_all_asleep(const struct work *w, const struct cast *cast, unsigned n);
 void cast_nap(long ns);
 
 struct ks_reader *cast_reader(struct kt *t, uint32_t by);
+/* The event of a switch tells the state in which a thread leaves (Linux 5.18), by the kernel's types. */
+int cast_state_told(void);
+/* The state of a sleep is one, if it is known; it must be where the event tells it. */
+void cast_check_state(const struct ks_event_sched_block *rec, int told);
 /* One row of a grouping, 1 if there is one. */
 int cast_row(struct ks_reader *reader, uint32_t by, uint64_t key, struct ks_stats_sched *ret);
 

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -204,12 +205,12 @@ static int victim(void *page)
 	return 0;
 }
 
-static int hog(void *page)
+/* A second thread, whose number is not that of its process. */
+static void *hold(void *arg)
 {
-	struct cast *c = *(struct cast **)page;
+	struct cast *c = arg;
 
-	if (fifo(2))
-		return 1;
+	__atomic_store_n(&c->tid[1], (int32_t)syscall(SYS_gettid), __ATOMIC_RELEASE);
 	cast_next(c);
 	for (unsigned i = 0; i < BURSTS; i++) {
 		cast_nap(20 * MS);
@@ -218,7 +219,18 @@ static int hog(void *page)
 			;
 		c->burst_ns[i][1] = work_now();
 	}
+	cast_nap(20 * MS); /* or the thread that waits for this one comes before the victim */
 	cast_next(c);
+	return NULL;
+}
+
+static int hog(void *page)
+{
+	pthread_t thread;
+
+	if (fifo(2) || pthread_create(&thread, NULL, hold, *(struct cast **)page))
+		return 1;
+	pthread_join(thread, NULL);
 	return 0;
 }
 
@@ -228,7 +240,8 @@ static int within(uint64_t is, uint64_t want, uint64_t slack)
 }
 
 /* The record of a burst: it ends with it, lasts as long, and names the hog. */
-static int tells(const struct kt *t, const uint64_t burst_ns[2], pid_t victim, pid_t hog)
+static int tells(const struct kt *t, const uint64_t burst_ns[2], pid_t victim, pid_t hog,
+		 int32_t hog_tid)
 {
 	const struct ks_event_sched_wait *rec;
 	size_t at = 0;
@@ -236,13 +249,14 @@ static int tells(const struct kt *t, const uint64_t burst_ns[2], pid_t victim, p
 	while ((rec = kt_next(t, KS_EVENT_SCHED_WAIT, &at)))
 		if (rec->ev.time_ns >= burst_ns[1] && rec->ev.time_ns <= burst_ns[1] + 10 * MS &&
 		    within(rec->wait_ns, burst_ns[1] - burst_ns[0], 10 * MS) &&
-		    rec->held_tid == hog)
+		    rec->held_tid == hog_tid)
 			break;
 	if (!rec)
 		return 0;
 	g_assert_cmpint(rec->ev.tid, ==, victim);
 	g_assert_cmpuint(rec->ev.cpu, ==, 0);
 	g_assert_cmpint(rec->held_pid, ==, hog);
+	g_assert_cmpint(hog_tid, !=, hog);
 	g_assert_cmpstr(rec->held_comm, ==, rec->ev.comm);
 	g_assert_cmpuint(rec->held_cgroup, ==, rec->ev.cgroup);
 	return 1;
@@ -285,7 +299,7 @@ static int bursts_told(struct kt *t)
 	for (unsigned i = 0; i < BURSTS; i++) {
 		if (!is_undisturbed(c, c->burst_ns[i]))
 			continue;
-		g_assert_true(tells(t, c->burst_ns[i], v.pid, h.pid));
+		g_assert_true(tells(t, c->burst_ns[i], v.pid, h.pid, c->tid[1]));
 		told++;
 	}
 	kt_forget(t);

@@ -129,7 +129,7 @@ void bed_enable(struct bed *bed)
 	ks_assert_rc(bed->s->ops->enable(bed->s, KS_PROBE_PROC, "procfs", &variant, &valid), 0);
 	g_assert_cmpuint(valid, ==,
 			 KS_HAS_PROC_PARENT | KS_HAS_PROC_START | KS_HAS_PROC_PATH |
-				 KS_HAS_PROC_UID);
+				 KS_HAS_PROC_UID | KS_HAS_PROC_SESSION);
 	g_assert_cmpstr(bed->ks->slots[KS_PROBE_PROC].probe->variants[variant - 1].name, !=, NULL);
 	g_assert_null(bed->ks->slots[KS_PROBE_PROC].probe->variants[variant].name);
 }
@@ -223,8 +223,9 @@ static void put_proc(GString *lines, const struct ks_event *ev)
 	const struct ks_event_proc_fork *fork = (const void *)ev;
 	const struct ks_event_proc_exec *exec = (const void *)ev;
 	const struct ks_event_proc_exit *exit = (const void *)ev;
-	const uint64_t always = KS_HAS_PROC_PARENT | KS_HAS_PROC_START;
-	const uint64_t perhaps = KS_HAS_PROC_PATH | KS_HAS_PROC_UID;
+	const uint64_t always = KS_HAS_PROC_START;
+	const uint64_t perhaps = KS_HAS_PROC_PATH | KS_HAS_PROC_UID | KS_HAS_PROC_PARENT |
+				 KS_HAS_PROC_SESSION;
 
 	switch (ev->id) {
 	case KS_EVENT_PROC_FORK:
@@ -246,7 +247,7 @@ static void put_proc(GString *lines, const struct ks_event *ev)
 		break;
 	case KS_EVENT_PROC_EXIT:
 		g_assert_cmpuint(ev->size, ==, sizeof(*exit));
-		g_assert_cmpuint(exit->valid, ==, always);
+		g_assert_cmpuint(exit->valid & ~perhaps, ==, always);
 		g_string_append_printf(lines, "exit %d %s of %d in %d\n", ev->pid, ev->comm,
 				       exit->ppid, exit->session);
 		break;
