@@ -312,12 +312,14 @@ def main():
         die('operators are ' + ', '.join(mutants.OPERATORS))
     names = [os.path.relpath(Path(name).resolve(), ROOT) for name in args.file]
     table = read_table(TABLE.read_text())
-    headers = mutants.headers_of(ROOT)
     be_subreaper()
     os.nice(10)
-    tree, survivors = None, 0
+    # From here on the copy alone is read: files of the work tree may change meanwhile.
+    tree = None if args.list else Tree()
+    root, survivors = tree.tree if tree else ROOT, 0
+    headers = mutants.headers_of(root)
     for name in names:
-        text = (ROOT / name).read_text()
+        text = (root / name).read_text()
         found = mutants.make(text, headers, operators)
         count = 0 if args.all else args.count
         chosen = found if args.all else list(mutants.choose(found, 0, random.Random(args.seed)))
@@ -328,7 +330,6 @@ def main():
         wanted = args.tests.split(',') if args.tests else tests_for(table, name)
         if not wanted:
             die(f'{TABLE.name} has no tests for {name}')
-        tree = tree or Tree()
         unknown = [test for test in wanted if test not in tree.tests]
         if unknown:
             die('no such test: ' + ', '.join(unknown))
