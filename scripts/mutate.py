@@ -159,9 +159,9 @@ class Test:
 class Tree:
     """The copy of the library, its build, and its tests."""
 
-    def __init__(self, root=ROOT):
+    def __init__(self, root=ROOT, base='build/mutate'):
         self.root = root
-        self.base = root / 'build/mutate'
+        self.base = root / base
         self.tree, self.dir = self.base / 'tree', self.base / 'build'
         self.log = self.base / 'log'
         self.copy()
@@ -303,6 +303,8 @@ def main():
     parser.add_argument('--all', action='store_true', help='all of them')
     parser.add_argument('--operators', help=', '.join(mutants.OPERATORS))
     parser.add_argument('--tests', help='unit/rows,probes/sched instead of those of the table')
+    parser.add_argument('--dir', default='build/mutate',
+                        help='of the copy: another one for a second run beside the first')
     parser.add_argument('--list', action='store_true', help='print the mutants, run nothing')
     parser.add_argument('--verbose', action='store_true', help='tell of the caught ones, too')
     args = parser.parse_args()
@@ -315,7 +317,7 @@ def main():
     be_subreaper()
     os.nice(10)
     # From here on the copy alone is read: files of the work tree may change meanwhile.
-    tree = None if args.list else Tree()
+    tree = None if args.list else Tree(base=args.dir)
     root, survivors = tree.tree if tree else ROOT, 0
     headers = mutants.headers_of(root)
     for name in names:

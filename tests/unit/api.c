@@ -296,6 +296,20 @@ static void test_log_levels(void)
 
 /* ---- settings ------------------------------------------------------------------------------------- */
 
+static const struct {
+	uint32_t probe, id;
+	uint64_t value;
+} defaults[] = {
+	{ KS_PROBE_PROC, KS_PARAM_SAMPLE_EVERY, 1 },
+	{ KS_PROBE_PROC, KS_PARAM_MAX_PER_SEC, 5000 },
+	{ KS_PROBE_PROC, KS_PARAM_IDENTITY, KS_IDENTITY_CGROUP | KS_IDENTITY_COMM },
+	{ KS_PROBE_SCHED, KS_PARAM_BURST, 1000 },
+	{ KS_PROBE_SCHED, KS_PARAM_INTERVAL_MS, 1000 },
+	{ KS_PROBE_SCHED, KS_SCHED_PARAM_WAIT_NS, 10000000 },
+	{ KS_PROBE_SCHED, KS_SCHED_PARAM_BLOCK_NS, 0 },
+	{ KS_PROBE_FADVISE, KS_FADVISE_PARAM_SLOW_NS, 10000000 },
+};
+
 static void test_settings(void)
 {
 	struct ks_param good = { .id = KS_PARAM_SAMPLE_EVERY, .value = 7 };
@@ -309,6 +323,18 @@ static void test_settings(void)
 	g_assert_cmpuint(value, ==, 1);
 	value = 99;
 	g_assert_cmpint(ks_query_param(ks, KS_PROBE_PROC, 31, &value), ==, -EINVAL);
+	g_assert_cmpint(ks_query_param(ks, KS_PROBE_SCHED, KS_PARAM_INTERVAL_MS, NULL), ==,
+			-EINVAL);
+	g_assert_cmpint(ks_query_param(ks, KS_PROBE_SELF, KS_PARAM_BURST, &value), ==, -EINVAL);
+	g_assert_cmpint(ks_query_param(ks, KS_PROBE_FADVISE, KS_PARAM_INTERVAL_MS, &value), ==,
+			-EINVAL); /* it has no files */
+	g_assert_cmpuint(value, ==, 99);
+	for (size_t i = 0; i < G_N_ELEMENTS(defaults); i++) {
+		g_assert_cmpint(ks_query_param(ks, defaults[i].probe, defaults[i].id, &value), ==,
+				0);
+		g_assert_cmpuint(value, ==, defaults[i].value);
+	}
+	value = 99;
 	for (int i = 0; i < 3; i++) { /* what only a text would have */
 		struct ks_param data = { .id = KS_PARAM_BURST, .value = 1 };
 
