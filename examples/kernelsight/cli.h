@@ -245,11 +245,13 @@ int session_wait(struct session *session, uint64_t until_ns, ks_event_fn fn, voi
 void session_stop(struct session *session, ks_event_fn fn, void *user);
 /* Waits for a command that is left, frees everything; the exit status. */
 int session_close(struct session *session, int status);
+/* Says why statistics cannot be read. EXIT_FAILED. */
+int fail_reading(struct ks *ks, int error);
 uint64_t session_now(void);
 /* A probe's row among those of session->ledger, or NULL. */
 const struct ks_stats_self *ledger_row(const struct ks_stats *stats, uint32_t probe);
 
-/* A handle with scope self and the named probes (none: all) enabled, for a look. 0 or a status. */
+/* A handle with scope system and the named probes (none: all) enabled, for a look. 0 or a status. */
 int look_open(struct ks **ret_ks, struct options *opt);
 /* The sentence for the last error, without the probe's name: it is printed beside that. */
 void probe_keep_error(struct ks *ks, struct probe *probe, int error);

@@ -35,6 +35,9 @@ int selftest_run(struct options *opt)
 		failed |= seen < 0;
 		if (opt->json) {
 			json_selftest(probe, seen);
+		} else if (!seen && probe->info.source == KS_SOURCE_FILES) {
+			printf("%-10s not tested: %s reads files, too seldom to see the test\n",
+			       probe->desc.name, probe->info.variant_name);
 		} else if (seen >= 0) {
 			printf("%-10s ok: %d kinds of events seen, by %s\n", probe->desc.name, seen,
 			       probe->info.variant_name);

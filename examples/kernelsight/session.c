@@ -148,6 +148,8 @@ int look_open(struct ks **ret_ks, struct options *opt)
 	status = open_handle(0, &ks);
 	if (status)
 		return status;
+	/* As watch and stat without a command: some files know the whole system only. */
+	ks_set_scope(ks, &opt->scope);
 	status = prepare(ks, opt);
 	if (status) {
 		ks_close(ks);
@@ -219,12 +221,23 @@ static int set_roles(struct session *session)
 	return 0;
 }
 
-/* A reader of the rows that --by wants, of each probe that counts so. At least one must. */
+int fail_reading(struct ks *ks, int error)
+{
+	char why[REASON_MAX];
+
+	if (ks_last_error(ks, why, sizeof(why)) <= 0)
+		snprintf(why, sizeof(why), "%s", ks_strerror(error));
+	return fail(EXIT_FAILED, "cannot read statistics: %s", why);
+}
+
+/* A reader of the rows that --by wants, of each probe that counts so. At least one must. A fallback
+ * may not know whose it was: then the total alone is printed, if another probe has rows. */
 static int open_keyed(struct session *session, uint32_t flags)
 {
 	struct options *opt = session->opt;
 	struct ks_reader_opts opts = { .size = sizeof(opts), .by = opt->by, .flags = flags };
-	unsigned i, n = 0;
+	unsigned i, n = 0, refused = 0;
+	char why[REASON_MAX];
 	int ret = 0;
 
 	if (opt->by == KS_BY_TOTAL)
@@ -235,12 +248,21 @@ static int open_keyed(struct session *session, uint32_t flags)
 		if (probe->error || !(probe->desc.by & opt->by))
 			continue;
 		ret = ks_reader_new(session->ks, probe->desc.probe, &opts, &probe->keyed);
+		if (ret == -KS_EUNAVAIL) {
+			ks_last_error(session->ks, why, sizeof(why));
+			fail(0, "%s", why);
+			refused++;
+			ret = 0;
+			continue;
+		}
 		n++;
 	}
+	if (!n && refused)
+		return EXIT_FAILED;
 	if (!n)
 		return fail(EXIT_USAGE, "%s is not counted by %s", opt->probes[0].desc.name,
 			    by_name(opt->by));
-	return ret ? fail(EXIT_FAILED, "cannot read statistics: %s", ks_strerror(ret)) : 0;
+	return ret ? fail_reading(session->ks, ret) : 0;
 }
 
 static int open_readers(struct session *session, uint32_t flags)
@@ -259,7 +281,7 @@ static int open_readers(struct session *session, uint32_t flags)
 	opts.by = KS_BY_PROBE;
 	if (!ret)
 		ret = ks_reader_new(session->ks, KS_PROBE_SELF, &opts, &session->ledger);
-	return ret ? fail(EXIT_FAILED, "cannot read statistics: %s", ks_strerror(ret)) : 0;
+	return ret ? fail_reading(session->ks, ret) : 0;
 }
 
 static void free_session(struct session *session)

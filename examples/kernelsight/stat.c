@@ -92,7 +92,7 @@ static int print_all(struct session *session)
 			status = EXIT_FAILED;
 	}
 	if (ret)
-		return fail(EXIT_FAILED, "cannot read statistics: %s", ks_strerror(ret));
+		return fail_reading(session->ks, ret);
 	print_own(session);
 	if (!opt->json && opt->interval_ns)
 		putchar('\n');

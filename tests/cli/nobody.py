@@ -48,6 +48,21 @@ class Nobody(cli.Case):
         self.assertNotIn("threads", line["fields"])
         self.assert_balanced(done.one(type="ledger", probe="proc"))
 
+    def test_rows_that_a_fallback_does_not_know(self):
+        """It is said why, once; what has rows would go on."""
+        done = self.run_as("stat", "sched", "--by", "process", "--json", "--", "true")
+        self.assertEqual((done.status, done.out), (1, b""))
+        said = done.err.decode().splitlines()
+        self.assertEqual(len(said), 2, said)
+        self.assertEqual(said[0], "kernelsight: sched read from files: " + self.reason("sched"))
+        self.assertRegex(said[1], "^kernelsight: sched: .*process")
+
+    def test_selftest_of_a_fallback(self):
+        """Nothing was tested, and nothing says that all is well."""
+        done = self.run_as("selftest", "proc")
+        self.assertEqual(done.status, 0)
+        self.assertRegex(done.out.decode(), r"^proc +not tested: procfs reads files")
+
     def test_watch(self):
         """What lives through two looks is seen, and marked."""
         held, hold = os.pipe()
