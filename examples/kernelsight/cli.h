@@ -251,7 +251,7 @@ uint64_t session_now(void);
 /* A probe's row among those of session->ledger, or NULL. */
 const struct ks_stats_self *ledger_row(const struct ks_stats *stats, uint32_t probe);
 
-/* A handle with scope system and the named probes (none: all) enabled, for a look. 0 or a status. */
+/* A handle with opt's scope and the named probes (none: all) enabled, for a look. 0 or a status. */
 int look_open(struct ks **ret_ks, struct options *opt);
 /* The sentence for the last error, without the probe's name: it is printed beside that. */
 void probe_keep_error(struct ks *ks, struct probe *probe, int error);

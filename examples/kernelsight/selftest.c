@@ -24,8 +24,11 @@ int selftest_run(struct options *opt)
 {
 	struct ks *ks;
 	unsigned i;
-	int status = look_open(&ks, opt), seen, failed = 0;
+	int status, seen, failed = 0;
 
+	/* What others do must not be taken for what was provoked. */
+	opt->scope.kind = KS_SCOPE_SELF;
+	status = look_open(&ks, opt);
 	if (status)
 		return status;
 	for (i = 0; i < opt->n_probes; i++) {

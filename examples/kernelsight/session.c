@@ -148,7 +148,7 @@ int look_open(struct ks **ret_ks, struct options *opt)
 	status = open_handle(0, &ks);
 	if (status)
 		return status;
-	/* As watch and stat without a command: some files know the whole system only. */
+	/* Mostly that of watch and stat without a command: some files know the whole system only. */
 	ks_set_scope(ks, &opt->scope);
 	status = prepare(ks, opt);
 	if (status) {
