@@ -43,8 +43,8 @@
  *            Call ks_close() in children that live on: until then the child holds descriptors, and
  *            a program that the parent detaches runs on, idle. After exec nothing is left. A child
  *            of vfork must not call the library; one of an event callback has no record there.
- *  Files     All are 3 or above (how many: ks_prepare()). What needs one that the host has closed
- *            says -EBADF, and a file that has its number now is not touched.
+ *  Files     All are 3 or above (how many: ks_prepare()). What needs one that the host has closed says
+ *            -EBADF; a file that has its number now is not touched.
  *  Signals   None is handled or raised, and none is blocked but for the moment in which
  *            ks_selftest() makes its child. Handlers may only call ks_wakeup(). A wait that a
  *            signal interrupts returns 0, as if woken: -EINTR is never returned.
@@ -220,8 +220,9 @@ KS_API int ks_set_scope(struct ks *ks, const struct ks_scope *scope);
  * further call costs it again. A probe that cannot be loaded does not fail it: ks_query_probe().
  * @probes, @n: KS_PROBE_...; @probes NULL: all that this library has
  * Returns how many of them run on kernel programs now (the rest: fallback or unavailable). Errors:
- *   -EINVAL (no such probe), -ENOMEM, -EMFILE (about 50 descriptors are needed), -KS_EFORKED.
- * Cost: 35 ms, a peak of 14 MiB (KS_OPEN_TRIM). Not for an event-loop thread. Since: 0.1
+ *   -EINVAL (no such probe), -ENOMEM, -EMFILE, -KS_EFORKED.
+ * Cost: 35 ms, at its peak 14 MiB (KS_OPEN_TRIM) and 250 descriptors; of all probes together at most
+ *   120 stay. Not for an event-loop thread. Since: 0.1
  */
 KS_API int ks_prepare(struct ks *ks, const uint32_t *probes, size_t n);
 
@@ -502,10 +503,7 @@ struct ks_stats {
  */
 KS_API int ks_read_stats(struct ks_reader *reader, struct ks_stats *ret_stats);
 
-/*
- * ks_stats_row - row i, or NULL past the last
- * Returns a pointer to cast to the probe's struct ks_stats_... . Since: 0.1
- */
+/* ks_stats_row - row i, to be cast to the probe's struct ks_stats_..., or NULL past it. Since: 0.1 */
 KS_API const void *ks_stats_row(const struct ks_stats *stats, size_t i);
 
 /* ks_reader_free - release it and what it has read; NULL is fine. Since: 0.1 */

@@ -385,6 +385,8 @@ static int files_read(struct ks__source *s, uint32_t probe, struct ks__rows *row
 	unlock(files, state);
 	if (rc == -KS_EUNAVAIL)
 		return ks__fail(s->ks, rc, "%s", served->scan->no_scope(&files->scope));
+	if (rc == -EBADF)
+		return ks__fail_closed(s->ks);
 	if (rc)
 		return ks__fail(s->ks, rc, "%s cannot be looked at now: %s", s->ks->opts.proc_path,
 				ks_strerror(rc));
