@@ -6,8 +6,10 @@
  * left.
  */
 #include <errno.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <setjmp.h>
 #include <stdatomic.h>
 #include <sys/wait.h>
@@ -338,6 +340,64 @@ static void fork_beside(gconstpointer files)
 	}
 }
 
+/* ---- while a thread is known to be inside -------------------------------------------------- */
+
+static sem_t is_inside, go_on;
+
+/* A message of the library to its host: the thread is in the middle of a function. */
+static void hold_up(int level, const char *text, void *user)
+{
+	(void)level, (void)text, (void)user;
+	sem_post(&is_inside);
+	sem_wait(&go_on);
+}
+
+static void *fail_once(void *user)
+{
+	ks_assert_rc(ks_enable_probe(user, 9999, NULL), -EINVAL);
+	return NULL;
+}
+
+/* In the child: descriptors go in either case, memory only if nobody was inside. */
+static void end_and_look(struct ks *ks, int frees)
+{
+	pid_t pid = fork();
+	size_t before, after;
+
+	g_assert_cmpint(pid, >=, 0);
+	if (pid == 0) {
+		unsigned descriptors = counters_descriptors();
+
+		before = mallinfo2().uordblks;
+		ks_close(ks);
+		after = mallinfo2().uordblks;
+		g_assert_cmpint(descriptors - counters_descriptors(), ==, 6);
+		if (frees)
+			g_assert_cmpuint(after + 1000, <, before);
+		else
+			g_assert_cmpuint(after, ==, before);
+		_exit(0);
+	}
+	fault_reap(pid);
+}
+
+static void fork_while_inside(void)
+{
+	struct ks_open_opts opts = { .size = sizeof(opts), .log = hold_up };
+	struct ks *ks = fault_open(&opts);
+	pthread_t thread;
+
+	sem_init(&is_inside, 0, 0);
+	sem_init(&go_on, 0, 0);
+	g_assert_cmpint(pthread_create(&thread, NULL, fail_once, ks), ==, 0);
+	sem_wait(&is_inside);
+	end_and_look(ks, 0);
+	sem_post(&go_on);
+	pthread_join(thread, NULL);
+	end_and_look(ks, 1);
+	ks_close(ks);
+}
+
 int main(int argc, char **argv)
 {
 	ks_test_init(&argc, &argv);
@@ -353,5 +413,6 @@ int main(int argc, char **argv)
 			     fork_in_callback);
 	g_test_add_data_func("/ends/fork/beside-bpf", NULL, fork_beside);
 	g_test_add_data_func("/ends/fork/beside-files", GINT_TO_POINTER(1), fork_beside);
+	g_test_add_func("/ends/fork/inside", fork_while_inside);
 	return g_test_run();
 }
