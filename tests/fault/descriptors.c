@@ -169,7 +169,9 @@ struct host {
 /* features: that are off. With files, nothing but them. */
 static void host_open(struct host *h, uint64_t features)
 {
-	struct ks_reader_opts by = { .size = sizeof(by), .by = KS_BY_PROCESS };
+	struct ks_reader_opts by = { .size = sizeof(by),
+				     .by = features & KS_FEATURE_MMAP ? KS_BY_TOTAL :
+									KS_BY_PROCESS };
 	struct ks_open_opts opts = { .size = sizeof(opts), .features_off = features };
 	struct ks_cgroup_info info = { .size = sizeof(info) };
 	int before[MOST], after[MOST];
@@ -335,7 +337,8 @@ static void walk(gconstpointer features)
 	for (step.i = 0; more; step.i += step.i < 8 ? 1 : stride)
 		for (size_t k = 0; k < n && more; k++) {
 			step.kind = &kinds[k];
-			if (k && k != 1 + step.i % (n - 1) && step.i >= 8 && !g_test_thorough())
+			if (k && k != 1 + step.i % (n - 1) && (stride > 1 || step.i >= 8) &&
+			    !g_test_thorough())
 				continue;
 			more = try_step(&step);
 		}

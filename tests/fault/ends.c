@@ -62,7 +62,8 @@ static void close_beside_readers(gconstpointer features)
 
 		ks_assert_ok(ks, ks_enable_probe(ks, KS_PROBE_PROC, NULL));
 		for (unsigned r = 0; r < 4; r++) {
-			struct ks_reader_opts o = { .size = sizeof(o), .by = by[r] };
+			struct ks_reader_opts o = { .size = sizeof(o),
+						    .by = features ? KS_BY_TOTAL : by[r] };
 
 			ks_assert_ok(ks, ks_reader_new(ks, KS_PROBE_PROC, &o, &b[r].reader));
 			g_assert_cmpint(pthread_create(&b[r].thread, NULL, read_on, &b[r]), ==, 0);
@@ -312,7 +313,7 @@ static void fork_beside(gconstpointer files)
 	static void (*const acts[])(struct busy * b) = { act_scope, act_read, act_poll,
 							 act_enable };
 	const struct ks_reader_opts by = { .size = sizeof(by),
-					   .by = KS_BY_PROCESS,
+					   .by = files ? KS_BY_TOTAL : KS_BY_PROCESS,
 					   .flags = KS_READ_DELTA };
 	struct ks_open_opts opts = { .size = sizeof(opts),
 				     .flags = KS_OPEN_ORDERED,

@@ -2,15 +2,12 @@
 /*
  * Shows that the README's host, whose loop ends when ks_poll() says something negative, lives through
  * what interrupts a wait without any handler of its own: Ctrl-Z and fg at a terminal, SIGSTOP and
- * SIGCONT, and children that another thread spawns.
+ * SIGCONT.
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
-#include <spawn.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
@@ -170,48 +167,10 @@ static void terminal(void)
 	fault_in_child(shell, NULL);
 }
 
-/* ---- beside children -------------------------------------------------------------------- */
-
-struct waiter {
-	struct ks *ks;
-	atomic_int stop, negative;
-};
-
-static void *wait_on(void *user)
-{
-	struct waiter *w = user;
-
-	while (!atomic_load(&w->stop) && !atomic_load(&w->negative))
-		atomic_store(&w->negative, MIN(0, ks_poll(w->ks, -1, 0, ignore, NULL)));
-	return NULL;
-}
-
-/* posix_spawn() stops all threads of the process for a moment. */
-static void spawning(void)
-{
-	char *const argv[] = { (char *)"true", NULL };
-	struct waiter w = { .ks = fault_open(NULL) };
-	pthread_t thread;
-
-	g_assert_cmpint(pthread_create(&thread, NULL, wait_on, &w), ==, 0);
-	for (unsigned i = 0, n = ks_test_volume(100, 20); i < n; i++) {
-		pid_t pid;
-
-		g_assert_cmpint(posix_spawnp(&pid, "true", NULL, NULL, argv, NULL), ==, 0);
-		fault_reap(pid);
-	}
-	atomic_store(&w.stop, 1);
-	ks_wakeup(w.ks);
-	pthread_join(thread, NULL);
-	g_assert_cmpint(atomic_load(&w.negative), ==, 0);
-	ks_close(w.ks);
-}
-
 int main(int argc, char **argv)
 {
 	ks_test_init(&argc, &argv);
 	g_test_add_func("/interrupted/stopped", stopped);
 	g_test_add_func("/interrupted/terminal", terminal);
-	g_test_add_func("/interrupted/spawning", spawning);
 	return g_test_run();
 }
