@@ -161,18 +161,35 @@ static __always_inline enum ks_bpf_outcome tell(struct ks_run *run, struct task_
 	return ks_submit(run, rec, sizeof(room));
 }
 
+/*
+ * Changes from one read of a task to the next, but not within one: system calls that read, and
+ * requests to io_uring, which are no such calls.
+ */
+static __always_inline uint64_t reads_begun(struct ks_run *run, struct task_struct *self)
+{
+	struct task_struct *task = ks_untrusted(self);
+	const struct io_uring_task *uring = NULL;
+	uint64_t calls = 0;
+
+	if (bpf_core_field_exists(self->ioac.syscr))
+		calls = ks_read(run, task, ioac.syscr);
+	if (bpf_core_field_exists(self->io_uring))
+		uring = ks_read(run, task, io_uring);
+	if (uring)
+		calls += (uint64_t)BPF_CORE_READ(uring, last, cached_sq_head) << 32;
+	return calls;
+}
+
 /* A read of one page that is there needs no memory. */
 static __always_inline enum ks_bpf_outcome got(struct ks_run *run, struct task_struct *self,
 					       const struct pagecache_piece *piece)
 {
 	struct pagecache_read *read = read_stored(piece->first < piece->last);
-	uint64_t requested = piece->first, missed = NOWHERE, calls = 0;
+	uint64_t requested = piece->first, missed = NOWHERE;
 	struct books books;
 
 	if (read) {
-		if (bpf_core_field_exists(self->ioac.syscr))
-			calls = ks_read(run, ks_untrusted(self), ioac.syscr);
-		read_go_on(read, calls, piece, &requested, &missed);
+		read_go_on(read, reads_begun(run, self), piece, &requested, &missed);
 	}
 	books = books_of(run, self);
 	if (requested != NOWHERE)
@@ -295,8 +312,8 @@ SEC("?ks/fexit/filemap_get_pages")
 int pagecache_get_fexit(uint64_t *ctx)
 {
 	const struct kiocb *iocb = (void *)ctx[0];
-	uint64_t bytes = 0, failed = 1, page = ks_page_bytes(), at;
-	struct pagecache_piece piece = {};
+	uint64_t bytes = 0, failed = 1, batch = 0, page = ks_page_bytes(), at;
+	struct pagecache_piece piece = { .whole = true };
 	struct task_struct *self;
 	struct ks_run run;
 
@@ -318,6 +335,11 @@ int pagecache_get_fexit(uint64_t *ctx)
 	at = ks_read(&run, iocb, ki_pos);
 	piece.first = at / page;
 	piece.last = (at + bytes - 1) / page;
+	bpf_get_func_arg(ctx, 2, &batch);
+	if (piece.first < piece.last)
+		piece.next = batch_end((const void *)batch);
+	if (piece.next > piece.last)
+		piece.next = 0;
 	return ks_end(&run, got(&run, self, &piece));
 }
 

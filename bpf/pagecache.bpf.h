@@ -5,7 +5,7 @@
  * A read is told in pieces: an event for each handful of folios, and each of them names all that is
  * left of the read. So the pages of the first one are those of the read, and the others are known by
  * their end: same task, same file, same last page, further on, and no read of that task has ended in
- * between (where it is counted: CONFIG_TASK_XACCT).
+ * between (where that is counted: CONFIG_TASK_XACCT; AIO, splice() and io_uring's own threads are not).
  *
  * A miss is told before its piece, with the pages from there to the end of the read: those are what
  * is missed, once, whatever is read ahead in the meantime. It counts when a piece with that end
@@ -13,18 +13,14 @@
  * missed than requested. Nothing is told of folios that were there when the next one of the same
  * piece was still on its way (Linux 6.17): if the read began with a miss, that tells its begin.
  *
- * Functions of the kernel (fentry) tell the same where it has no such events, of all pieces, and how
- * each ended: a miss whose read has failed is forgotten.
+ * Functions of the kernel (fentry) tell of all pieces, which folios each found, and how it ended: the
+ * next piece of a read begins behind the last folio of this one, so no other read is taken for it. A
+ * miss whose read has failed is forgotten.
  */
 #ifndef KS_PAGECACHE_BPF_H
 #define KS_PAGECACHE_BPF_H
 
 #include "probe.bpf.h"
-
-/* include/uapi/linux/magic.h */
-#define BDEVFS_MAGIC 0x62646576
-#define HUGETLBFS_MAGIC 0x958458f6
-#define TMPFS_MAGIC 0x01021994
 
 /* ---- files and folios -------------------------------------------------------------------------- */
 
@@ -70,14 +66,16 @@ static __always_inline const void *mapping_of(struct ks_run *run, const struct f
 }
 
 /*
- * Files of a disk or a network. Not block devices, whose pages are metadata; nor what lies in memory
- * alone, which comes into its files by other ways than it leaves them.
+ * Files of a disk or a network: their file system has registered a backing device, to which pages are
+ * written and from which they come. Not block devices, whose pages are metadata; nor files that lie in
+ * memory alone (tmpfs, memfd, ramfs, hugetlbfs, secretmem, rings of AIO, ...), whose pages come by other
+ * ways than they go.
  */
 static __always_inline bool is_file(struct ks_run *run, const struct inode *inode)
 {
-	uint64_t magic = run->typed ? inode->i_sb->s_magic : BPF_CORE_READ(inode, i_sb, s_magic);
-
-	return magic != BDEVFS_MAGIC && magic != TMPFS_MAGIC && magic != HUGETLBFS_MAGIC;
+	if (!bpf_core_field_exists(((struct backing_dev_info *)0)->id))
+		return BPF_CORE_READ(inode, i_sb, s_bdi, dev) != NULL;
+	return (run->typed ? inode->i_sb->s_bdi->id : BPF_CORE_READ(inode, i_sb, s_bdi, id)) != 0;
 }
 
 /* Of 4096 bytes. Plain loads where the kernel is new enough for that to be simple, 6.6. */
@@ -118,7 +116,8 @@ struct pagecache_read {
 	uint64_t calls;
 	uint64_t miss_file; /* of a miss whose piece has not come yet; 0: none */
 	uint64_t miss_first, miss_last;
-	uint64_t missed;               /* 1: the rest of it counts as missed already */
+	uint64_t missed; /* 1: the rest of it counts as missed already */
+	uint64_t next;   /* page where its next piece begins; 0: not known, or there is none */
 };
 
 struct {
@@ -158,6 +157,8 @@ struct pagecache_piece {
 	uint64_t file;             /* the inode's address, or what its numbers make */
 	uint64_t number;           /* of the inode */
 	uint64_t first, last;      /* pages of the kernel */
+	uint64_t next;             /* behind its last folio; 0: not known, or it ends the read */
+	bool whole;                /* `next` is known if there is one */
 	uint32_t device;
 };
 
@@ -187,8 +188,10 @@ static __always_inline void read_go_on(struct pagecache_read *read, uint64_t cal
 				       const struct pagecache_piece *piece, uint64_t *ret_requested,
 				       uint64_t *ret_missed)
 {
-	bool first = read->file != piece->file || read->last != piece->last ||
-		     read->first >= piece->first || read->calls != calls;
+	bool follows = piece->whole ? read->next && read->next == piece->first :
+				      read->first < piece->first;
+	bool first = read->file != piece->file || read->last != piece->last || !follows ||
+		     read->calls != calls;
 	bool missed = read->miss_file == piece->file && read->miss_last == piece->last &&
 		      read->miss_first <= piece->first;
 	uint64_t from = missed ? read->miss_first : piece->first;
@@ -202,7 +205,22 @@ static __always_inline void read_go_on(struct pagecache_read *read, uint64_t cal
 	read->file = piece->file;
 	read->first = piece->first;
 	read->last = piece->last;
+	read->next = piece->next;
 	read->calls = calls;
+}
+
+/* The page behind the last folio that a piece found. */
+static __always_inline uint64_t batch_end(const struct folio_batch *batch)
+{
+	uint64_t n = BPF_CORE_READ(batch, nr);
+	const struct folio *folio = NULL;
+
+	if (!n)
+		return 0;
+	bpf_probe_read_kernel(&folio, sizeof(folio),
+			      (const void *)batch + bpf_core_field_offset(batch->folios) +
+				      (n - 1 & 63) * sizeof(folio));
+	return BPF_CORE_READ(folio, index) + ks_folio_pages(folio);
 }
 
 /* It came to nothing, and so did what it missed. */

@@ -154,8 +154,9 @@ static __always_inline void count(uint64_t *counter, uint64_t n, const bool alon
 static __always_inline void count_hist(struct ks_bpf_hist *hist, uint64_t ns, const bool alone)
 {
 	uint64_t none = (ns - 1) >> 63;
-	uint32_t slot = ks_hist_bucket(ns + none) + 2 - (uint32_t)none;
+	uint64_t slot = (uint32_t)(ks_hist_bucket(ns + none) + 2 - (int)none);
 
+	ks_keep(slot);
 	if (slot > KS_HIST_BUCKETS) /* cannot be; the verifier does not know */
 		return;
 	count(&hist->zeros + slot, 1, alone);

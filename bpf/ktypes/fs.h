@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* fs.h - include/linux/fs.h, fdtable.h and binfmts.h; included by ktypes.h */
 
+/* Without a number: never registered, noop_backing_dev_info. */
+struct backing_dev_info {
+	uint64_t id; /* 5.3 */
+	void *dev;
+};
+
 struct super_block {
 	uint32_t s_dev; /* major << 20 | minor */
-	kernel_long s_magic;
+	struct backing_dev_info *s_bdi;
 };
 
 struct inode {

@@ -31,6 +31,13 @@ struct folio {
 	kernel_long _flags_1; /* low byte: order, since 6.6 (ebc1baf5c9b4) */
 	uint8_t _folio_order; /* before */
 	void *mapping;
+	kernel_long index;
+};
+
+/* 5.17 */
+struct folio_batch {
+	uint8_t nr;
+	struct folio *folios[1];
 };
 
 /* The first tail page kept the order before struct folio had room for it, 6.1. */

@@ -30,6 +30,15 @@ struct nsproxy {
 	struct time_namespace *time_ns; /* 5.6 */
 };
 
+/* include/linux/io_uring_types.h and io_uring/tctx.h: 5.13 */
+struct io_ring_ctx {
+	uint32_t cached_sq_head; /* requests that were taken */
+};
+
+struct io_uring_task {
+	struct io_ring_ctx *last; /* to which the task has submitted last */
+};
+
 struct task_struct {
 	struct thread_info thread_info; /* first member, with CONFIG_THREAD_INFO_IN_TASK */
 	uint32_t __state;
@@ -58,6 +67,7 @@ struct task_struct {
 	struct nsproxy *nsproxy;
 	struct signal_struct *signal;
 	struct task_io_accounting ioac;
+	struct io_uring_task *io_uring; /* NULL: it has never used one */
 	struct css_set *cgroups;
 };
 

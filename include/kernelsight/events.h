@@ -175,8 +175,9 @@ struct ks_row {
  * Prometheus native histogram of schema 2. Bucket i counts v with 2^(i/4) < v <= 2^((i+1)/4).
  * Only the buckets from the lowest to the highest in use are stored, outside the row:
  * ks_stats.buckets[at] to [at + n - 1] are the buckets `lowest` to `lowest + n - 1`.
- * count = zeros + the sum of the buckets, exactly, unless n = 0: rows by process, cgroup and role,
- * and a total that was read together with them, keep count and sum alone.
+ * count = zeros + the sum of the buckets, exactly, if the row's `valid` has the probe's KS_HAS_..._BUCKETS.
+ * Rows by process, cgroup and role, and a total that was read together with them, do not have it: they
+ * keep count and sum alone, and ks_hist_quantile() of them is NaN.
  */
 struct ks_hist {
 	uint64_t count;  /*  0 */
@@ -246,6 +247,7 @@ enum ks_has_proc {
 	KS_HAS_PROC_OLD_TID = 1 << 11, /* old_tid */
 	KS_HAS_PROC_SESSION = 1 << 12, /* session */
 	KS_HAS_PROC_FAULTS = 1 << 13,  /* minor_faults, major_faults */
+	KS_HAS_PROC_BUCKETS = 1 << 14, /* zeros and buckets of lifetime_ns: see struct ks_hist */
 };
 
 /* A process or a thread was made. The head describes the one who made it. */
@@ -312,9 +314,10 @@ enum ks_has_sched {
 	KS_HAS_SCHED_ONCPU = 1 << 2,    /* oncpu_ns */
 	KS_HAS_SCHED_OFFCPU = 1 << 3,   /* offcpu_ns and block_ns of the block event */
 	KS_HAS_SCHED_WAKEUPS = 1 << 4,  /* wakeups */
-	KS_HAS_SCHED_BUCKETS = 1 << 5,  /* count and buckets of the histograms, not only the sum */
+	KS_HAS_SCHED_BUCKETS = 1 << 5,  /* zeros and buckets of the histograms: see struct ks_hist */
 	KS_HAS_SCHED_CULPRIT = 1 << 6,  /* held_...: who held the CPU, if the host may see it */
 	KS_HAS_SCHED_SLEEP = 1 << 7,    /* sleep_state */
+	KS_HAS_SCHED_COUNTS = 1 << 8,   /* count of the histograms, not only the sum */
 };
 
 /* Settings of its own */
@@ -416,9 +419,13 @@ enum ks_has_pagecache {
 	KS_HAS_PAGECACHE_MAPPED = 1 << 5,   /* mapped_faults, mapped_pages: Linux 6.12 */
 	KS_HAS_PAGECACHE_EXACT = 1 << 6,    /* without it readin_pages is what the whole machine's block
 					       devices have read: directly and of metadata, too */
+	KS_HAS_PAGECACHE_PIECES = 1 << 7,   /* without it requested_pages is a lower bound: fentry 5.17 */
 };
 
-/* A read that had to wait for the device. None unless KS_PARAM_SAMPLE_EVERY is set. */
+/*
+ * A read that found a page missing, and had to wait for the device, or for zeros where the file has a
+ * hole. None unless KS_PARAM_SAMPLE_EVERY is set.
+ */
 struct ks_event_pagecache_miss {
 	struct ks_event ev; /*  0 */
 	uint64_t valid;     /* 64 ks_has_pagecache */
@@ -432,7 +439,10 @@ struct ks_event_pagecache_miss {
  * Grouped by total, CPU, process, cgroup and role. Files of disks and networks, not block devices
  * (their pages are metadata) nor files in memory. What the program feels is the
  *   hit ratio = 1 - missed_pages / requested_pages, from 0 to 1;
- * what the device feels is readin_pages / requested_pages, which can be more than 1.
+ * what the device feels is readin_pages / requested_pages, which can be more than 1. Pages of a hole
+ * in a sparse file are missing until they are read: they count as missed and brought in like others,
+ * though zeros come from no device.
+ * A page that is there and mapped around a fault, or by one huge page, costs no fault of its own.
  */
 struct ks_stats_pagecache {
 	struct ks_row row;        /*   0 */
@@ -441,7 +451,7 @@ struct ks_stats_pagecache {
 	uint64_t readin_pages;    /*  80 brought in for reads and faults, read-ahead included */
 	uint64_t write_pages;     /*  88 added by writes */
 	uint64_t evicted_pages;   /*  96 taken out: reclaimed, dropped, truncated */
-	uint64_t mapped_faults;   /* 104 that looked for a page of a mapped file in the cache */
+	uint64_t mapped_faults;   /* 104 on a page of a mapped file that was not mapped around a fault */
 	uint64_t mapped_pages;    /* 112 around faults, looked for and mapped if they were there */
 };                                /* 120 */
 

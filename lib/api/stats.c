@@ -197,15 +197,15 @@ static void name_rows(struct ks *ks, struct ks__table *table, uint32_t by)
 
 static int build_groups(struct ks_reader *r, struct ks *ks, uint64_t valid)
 {
-	const struct ks__struct *desc = ks->slots[r->probe].probe->stats;
+	const struct ks__probe *probe = ks->slots[r->probe].probe;
 	int delta = r->flags & KS_READ_DELTA, rc = 0;
 
 	r->table.n_rows = r->table.n_buckets = 0;
 	for (unsigned i = 0; i < GROUPINGS && !rc; i++)
 		if (r->by & groupings[i])
-			rc = ks__table_add_groups(&r->table, desc, &r->groups[i],
+			rc = ks__table_add_groups(&r->table, probe->stats, &r->groups[i],
 						  delta ? &r->base_groups[i] : NULL, groupings[i],
-						  valid);
+						  valid & ~probe->buckets);
 	if (!rc)
 		name_rows(ks, &r->table, r->by);
 	return rc;

@@ -25,7 +25,7 @@ static const struct ks__field row_fields[] = {
 	  .help = "taken out: reclaimed, dropped, truncated" },
 	{ KS__AT(struct ks_stats_pagecache, mapped_faults), .count = 1, .kind = KS_KIND_COUNTER,
 	  .unit = KS_UNIT_COUNT, .valid = KS_HAS_PAGECACHE_MAPPED,
-	  .help = "faults that looked for a page of a mapped file" },
+	  .help = "faults on pages of mapped files that were not mapped around another" },
 	{ KS__AT(struct ks_stats_pagecache, mapped_pages), .count = 1, .kind = KS_KIND_COUNTER,
 	  .unit = KS_UNIT_PAGES, .valid = KS_HAS_PAGECACHE_MAPPED,
 	  .help = "around faults, looked for and mapped if they were there" },
@@ -58,7 +58,7 @@ static const struct ks__struct events[] = {
 		.id = KS_EVENT_PAGECACHE_MISS,
 		.bytes = sizeof(struct ks_event_pagecache_miss),
 		.fields = miss_fields,
-		.help = "One of the sample of reads that had to wait for the device.",
+		.help = "One of the sample of reads that found a page missing.",
 	},
 	{ 0 },
 };
@@ -66,22 +66,22 @@ static const struct ks__struct events[] = {
 #define NO_MAPPED_WHY                                        \
 	"the kernel does not tell what faults find (events " \
 	"mm_filemap_fault and mm_filemap_map_pages, Linux 6.12)"
-#define NO_REQUESTS KS_HAS_PAGECACHE_REQUESTS | KS_HAS_PAGECACHE_MISSES | KS_HAS_PAGECACHE_MAPPED
+#define NO_PIECES_WHY                                                          \
+	"the kernel's event of a read (mm_filemap_get_pages) leaves out some " \
+	"pieces, and does not tell one read from the next by AIO or splice()"
+#define NO_REQUESTS                                                                     \
+	KS_HAS_PAGECACHE_REQUESTS | KS_HAS_PAGECACHE_MISSES | KS_HAS_PAGECACHE_MAPPED | \
+		KS_HAS_PAGECACHE_PIECES
 #define NO_REQUESTS_WHY                                                      \
 	"the kernel tells of pages that come and go, and not of reads that " \
 	"find them (event mm_filemap_get_pages, Linux 6.12, or fentry)"
 
 /*
- * By functions of the kernel where it has no events. Not by kprobes: of a read that waits the end
- * counts, and there are return probes for some ten tasks at a time.
+ * Functions of the kernel tell more than its events: each piece of a read, and how it ended. Not by
+ * kprobes: of a read that waits the end counts, and there are return probes for some ten tasks at a
+ * time.
  */
 static const struct ks__variant variants[] = {
-	{
-		.name = "tp_btf",
-		.progs = { "pagecache_add_tp_btf", "pagecache_delete_tp_btf",
-			   "pagecache_get_tp_btf", "pagecache_miss_tp_btf",
-			   "pagecache_fault_tp_btf", "pagecache_map_tp_btf" },
-	},
 	{
 		.name = "fentry",
 		.progs = { "pagecache_add_tp_btf", "pagecache_delete_tp_btf", "pagecache_get_fexit",
@@ -89,13 +89,21 @@ static const struct ks__variant variants[] = {
 			   "pagecache_map_tp_btf" },
 	},
 	{
+		.name = "tp_btf",
+		.progs = { "pagecache_add_tp_btf", "pagecache_delete_tp_btf",
+			   "pagecache_get_tp_btf", "pagecache_miss_tp_btf",
+			   "pagecache_fault_tp_btf", "pagecache_map_tp_btf" },
+		.lacks = KS_HAS_PAGECACHE_PIECES,
+		.lacks_why = NO_PIECES_WHY,
+	},
+	{
 		.name = "tp_btf-no-misses",
 		.progs = { "pagecache_add_tp_btf", "pagecache_delete_tp_btf",
 			   "pagecache_get_tp_btf", "pagecache_fault_tp_btf",
 			   "pagecache_map_tp_btf" },
-		.lacks = KS_HAS_PAGECACHE_MISSES,
+		.lacks = KS_HAS_PAGECACHE_MISSES | KS_HAS_PAGECACHE_PIECES,
 		.lacks_why = "the kernel does not tell of reads that find a page missing (event "
-			     "page_cache_sync_ra, Linux 6.18, or fentry)",
+			     "page_cache_sync_ra, Linux 6.18, or fentry), and " NO_PIECES_WHY,
 	},
 	{
 		.name = "fentry-no-mapped",
@@ -115,6 +123,8 @@ static const struct ks__variant variants[] = {
 		.progs = { "pagecache_add_raw_tp", "pagecache_delete_raw_tp",
 			   "pagecache_get_raw_tp", "pagecache_miss_raw_tp",
 			   "pagecache_fault_raw_tp", "pagecache_map_raw_tp" },
+		.lacks = KS_HAS_PAGECACHE_PIECES,
+		.lacks_why = NO_PIECES_WHY,
 	},
 	{
 		.name = "raw_tp-adds",
@@ -127,9 +137,10 @@ static const struct ks__variant variants[] = {
 		.progs = { "pagecache_get_tracepoint", "pagecache_miss_tracepoint",
 			   "pagecache_fault_tracepoint", "pagecache_map_tracepoint" },
 		.lacks = KS_HAS_PAGECACHE_READIN | KS_HAS_PAGECACHE_WRITES |
-			 KS_HAS_PAGECACHE_EVICTED | KS_HAS_PAGECACHE_EXACT,
+			 KS_HAS_PAGECACHE_EVICTED | KS_HAS_PAGECACHE_EXACT |
+			 KS_HAS_PAGECACHE_PIECES,
 		.lacks_why = "its records do not lead to the file: whether it is being written, is "
-			     "a block device, or where it ends",
+			     "a block device or in memory, or where it ends; and " NO_PIECES_WHY,
 	},
 	{ 0 },
 };
@@ -141,7 +152,8 @@ static const struct ks__fallback fallback = {
 	.name = "vmstat",
 	.needs = "vmstat",
 	.lacks = KS_HAS_PAGECACHE_REQUESTS | KS_HAS_PAGECACHE_MISSES | KS_HAS_PAGECACHE_WRITES |
-		 KS_HAS_PAGECACHE_EVICTED | KS_HAS_PAGECACHE_MAPPED | KS_HAS_PAGECACHE_EXACT,
+		 KS_HAS_PAGECACHE_EVICTED | KS_HAS_PAGECACHE_MAPPED | KS_HAS_PAGECACHE_EXACT |
+		 KS_HAS_PAGECACHE_PIECES,
 	.lacks_why = "/proc/vmstat has what block devices have read, and nobody's requests",
 	.scan = &ks__scan_vmstat,
 };
@@ -169,7 +181,7 @@ const struct ks__probe ks__probe_pagecache = {
 	.caps = 1ull << CAP_BPF | 1ull << CAP_PERFMON,
 	.valid = KS_HAS_PAGECACHE_REQUESTS | KS_HAS_PAGECACHE_MISSES | KS_HAS_PAGECACHE_READIN |
 		 KS_HAS_PAGECACHE_WRITES | KS_HAS_PAGECACHE_EVICTED | KS_HAS_PAGECACHE_MAPPED |
-		 KS_HAS_PAGECACHE_EXACT,
+		 KS_HAS_PAGECACHE_EXACT | KS_HAS_PAGECACHE_PIECES,
 	.variants = variants,
 	.maps = maps,
 	.stats = &stats,

@@ -121,6 +121,8 @@ struct ks__probe {
 	const char *summary;  /* one sentence, the same as in docs/probes.md */
 	uint64_t caps;        /* 1 << CAP_... */
 	uint64_t valid;       /* all KS_HAS_... bits */
+	uint64_t buckets;     /* those of them that a row has whose histograms have buckets; 0: it
+	                         has no histograms */
 	const struct ks__need *needs;       /* ends at bit == 0; may be NULL */
 	const struct ks__variant *variants; /* best first; NULL: no kernel programs (KS_PROBE_SELF) */
 	const char *const *maps;            /* maps that exist for it alone, NULL-ended; the first is

@@ -102,7 +102,7 @@ static const struct ks__field exit_fields[] = {
 	(KS_HAS_PROC_PARENT | KS_HAS_PROC_START | KS_HAS_PROC_STATUS | KS_HAS_PROC_CPU |    \
 	 KS_HAS_PROC_PATH | KS_HAS_PROC_THREADS | KS_HAS_PROC_MEMORY | KS_HAS_PROC_IO |     \
 	 KS_HAS_PROC_SHORT | KS_HAS_PROC_LIFETIME | KS_HAS_PROC_UID | KS_HAS_PROC_OLD_TID | \
-	 KS_HAS_PROC_SESSION | KS_HAS_PROC_FAULTS)
+	 KS_HAS_PROC_SESSION | KS_HAS_PROC_FAULTS | KS_HAS_PROC_BUCKETS)
 
 static const struct ks__struct stats = {
 	.name = "proc",
@@ -170,7 +170,7 @@ static const struct ks__fallback fallback = {
 	.needs = "self/stat",
 	.lacks = KS_HAS_PROC_STATUS | KS_HAS_PROC_CPU | KS_HAS_PROC_THREADS | KS_HAS_PROC_MEMORY |
 		 KS_HAS_PROC_IO | KS_HAS_PROC_SHORT | KS_HAS_PROC_LIFETIME | KS_HAS_PROC_OLD_TID |
-		 KS_HAS_PROC_FAULTS,
+		 KS_HAS_PROC_FAULTS | KS_HAS_PROC_BUCKETS,
 	.lacks_why = "a scan of /proc misses what begins and ends between two looks, how it ended, "
 		     "and which thread called exec",
 	.scan = &ks__scan_proc,
@@ -263,6 +263,7 @@ const struct ks__probe ks__probe_proc = {
 	.summary = "Processes and threads: fork, exec, exit, and what they have used.",
 	.caps = 1ull << CAP_BPF | 1ull << CAP_PERFMON,
 	.valid = ALL,
+	.buckets = KS_HAS_PROC_BUCKETS,
 	.needs = needs,
 	.variants = variants,
 	.maps = maps,

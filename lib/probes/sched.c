@@ -122,8 +122,8 @@ static const struct ks__param params[] = {
 static const struct ks__fallback fallback = {
 	.name = "procfs",
 	.needs = "self/schedstat",
-	.lacks = KS_HAS_SCHED_WAKEUPS | KS_HAS_SCHED_BUCKETS | KS_HAS_SCHED_CULPRIT |
-		 KS_HAS_SCHED_SLEEP,
+	.lacks = KS_HAS_SCHED_WAKEUPS | KS_HAS_SCHED_BUCKETS | KS_HAS_SCHED_COUNTS |
+		 KS_HAS_SCHED_CULPRIT | KS_HAS_SCHED_SLEEP,
 	.lacks_why = "/proc has sums by thread: neither single waits nor wake-ups, and nothing of "
 		     "who came and went between two looks",
 	.scan = &ks__scan_sched,
@@ -153,7 +153,8 @@ const struct ks__probe ks__probe_sched = {
 	.caps = 1ull << CAP_BPF | 1ull << CAP_PERFMON,
 	.valid = KS_HAS_SCHED_SWITCHES | KS_HAS_SCHED_RUNQ | KS_HAS_SCHED_ONCPU |
 		 KS_HAS_SCHED_OFFCPU | KS_HAS_SCHED_WAKEUPS | KS_HAS_SCHED_BUCKETS |
-		 KS_HAS_SCHED_CULPRIT | KS_HAS_SCHED_SLEEP,
+		 KS_HAS_SCHED_CULPRIT | KS_HAS_SCHED_SLEEP | KS_HAS_SCHED_COUNTS,
+	.buckets = KS_HAS_SCHED_BUCKETS,
 	.variants = variants,
 	.maps = maps,
 	.open = open_sums,

@@ -4,11 +4,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/aio_abi.h>
+#include <linux/io_uring.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -155,12 +160,222 @@ static int shrink(int fd)
 	return ftruncate(fd, 0);
 }
 
+/* ---- reads that overlap: each begins further on, and all end at one page --------------------- */
+
+#define OVERLAP 16
+#define OVERLAPS (OVERLAP * (OVERLAP + 1) / 2)
+
+static size_t left_from(int i)
+{
+	return (size_t)(OVERLAP - i) * PAGE;
+}
+
+static int overlap(int fd)
+{
+	for (int i = 0; i < OVERLAP; i++)
+		if (pread(fd, buffer, left_from(i), (off_t)i * PAGE) != (ssize_t)left_from(i))
+			return 1;
+	return 0;
+}
+
+static int overlap_vector(int fd)
+{
+	for (int i = 0; i < OVERLAP; i++) {
+		const struct iovec part = { buffer, left_from(i) };
+
+		if (preadv2(fd, &part, 1, (off_t)i * PAGE, 0) != (ssize_t)left_from(i))
+			return errno;
+	}
+	return 0;
+}
+
+/* The pipe is emptied without a read(), by which the kernel would tell one splice() from the next. */
+static int overlap_splice(int fd)
+{
+	int pipes[2], null = open("/dev/null", O_WRONLY | O_CLOEXEC), rc = 0;
+
+	if (null < 0 || pipe2(pipes, O_CLOEXEC) ||
+	    fcntl(pipes[1], F_SETPIPE_SZ, sizeof(buffer)) < 0)
+		return 1;
+	for (int i = 0; i < OVERLAP && !rc; i++) {
+		off_t at = (off_t)i * PAGE;
+		ssize_t n = (ssize_t)left_from(i);
+
+		rc = splice(fd, &at, pipes[1], NULL, left_from(i), 0) != n ||
+		     splice(pipes[0], NULL, null, NULL, left_from(i), 0) != n;
+	}
+	return rc;
+}
+
+static int overlap_aio(int fd)
+{
+	aio_context_t context = 0;
+	int rc = syscall(SYS_io_setup, 8, &context) ? errno : 0;
+
+	for (int i = 0; i < OVERLAP && !rc; i++) {
+		struct iocb cb = { .aio_fildes = (uint32_t)fd,
+				   .aio_lio_opcode = IOCB_CMD_PREAD,
+				   .aio_buf = (uint64_t)(uintptr_t)buffer,
+				   .aio_nbytes = left_from(i),
+				   .aio_offset = (int64_t)i * PAGE };
+		struct iocb *list[] = { &cb };
+		struct io_event done;
+
+		rc = syscall(SYS_io_submit, context, 1, list) != 1 ||
+		     syscall(SYS_io_getevents, context, 1, 1, &done, NULL) != 1 ||
+		     done.res != (int64_t)left_from(i);
+	}
+	syscall(SYS_io_destroy, context);
+	return rc;
+}
+
+/* One entry, made anew for each read. */
+struct uring {
+	struct io_uring_params params;
+	int fd;
+	char *ring;
+	struct io_uring_sqe *entry;
+};
+
+static unsigned *in_ring(const struct uring *u, uint32_t offset)
+{
+	return (unsigned *)(void *)(u->ring + offset);
+}
+
+static int uring_open(struct uring *u)
+{
+	const size_t bytes = 16384;
+
+	memset(u, 0, sizeof(*u));
+	u->fd = (int)syscall(SYS_io_uring_setup, 1, &u->params);
+	if (u->fd < 0)
+		return errno;
+	u->ring = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, u->fd, IORING_OFF_SQ_RING);
+	u->entry = mmap(NULL, sizeof(*u->entry), PROT_READ | PROT_WRITE, MAP_SHARED, u->fd,
+			IORING_OFF_SQES);
+	return (void *)u->ring == MAP_FAILED || (void *)u->entry == MAP_FAILED ? errno : 0;
+}
+
+/* Its result. */
+static int uring_read(struct uring *u, int fd, size_t bytes, off_t at)
+{
+	unsigned *tail = in_ring(u, u->params.sq_off.tail);
+	unsigned *head = in_ring(u, u->params.cq_off.head);
+	const struct io_uring_cqe *done;
+
+	*u->entry = (struct io_uring_sqe){ .opcode = IORING_OP_READ,
+					   .fd = fd,
+					   .off = (uint64_t)at,
+					   .addr = (uint64_t)(uintptr_t)buffer,
+					   .len = (uint32_t)bytes };
+	*in_ring(u, u->params.sq_off.array) = 0;
+	__atomic_store_n(tail, *tail + 1, __ATOMIC_RELEASE);
+	if (syscall(SYS_io_uring_enter, u->fd, 1, 1, IORING_ENTER_GETEVENTS, NULL, 0) != 1)
+		return -errno;
+	done = (const void *)(u->ring + u->params.cq_off.cqes);
+	done += *head & *in_ring(u, u->params.cq_off.ring_mask);
+	__atomic_store_n(head, *head + 1, __ATOMIC_RELEASE);
+	return done->res;
+}
+
+static int overlap_uring(int fd)
+{
+	struct uring u;
+	int rc = uring_open(&u);
+
+	for (int i = 0; i < OVERLAP && !rc; i++)
+		rc = uring_read(&u, fd, left_from(i), (off_t)i * PAGE) != (int)left_from(i);
+	return rc;
+}
+
+/* ---- sizes, holes ------------------------------------------------------------------------------ */
+
+/* The file ends within a page; the read asks for more than there is. */
+static int read_tail(int fd)
+{
+	return pwrite(fd, buffer, 100, (off_t)N * PAGE) != 100 ||
+	       pread(fd, buffer, 8 * PAGE, (off_t)(N - 2) * PAGE) != 2 * PAGE + 100;
+}
+
+/* Zeros, from no device. */
+static int read_hole(int fd)
+{
+	return ftruncate(fd, (off_t)N * PAGE) || read_random(fd);
+}
+
+/* ---- files in memory --------------------------------------------------------------------------- */
+
 /* All that there is to count, of a file that is none. */
+static int use_in_memory(int fd)
+{
+	return write_all(fd) || read_all(fd) || read_mapped(fd) || drop(fd) || ftruncate(fd, 0);
+}
+
 static int in_memory(int fd)
 {
 	fd = memfd_create("pagecache", MFD_CLOEXEC);
-	return fd < 0 || write_all(fd) || read_all(fd) || read_mapped(fd) || drop(fd) ||
-	       ftruncate(fd, 0);
+	return fd < 0 || use_in_memory(fd);
+}
+
+static int in_ramfs(int fd)
+{
+	char dir[] = "/var/tmp/ks-ramfs-XXXXXX";
+
+	if (unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL))
+		return errno;
+	if (!mkdtemp(dir) || mount("none", dir, "ramfs", 0, NULL) || chdir(dir))
+		return errno;
+	fd = open("file", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0 || use_in_memory(fd) || unlink("file") || chdir("/"))
+		return 1;
+	close(fd);
+	return umount2(dir, MNT_DETACH) || rmdir(dir);
+}
+
+static int in_aio_ring(int fd)
+{
+	aio_context_t context = 0;
+
+	(void)fd;
+	return syscall(SYS_io_setup, 1000, &context) || syscall(SYS_io_destroy, context) ? errno :
+											   0;
+}
+
+static int in_secret(int fd)
+{
+#ifdef SYS_memfd_secret
+	char *at;
+
+	fd = (int)syscall(SYS_memfd_secret, 0);
+	if (fd < 0)
+		return errno;
+	at = ftruncate(fd, 16 * PAGE) ? MAP_FAILED :
+					mmap(NULL, 16 * PAGE, PROT_WRITE, MAP_SHARED, fd, 0);
+	if ((void *)at == MAP_FAILED)
+		return errno;
+	for (int i = 0; i < 16; i++)
+		at[i * PAGE] = 's';
+	munmap(at, 16 * PAGE);
+	return close(fd);
+#else
+	return fd ? ENOSYS : 0;
+#endif
+}
+
+static int in_huge_pages(int fd)
+{
+	const size_t bytes = 2 << 20;
+	char *at;
+
+	fd = memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB);
+	if (fd < 0 || ftruncate(fd, (off_t)bytes))
+		return errno;
+	at = mmap(NULL, bytes, PROT_WRITE, MAP_SHARED, fd, 0);
+	if ((void *)at == MAP_FAILED)
+		return errno;
+	at[0] = 'h';
+	munmap(at, bytes);
+	return close(fd);
 }
 
 /* The disk below the file, as a device. */
@@ -202,7 +417,18 @@ const struct phase phases[] = {
 	{ "willneed", COLD, advise, .readin = 32 },
 	{ "drop", WARM, drop, .evicted = N },
 	{ "truncate", WARM, shrink, .evicted = N },
+	{ "overlap", WARM, overlap, .requested = OVERLAPS },
+	{ "overlap-vector", WARM, overlap_vector, .requested = OVERLAPS, .optional = 1 },
+	{ "overlap-splice", WARM, overlap_splice, .requested = OVERLAPS, .alike = 1 },
+	{ "overlap-aio", WARM, overlap_aio, .requested = OVERLAPS, .alike = 1, .optional = 1 },
+	{ "overlap-uring", WARM, overlap_uring, .requested = OVERLAPS, .optional = 1 },
+	{ "tail", WARM, read_tail, .requested = 3, .written = 1, .beyond = 5 },
+	{ "hole", NEW, read_hole, .requested = N, .missed = N, .readin = N },
 	{ "in-memory", WARM, in_memory, .mapped = 0 },
+	{ "in-ramfs", WARM, in_ramfs, .beyond = N, .optional = 1 },
+	{ "in-aio-ring", WARM, in_aio_ring, .optional = 1 },
+	{ "in-secret", WARM, in_secret, .optional = 1 },
+	{ "in-huge-pages", WARM, in_huge_pages, .optional = 1 },
 	/* what the file system uses is in memory, and what it does not is dropped in each round */
 	{ "device", WARM, from_device, .beyond = 64, .beyond_missed = 64, .optional = 1 },
 };

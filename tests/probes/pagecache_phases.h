@@ -32,6 +32,7 @@ struct phase {
 		beyond; /* requested behind the end of the file, where the program cannot know it */
 	uint64_t beyond_missed; /* at most, of these */
 	int in_pieces;          /* whose begin only a miss tells */
+	int alike;              /* its reads look like one, where pieces are not told */
 	int past_end;           /* may bring in a page that the file does not have */
 	int optional;
 };

@@ -274,6 +274,17 @@ static void check_struct(const struct ks__probe *probe, const struct ks__struct 
 	g_array_unref(members);
 }
 
+/* A row says by a bit of its own whether its histograms have buckets. */
+static void check_buckets(const struct ks__probe *probe)
+{
+	int has_hist = 0;
+
+	for (const struct ks__field *f = probe->stats->fields; f->name; f++)
+		has_hist |= f->kind == KS_KIND_HIST;
+	g_assert_cmphex(probe->buckets & ~probe->valid, ==, 0);
+	g_assert_cmpint(probe->buckets != 0, ==, has_hist);
+}
+
 static void test_structs(const void *data)
 {
 	const struct ks__probe *probe = data;
@@ -282,6 +293,7 @@ static void test_structs(const void *data)
 	if (probe->stats) {
 		check_struct(probe, probe->stats, 0);
 		g_assert_cmpstr(probe->stats->name, ==, probe->name);
+		check_buckets(probe);
 	}
 	if (probe->stats && probe->variants) {
 		GArray *members = declared(probe, "bpf/shared.h", "bpf_stats", probe->name);
