@@ -41,22 +41,15 @@ static __always_inline int ks_hist_bucket(uint64_t v)
 	       ks_above(mantissa, 0xd744fccad69d6af4ULL);
 }
 
-/*
- * The compiler keeps no second copy of a number across this: what is compared with a bound is what is
- * used. The verifier of 5.10 does not see that two copies are one number.
- */
-#define ks_keep(number) asm volatile("" : "+r"(number))
-
 static __always_inline void ks_hist_add(struct ks_bpf_hist *hist, uint64_t v)
 {
-	uint64_t slot;
+	uint32_t slot;
 
 	if (v == 0) {
 		__sync_fetch_and_add(&hist->zeros, 1);
 		return;
 	}
-	slot = (uint32_t)(ks_hist_bucket(v) + 1);
-	ks_keep(slot);
+	slot = ks_hist_bucket(v) + 1;
 	if (slot >= KS_HIST_BUCKETS) /* cannot be; the verifier does not know */
 		return;
 	__sync_fetch_and_add(&hist->buckets[slot], 1);

@@ -154,9 +154,8 @@ static __always_inline void count(uint64_t *counter, uint64_t n, const bool alon
 static __always_inline void count_hist(struct ks_bpf_hist *hist, uint64_t ns, const bool alone)
 {
 	uint64_t none = (ns - 1) >> 63;
-	uint64_t slot = (uint32_t)(ks_hist_bucket(ns + none) + 2 - (int)none);
+	uint32_t slot = ks_hist_bucket(ns + none) + 2 - (uint32_t)none;
 
-	ks_keep(slot);
 	if (slot > KS_HIST_BUCKETS) /* cannot be; the verifier does not know */
 		return;
 	count(&hist->zeros + slot, 1, alone);
@@ -283,9 +282,15 @@ static __always_inline uint64_t go_on(struct ks_run *run, struct ks_bpf_stats_sc
 		return ns;
 	mark(&row->open, true);
 	if (which < SCHED_STATES - 1) {
-		count_hist(&stats->runq_ns + which, ns, alone);
-		count(&(&row->runq_ns + which)->sum, ns, alone);
-		count(&(&row->runq_ns + which)->count, 1, alone);
+		struct ks_bpf_hist *hist = &stats->runq_ns + which;
+		struct ks_bpf_sum *sum = &row->runq_ns + which;
+
+		/* 5.10 remembers the bounds of pointers on the stack, and not those of numbers */
+		barrier_var(hist);
+		barrier_var(sum);
+		count_hist(hist, ns, alone);
+		count(&sum->sum, ns, alone);
+		count(&sum->count, 1, alone);
 	}
 	if (to == who->open_row) {
 		show(&row->open, who);

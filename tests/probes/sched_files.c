@@ -13,7 +13,7 @@
 #include "sched_cast.h"
 #include "support/ks_test.h"
 
-#define LACKS \
+#define LACKS                                                                \
 	(KS_HAS_SCHED_WAKEUPS | KS_HAS_SCHED_BUCKETS | KS_HAS_SCHED_COUNTS | \
 	 KS_HAS_SCHED_CULPRIT | KS_HAS_SCHED_SLEEP)
 #define THREADS 3
