@@ -3,7 +3,9 @@
  * ks.h - the handle, as the layers of the library see it
  *
  * Locks: `lock` guards everything that changes probes and scope. The consumer and readers never
- * take it: what they look at are atomics and maps that live as long as the handle.
+ * take it: what they look at are atomics and maps that live as long as the handle. Nor does who
+ * names a thread, which a loading thread would keep waiting: roles have a lock of their own, which is
+ * taken after `lock` and held for moments.
  */
 #ifndef KS_H
 #define KS_H
@@ -105,6 +107,7 @@ struct ks {
 	int rested;             /* consumer only: nothing was read since the sources were told to rest */
 	uint64_t deadline_ns;   /* consumer only: what the timer is set to, 0: off */
 
+	pthread_mutex_t roles_lock; /* names, and what sources know of roles */
 	char roles[64][32]; /* names, in the order of their numbers, which begin at 1 */
 	atomic_uint n_roles;
 

@@ -27,7 +27,8 @@ extern "C" {
  * Returns the number of the role, the key of its row, 1 to 64; 0 for NULL. A name keeps its number.
  * Errors: -ESRCH (no such thread), -EINVAL, -ENAMETOOLONG, -ENOSPC (KS_ROLE_MAX names, or 4096
  *   threads that live), -KS_EUNAVAIL (proc_path is of another pid namespace), -KS_EFORKED.
- * Cost: microseconds: reads when the thread was started from /proc. Since: 0.1
+ * Cost: microseconds: reads when the thread was started from /proc. Never waits for a thread that
+ *   loads, enables or configures; the 4097th looks which of the others still live, 80 ms. Since: 0.1
  */
 KS_API int ks_thread_role(struct ks *ks, int32_t tid, const char *role);
 

@@ -45,9 +45,13 @@
  *            of vfork must not call the library; one of an event callback has no record there.
  *  Files     All are 3 or above (how many: ks_prepare()). What needs one that the host has closed says
  *            -EBADF; a file that has its number now is not touched.
- *  Signals   None is handled or raised, and none is blocked but for the moment in which
- *            ks_selftest() makes its child. Handlers may only call ks_wakeup(). A wait that a
- *            signal interrupts returns 0, as if woken: -EINTR is never returned.
+ *  Signals   None is handled or raised. Programs are loaded and attached with signals blocked, in
+ *            the calling thread and for that time only, because a pending signal ends the kernel's
+ *            verifier: a signal for this thread is delivered afterwards, one for the process goes to
+ *            another thread at once. Those that a fault or a trapped system call raises are not
+ *            blocked. ks_selftest() blocks all for the moment in which it makes its child. Handlers
+ *            may only call ks_wakeup(). A wait that a signal interrupts returns 0, as if woken:
+ *            -EINTR is never returned.
  *  Process   No thread, no timer signal, no exit handler, no thread-local or process-wide state:
  *            two handles never meet, and the library may be unloaded after the last ks_close().
  */
@@ -220,7 +224,7 @@ KS_API int ks_set_scope(struct ks *ks, const struct ks_scope *scope);
  * further call costs it again. A probe that cannot be loaded does not fail it: ks_query_probe().
  * @probes, @n: KS_PROBE_...; @probes NULL: all that this library has
  * Returns how many of them run on kernel programs now (the rest: fallback or unavailable). Errors:
- *   -EINVAL (no such probe), -ENOMEM, -EMFILE, -KS_EFORKED.
+ *   -EINVAL (no such probe), -ENOMEM, -EMFILE, -ENFILE, -EAGAIN, -KS_EFORKED.
  * Cost: 35 ms, at its peak 14 MiB (KS_OPEN_TRIM) and 250 descriptors; of all probes together at most
  *   120 stay. Not for an event-loop thread. Since: 0.1
  */
@@ -271,15 +275,21 @@ struct ks_enable_opts {
  *
  * The best variant that works is taken; why each better one was skipped is kept, see
  * ks_query_variant(). A probe that is on already takes the parameters that are named, and
- * nothing changes if none is. One that was off begins with its defaults. What the kernel refused
- * once stays closed for the life of the handle.
+ * nothing changes if none is. One that was off begins with its defaults. A variant that the kernel
+ * refused stays closed for the life of the handle, unless the answer does not last: out of memory,
+ * descriptors or RLIMIT_MEMLOCK, in use by somebody else. Then it is tried again by the next
+ * ks_prepare() or ks_enable_probe() of the probe, while that is off.
  * @probe: KS_PROBE_...
  * @opts: NULL: defaults
  * Returns 0, or 1 if it works with less: on a fallback, or with fields unavailable.
  * Errors: -KS_EUNAVAIL (ks_last_error(): why, and the remedy), -EINVAL (no such probe or variant,
  *   a parameter out of bounds), -EBUSY (it is on by another variant or with other flags),
- *   -ENOMEM, -EMFILE, -E2BIG, -KS_EFORKED.
- * Cost: attaching, below a millisecond, if prepared, else that of ks_prepare(). Since: 0.1
+ *   -ENOMEM, -EMFILE, -ENFILE, -EAGAIN (the kernel was interrupted each time: try again), -E2BIG,
+ *   -KS_EFORKED.
+ * Cost: if prepared, below a millisecond, else that of ks_prepare(). Two things make it wait, without
+ *   using a CPU: the kernel, 5-20 ms, if the event lost its last program less than a grace period
+ *   (30 ms) ago; and the library, as ks_configure_probe(), if within a second it is the second time
+ *   that the settings are others than before. Since: 0.1
  */
 KS_API int ks_enable_probe(struct ks *ks, uint32_t probe, const struct ks_enable_opts *opts);
 
@@ -523,58 +533,6 @@ KS_API double ks_hist_bound(int i);
  */
 KS_API double ks_hist_quantile(const struct ks_stats *stats, const struct ks_hist *hist, double q);
 
-/* ==== can it be believed ====================================================================== */
-
-/*
- * ks_ledger_check - does everything add up (struct ks_stats_self)
- *
- * Exact for probes at rest (off, and their records read); for running ones the difference may be
- * as large as the events of the last microseconds. While a consumer is at work, or inside its
- * callback, records in flight cannot be counted and are taken to be what is missing.
- * @probe: KS_PROBE_..., or KS_PROBE_SELF: all
- * Returns 0. Errors: -KS_EBALANCE (ks_last_error(): which line, by how much), -EINVAL, -KS_EFORKED.
- * Cost: microseconds. Since: 0.1
- */
-KS_API int ks_ledger_check(struct ks *ks, uint32_t probe);
-
-struct ks_selftest_opts {
-	size_t size;         /*  0 */
-	const char *dir;     /*  8 for an unlinked file of 64 KiB; NULL: skip what needs one */
-	uint32_t timeout_ms; /* 16 0: 1000 */
-	uint32_t reserved;   /* 20 */
-};                           /* 24 */
-
-/*
- * ks_selftest - provoke one event of each kind and see it counted, so that 0 means 0
- *
- * Works with a short-lived child that shares your memory, raises no SIGCHLD, is invisible to wait()
- * and is in scope whatever the scope is: it is in your statistics, too. Its records carry
- * KS_FLAG_SELFTEST. Needs no consumer.
- * @probe: that is on
- * @opts: NULL: defaults
- * Returns how many kinds were seen; kinds that cannot be provoked here are not counted. 0 on a
- *   fallback: files are looked at too seldom to see the child.
- * Errors: -KS_ESILENT (attached and blind; the state becomes KS_STATE_SILENT), -KS_EOFF, -EINVAL,
- *   -EBUSY (inside a callback), -ETIMEDOUT, -KS_EFORKED.
- * Cost: milliseconds. Since: 0.1
- */
-KS_API int ks_selftest(struct ks *ks, uint32_t probe, const struct ks_selftest_opts *opts);
-
-enum ks_format { KS_TEXT = 0, KS_JSON = 1 };
-
-/*
- * ks_check - what this machine allows: kernel, BTF, capabilities, lockdown, sysctls, cgroups, each
- *   with the remedy
- * ks_explain - what this handle has put into the kernel: programs, hooks, maps, bytes, capabilities
- *   used, nanoseconds per event
- * @format: ks_format
- * @buf, @size: text, cut to size and ended with NUL; may be NULL and 0
- * Returns the length of the whole text, without NUL. Errors: -EINVAL, -ENOMEM, -KS_EFORKED.
- * Cost: milliseconds. Since: 0.1
- */
-KS_API int ks_check(struct ks *ks, uint32_t format, char *buf, size_t size);
-KS_API int ks_explain(struct ks *ks, uint32_t format, char *buf, size_t size);
-
 /* ==== clock and version ====================================================================== */
 
 /*
@@ -594,4 +552,6 @@ KS_API uint32_t ks_version(void);
 #ifdef __cplusplus
 }
 #endif
+
+#include <kernelsight/trust.h>
 #endif

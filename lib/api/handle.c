@@ -170,6 +170,7 @@ int ks_open(const struct ks_open_opts *opts, struct ks **ret_ks)
 	pthread_mutex_init(&ks->lock, NULL);
 	ks__errors_init(&ks->errors);
 	pthread_mutex_init(&ks->cgroups_lock, NULL);
+	pthread_mutex_init(&ks->roles_lock, NULL);
 	ks->scope.kind = KS_SCOPE_SELF;
 	rc = take_opts(ks, opts);
 	ks->errors.log = ks->opts.log;

@@ -75,24 +75,12 @@ static int thread_start(struct ks *ks, int32_t tid, uint64_t *ret_ticks)
 	return 0;
 }
 
-static int set_role(struct ks *ks, int32_t tid, const char *role)
+/* Under the lock. */
+static int set_role(struct ks *ks, int32_t tid, const char *role, uint64_t ticks)
 {
 	unsigned n_roles = atomic_load(&ks->n_roles);
-	uint64_t ticks = 0;
-	int number = 0, rc;
+	int number = role ? role_number(ks, role) : 0, rc = number < 0 ? number : 0;
 
-	if (!ks__facts_own_proc(ks->proc_fd))
-		return ks__fail(
-			ks, -KS_EUNAVAIL,
-			"%s is of another pid namespace than this process: it does not know "
-			"its threads",
-			ks->opts.proc_path);
-	rc = thread_start(ks, tid, &ticks);
-
-	if (!rc && role) {
-		number = role_number(ks, role);
-		rc = number < 0 ? number : 0;
-	}
 	for (unsigned i = 0; i < KS__SOURCES_MAX && ks->sources[i] && !rc; i++)
 		if (ks->sources[i]->ops->set_role)
 			rc = ks->sources[i]->ops->set_role(ks->sources[i], tid, (uint32_t)number,
@@ -103,21 +91,38 @@ static int set_role(struct ks *ks, int32_t tid, const char *role)
 	return rc;
 }
 
+static int find_thread(struct ks *ks, int32_t tid, uint64_t *ret_ticks)
+{
+	if (!ks__facts_own_proc(ks->proc_fd))
+		return ks__fail(
+			ks, -KS_EUNAVAIL,
+			"%s is of another pid namespace than this process: it does not know "
+			"its threads",
+			ks->opts.proc_path);
+	return thread_start(ks, tid, ret_ticks);
+}
+
 int ks_thread_role(struct ks *ks, int32_t tid, const char *role)
 {
 	KS__ENTER(ks);
 	KS__UNCANCELLED;
 	int rc = role ? check_role(ks, role) : 0;
+	uint64_t ticks = 0;
 
 	if (rc)
 		return rc;
 	if (tid < 0)
 		return ks__fail(ks, -EINVAL, "%d is no thread", tid);
-	pthread_mutex_lock(&ks->lock);
+	if (!tid)
+		tid = (int32_t)syscall(SYS_gettid);
 	rc = ks__own(ks);
 	if (!rc)
-		rc = set_role(ks, tid ? tid : (int32_t)syscall(SYS_gettid), role);
-	pthread_mutex_unlock(&ks->lock);
+		rc = find_thread(ks, tid, &ticks);
+	if (rc)
+		return rc;
+	pthread_mutex_lock(&ks->roles_lock);
+	rc = set_role(ks, tid, role, ticks);
+	pthread_mutex_unlock(&ks->roles_lock);
 	return rc;
 }
 

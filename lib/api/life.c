@@ -81,6 +81,7 @@ void ks__destroy(struct ks *ks)
 	pthread_mutex_destroy(&ks->lock);
 	ks__errors_destroy(&ks->errors);
 	pthread_mutex_destroy(&ks->cgroups_lock);
+	pthread_mutex_destroy(&ks->roles_lock);
 	free(ks);
 	ks__core_unref(core);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <errno.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -55,11 +56,26 @@ static void wait_grace(uint64_t left_ns)
 
 /* ---- settings -------------------------------------------------------------------------------- */
 
+/* What a slot that was made inert holds is the same but for the generation. */
+static int is_same(const struct ks_bpf_settings *inert, const struct ks_bpf_settings *set)
+{
+	struct ks_bpf_settings as = *set;
+
+	as.generation = 0;
+	return !memcmp(inert, &as, sizeof(as));
+}
+
 static void put_settings(struct ks__control *c, uint32_t probe, const struct ks_bpf_settings *set)
 {
 	struct ks_bpf_control *map = c->map;
 	uint32_t old = map->index[probe], next = !old;
 
+	if (is_same(&map->settings[probe][old], set)) {
+		/* a run that still uses it finds what it has found before: one word, no waiting */
+		__atomic_store_n(&map->settings[probe][old].generation, set->generation,
+				 __ATOMIC_RELEASE);
+		return;
+	}
 	wait_grace(c->left_ns[probe][next]);
 	map->settings[probe][next] = *set;
 	__atomic_store_n(&map->index[probe], next, __ATOMIC_RELEASE);
@@ -67,12 +83,17 @@ static void put_settings(struct ks__control *c, uint32_t probe, const struct ks_
 		c->left_ns[probe][old] = ks__now();
 }
 
-/* One word of the slot in use: no run that begins after it looks at the others. */
+/*
+ * One word of the slot in use: no run that begins after it looks at the others. So the epoch of the
+ * next life can be put there as well, long before that begins.
+ */
 static void put_inert(struct ks__control *c, uint32_t probe)
 {
 	uint32_t index = c->map->index[probe];
+	struct ks_bpf_settings *set = &c->map->settings[probe][index];
 
-	__atomic_store_n(&c->map->settings[probe][index].generation, 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&set->generation, 0, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&set->epoch, c->epoch[probe], __ATOMIC_RELEASE);
 	c->left_ns[probe][index] = ks__now();
 }
 
@@ -89,8 +110,9 @@ void ks__control_live(struct ks__control *c, uint32_t probe, int live)
 	if (!live == !(c->live & 1u << probe))
 		return;
 	c->live ^= 1u << probe;
-	if (live)
-		c->settings[probe].epoch = ++c->epoch[probe];
+	if (!live || !c->epoch[probe])
+		c->epoch[probe]++;
+	c->settings[probe].epoch = c->epoch[probe];
 	if (!c->map)
 		return;
 	if (live)

@@ -6,8 +6,9 @@
  * moment for all programs. A run that began before may still read the old slot, so before that is
  * written again, a grace period must have passed since it was left: it is waited for if that was
  * less than a second ago. So what waits, 8-32 ms, is the second change within a second: of the
- * scope, or of one probe's settings. Disabling writes one word of the slot in use and never waits;
- * with the enabling after it, it is one change.
+ * scope, or of one probe's settings. Disabling writes one word of the slot in use and never waits.
+ * Nor does enabling with the same settings again, which writes that word back; with others it is one
+ * change.
  *
  * What is said before the maps exist is kept and takes effect when they are mapped.
  */
@@ -25,7 +26,7 @@ struct ks__control {
 	struct ks_bpf_scope scope; /* as last said */
 	struct ks_bpf_settings settings[KS_BPF_PROBES];
 	uint32_t live; /* a bit each probe: its settings are in force, else it is inert */
-	uint32_t epoch[KS_BPF_PROBES]; /* how often each came to life */
+	uint32_t epoch[KS_BPF_PROBES]; /* of its present life, or its next one */
 	uint64_t scope_left_ns[2], left_ns[KS_BPF_PROBES][2]; /* when a slot was last in use */
 };
 

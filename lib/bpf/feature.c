@@ -17,6 +17,7 @@
 #include "../files/facts.h"
 #include "../base/text.h"
 #include "feature.h"
+#include "answer.h"
 #include "machine.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
@@ -26,13 +27,6 @@
 #define TRIAL_FUNC "bpf_fentry_test1"
 
 /* ---- raw calls ------------------------------------------------------------------------------- */
-
-static int sys_bpf(int cmd, union bpf_attr *attr)
-{
-	int rc = (int)syscall(SYS_bpf, cmd, attr, sizeof(*attr));
-
-	return rc < 0 ? -errno : rc;
-}
 
 #define INSN(c, d, s, o, i)                                                         \
 	{                                                                           \
@@ -57,7 +51,7 @@ static int load(uint32_t type, uint32_t attach, uint32_t btf_id, const struct bp
 	attr.insns = (uint64_t)(uintptr_t)insns;
 	attr.insn_cnt = (uint32_t)n;
 	attr.license = (uint64_t)(uintptr_t) "GPL";
-	return sys_bpf(BPF_PROG_LOAD, &attr);
+	return ks__bpf(BPF_PROG_LOAD, &attr);
 }
 
 static int make_map(uint32_t type, uint32_t key, uint32_t value, uint32_t entries, uint32_t flags)
@@ -70,7 +64,7 @@ static int make_map(uint32_t type, uint32_t key, uint32_t value, uint32_t entrie
 	attr.value_size = value;
 	attr.max_entries = entries;
 	attr.map_flags = flags;
-	return sys_bpf(BPF_MAP_CREATE, &attr);
+	return ks__bpf(BPF_MAP_CREATE, &attr);
 }
 
 /* Keeps the error of a call whose descriptor is not needed. */
@@ -110,11 +104,11 @@ static int try_mmap(struct ks__features *f, struct ks__feature *r)
 static int try_batch(struct ks__features *f, struct ks__feature *r)
 {
 	int map = make_map(BPF_MAP_TYPE_ARRAY, 4, 8, 1, 0), rc = map;
-	uint32_t key = 0, count = 1;
+	uint32_t key = 0;
 	uint64_t value = 0;
 
 	if (map >= 0)
-		rc = bpf_map_update_batch(map, &key, &value, &count, NULL) ? -errno : 0;
+		rc = ks__map_put_batch(map, &key, &value, 1);
 	drop(map);
 	return refused(f, r, "entries of maps many at a time (Linux 5.6)", rc);
 }
@@ -176,7 +170,7 @@ static int tiny_btf(void)
 	memset(&attr, 0, sizeof(attr));
 	attr.btf = (uint64_t)(uintptr_t)&btf;
 	attr.btf_size = sizeof(btf);
-	return sys_bpf(BPF_BTF_LOAD, &attr);
+	return ks__bpf(BPF_BTF_LOAD, &attr);
 }
 
 static int task_storage(int btf)
@@ -189,7 +183,7 @@ static int task_storage(int btf)
 	attr.map_flags = BPF_F_NO_PREALLOC;
 	attr.btf_fd = (uint32_t)btf;
 	attr.btf_key_type_id = attr.btf_value_type_id = 1;
-	return sys_bpf(BPF_MAP_CREATE, &attr);
+	return ks__bpf(BPF_MAP_CREATE, &attr);
 }
 
 /* 5.11 has the map, but lets only LSM programs use it: so one is loaded that does. */
@@ -238,7 +232,7 @@ static int by_name(struct ks__features *f, struct ks__feature *r, const char *fu
 		return 0;
 	rc = ks__types_own(&f->types, r->reason, sizeof(r->reason));
 	if (rc)
-		return ks__machine_shortage(rc) ? rc : -EOPNOTSUPP;
+		return ks__answer_ends(rc) ? rc : -EOPNOTSUPP;
 	snprintf(r->reason, sizeof(r->reason), "%s (Linux %s) is not in this kernel's BTF", func,
 		 since);
 	return -EOPNOTSUPP;
@@ -278,7 +272,7 @@ static int try_tp_btf(struct ks__features *f, struct ks__feature *r)
  */
 static int no_fentry(struct ks__features *f, struct ks__feature *r, const char *when, int rc)
 {
-	if (!rc || ks__machine_shortage(rc) || ks__feature(f, KS__FEATURE_TP_BTF))
+	if (!rc || ks__answer_ends(rc) || ks__feature(f, KS__FEATURE_TP_BTF))
 		return refused(f, r, "fentry", rc);
 	snprintf(r->reason, sizeof(r->reason),
 		 "fentry: this kernel does not let its code be changed: "
@@ -300,7 +294,7 @@ static int try_fentry(struct ks__features *f, struct ks__feature *r)
 		return no_fentry(f, r, "load", fd);
 	memset(&attr, 0, sizeof(attr));
 	attr.raw_tracepoint.prog_fd = (uint32_t)fd;
-	rc = drop(sys_bpf(BPF_RAW_TRACEPOINT_OPEN, &attr));
+	rc = drop(ks__bpf(BPF_RAW_TRACEPOINT_OPEN, &attr));
 	close(fd);
 	return no_fentry(f, r, "attach", rc);
 }
@@ -309,15 +303,6 @@ static int try_raw_tp(struct ks__features *f, struct ks__feature *r)
 {
 	return refused(f, r, "raw_tp",
 		       drop(load(BPF_PROG_TYPE_RAW_TRACEPOINT, 0, 0, nothing, COUNT(nothing))));
-}
-
-static int perf_open(struct perf_event_attr *attr)
-{
-	int fd;
-
-	attr->size = sizeof(*attr);
-	fd = (int)syscall(SYS_perf_event_open, attr, -1, 0, -1, PERF_FLAG_FD_CLOEXEC);
-	return fd < 0 ? -errno : fd;
 }
 
 int ks__feature_event_id(const struct ks *ks, const char *event, uint32_t *ret_id)
@@ -347,7 +332,7 @@ static int tracefs(struct ks__features *f, struct ks__feature *r)
 	int rc = ks__feature_event_id(f->ks, "task/" TRIAL_EVENT, &id);
 	int has_none = rc == -ENOENT && !ks__facts_filesystem(f->ks->proc_fd, "tracefs");
 
-	if (ks__machine_shortage(rc))
+	if (ks__answer_ends(rc))
 		ks__machine_perf(f->ks, "tracepoint", rc, r->reason, sizeof(r->reason));
 	else if (rc == -EACCES)
 		snprintf(r->reason, sizeof(r->reason),
@@ -382,7 +367,7 @@ static int tracefs(struct ks__features *f, struct ks__feature *r)
 static int perf_allowed(struct ks__features *f, struct ks__feature *r, const char *what)
 {
 	struct perf_event_attr attr = { .type = PERF_TYPE_SOFTWARE, .config = PERF_COUNT_SW_DUMMY };
-	int rc = drop(perf_open(&attr));
+	int rc = drop(ks__perf_open(&attr, 0));
 
 	if (rc)
 		ks__machine_perf(f->ks, what, rc, r->reason, sizeof(r->reason));
@@ -409,7 +394,7 @@ static int try_kprobe(struct ks__features *f, struct ks__feature *r)
 
 	rc = ks__text_string(f->ks->sys_fd, "bus/event_source/devices/kprobe/type", text,
 			     sizeof(text));
-	if (ks__machine_shortage(rc)) {
+	if (ks__answer_ends(rc)) {
 		ks__machine_perf(f->ks, "kprobe", rc, r->reason, sizeof(r->reason));
 		return rc;
 	}
@@ -431,7 +416,7 @@ static int try_kprobe(struct ks__features *f, struct ks__feature *r)
 	if (rc)
 		return rc;
 	attr.type = (uint32_t)strtoul(text, NULL, 10);
-	rc = drop(perf_open(&attr));
+	rc = drop(ks__perf_open(&attr, 0));
 	if (rc && rc != -ENOENT) /* a kernel without its own tests: nothing to try it with */
 		ks__machine_perf(f->ks, "kprobe", rc, r->reason, sizeof(r->reason));
 	return rc == -ENOENT ? 0 : rc;
@@ -474,6 +459,13 @@ static int expect_names(struct ks__features *f)
 	return rc;
 }
 
+static int try(struct ks__features *f, enum ks__feature_id id)
+{
+	KS__SIGNALS_HELD;
+
+	return table[id].try(f, &f->by_id[id]);
+}
+
 int ks__feature(struct ks__features *f, enum ks__feature_id id)
 {
 	struct ks__feature *r = &f->by_id[id];
@@ -492,11 +484,11 @@ int ks__feature(struct ks__features *f, enum ks__feature_id id)
 			 table[id].name);
 		return r->error;
 	}
-	r->error = table[id].try(f, r);
+	r->error = try(f, id);
 	if (!r->error)
 		r->reason[0] = '\0';
-	if (ks__machine_shortage(r->error))
-		r->tried = 0;
+	/* an answer that does not last is not kept */
+	r->tried = ks__answer(r->error) == KS__ANSWER_FINAL && !ks__machine_locked(f->ks, r->error);
 	return r->error;
 }
 

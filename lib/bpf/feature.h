@@ -2,8 +2,8 @@
 /*
  * feature.h - what this kernel has and lets this process do, found by trying
  *
- * Each is tried once a handle, when first asked for, by raw bpf() calls with tiny programs and
- * maps: libbpf prints what is refused, these are silent. Versions are never looked at.
+ * Each is tried when first asked for, by raw bpf() calls with tiny programs and maps: libbpf prints
+ * what is refused, these are silent. An answer that lasts (answer.h) is kept for the handle. Versions are never looked at.
  */
 #ifndef KS_FEATURE_H
 #define KS_FEATURE_H
@@ -38,8 +38,8 @@ enum ks__feature_id {
 };
 
 struct ks__feature {
-	uint8_t tried;
-	int error; /* 0: it is there */
+	uint8_t tried; /* the answer lasts; 0: it is asked for again */
+	int error;     /* 0: it is there */
 	char reason[200];
 };
 

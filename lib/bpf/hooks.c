@@ -13,6 +13,7 @@
 #include <bpf/bpf.h>
 
 #include "../base/text.h"
+#include "answer.h"
 #include "machine.h"
 #include "hooks.h"
 
@@ -49,7 +50,7 @@ static int has_format(const struct ks__hook *h, struct ks__features *f, char *wh
 	uint32_t id;
 	int rc = ks__feature_event_id(f->ks, h->target, &id);
 
-	if (ks__machine_shortage(rc))
+	if (ks__answer_ends(rc))
 		ks__machine_perf(f->ks, ks__hook_name(h), rc, why, size);
 	else if (rc)
 		snprintf(why, size, "%s: event %s is not in tracefs", ks__hook_name(h), h->target);
@@ -101,16 +102,15 @@ static int attach_raw_tp(const struct ks__hook *h, const struct ks *ks, int prog
 /* The event is opened on one CPU; the program runs on all. */
 static int attach_perf(struct perf_event_attr *attr, int prog_fd)
 {
-	int fd, rc = 0;
+	int fd = ks__perf_open(attr, 0), rc;
 
-	attr->size = sizeof(*attr);
-	fd = (int)syscall(SYS_perf_event_open, attr, -1, 0, -1, PERF_FLAG_FD_CLOEXEC);
 	if (fd < 0)
-		return -errno;
-	if (ioctl(fd, PERF_EVENT_IOC_SET_BPF, prog_fd) || ioctl(fd, PERF_EVENT_IOC_ENABLE, 0)) {
-		rc = -errno;
+		return fd;
+	rc = ks__perf_ioctl(fd, PERF_EVENT_IOC_SET_BPF, (unsigned long)prog_fd);
+	if (!rc)
+		rc = ks__perf_ioctl(fd, PERF_EVENT_IOC_ENABLE, 0);
+	if (rc)
 		close(fd);
-	}
 	return rc ? rc : fd;
 }
 
@@ -274,16 +274,27 @@ int ks__hook_possible(const struct ks__hook *hook, struct ks__features *f, char 
 	return w->possible(hook, f, why, size);
 }
 
+static int attach(const struct way *w, const struct ks__hook *hook, const struct ks *ks,
+		  int prog_fd)
+{
+	KS__SIGNALS_HELD;
+
+	return w->attach(hook, ks, prog_fd);
+}
+
 int ks__hook_attach(const struct ks__hook *hook, const struct ks *ks, int prog_fd, char *why,
 		    size_t size)
 {
 	const struct way *w = way_of(hook);
+	unsigned tries = 0;
 	char what[96];
 	int fd;
 
 	if (!w)
 		return -EOPNOTSUPP;
-	fd = w->attach(hook, ks, prog_fd);
+	do
+		fd = attach(w, hook, ks, prog_fd);
+	while (ks__answer_again(fd, &tries, KS__TRIES));
 	if (fd >= 0)
 		return fd;
 	snprintf(what, sizeof(what), "%s: %s", w->prefix, hook->target);
@@ -313,17 +324,22 @@ int ks__hook_is_iter(const struct ks__hook *hook)
 /* What it would write is of no interest: it writes nothing. */
 int ks__hook_iterate(int fd)
 {
-	int iter = bpf_iter_create(fd), rc = 0;
+	union bpf_attr attr;
+	int iter, rc;
+	unsigned tries = 0;
 	char byte;
-	ssize_t n;
 
+	memset(&attr, 0, sizeof(attr));
+	attr.iter_create.link_fd = (uint32_t)fd;
+	iter = ks__bpf(BPF_ITER_CREATE, &attr);
 	if (iter < 0)
-		return -errno;
-	do
-		n = read(iter, &byte, 1);
-	while (n > 0 || (n < 0 && (errno == EINTR || errno == EAGAIN)));
-	if (n < 0)
-		rc = -errno;
+		return iter;
+	do {
+		rc = (int)read(iter, &byte, 1);
+		if (rc < 0)
+			rc = -errno;
+		/* EAGAIN: it has looked at very many without writing, and goes on from there */
+	} while (rc > 0 || rc == -EAGAIN || ks__answer_again(rc, &tries, KS__TRIES));
 	close(iter);
 	return rc;
 }

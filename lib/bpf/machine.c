@@ -16,6 +16,7 @@
 #include "../data/doc.h"
 #include "../files/facts.h"
 #include "../base/text.h"
+#include "answer.h"
 #include "machine.h"
 
 #define USER_NS_FIRST 0xeffffffdu /* inode of the first user namespace, fixed by the kernel */
@@ -201,27 +202,45 @@ static void say_refused(const struct ks *ks, const struct ks__machine *m, long n
 		say_module(ks, call, what, error, buf, size);
 }
 
-int ks__machine_shortage(int error)
+int ks__machine_locked(const struct ks *ks, int error)
 {
-	return error == -ENOMEM || error == -EMFILE || error == -ENFILE;
+	struct ks__machine m;
+	struct rlimit limit;
+
+	if (error != -EPERM || !counts_locked(&limit))
+		return 0;
+	ks__machine_read(ks, &m);
+	return has(&m, CAP_BPF) && has(&m, CAP_PERFMON) && m.first_userns &&
+	       !is_filtered(&m, SYS_bpf);
 }
 
-/* Nothing that the kernel or a policy refuses. 1 if that was it. */
-static int say_shortage(const char *what, int error, char *buf, size_t size)
+/* Nothing that the kernel or a policy refuses for good. 1 if that was it. */
+static int say_for_now(const char *what, int error, char *buf, size_t size)
 {
-	if (!ks__machine_shortage(error))
+	switch (ks__answer(error)) {
+	case KS__ANSWER_PASSING:
+		snprintf(buf, size, "%s: signals interrupt the kernel each time (%s): try again",
+			 what, ks_error_name(error));
+		return 1;
+	case KS__ANSWER_BUSY:
+		snprintf(buf, size, "%s: another user holds it (%s): enable the probe again later",
+			 what, ks_error_name(error));
+		return 1;
+	case KS__ANSWER_SHORTAGE:
+		snprintf(buf, size, "%s: %s", what,
+			 error == -ENOMEM ? "the kernel has no memory for it" :
+					    "too few descriptors are free (RLIMIT_NOFILE)");
+		return 1;
+	default:
 		return 0;
-	snprintf(buf, size, "%s: %s", what,
-		 error == -ENOMEM ? "the kernel has no memory for it" :
-				    "too few descriptors are free (RLIMIT_NOFILE)");
-	return 1;
+	}
 }
 
 void ks__machine_bpf(const struct ks *ks, const char *what, int error, char *buf, size_t size)
 {
 	struct ks__machine m;
 
-	if (say_shortage(what, error, buf, size))
+	if (say_for_now(what, error, buf, size))
 		return;
 	ks__machine_read(ks, &m);
 	if (error == -ENOSYS && m.seccomp <= 0)
@@ -246,7 +265,7 @@ void ks__machine_perf(const struct ks *ks, const char *what, int error, char *bu
 {
 	struct ks__machine m;
 
-	if (say_shortage(what, error, buf, size))
+	if (say_for_now(what, error, buf, size))
 		return;
 	ks__machine_read(ks, &m);
 	if (error == -ENOSYS && m.seccomp <= 0)

@@ -34,8 +34,11 @@ void ks__machine_read(const struct ks *ks, struct ks__machine *ret);
  */
 int ks__machine_raise_memlock(const struct ks *ks, struct rlimit *ret_old);
 
-/* Out of something that the host has to give: says nothing about the kernel, worth another try. */
-int ks__machine_shortage(int error);
+/*
+ * Memory of BPF counts against RLIMIT_MEMLOCK here (before 5.11), and the kernel refused something for
+ * that reason: the host can raise the limit, so the answer is no lasting one.
+ */
+int ks__machine_locked(const struct ks *ks, int error);
 
 /* "WHAT: why bpf() said error; what to do" */
 void ks__machine_bpf(const struct ks *ks, const char *what, int error, char *buf, size_t size);

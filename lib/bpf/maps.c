@@ -11,7 +11,10 @@
 #include <bpf/libbpf.h>
 
 #include "../base/text.h"
+#include "answer.h"
 #include "unit.h"
+
+#define CONSTS ".rodata.ks"
 
 void ks__maps_init(struct ks__maps *maps, struct ks__fds *fds)
 {
@@ -27,6 +30,19 @@ void ks__maps_close(struct ks__maps *maps)
 	ks__maps_init(maps, maps->fds);
 }
 
+void ks__maps_close_storage(struct ks__maps *maps)
+{
+	for (unsigned i = 0; i < maps->n; i++) {
+		struct ks__map *map = &maps->map[i];
+
+		if (map->fd < 0 ||
+		    (map->type != BPF_MAP_TYPE_TASK_STORAGE && !strstr(map->name, CONSTS)))
+			continue;
+		ks__fd_close(maps->fds, map->fd);
+		map->fd = -1;
+	}
+}
+
 struct ks__map *ks__maps_find(struct ks__maps *maps, const char *name)
 {
 	for (unsigned i = 0; i < maps->n; i++)
@@ -38,18 +54,18 @@ struct ks__map *ks__maps_find(struct ks__maps *maps, const char *name)
 /* The kernel waits a grace period of 10 ms for each; since 6.8 for a batch of them only once. */
 int ks__map_put_fds(int fd, const int *inner_fds, unsigned n, int batch)
 {
-	uint32_t keys[KS_BPF_RINGS] = { 0 }, count = n;
+	uint32_t keys[KS_BPF_RINGS] = { 0 };
+	int rc = 0;
 
 	if (n > KS_BPF_RINGS)
 		return -E2BIG;
 	for (uint32_t i = 0; i < n; i++)
 		keys[i] = i;
-	if (batch && !bpf_map_update_batch(fd, keys, inner_fds, &count, NULL))
+	if (batch && !ks__map_put_batch(fd, keys, inner_fds, n))
 		return 0;
-	for (unsigned i = 0; i < n; i++)
-		if (bpf_map_update_elem(fd, &keys[i], &inner_fds[i], BPF_ANY))
-			return -errno;
-	return 0;
+	for (unsigned i = 0; i < n && !rc; i++)
+		rc = ks__map_put(fd, &keys[i], &inner_fds[i], BPF_ANY);
+	return rc;
 }
 
 static int ends_with(const char *name, const char *end)
@@ -104,7 +120,7 @@ static int size_map(const struct ks__unit *unit, struct bpf_map *map)
 
 static int set_consts(const struct ks__unit *unit, struct bpf_map *map)
 {
-	if (!strstr(bpf_map__name(map), ".rodata.ks"))
+	if (!strstr(bpf_map__name(map), CONSTS))
 		return 0;
 	return bpf_map__set_initial_value(map, unit->consts, sizeof(*unit->consts));
 }

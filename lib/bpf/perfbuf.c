@@ -17,6 +17,7 @@
 
 #include <kernelsight/kernelsight.h>
 
+#include "answer.h"
 #include "ring.h"
 
 /* ---- open ------------------------------------------------------------------------------------- */
@@ -27,16 +28,14 @@ static int create(const struct ks__stream_opts *opts, unsigned cpu, size_t bytes
 	int each = opts->batch_ms == KS_IMMEDIATE;
 	struct perf_event_attr attr = {
 		.type = PERF_TYPE_SOFTWARE,
-		.size = sizeof(attr),
 		.config = PERF_COUNT_SW_BPF_OUTPUT,
 		.sample_type = PERF_SAMPLE_RAW,
 		.sample_period = 1,
 		.watermark = !each,
 		.wakeup_events = each ? 1 : (uint32_t)(bytes / 4), /* wakeup_watermark, too */
 	};
-	int fd = (int)syscall(SYS_perf_event_open, &attr, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC);
 
-	return fd < 0 ? -errno : fd;
+	return ks__perf_open(&attr, (int)cpu);
 }
 
 static int attach(const struct ks__stream_opts *opts, unsigned cpu, int fd)
@@ -47,9 +46,9 @@ static int attach(const struct ks__stream_opts *opts, unsigned cpu, int fd)
 		.value = (uintptr_t)&fd,
 	};
 
-	if (ks__bpf(BPF_MAP_UPDATE_ELEM, &attr) || ioctl(fd, PERF_EVENT_IOC_ENABLE, 0))
-		return -errno;
-	return 0;
+	int rc = ks__bpf(BPF_MAP_UPDATE_ELEM, &attr);
+
+	return rc ? rc : ks__perf_ioctl(fd, PERF_EVENT_IOC_ENABLE, 0);
 }
 
 static const char *remedy(int rc)
@@ -98,8 +97,8 @@ static int open_buffer(const struct ks__stream_opts *opts, unsigned cpu, size_t 
 	if (!rc)
 		return 0;
 out:
-	snprintf(why, size, "perf buffer of %zu bytes on CPU %u: error %d; %s", bytes, cpu, -rc,
-		 remedy(rc));
+	snprintf(why, size, "perf buffer of %zu bytes on CPU %u: %s; %s", bytes, cpu,
+		 ks_error_name(rc), remedy(rc));
 	return rc;
 }
 

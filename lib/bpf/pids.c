@@ -4,6 +4,7 @@
 
 #include <bpf/bpf.h>
 
+#include "answer.h"
 #include "pids.h"
 
 int ks__pids_has(int fd, uint32_t pid)
@@ -15,9 +16,9 @@ int ks__pids_has(int fd, uint32_t pid)
 
 int ks__pids_add(int fd, const struct ks__pid *pid)
 {
-	if (!bpf_map_update_elem(fd, &pid->pid, &pid->start_ns, BPF_NOEXIST) || errno == EEXIST)
-		return 0;
-	return -errno;
+	int rc = ks__map_put(fd, &pid->pid, &pid->start_ns, BPF_NOEXIST);
+
+	return rc == -EEXIST ? 0 : rc;
 }
 
 void ks__pids_delete(int fd, uint32_t pid)

@@ -10,6 +10,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "answer.h"
 #include "machine.h"
 #include "unit.h"
 
@@ -52,11 +53,15 @@ void ks__program_close(struct ks__program *prog, struct ks__fds *fds)
 int ks__program_run(int fd, uint64_t arg, uint32_t *ret)
 {
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = &arg, .ctx_size_in = sizeof(arg));
+	unsigned tries = 0;
+	int rc;
 
-	if (bpf_prog_test_run_opts(fd, &opts))
-		return -errno;
-	*ret = opts.retval;
-	return 0;
+	do
+		rc = bpf_prog_test_run_opts(fd, &opts) ? -errno : 0;
+	while (ks__answer_again(rc, &tries, KS__TRIES));
+	if (!rc)
+		*ret = opts.retval;
+	return rc;
 }
 
 int ks__program_info(int fd, struct ks__program_info *ret)
@@ -247,6 +252,7 @@ static int load_typed(const struct bpf_program *prog, uint32_t attach, uint32_t 
 	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = attach, .attach_btf_id = id);
 	size_t n = bpf_program__insn_cnt(prog);
 	struct bpf_insn *insns;
+	unsigned tries = 0;
 	int fd, sound = 1;
 
 	insns = malloc(n * sizeof(*insns));
@@ -257,9 +263,11 @@ static int load_typed(const struct bpf_program *prog, uint32_t attach, uint32_t 
 		sound &= !memcmp(&insns[scratch->at[i]], &scratch->stub[i], sizeof(*insns));
 		insns[scratch->at[i]] = scratch->head[i];
 	}
-	fd = !sound ? -EINVAL :
-		      bpf_prog_load(BPF_PROG_TYPE_TRACING, bpf_program__name(prog), "Dual BSD/GPL",
-				    insns, n, &opts);
+	do
+		fd = !sound ? -EINVAL :
+			      bpf_prog_load(BPF_PROG_TYPE_TRACING, bpf_program__name(prog),
+					    "Dual BSD/GPL", insns, n, &opts);
+	while (ks__answer_again(fd, &tries, KS__TRIES));
 	free(insns);
 	return fd;
 }

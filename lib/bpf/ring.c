@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "answer.h"
 #include "ring.h"
 
 #define STATE_BITS (BPF_RINGBUF_BUSY_BIT | BPF_RINGBUF_DISCARD_BIT)
@@ -24,9 +25,8 @@ static int create(size_t bytes)
 		.max_entries = (uint32_t)bytes,
 		.map_name = "ks_ring",
 	};
-	int fd = ks__bpf(BPF_MAP_CREATE, &attr); /* close-on-exec, as all that bpf() returns */
 
-	return fd < 0 ? -errno : fd;
+	return ks__bpf(BPF_MAP_CREATE, &attr); /* close-on-exec, as all that bpf() returns */
 }
 
 static const char *remedy(int rc)
@@ -82,7 +82,8 @@ static int open_ring(const struct ks__stream_opts *opts, unsigned index, size_t 
 	lane->mask = bytes - 1;
 	return 0;
 out:
-	snprintf(why, size, "ring %u of %zu bytes: error %d; %s", index, bytes, -rc, remedy(rc));
+	snprintf(why, size, "ring %u of %zu bytes: %s; %s", index, bytes, ks_error_name(rc),
+		 remedy(rc));
 	return rc;
 }
 

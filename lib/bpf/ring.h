@@ -11,7 +11,6 @@
 
 #include <linux/bpf.h>
 #include <stdatomic.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "stream.h"
@@ -107,11 +106,6 @@ int ks__stream_tell(struct ks__stream *stream, struct ks__pass *pass, const stru
  */
 #define KS__WAKEUP_NS 20000000
 #define KS__WAKEUP_BURST (10 * (int64_t)KS__WAKEUP_NS)
-
-static inline int ks__bpf(int cmd, union bpf_attr *attr)
-{
-	return (int)syscall(SYS_bpf, cmd, attr, sizeof(*attr));
-}
 
 static inline uint64_t ks__lane_produced(const struct ks__lane *lane)
 {

@@ -101,7 +101,7 @@ static int watch(struct ks__stream *s, const struct ks__lane *lane, char *why, s
 	if (lane->fd < 0 || !epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, lane->fd, &e))
 		return 0;
 	rc = -errno;
-	snprintf(why, size, "a ring cannot be watched: epoll_ctl says %d%s", -rc,
+	snprintf(why, size, "a ring cannot be watched: epoll_ctl() says %s%s", ks_error_name(rc),
 		 rc == -ENOSPC ? "; raise fs.epoll.max_user_watches" : "");
 	return rc;
 }

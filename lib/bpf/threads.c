@@ -514,7 +514,8 @@ void ks__threads_track(struct ks__threads *t, int on, int new)
 		if (ks__fd_is_own(t->fds, t->who_fd))
 			forget_tasks(t->who_fd);
 		control->era++;
-		control->roles++; /* has all look again */
+		/* has all look again; who names a thread adds here too */
+		__atomic_fetch_add(&control->roles, 1, __ATOMIC_RELAXED);
 	}
 	set_mark(t);
 	__atomic_store_n(&control->track, on ? KS_TRACK_ROWS | (new ? KS_TRACK_NEW : 0) : 0u,

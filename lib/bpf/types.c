@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "../base/file.h"
-#include "machine.h"
+#include "answer.h"
 #include "types.h"
 
 /* ---- reading --------------------------------------------------------------------------------- */
@@ -47,7 +47,7 @@ static void tell_of_copy(struct ks__types *t)
 {
 	size_t n = strlen(t->own.why);
 
-	if (!t->ks->opts.btf_path && !ks__machine_shortage(t->own.error))
+	if (!t->ks->opts.btf_path && !ks__answer_ends(t->own.error))
 		snprintf(t->own.why + n, sizeof(t->own.why) - n,
 			 "; programs that are not typed do with a copy (btf_path)");
 }
@@ -121,7 +121,7 @@ static void scan(struct ks__types *t)
 		return;
 	t->own.error = t->core.error = 0;
 	scan_own(t);
-	if (!t->ks->opts.btf_path && t->own.error && !ks__machine_shortage(t->own.error))
+	if (!t->ks->opts.btf_path && t->own.error && !ks__answer_ends(t->own.error))
 		b = builtin();
 	t->replaced = t->ks->opts.btf_path || b;
 	if (t->replaced && ask_both(t))
@@ -130,7 +130,7 @@ static void scan(struct ks__types *t)
 		scan_bytes(b->data, b->size, b->release, &t->core, t->n);
 	else if (t->replaced)
 		scan_core(t);
-	t->scanned = !ks__machine_shortage(t->own.error) && !ks__machine_shortage(t->core.error);
+	t->scanned = !ks__answer_ends(t->own.error) && !ks__answer_ends(t->core.error);
 }
 
 /* ---- names ----------------------------------------------------------------------------------- */

@@ -13,6 +13,7 @@
 #include <bpf/libbpf.h>
 
 #include "config.h"
+#include "answer.h"
 #include "machine.h"
 #include "unit.h"
 
@@ -85,9 +86,7 @@ static struct bpf_object *open_object(const char *types)
 
 static void say(const struct ks__unit *unit, int error, char *why, size_t size)
 {
-	if (error == -EMFILE || error == -ENFILE)
-		snprintf(why, size, "too few descriptors are free (RLIMIT_NOFILE)");
-	else if (error == -EPERM)
+	if (error == -EPERM || ks__answer(error) != KS__ANSWER_FINAL)
 		ks__machine_bpf(unit->features->ks, "loading", error, why, size);
 	else
 		snprintf(why, size, "loading failed (%s)", ks_error_name(error));
@@ -95,7 +94,7 @@ static void say(const struct ks__unit *unit, int error, char *why, size_t size)
 
 static void say_types(const struct ks__unit *unit, int error, char *why, size_t size)
 {
-	if (ks__machine_shortage(error))
+	if (ks__answer_ends(error))
 		say(unit, error, why, size);
 	else
 		snprintf(why, size,
@@ -115,7 +114,7 @@ static int load(const struct ks__unit *unit, struct bpf_object *obj, enum ks__ty
 		return rc;
 	rc = bpf_object__load(obj);
 	if (rc) {
-		if (!ks__machine_shortage(rc))
+		if (!ks__answer_ends(rc))
 			rc = ks__programs_name_refused(unit, obj, scratch, rc);
 		return rc;
 	}
@@ -178,20 +177,25 @@ static int has_typed(const struct ks__unit *unit)
 static int load_object(const struct ks__unit *unit, const char *types, void *scratch)
 {
 	int rc, typed = has_typed(unit) ? KS__TYPED_BY_US : KS__TYPED_BY_LIBBPF;
+	unsigned tries = 0;
 
-	do {
+	for (;;) {
 		struct bpf_object *obj = open_object(types);
 
 		for (unsigned i = 0; i < unit->n_progs; i++)
 			unit->progs[i]->error = 0;
 		rc = as_errno(obj ? load(unit, obj, typed, scratch) : -errno);
 		bpf_object__close(obj);
-	} while (rc && !ks__machine_shortage(rc) && typed++ < KS__TYPED_BY_LIBBPF);
-	return rc;
+		if (ks__answer_again(rc, &tries, KS__TRIES_LOAD))
+			continue;
+		if (!rc || ks__answer_ends(rc) || typed++ == KS__TYPED_BY_LIBBPF)
+			return rc;
+	}
 }
 
 int ks__unit_load(const struct ks__unit *unit, char *why, size_t size)
 {
+	KS__SIGNALS_HELD;
 	size_t scratch_size = ks__programs_scratch_size(unit);
 	int rc = spare_descriptors(unit), types_fd, put_back;
 	libbpf_print_fn_t old;

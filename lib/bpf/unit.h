@@ -106,6 +106,8 @@ int ks__programs_name_refused(const struct ks__unit *unit, struct bpf_object *ob
 
 void ks__maps_init(struct ks__maps *maps, struct ks__fds *fds);
 void ks__maps_close(struct ks__maps *maps);
+/* Only those in task storage, and the constants that say that they are used. */
+void ks__maps_close_storage(struct ks__maps *maps);
 /* Puts maps into the slots 0, 1, … of a map of maps. 0 or -errno. */
 int ks__map_put_fds(int fd, const int *inner_fds, unsigned n, int batch);
 /* The map of that name if it was created, else NULL. */

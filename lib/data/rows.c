@@ -48,6 +48,7 @@ int ks__rows_init(struct ks__rows *rows, const struct ks__struct *desc, size_t n
 	size_t words = ks__rows_words(desc);
 	uint64_t *raw = calloc(n_rows * words + 1, sizeof(*raw)); /* never of no size */
 
+	*rows = (struct ks__rows){ 0 }; /* may be freed whatever comes */
 	if (!raw)
 		return -ENOMEM;
 	*rows = (struct ks__rows){ .desc = desc, .words = words, .n_rows = n_rows, .raw = raw };

@@ -25,7 +25,7 @@ struct ks__rows {
 /* Words of a raw block of this struct. Gauges and fields of other kinds have none. */
 size_t ks__rows_words(const struct ks__struct *desc);
 
-/* Zeroed blocks; 0 or -ENOMEM. */
+/* Zeroed blocks; 0, or -ENOMEM: then there are none, and ks__rows_free() has nothing to do. */
 int ks__rows_init(struct ks__rows *rows, const struct ks__struct *desc, size_t n_rows);
 void ks__rows_free(struct ks__rows *rows);
 

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../bpf/machine.h"
+#include "../bpf/answer.h"
 #include "bpf.h"
 
 /* ---- open and close -------------------------------------------------------------------------- */
@@ -39,6 +39,7 @@ static int bpf_open(struct ks *ks, struct ks__source **ret_source)
 		return -ENOMEM;
 	b->base.ops = &ks__source_bpf;
 	b->base.ks = ks;
+	b->roles_fd = -1;
 	b->control.scope.self = (uint32_t)getpid();
 	ks__features_init(&b->features, ks);
 	ks__maps_init(&b->maps, &ks->fds);
@@ -155,6 +156,7 @@ static int bpf_prepare(struct ks__source *s, uint32_t mask, const char *variant)
 
 	if (b->tree_error)
 		return 0;
+	ks__bpf_reopen(b, mask | 1u << KS__BPF_THREADS);
 	return ks__bpf_prepare(b, mask, variant);
 }
 
@@ -189,7 +191,7 @@ static int track_threads(struct ks__bpf *b)
 	ks__threads_track(&b->threads, on, open);
 	if (!on)
 		ks__bpf_detach(b, KS__BPF_THREADS);
-	return ks__machine_shortage(rc) ? rc : 0;
+	return ks__answer_ends(rc) ? rc : 0;
 }
 
 /* The program of the attached variant that looks at all threads: its link, or -1. */

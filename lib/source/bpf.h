@@ -43,6 +43,7 @@ struct ks__bpf_way {
 	unsigned n;
 	struct ks__program progs[KS__PROGS_MAX];
 	int loaded;
+	int again; /* closed by an answer that does not last: opened when it is asked for again */
 	atomic_int
 		counted; /* was attached at some time: programs stay until the handle is closed */
 };
@@ -64,6 +65,7 @@ struct ks__bpf {
 	struct ks__source base;
 	int ready; /* hooks are known, the ground is tested */
 	int error; /* nothing can be loaded here: why */
+	int again; /* that does not last */
 	char reason[256];
 	int nested; /* the caller is not in the first pid namespace; -1: /proc does not tell */
 	int shifted; /* nor in the first time namespace; -1: /proc does not tell */
@@ -78,8 +80,11 @@ struct ks__bpf {
 	struct ks__bpf_user users[KS__BPF_USERS];
 	_Atomic uint64_t map_bytes, ways_bytes;
 
+	/* under the lock of roles */
 	unsigned n_roles; /* as in the map ks_roles, once there is one */
 	struct ks__thread_role *roles;
+	int roles_fd; /* that map; -1: none yet */
+	struct ks_bpf_control *roles_control;
 
 	uint32_t n_pids; /* of the scope as last set; pids are put into the map once there is one */
 	struct ks__pid *pids;
@@ -105,6 +110,8 @@ int ks__bpf_consts(struct ks__bpf *b, int by_pointer, char *why, size_t size);
 uint32_t ks__bpf_cgroup_level(struct ks__bpf *b, int dir_fd);
 void ks__bpf_close_way(struct ks__bpf *b, struct ks__bpf_user *u, int way, int error,
 		       const char *reason);
+/* The host asks once more for the users of the mask: closed ways that may work by now are tried again. */
+void ks__bpf_reopen(struct ks__bpf *b, uint32_t mask);
 
 /* ---- bpf_load.c ------------------------------------------------------------------------------ */
 
@@ -129,8 +136,10 @@ void ks__bpf_scope_facts(struct ks__bpf *b);
 /* ---- bpf_roles.c ----------------------------------------------------------------------------- */
 
 int ks__bpf_set_role(struct ks__source *s, int32_t tid, uint32_t role, uint64_t ticks);
-/* Puts roles that were said before into a map that is new. 0 or -errno. */
+/* There is a map now: puts roles into it that were said before. 0 or -errno. */
 int ks__bpf_fill_roles(struct ks__bpf *b);
+/* It goes again. */
+void ks__bpf_leave_roles(struct ks__bpf *b);
 
 /* ---- bpf_report.c ---------------------------------------------------------------------------- */
 

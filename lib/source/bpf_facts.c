@@ -9,6 +9,7 @@
 
 #include <asm/unistd.h>
 
+#include "../bpf/answer.h"
 #include "../bpf/machine.h"
 #include "../base/text.h"
 #include "../files/columns.h"
@@ -25,8 +26,28 @@ void ks__bpf_close_way(struct ks__bpf *b, struct ks__bpf_user *u, int way, int e
 	struct ks__bpf_way *w = &u->ways[way];
 
 	w->note.error = error;
+	w->again = ks__answer(error) != KS__ANSWER_FINAL || ks__machine_locked(b->base.ks, error);
 	snprintf(w->note.reason, sizeof(w->note.reason), "%s", reason);
 	ks__log(b->base.ks, KS_LOG_INFO, "%s by %s: %s", u->name, u->variants[way].name, reason);
+}
+
+void ks__bpf_reopen(struct ks__bpf *b, uint32_t mask)
+{
+	if (b->again) {
+		b->ready = b->again = 0;
+		mask = UINT32_MAX;
+	}
+	for (unsigned u = 0; u < KS__BPF_USERS; u++) {
+		struct ks__bpf_user *user = &b->users[u];
+
+		for (unsigned i = 0; i < user->n_ways && mask & 1u << u; i++) {
+			struct ks__bpf_way *w = &user->ways[i];
+
+			if (w->again)
+				memset(&w->note, 0, sizeof(w->note));
+			w->again = 0;
+		}
+	}
 }
 
 /* ---- the ground: what all programs need ------------------------------------------------------ */
@@ -89,7 +110,7 @@ static int stays_raised(struct ks__bpf *b)
 {
 	int rc = ks__feature(&b->features, KS__FEATURE_MEMCG);
 
-	return rc && !ks__machine_shortage(rc) && !ks__feature(&b->features, KS__FEATURE_BPF);
+	return rc && !ks__answer_ends(rc) && !ks__feature(&b->features, KS__FEATURE_BPF);
 }
 
 /* -1: not known, whoami() asks the kernel. */
@@ -122,8 +143,10 @@ static int test_ground(struct ks__bpf *b)
 	}
 	if (raised && !stays_raised(b))
 		setrlimit(RLIMIT_MEMLOCK, &old);
-	if (ks__machine_shortage(b->error))
+	if (ks__answer_ends(b->error))
 		return ks__fail(b->base.ks, b->error, "%s", b->reason);
+	b->again = ks__answer(b->error) != KS__ANSWER_FINAL ||
+		   ks__machine_locked(b->base.ks, b->error);
 	find_namespaces(b);
 	return 0;
 }
@@ -148,7 +171,7 @@ static int gate(struct ks__bpf *b, struct ks__bpf_user *u, int way)
 	}
 	for (unsigned i = 0; i < w->n && !rc; i++)
 		rc = ks__hook_possible(&w->progs[i].hook, &b->features, why, sizeof(why));
-	if (ks__machine_shortage(rc))
+	if (ks__answer_ends(rc))
 		return ks__fail(b->base.ks, rc, "%s", why);
 	if (rc)
 		ks__bpf_close_way(b, u, way, rc, why);
@@ -327,20 +350,26 @@ static uint32_t prev_state(struct ks__types *types)
 								    KS_PREV_STATE_SECOND;
 }
 
-/*
- * A program gets storage of other tasks only by typed arguments. Where storage was chosen, ways without
- * them are closed: the constant is frozen, and what is known of threads is in one place.
- */
-static void close_by_pointer(struct ks__bpf *b)
+/* Is it there? A constant is for the life of the handle: no answer that does not last becomes one. */
+static int has(struct ks__features *f, enum ks__feature_id id, int *rc, char *why, size_t size)
 {
-	for (unsigned u = 0; u < KS__BPF_USERS; u++)
-		for (unsigned i = 0; i < b->users[u].n_ways; i++)
-			if (b->users[u].variants[i].by_pointer && !b->users[u].ways[i].note.error)
-				ks__bpf_close_way(
-					b, &b->users[u], (int)i, -KS_EUNAVAIL,
-					"it finds tasks by address, and this handle keeps "
-					"what it knows of them in task storage: ask for "
-					"it first in another handle");
+	int error = ks__feature(f, id);
+
+	if (error && !f->by_id[id].tried && !*rc) {
+		*rc = error;
+		snprintf(why, size, "%s", f->by_id[id].reason);
+	}
+	return !error;
+}
+
+static void type_ids(struct ks__types *types, struct ks_bpf_const *c)
+{
+	c->task_type = ks__types_id(types, KS__BTF_TYPE, "task_struct");
+	c->inode_type = ks__types_id(types, KS__BTF_TYPE, "inode");
+	c->cgroup_type = ks__types_id(types, KS__BTF_TYPE, "cgroup");
+	c->prev_state = prev_state(types);
+	c->folio_type = ks__types_id(types, KS__BTF_TYPE, "folio");
+	c->exit_has_group_dead = ks__types_args(types, "sched_process_exit") == 2;
 }
 
 int ks__bpf_consts(struct ks__bpf *b, int by_pointer, char *why, size_t size)
@@ -348,35 +377,34 @@ int ks__bpf_consts(struct ks__bpf *b, int by_pointer, char *why, size_t size)
 	struct ks__features *f = &b->features;
 	struct ks_bpf_const *c = &b->consts;
 	uint32_t n_cpus = b->base.ks->n_cpus;
-	int rc = 0;
+	int rc;
 
 	if (b->have_consts)
 		return 0;
-	c->ring = !ks__feature(f, KS__FEATURE_RINGBUF);
-	c->task_storage = !by_pointer && !ks__feature(f, KS__FEATURE_TASK_STORAGE) &&
-			  !ks__feature(f, KS__FEATURE_TP_BTF);
-	c->atomic_fetch = !ks__feature(f, KS__FEATURE_ATOMIC_FETCH);
-	c->rdonly_cast = !ks__feature(f, KS__FEATURE_RDONLY_CAST);
-	c->iter_num = !ks__feature(f, KS__FEATURE_ITER_NUM);
-	c->own_guard = !ks__feature(f, KS__FEATURE_OWN_GUARD);
+	rc = ks__types_own(&f->types, why, size);
+	if (!ks__answer_ends(rc))
+		rc = 0; /* typed programs are closed already */
+	c->ring = has(f, KS__FEATURE_RINGBUF, &rc, why, size);
+	c->task_storage = !by_pointer && has(f, KS__FEATURE_TASK_STORAGE, &rc, why, size) &&
+			  has(f, KS__FEATURE_TP_BTF, &rc, why, size);
+	c->atomic_fetch = has(f, KS__FEATURE_ATOMIC_FETCH, &rc, why, size);
+	c->rdonly_cast = has(f, KS__FEATURE_RDONLY_CAST, &rc, why, size);
+	c->iter_num = has(f, KS__FEATURE_ITER_NUM, &rc, why, size);
+	c->own_guard = has(f, KS__FEATURE_OWN_GUARD, &rc, why, size);
+	has(f, KS__FEATURE_PERF_MISSES, &rc, why, size); /* ks__bpf_book() must not try it */
+	if (rc)
+		return rc;
+	why[0] = '\0';
+	type_ids(&f->types, c);
 	c->memcg_v1 = ks__facts_memcg(b->base.ks->proc_fd) == 1;
 	c->n_rings = n_cpus < KS_BPF_RINGS ? n_cpus : KS_BPF_RINGS;
-	c->exit_has_group_dead = ks__types_args(&f->types, "sched_process_exit") == 2;
 	c->nr_fadvise64 = __NR_fadvise64;
 	c->page_bytes = (uint32_t)sysconf(_SC_PAGESIZE);
 	c->n_cpus = n_cpus;
-	c->task_type = ks__types_id(&f->types, KS__BTF_TYPE, "task_struct");
-	c->inode_type = ks__types_id(&f->types, KS__BTF_TYPE, "inode");
-	c->cgroup_type = ks__types_id(&f->types, KS__BTF_TYPE, "cgroup");
-	c->prev_state = prev_state(&f->types);
-	c->folio_type = ks__types_id(&f->types, KS__BTF_TYPE, "folio");
 	c->n_threads = b->base.ks->opts.max_threads;
 	c->tick_ns = (uint32_t)ks__columns_tick_ns();
-	ks__feature(f, KS__FEATURE_PERF_MISSES); /* ks__bpf_book() must not try it */
 	if (b->nested || b->shifted)
 		rc = whoami(b, why, size);
 	b->have_consts = !rc;
-	if (!rc && c->task_storage)
-		close_by_pointer(b);
 	return rc;
 }

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../bpf/machine.h"
+#include "../bpf/answer.h"
 #include "bpf.h"
 
 /*
@@ -166,6 +166,8 @@ static void unwire(struct ks__bpf *b, const struct pick *picks, unsigned n)
 		ks__table_unmap(&b->tables.stats[picks[i].number]);
 		ks__threads_unmap_rows(&b->threads, picks[i].number);
 	}
+	if (!atomic_load(&b->stream))
+		ks__bpf_leave_roles(b);
 	ks__maps_drop(&b->maps);
 	if (atomic_load(&b->stream))
 		return;
@@ -255,6 +257,60 @@ static unsigned close_refused(struct ks__bpf *b, const struct pick *picks, unsig
 	return closed;
 }
 
+static void unload_way(struct ks__bpf *b, struct ks__bpf_way *w)
+{
+	if (atomic_load(&w->counted))
+		return;
+	for (unsigned i = 0; i < w->n; i++)
+		ks__program_close(&w->progs[i], b->maps.fds);
+	w->loaded = 0;
+}
+
+/* ---- where what is known of threads is kept ---------------------------------------------------- */
+
+/* Programs of a tree look at no thread. */
+static int has_counted(const struct ks__bpf *b)
+{
+	for (unsigned u = 0; u < KS__BPF_USERS; u++)
+		for (unsigned i = 0; u != KS__BPF_TREE && i < b->users[u].n_ways; i++)
+			if (atomic_load(&b->users[u].ways[i].counted))
+				return 1;
+	return 0;
+}
+
+/* Nothing has been kept there yet: what was loaded for it goes, and is loaded for the hash when wanted. */
+static void leave_storage(struct ks__bpf *b)
+{
+	for (unsigned u = 0; u < KS__BPF_USERS; u++)
+		for (unsigned i = 0; u != KS__BPF_TREE && i < b->users[u].n_ways; i++)
+			unload_way(b, &b->users[u].ways[i]);
+	ks__maps_close_storage(&b->maps);
+	b->have_consts = 0;
+}
+
+/*
+ * A program that gets only the address of a task cannot use task storage, and all programs of a handle
+ * keep what they know of threads in one place, a frozen constant. 1: a way was closed for that.
+ */
+static int refuse_by_pointer(struct ks__bpf *b, const struct pick *picks, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		if (!b->have_consts || !b->consts.task_storage ||
+		    !picks[i].user->variants[picks[i].way].by_pointer)
+			continue;
+		if (!has_counted(b)) {
+			leave_storage(b);
+			return 0;
+		}
+		ks__bpf_close_way(b, picks[i].user, picks[i].way, -KS_EUNAVAIL,
+				  "it finds tasks by address, and probes that were on in this "
+				  "handle keep what they know of them in task storage: ask for it "
+				  "first in another handle");
+		return 1;
+	}
+	return 0;
+}
+
 static int load_mask(struct ks__bpf *b, uint32_t mask, const char *variant)
 {
 	struct pick picks[KS__BPF_USERS];
@@ -262,11 +318,14 @@ static int load_mask(struct ks__bpf *b, uint32_t mask, const char *variant)
 	unsigned n;
 
 	while ((n = pick(b, mask, variant, picks))) {
-		int rc = load_picks(b, picks, n, why, sizeof(why));
+		int rc;
 
+		if (refuse_by_pointer(b, picks, n))
+			continue;
+		rc = load_picks(b, picks, n, why, sizeof(why));
 		if (!rc)
 			break;
-		if (ks__machine_shortage(rc))
+		if (ks__answer_ends(rc))
 			return ks__fail(b->base.ks, rc, "%s",
 					why[0] ? why : "no memory to load programs");
 		if (close_refused(b, picks, n))
@@ -340,15 +399,6 @@ static int attach_way(struct ks__bpf *b, struct ks__bpf_user *u, int way, char *
 	return 0;
 }
 
-static void unload_way(struct ks__bpf *b, struct ks__bpf_way *w)
-{
-	if (atomic_load(&w->counted))
-		return;
-	for (unsigned i = 0; i < w->n; i++)
-		ks__program_close(&w->progs[i], b->maps.fds);
-	w->loaded = 0;
-}
-
 int ks__bpf_attach(struct ks__bpf *b, uint32_t user, const char *variant)
 {
 	struct ks__bpf_user *u = &b->users[user];
@@ -367,7 +417,7 @@ int ks__bpf_attach(struct ks__bpf *b, uint32_t user, const char *variant)
 		rc = attach_way(b, u, way, why, sizeof(why));
 		if (!rc)
 			break;
-		if (ks__machine_shortage(rc))
+		if (ks__answer_ends(rc))
 			return ks__fail(b->base.ks, rc, "%s", why);
 		unload_way(b, &u->ways[way]);
 		ks__bpf_close_way(b, u, way, rc, why);

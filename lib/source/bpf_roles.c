@@ -9,14 +9,42 @@
 #include "../base/text.h"
 #include "bpf.h"
 
+#define AT_ONCE 64 /* 0.1 ms */
+
+/*
+ * From the last one down, with the lock let go in between: roles that are named meanwhile are put into
+ * the map at once, and one that goes leaves its place to the last one, which is there already.
+ */
 int ks__bpf_fill_roles(struct ks__bpf *b)
 {
 	struct ks__map *map = ks__maps_find(&b->maps, "ks_roles");
-	int rc = map ? 0 : -ENOENT;
+	pthread_mutex_t *lock = &b->base.ks->roles_lock;
+	unsigned left;
+	int rc = 0;
 
-	for (unsigned i = 0; i < b->n_roles && !rc; i++)
-		rc = ks__roles_put(map->fd, &b->roles[i]);
+	if (!map)
+		return -ENOENT;
+	pthread_mutex_lock(lock);
+	b->roles_fd = map->fd;
+	b->roles_control = b->control.map;
+	left = b->n_roles;
+	while (left && !rc) {
+		left = left < b->n_roles ? left : b->n_roles;
+		for (unsigned i = 0; i < AT_ONCE && left && !rc; i++)
+			rc = ks__roles_put(map->fd, &b->roles[--left]);
+		pthread_mutex_unlock(lock);
+		pthread_mutex_lock(lock);
+	}
+	pthread_mutex_unlock(lock);
 	return rc;
+}
+
+void ks__bpf_leave_roles(struct ks__bpf *b)
+{
+	pthread_mutex_lock(&b->base.ks->roles_lock);
+	b->roles_fd = -1;
+	b->roles_control = NULL;
+	pthread_mutex_unlock(&b->base.ks->roles_lock);
 }
 
 static int lives(const struct ks *ks, const struct ks__thread_role *r)
@@ -59,8 +87,7 @@ static int make_room(struct ks__bpf *b, int fd)
 int ks__bpf_set_role(struct ks__source *s, int32_t tid, uint32_t role, uint64_t ticks)
 {
 	struct ks__bpf *b = ks__bpf_of(s);
-	struct ks__map *map = ks__maps_find(&b->maps, "ks_roles");
-	int fd = map ? map->fd : -1, rc = 0;
+	int fd = b->roles_fd, rc = 0;
 
 	for (unsigned i = 0; i < b->n_roles; i++)
 		if (b->roles[i].tid == tid) {
@@ -74,7 +101,7 @@ int ks__bpf_set_role(struct ks__source *s, int32_t tid, uint32_t role, uint64_t 
 		if (!rc && fd >= 0)
 			rc = ks__roles_put(fd, &b->roles[b->n_roles - 1]);
 	}
-	if (b->control.map)
-		__atomic_fetch_add(&b->control.map->roles, 1, __ATOMIC_RELEASE);
+	if (b->roles_control)
+		__atomic_fetch_add(&b->roles_control->roles, 1, __ATOMIC_RELEASE);
 	return rc;
 }

@@ -228,9 +228,11 @@ static int is_watching(const struct ks__bpf *b)
 /* *ret_error: why nothing of this source can serve while the scope is so. */
 static int follow(struct ks__bpf *b, int *ret_error)
 {
-	int rc = ks__bpf_attach(b, KS__BPF_TREE, NULL);
 	char why[256];
+	int rc;
 
+	ks__bpf_reopen(b, 1u << KS__BPF_TREE);
+	rc = ks__bpf_attach(b, KS__BPF_TREE, NULL);
 	if (rc != -KS_EUNAVAIL)
 		return rc;
 	rc = no_tree(b, why, sizeof(why));

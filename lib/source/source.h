@@ -140,7 +140,8 @@ struct ks__source_ops {
 
 	/*
 	 * This thread, started at that clock tick, has that role from now on; 0: none. The text goes to
-	 * ks__fail(). NULL: roles mean nothing to it.
+	 * ks__fail(). NULL: roles mean nothing to it. Called under the lock of roles alone: a load may be
+	 * going on.
 	 */
 	int (*set_role)(struct ks__source *s, int32_t tid, uint32_t role, uint64_t ticks);
 

@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
+#include "lib/bpf/answer.h"
 #include "lib/bpf/ring.h"
 #include "support/counters.h"
 #include "support/ks_test.h"

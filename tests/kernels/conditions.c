@@ -194,7 +194,7 @@ static void refuse_links(struct ks_open_opts *opts)
 #define BTF_DO "CONFIG_DEBUG_INFO_BTF"
 #define NOT_HERE_WHY "this kernel does not have it \\(EINVAL\\)|does not let its code be changed"
 #define KEPT_WHY \
-	"it finds tasks by address" /* and a way that was tried before keeps them otherwise */
+	"it finds tasks by address" /* and a variant that was on before keeps them otherwise */
 #define SWITCHED_OFF "switched off by features_off"
 #define LOCKDOWN_WHY "lockdown \\(confidentiality\\)"
 

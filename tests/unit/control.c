@@ -103,6 +103,36 @@ static void test_again(void)
 	ks__control_unmap(&c);
 }
 
+/* Off and on again with the same settings: the slot stays, nobody waits, and it is another life. */
+static void test_same(void)
+{
+	struct ks__control c;
+	struct ks_bpf_settings set = { .sample_every = 10, .param = { 5, 6, 7, 8 } };
+	long before = waits();
+
+	begin(&c);
+	for (uint32_t i = 1; i <= 100; i++) {
+		set.generation = i;
+		ks__control_apply(&c, PROBE, &set);
+		ks__control_live(&c, PROBE, 1);
+		g_assert_cmpuint(c.map->index[PROBE], ==, 1);
+		expect_slot(&c, 1, i, 10);
+		g_assert_cmpuint(c.map->settings[PROBE][1].epoch, ==, i);
+		ks__control_live(&c, PROBE, 0);
+		expect_slot(&c, 1, 0, 10);
+		g_assert_cmpuint(c.map->settings[PROBE][1].epoch, ==, i + 1);
+	}
+	set.param[3]++;
+	ks__control_apply(&c, PROBE, &set);
+	ks__control_live(&c, PROBE, 1);
+	g_assert_cmpuint(c.map->index[PROBE], ==, 0);
+	g_assert_cmpuint(c.map->settings[PROBE][0].epoch, ==, 101);
+	g_assert_cmpuint(c.map->settings[PROBE][0].param[3], ==, 9);
+	g_assert_cmpuint(c.map->settings[PROBE][1].param[3], ==, 8);
+	g_assert_cmpint(waits(), ==, before);
+	ks__control_unmap(&c);
+}
+
 static void test_scope(void)
 {
 	struct ks_bpf_scope scope = { .kind = KS_BPF_SCOPE_SYSTEM };
@@ -129,6 +159,7 @@ int main(int argc, char **argv)
 	ks_test_init(&argc, &argv);
 	g_test_add_func("/control/settings", test_settings);
 	g_test_add_func("/control/again", test_again);
+	g_test_add_func("/control/same", test_same);
 	g_test_add_func("/control/scope", test_scope);
 	return g_test_run();
 }

@@ -262,13 +262,16 @@ static void test_growth(void)
 static void test_no_memory(void)
 {
 	struct ks__table table = { 0 }, before;
-	struct ks__rows one = { .n_rows = 77 }, many;
+	struct ks__rows one, many;
 	unsigned i;
 
-#ifndef __SANITIZE_ADDRESS__ /* which ends who asks for so much */
+	memset(&one, 0x55, sizeof(one)); /* whatever is on the stack: there are no rows to free */
+#ifndef __SANITIZE_ADDRESS__             /* which ends who asks for so much */
 	ks_assert_rc(ks__rows_init(&one, &desc, SIZE_MAX / 16 / WORDS), -ENOMEM);
+	g_assert_cmpuint(one.n_rows, ==, 0);
+	g_assert_null(one.raw);
+	ks__rows_free(&one);
 #endif
-	g_assert_cmpuint(one.n_rows, ==, 77);
 	ks_assert_rc(ks__rows_init(&one, &desc, 1), 0);
 	ks_assert_rc(ks__rows_init(&many, &desc, 100), 0);
 	one.raw[CALLS] = 42, one.raw[BUCKET + 9] = 43;

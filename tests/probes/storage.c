@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Shows that a variant whose programs find tasks by address can be had whatever was loaded before it,
+ * a tree or all probes, as long as nothing has counted in task storage; that it then counts exactly
+ * beside the other probes; and that it is refused with its reason where something has.
+ */
+#include <errno.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <kernelsight/kernelsight.h>
+
+#include "support/ks_test.h"
+
+#define NAPS 50
+
+static struct ks *opened(void)
+{
+	struct ks *ks = NULL;
+
+	ks_assert_rc(ks_open(NULL, &ks), 0);
+	return ks;
+}
+
+static int enable(struct ks *ks, uint32_t probe, const char *variant)
+{
+	struct ks_enable_opts opts = { .size = sizeof(opts), .variant = variant };
+
+	return ks_enable_probe(ks, probe, &opts);
+}
+
+/* A kernel without typed programs or task storage keeps all by address: nothing to show. */
+static int has_both(struct ks *ks)
+{
+	struct ks_variant_info info = { .size = sizeof(info) };
+
+	if (!ks_test_root())
+		return 0;
+	for (uint32_t i = 0; i < 2; i++) {
+		ks_assert_ok(ks, ks_query_variant(ks, KS_PROBE_SCHED, i, &info));
+		if (!info.error)
+			continue;
+		g_test_skip(info.reason);
+		return 0;
+	}
+	g_assert_cmpstr(info.name, ==, "raw_tp");
+	return 1;
+}
+
+static void is_by(struct ks *ks, uint32_t probe, const char *variant)
+{
+	struct ks_probe_info info = { .size = sizeof(info) };
+
+	ks_assert_ok(ks, ks_query_probe(ks, probe, &info));
+	g_assert_cmpstr(info.variant_name, ==, variant);
+	g_assert_cmpuint(info.state, ==, KS_STATE_ON);
+}
+
+/* A child that sleeps so many times leaves its CPU as often by its own will, and once for good. */
+static uint64_t naps(struct ks *ks)
+{
+	struct ks_stats stats = { .size = sizeof(stats) };
+	struct ks_scope scope = { .size = sizeof(scope), .kind = KS_SCOPE_PIDS, .n_pids = 1 };
+	const struct ks_stats_sched *row;
+	struct ks_reader *reader;
+	int go[2], status;
+	uint64_t before;
+	char c = 0;
+	pid_t pid;
+
+	g_assert_cmpint(pipe(go), ==, 0);
+	pid = fork();
+	if (pid == 0) {
+		if (read(go[0], &c, 1) != 1)
+			_exit(1);
+		for (unsigned i = 0; i < NAPS; i++)
+			usleep(100);
+		_exit(0);
+	}
+	scope.pids = &pid;
+	ks_assert_ok(ks, ks_set_scope(ks, &scope));
+	ks_assert_ok(ks, ks_reader_new(ks, KS_PROBE_SCHED, NULL, &reader));
+	ks_assert_ok(ks, ks_read_stats(reader, &stats));
+	row = ks_stats_row(&stats, 0);
+	before = row->voluntary;
+	g_assert_cmpint((int)write(go[1], &c, 1), ==, 1);
+	g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+	g_assert_cmpint(status, ==, 0);
+	ks_assert_ok(ks, ks_disable_probe(ks, KS_PROBE_SCHED));
+	ks_assert_ok(ks, ks_read_stats(reader, &stats));
+	row = ks_stats_row(&stats, 0);
+	before = row->voluntary - before;
+	ks_reader_free(reader);
+	close(go[0]);
+	close(go[1]);
+	return before;
+}
+
+/* The naps, the end, and the wait for the pipe where the child was there already. */
+static void works(struct ks *ks)
+{
+	uint64_t n;
+
+	ks_assert_ok(ks, enable(ks, KS_PROBE_SCHED, "raw_tp"));
+	ks_assert_ok(ks, enable(ks, KS_PROBE_PROC, NULL));
+	is_by(ks, KS_PROBE_PROC, "tp_btf");
+	is_by(ks, KS_PROBE_SCHED, "raw_tp");
+	n = naps(ks);
+	g_assert_cmpuint(n, >=, NAPS);
+	g_assert_cmpuint(n, <=, NAPS + 2);
+	ks_assert_ok(ks, ks_disable_probe(ks, KS_PROBE_PROC));
+	ks_assert_ok(ks, ks_ledger_check(ks, KS_PROBE_PROC));
+	ks_close(ks);
+}
+
+static void test_after_tree(void)
+{
+	struct ks_scope tree = { .size = sizeof(tree), .kind = KS_SCOPE_TREE };
+	struct ks *ks = opened();
+
+	if (has_both(ks)) {
+		ks_assert_ok(ks, ks_set_scope(ks, &tree));
+		works(ks);
+	} else {
+		ks_close(ks);
+	}
+}
+
+static void test_after_prepare(void)
+{
+	struct ks_variant_info info = { .size = sizeof(info) };
+	struct ks *ks = opened();
+
+	if (!has_both(ks)) {
+		ks_close(ks);
+		return;
+	}
+	ks_assert_ok(ks, ks_prepare(ks, NULL, 0));
+	ks_assert_ok(ks, ks_query_variant(ks, KS_PROBE_SCHED, 1, &info));
+	g_assert_cmpint(info.error, ==, 0);
+	g_assert_cmpstr(info.reason, ==, "");
+	works(ks);
+}
+
+/* Refused, again and again; and the best one goes on as before. */
+static void test_after_count(void)
+{
+	struct ks *ks = opened();
+	char why[400];
+
+	if (!has_both(ks)) {
+		ks_close(ks);
+		return;
+	}
+	ks_assert_ok(ks, enable(ks, KS_PROBE_SCHED, "tp_btf"));
+	ks_assert_ok(ks, ks_disable_probe(ks, KS_PROBE_SCHED));
+	for (unsigned i = 0; i < 2; i++) {
+		ks_assert_rc(enable(ks, KS_PROBE_SCHED, "raw_tp"), -KS_EUNAVAIL);
+		g_assert_cmpint(ks_last_error(ks, why, sizeof(why)), >, 0);
+		g_assert_nonnull(strstr(why, "finds tasks by address"));
+	}
+	ks_assert_ok(ks, enable(ks, KS_PROBE_SCHED, NULL));
+	is_by(ks, KS_PROBE_SCHED, "tp_btf");
+	ks_close(ks);
+}
+
+int main(int argc, char **argv)
+{
+	ks_test_init(&argc, &argv);
+	g_test_add_func("/storage/after-tree", test_after_tree);
+	g_test_add_func("/storage/after-prepare", test_after_prepare);
+	g_test_add_func("/storage/after-count", test_after_count);
+	return g_test_run();
+}

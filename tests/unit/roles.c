@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Shows that who names a thread never waits for the handle's lock: while another thread holds it over
+ * a load that stands still, inside a log callback or beside the lock itself, roles are given, taken
+ * and refused.
+ */
+#include <errno.h>
+#include <pthread.h>
+
+#include <kernelsight/identity.h>
+
+#include "config.h"
+#include "ks.h"
+#include "support/ks_test.h"
+
+#define PATIENCE_US (60 * G_USEC_PER_SEC)
+
+static struct {
+	GMutex lock;
+	GCond cond;
+	int inside, is_done;
+} stage;
+
+static void set(int *what)
+{
+	g_mutex_lock(&stage.lock);
+	*what = 1;
+	g_cond_broadcast(&stage.cond);
+	g_mutex_unlock(&stage.lock);
+}
+
+/* 0: it did not come to that. */
+static int await(const int *what)
+{
+	gint64 end = g_get_monotonic_time() + PATIENCE_US;
+	int came = 1;
+
+	g_mutex_lock(&stage.lock);
+	while (!*what && came)
+		came = g_cond_wait_until(&stage.cond, &stage.lock, end);
+	came = *what;
+	g_mutex_unlock(&stage.lock);
+	return came;
+}
+
+/* The first message of a load (a warning is of the other thread) stops it, until the other thread is done. */
+static void stop_load(int level, const char *text, void *user)
+{
+	struct ks *const *ks = user;
+
+	(void)text;
+	if (level != KS_LOG_INFO || stage.is_done)
+		return;
+	g_assert_cmpint(pthread_mutex_trylock(&(*ks)->lock), ==, EBUSY);
+	set(&stage.inside);
+	if (!await(&stage.is_done))
+		g_error("a role waits for the thread that loads");
+}
+
+static void *name_threads(void *user)
+{
+	struct ks *ks = user;
+
+	g_assert_true(await(&stage.inside));
+	ks_assert_rc(ks_thread_role(ks, 0, "worker"), 1);
+	ks_assert_rc(ks_thread_role(ks, getpid(), "wal-writer"), 2);
+	ks_assert_rc(ks_thread_role(ks, 0, "worker"), 1);
+	ks_assert_rc(ks_thread_role(ks, 0, NULL), 0);
+	ks_assert_rc(ks_thread_role(ks, 0, "No Role"), -EINVAL);
+	ks_assert_rc(ks_thread_role(ks, 0x3fffffff, "worker"), -ESRCH);
+	set(&stage.is_done);
+	return NULL;
+}
+
+static struct ks *begin(pthread_t *ret_thread)
+{
+	static struct ks *ks;
+	struct ks_open_opts opts = { .size = sizeof(opts),
+				     .features_off = KS_FEATURE_BTF_TRACING,
+				     .log = stop_load,
+				     .log_level = KS_LOG_INFO,
+				     .log_user = &ks };
+
+	stage.inside = stage.is_done = 0;
+	ks_assert_rc(ks_open(&opts, &ks), 0);
+	g_assert_cmpint(pthread_create(ret_thread, NULL, name_threads, ks), ==, 0);
+	return ks;
+}
+
+static void end(struct ks *ks, pthread_t thread)
+{
+	g_assert_cmpint(pthread_join(thread, NULL), ==, 0);
+	g_assert_cmpint(stage.is_done, ==, 1);
+	ks_close(ks);
+}
+
+/* Without typed programs each probe has a variant that cannot be, and that is told. */
+static void test_load(void)
+{
+	pthread_t thread;
+	struct ks *ks = begin(&thread);
+
+	g_assert_cmpint(ks_prepare(ks, NULL, 0), >=, 0);
+	end(ks, thread);
+}
+
+static void test_lock(void)
+{
+	pthread_t thread;
+	struct ks *ks = begin(&thread);
+
+	pthread_mutex_lock(&ks->lock);
+	set(&stage.inside);
+	if (!await(&stage.is_done))
+		g_error("a role waits for the handle's lock");
+	pthread_mutex_unlock(&ks->lock);
+	end(ks, thread);
+}
+
+int main(int argc, char **argv)
+{
+	ks_test_init(&argc, &argv);
+	if (KS_HAVE_BPF)
+		g_test_add_func("/roles/load", test_load);
+	g_test_add_func("/roles/lock", test_lock);
+	return g_test_run();
+}
