@@ -122,6 +122,8 @@ struct ks {
 /* ks__fail(ks, code, format, ...) keeps the sentence for ks_last_error(), logs it, returns code. */
 #define ks__fail(ks, ...) ks__errors_fail(&(ks)->errors, __VA_ARGS__)
 #define ks__log(ks, ...) ks__errors_log(&(ks)->errors, __VA_ARGS__)
+/* Of a public function: its code, and a sentence for every failure. */
+#define ks__end(ks, begun, code) ks__errors_end(&(ks)->errors, begun, code, __func__)
 
 /* Descriptors that the handle keeps are somebody else's now. */
 #define ks__fail_closed(ks)                                                           \

@@ -98,11 +98,13 @@ enum ks_error {
 KS_API const char *ks_strerror(int code);
 KS_API const char *ks_error_name(int code);
 
+#define KS_ERROR_MAX 512 /* bytes of the longest text, NUL included; what had to be cut ends with ... */
+
 /*
  * ks_last_error - what to do about the last failure of the calling thread on this handle
  * @buf: text, cut to size and ended with NUL; may be NULL if size is 0
- * Returns the length of the whole text, without NUL; 0 if there was none. The text of a thread is
- *   dropped when 16 other threads have failed since.
+ * Returns the length of the whole text, without NUL, below KS_ERROR_MAX; 0 if there was none. The
+ *   text of a thread is dropped when 16 other threads have failed since.
  * Ownership: a copy, so that no text changes under its reader. Languages whose tasks move between
  *   threads (Go) take it in the same crossing as the call that failed. Since: 0.1
  */
@@ -209,7 +211,8 @@ struct ks_scope {
  * Returns 0.
  * Errors (the old scope stays): -EINVAL (no such kind), -ESRCH (no such process), -ENOENT (no such
  *   cgroup), -EXDEV (of another hierarchy), -KS_EUNAVAIL (no cgroups, nothing follows trees),
- *   -ENAMETOOLONG (a comm of over 15 bytes), -EAGAIN (a tree moves too fast), -E2BIG, -KS_EFORKED.
+ *   -ENAMETOOLONG (a comm of over 15 bytes), -EAGAIN (a tree moves too fast: not whole after 5 s),
+ *   -E2BIG, -KS_EFORKED.
  * Cost: microseconds, a second time within a second 8-32 ms, until no program uses the one before.
  *   KS_SCOPE_TREE loads a unit first, see ks_prepare(), and looks at /proc 3 times. Since: 0.1
  */
@@ -225,8 +228,9 @@ KS_API int ks_set_scope(struct ks *ks, const struct ks_scope *scope);
  * @probes, @n: KS_PROBE_...; @probes NULL: all that this library has
  * Returns how many of them run on kernel programs now (the rest: fallback or unavailable). Errors:
  *   -EINVAL (no such probe), -ENOMEM, -EMFILE, -ENFILE, -EAGAIN, -KS_EFORKED.
- * Cost: 35 ms, at its peak 14 MiB (KS_OPEN_TRIM) and 250 descriptors; of all probes together at most
- *   120 stay. Not for an event-loop thread. Since: 0.1
+ * Cost: 35 ms, at its peak 18 MiB (KS_OPEN_TRIM) and 250 descriptors; of all probes together at most
+ *   120 stay. Where memory is limited (a cgroup), 32 MiB must be free, maps included: with less the
+ *   kernel may kill the host, since a limit is no -ENOMEM there. Not for an event-loop thread. Since: 0.1
  */
 KS_API int ks_prepare(struct ks *ks, const uint32_t *probes, size_t n);
 
@@ -281,7 +285,8 @@ struct ks_enable_opts {
  * ks_prepare() or ks_enable_probe() of the probe, while that is off.
  * @probe: KS_PROBE_...
  * @opts: NULL: defaults
- * Returns 0, or 1 if it works with less: on a fallback, or with fields unavailable.
+ * Returns 0, or 1 if it works with less, on a fallback or with fields unavailable: ks_last_error()
+ *   and ks_probe_info.reason say why.
  * Errors: -KS_EUNAVAIL (ks_last_error(): why, and the remedy), -EINVAL (no such probe or variant,
  *   a parameter out of bounds), -EBUSY (it is on by another variant or with other flags),
  *   -ENOMEM, -EMFILE, -ENFILE, -EAGAIN (the kernel was interrupted each time: try again), -E2BIG,
@@ -515,6 +520,14 @@ KS_API int ks_read_stats(struct ks_reader *reader, struct ks_stats *ret_stats);
 
 /* ks_stats_row - row i, to be cast to the probe's struct ks_stats_..., or NULL past it. Since: 0.1 */
 KS_API const void *ks_stats_row(const struct ks_stats *stats, size_t i);
+
+/*
+ * ks_reader_error - ks_last_error() of a reader: why its last ks_read_stats() that failed did
+ * Needs no handle: also after ks_close(), in a forked child, and from any thread that has the reader.
+ * @buf: text, cut to size and ended with NUL; KS_ERROR_MAX is enough; may be NULL if size is 0
+ * Returns the length of the whole text; 0 if no read has failed. Errors: -EINVAL. Since: 0.1
+ */
+KS_API int ks_reader_error(struct ks_reader *reader, char *buf, size_t size);
 
 /* ks_reader_free - release it and what it has read; NULL is fine. Since: 0.1 */
 KS_API void ks_reader_free(struct ks_reader *reader);

@@ -142,6 +142,7 @@ static inline void ks__end_hold(struct ks__core **core)
 	__attribute__((cleanup(ks__end_hold), unused)) struct ks__core *held_core =  \
 		ks__hold((ks)->core);                                                \
 	if (!held_core)                                                              \
-	return -KS_ECLOSED
+		return -KS_ECLOSED;                                                  \
+	__attribute__((unused)) const uint32_t begun = ks__errors_begin(&(ks)->errors)
 
 #endif

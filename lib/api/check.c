@@ -216,7 +216,8 @@ int ks_check(struct ks *ks, uint32_t format, char *buf, size_t size)
 	struct ks__doc doc;
 
 	if (format > KS_JSON || (size && !buf))
-		return ks__fail(ks, -EINVAL, "ks_check: there is no format %u", format);
+		return ks__fail(ks, -EINVAL, "ks_check: format %u is neither KS_TEXT nor KS_JSON",
+				format);
 	rc = ks__own(ks);
 	if (rc)
 		return rc;
@@ -246,7 +247,7 @@ int ks_check(struct ks *ks, uint32_t format, char *buf, size_t size)
 	ks__doc_close(&doc);
 	check_remedies(ks, why, &doc);
 	ks__doc_str(&doc, "verdict", all == 2 ? "full" : any ? "partial" : "nothing works");
-	return ks__doc_finish(&doc, buf, size);
+	return ks__end(ks, begun, ks__doc_finish(&doc, buf, size));
 }
 
 /* ---- explain -------------------------------------------------------------------------------------- */
@@ -284,7 +285,8 @@ int ks_explain(struct ks *ks, uint32_t format, char *buf, size_t size)
 	struct ks__doc doc;
 
 	if (format > KS_JSON || (size && !buf))
-		return ks__fail(ks, -EINVAL, "ks_explain: there is no format %u", format);
+		return ks__fail(ks, -EINVAL, "ks_explain: format %u is neither KS_TEXT nor KS_JSON",
+				format);
 	ks__doc_begin(&doc, format);
 	pthread_mutex_lock(&ks->lock);
 	ks__doc_array(&doc, "probes");
@@ -309,5 +311,5 @@ int ks_explain(struct ks *ks, uint32_t format, char *buf, size_t size)
 	ks__doc_u64(&doc, "kernel_bytes", kernel);
 	ks__doc_u64(&doc, "user_bytes", user);
 	ks__doc_u64(&doc, "descriptors", ks__fds_count(&ks->fds));
-	return ks__doc_finish(&doc, buf, size);
+	return ks__end(ks, begun, ks__doc_finish(&doc, buf, size));
 }

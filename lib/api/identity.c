@@ -110,7 +110,7 @@ int ks_thread_role(struct ks *ks, int32_t tid, const char *role)
 	uint64_t ticks = 0;
 
 	if (rc)
-		return rc;
+		return ks__end(ks, begun, rc);
 	if (tid < 0)
 		return ks__fail(ks, -EINVAL, "%d is no thread", tid);
 	if (!tid)
@@ -119,11 +119,11 @@ int ks_thread_role(struct ks *ks, int32_t tid, const char *role)
 	if (!rc)
 		rc = find_thread(ks, tid, &ticks);
 	if (rc)
-		return rc;
+		return ks__end(ks, begun, rc);
 	pthread_mutex_lock(&ks->roles_lock);
 	rc = set_role(ks, tid, role, ticks);
 	pthread_mutex_unlock(&ks->roles_lock);
-	return rc;
+	return ks__end(ks, begun, rc);
 }
 
 /* ---- cgroups ----------------------------------------------------------------------------------- */
@@ -165,14 +165,14 @@ int ks_describe_cgroup(struct ks *ks, uint64_t id, struct ks_cgroup_info *ret_in
 	int rc = 0;
 
 	if (!ret_info || ret_info->size < sizeof(ret_info->size))
-		return -EINVAL;
+		return ks__end(ks, begun, -EINVAL);
 	rc = ks__own(ks);
 	if (rc)
-		return rc;
+		return ks__end(ks, begun, rc);
 	cgroups = ks__cgroups_of(ks, &rc);
 	if (!cgroups)
 		return rc != -ENOENT ?
-			       rc :
+			       ks__end(ks, begun, rc) :
 			       ks__fail(ks, -KS_EUNAVAIL, "no cgroup hierarchy is mounted below %s",
 					ks->opts.sys_path);
 	rc = ks__cgroups_describe(cgroups, id, &found);
@@ -180,11 +180,11 @@ int ks_describe_cgroup(struct ks *ks, uint64_t id, struct ks_cgroup_info *ret_in
 		return ks__fail(ks, rc, "no cgroup below %s has the id %llu",
 				ks__cgroups_mount(cgroups), (unsigned long long)id);
 	if (rc)
-		return rc;
+		return ks__end(ks, begun, rc);
 	info.flags = found.flags;
 	memcpy(info.path, found.path, sizeof(info.path));
 	memcpy(info.container, found.in.id, sizeof(info.container));
 	memcpy(info.runtime, found.in.runtime, sizeof(info.runtime));
 	memcpy(info.pod_uid, found.in.pod_uid, sizeof(info.pod_uid));
-	return ks__opts_out(ret_info, &info, sizeof(info));
+	return ks__end(ks, begun, ks__opts_out(ret_info, &info, sizeof(info)));
 }

@@ -68,7 +68,7 @@ int ks_ledger_check(struct ks *ks, uint32_t probe)
 	int rc = 0;
 
 	if (!ks__slot(ks, probe))
-		return -EINVAL;
+		return ks__end(ks, begun, -EINVAL);
 	for (uint32_t p = 1; p < KS__PROBES_MAX && !rc; p++) {
 		struct ks__slot *slot = &ks->slots[p];
 

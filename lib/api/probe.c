@@ -48,7 +48,7 @@ int ks_prepare(struct ks *ks, const uint32_t *probes, size_t n)
 		return ks__fail(ks, -EINVAL, "ks_prepare: %zu probes at NULL", n);
 	for (size_t i = 0; i < n; i++) {
 		if (!ks__switchable(ks, probes[i]))
-			return -EINVAL;
+			return ks__end(ks, begun, -EINVAL);
 		mask |= 1u << probes[i];
 	}
 	for (uint32_t p = 1; !probes && p < KS__PROBES_MAX; p++)
@@ -60,7 +60,7 @@ int ks_prepare(struct ks *ks, const uint32_t *probes, size_t n)
 		rc = prepare(ks, mask);
 	pthread_mutex_unlock(&ks->lock);
 	add_user_ns(ks, began);
-	return rc;
+	return ks__end(ks, begun, rc);
 }
 
 static void set_state(struct ks__slot *slot, uint32_t state)
@@ -191,6 +191,29 @@ static int enable_again(struct ks *ks, struct ks__slot *slot, const struct ks_en
 	return rc < 0 ? rc : 0;
 }
 
+/* 1: it works with less than it could know; the reason is kept for the host. */
+static int says_less(struct ks *ks, struct ks__slot *slot)
+{
+	struct ks__source *s = atomic_load(&slot->source);
+	uint64_t missing = slot->probe->valid & ~atomic_load(&slot->valid);
+	const char *variant = ks__variant_name(slot->probe, slot->variant);
+	char text[KS_ERROR_MAX];
+
+	if (s->ops->kind == KS_SOURCE_BPF && !missing)
+		return 0;
+	if (!slot->reason[0] && s->ops->kind != KS_SOURCE_BPF)
+		snprintf(slot->reason, sizeof(slot->reason),
+			 "%s was asked for, which reads files; a better variant may be possible",
+			 variant);
+	else if (!slot->reason[0])
+		s->ops->why(s, slot->probe->id, missing & -missing, slot->reason,
+			    sizeof(slot->reason));
+	ks__errors_print(text, sizeof(text), "%s works with less, by %s: %s", slot->probe->name,
+			 variant, slot->reason);
+	ks__errors_note(&ks->errors, text);
+	return 1;
+}
+
 static int enable(struct ks *ks, struct ks__slot *slot, const struct ks_enable_opts *o)
 {
 	struct ks__settings set;
@@ -207,8 +230,7 @@ static int enable(struct ks *ks, struct ks__slot *slot, const struct ks_enable_o
 	}
 	if (rc)
 		return rc;
-	return atomic_load(&slot->source)->ops->kind != KS_SOURCE_BPF ||
-	       atomic_load(&slot->valid) != slot->probe->valid;
+	return says_less(ks, slot);
 }
 
 int ks_enable_probe(struct ks *ks, uint32_t probe, const struct ks_enable_opts *opts)
@@ -222,7 +244,7 @@ int ks_enable_probe(struct ks *ks, uint32_t probe, const struct ks_enable_opts *
 	int rc;
 
 	if (!slot)
-		return -EINVAL;
+		return ks__end(ks, begun, -EINVAL);
 	if (opts) {
 		rc = ks__opts_in(&o, sizeof(o), opts);
 		if (rc)
@@ -230,14 +252,16 @@ int ks_enable_probe(struct ks *ks, uint32_t probe, const struct ks_enable_opts *
 					opts->size, sizeof(o));
 	}
 	if (o.flags & ~all)
-		return ks__fail(ks, -EINVAL, "ks_enable_opts: no flags 0x%x", o.flags & ~all);
+		return ks__fail(ks, -EINVAL,
+				"ks_enable_opts: flags may be KS_ENABLE_NO_FALLBACK, "
+				"KS_ENABLE_NO_EVENTS and KS_ENABLE_NO_STATS");
 	pthread_mutex_lock(&ks->lock);
 	rc = ks__own(ks);
 	if (!rc)
 		rc = enable(ks, slot, &o);
 	pthread_mutex_unlock(&ks->lock);
 	add_user_ns(ks, began);
-	return rc;
+	return ks__end(ks, begun, rc);
 }
 
 int ks_disable_probe(struct ks *ks, uint32_t probe)
@@ -247,7 +271,7 @@ int ks_disable_probe(struct ks *ks, uint32_t probe)
 	struct ks__slot *slot = ks__switchable(ks, probe);
 
 	if (!slot)
-		return -EINVAL;
+		return ks__end(ks, begun, -EINVAL);
 	pthread_mutex_lock(&ks->lock);
 	if (ks__is_on(slot)) {
 		struct ks__source *s = atomic_load(&slot->source);
@@ -271,7 +295,7 @@ int ks_configure_probe(struct ks *ks, uint32_t probe, const struct ks_param *par
 	int rc = 0;
 
 	if (!slot)
-		return -EINVAL;
+		return ks__end(ks, begun, -EINVAL);
 	pthread_mutex_lock(&ks->lock);
 	if (!ks__is_on(slot)) {
 		rc = ks__fail(ks, -KS_EOFF, "%s is off: name its settings when enabling it",
@@ -288,5 +312,5 @@ int ks_configure_probe(struct ks *ks, uint32_t probe, const struct ks_param *par
 			rc = configure(ks, slot, &set);
 	}
 	pthread_mutex_unlock(&ks->lock);
-	return rc;
+	return ks__end(ks, begun, rc);
 }

@@ -142,8 +142,8 @@ void ks__say_unavailable(struct ks *ks, const struct ks__probe *probe, char *tex
 	for (int lacks = 0; lacks < 2; lacks++)
 		for (uint32_t i = 0; n < room && !ks__note_of(ks, probe, i, &note, &kind); i++)
 			if (note.error && is_lack(&note) == lacks && !strstr(text, note.reason))
-				n += (size_t)snprintf(text + n, room - n, "%s%s", n ? "; " : "",
-						      note.reason);
+				n += (size_t)ks__errors_print(text + n, room - n, "%s%s",
+							      n ? "; " : "", note.reason);
 	n = strlen(text);
 	snprintf(text + n, size - n, "%s%s", n && end[0] ? "; " : "", end);
 }
@@ -256,7 +256,7 @@ int ks_query_probe(struct ks *ks, uint32_t probe, struct ks_probe_info *ret_info
 	struct ks_probe_info info = { .size = sizeof(info), .probe = probe };
 
 	if (!slot || !ret_info)
-		return -EINVAL;
+		return ks__end(ks, begun, -EINVAL);
 	snprintf(info.name, sizeof(info.name), "%s", slot->probe->name);
 	pthread_mutex_lock(&ks->lock);
 	info.n_variants = count_variants(slot->probe) + (slot->probe->fallback ? 1 : 0);
@@ -273,7 +273,7 @@ int ks_query_probe(struct ks *ks, uint32_t probe, struct ks_probe_info *ret_info
 		fill_book(ks, slot, &info);
 	}
 	pthread_mutex_unlock(&ks->lock);
-	return ks__opts_out(ret_info, &info, sizeof(info));
+	return ks__end(ks, begun, ks__opts_out(ret_info, &info, sizeof(info)));
 }
 
 int ks_query_variant(struct ks *ks, uint32_t probe, uint32_t index,
@@ -288,17 +288,17 @@ int ks_query_variant(struct ks *ks, uint32_t probe, uint32_t index,
 	int rc;
 
 	if (!slot || !ret_info)
-		return -EINVAL;
+		return ks__end(ks, begun, -EINVAL);
 	pthread_mutex_lock(&ks->lock);
 	rc = ks__note_of(ks, slot->probe, index, &note, &kind);
 	pthread_mutex_unlock(&ks->lock);
 	if (rc)
-		return rc;
+		return ks__end(ks, begun, rc);
 	info.error = note.error;
 	info.source = kind;
 	snprintf(info.name, sizeof(info.name), "%s", ks__variant_name(slot->probe, index));
 	snprintf(info.reason, sizeof(info.reason), "%s", note.reason);
-	return ks__opts_out(ret_info, &info, sizeof(info));
+	return ks__end(ks, begun, ks__opts_out(ret_info, &info, sizeof(info)));
 }
 
 /* Why the lowest of these bits is not known. */
@@ -329,7 +329,7 @@ int ks_query_valid(struct ks *ks, uint32_t probe, uint64_t bits, char *why, size
 	uint64_t missing;
 
 	if (!slot || (why_size && !why))
-		return -EINVAL;
+		return ks__end(ks, begun, -EINVAL);
 	pthread_mutex_lock(&ks->lock);
 	if (slot->probe->variants || slot->probe->fallback) {
 		uint32_t variant;

@@ -14,6 +14,8 @@
 #define PIDS_MAX 4096
 #define COMM_MAX 15
 
+static const char *const kinds[] = { "self", "tree", "pids", "cgroup", "system" };
+
 static int take_comm(struct ks *ks, const char *what, const char *comm, int *ret_has,
 		     char *ret_comm)
 {
@@ -58,7 +60,8 @@ static int take_pids(struct ks *ks, const struct ks_scope *scope, struct ks__sco
 
 	if (scope->kind != KS_SCOPE_PIDS && scope->kind != KS_SCOPE_TREE) {
 		if (n)
-			return ks__fail(ks, -EINVAL, "this kind of scope takes no pids");
+			return ks__fail(ks, -EINVAL, "a scope of kind %s takes no pids",
+					kinds[scope->kind]);
 		return 0;
 	}
 	if (n > PIDS_MAX || (n && !pids))
@@ -89,7 +92,8 @@ static int take_cgroup(struct ks *ks, const struct ks_scope *scope, struct ks__s
 
 	if (scope->kind != KS_SCOPE_CGROUP) {
 		if (scope->cgroup)
-			return ks__fail(ks, -EINVAL, "this kind of scope takes no cgroup");
+			return ks__fail(ks, -EINVAL, "a scope of kind %s takes no cgroup",
+					kinds[scope->kind]);
 		return 0;
 	}
 	if (!scope->cgroup)
@@ -139,7 +143,11 @@ int ks_set_scope(struct ks *ks, const struct ks_scope *scope)
 		return ks__fail(ks, rc, "ks_scope: size %zu, this library knows %zu", scope->size,
 				sizeof(s));
 	if (s.kind > KS_SCOPE_SYSTEM)
-		return ks__fail(ks, -EINVAL, "there is no scope of kind %u", s.kind);
+		return ks__fail(
+			ks, -EINVAL,
+			"there is no scope of kind %u: it may be KS_SCOPE_SELF, _TREE, _PIDS, "
+			"_CGROUP or _SYSTEM",
+			s.kind);
 	next.kind = s.kind;
 	rc = take_comm(ks, "comm", s.comm, &next.has_comm, next.comm);
 	if (!rc)
@@ -149,7 +157,7 @@ int ks_set_scope(struct ks *ks, const struct ks_scope *scope)
 	if (!rc)
 		rc = take_pids(ks, &s, &next);
 	if (rc)
-		return rc;
+		return ks__end(ks, begun, rc);
 	pthread_mutex_lock(&ks->lock);
 	rc = ks__own(ks);
 	if (!rc)
@@ -169,5 +177,5 @@ int ks_set_scope(struct ks *ks, const struct ks_scope *scope)
 	}
 	pthread_mutex_unlock(&ks->lock);
 	free(next.pids);
-	return rc;
+	return ks__end(ks, begun, rc);
 }

@@ -241,7 +241,7 @@ int ks_selftest(struct ks *ks, uint32_t probe, const struct ks_selftest_opts *op
 	int rc = 0;
 
 	if (!slot)
-		return -EINVAL;
+		return ks__end(ks, begun, -EINVAL);
 	if (opts)
 		rc = ks__opts_in(&o, sizeof(o), opts);
 	if (!rc && (o.reserved || o.timeout_ms > 60000))
@@ -258,5 +258,5 @@ int ks_selftest(struct ks *ks, uint32_t probe, const struct ks_selftest_opts *op
 	else if (!(rc = ks__own(ks)))
 		rc = selftest(ks, slot, &o);
 	pthread_mutex_unlock(&ks->lock);
-	return rc;
+	return ks__end(ks, begun, rc);
 }

@@ -80,7 +80,7 @@ int ks_query_param(struct ks *ks, uint32_t probe, uint32_t id, uint64_t *ret_val
 	struct ks_param_desc d;
 
 	if (!slot || !ret_value)
-		return -EINVAL;
+		return ks__end(ks, begun, -EINVAL);
 	if (describe(slot->probe, id, &d))
 		return ks__fail(ks, -EINVAL, "%s has no setting %u", slot->probe->name, id);
 	pthread_mutex_lock(&ks->lock);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* stats.c - readers */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,6 +28,7 @@ struct ks_reader {
 	struct ks_stats_self
 		*self; /* KS_PROBE_SELF: total and one a probe, as of the previous read */
 	struct ks__table table;
+	char error[KS_ERROR_MAX]; /* why the last read that failed has */
 };
 
 /* ---- raw blocks ----------------------------------------------------------------------- */
@@ -346,6 +348,41 @@ static int reader_init(struct ks_reader *r, struct ks *ks)
 	return rc;
 }
 
+/* Which of these the probe has no rows by, and which it has: by name. */
+static void say_by(const struct ks__probe *probe, uint32_t wrong, char *text, size_t size)
+{
+	static const char *const names[] = { "total", "CPU", "process", "cgroup", "role", "probe" };
+	const uint32_t sets[] = { wrong, probe->by };
+	size_t n = 0;
+
+	for (unsigned set = 0; set < 2; set++) {
+		const char *before = set ? "; it has rows by " : "";
+
+		for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]) && n < size; i++)
+			if (sets[set] >> i & 1) {
+				n += (size_t)snprintf(text + n, size - n, "%s%s", before, names[i]);
+				before = ", ";
+			}
+		if (!set && wrong >> (sizeof(names) / sizeof(names[0])) && n < size)
+			n += (size_t)snprintf(text + n, size - n,
+					      "%swhat this library does not know", before);
+	}
+}
+
+static int check_by(struct ks *ks, const struct ks__probe *probe, const struct ks_reader_opts *o)
+{
+	char text[160] = "";
+
+	if (o->by & ~probe->by) {
+		say_by(probe, o->by & ~probe->by, text, sizeof(text));
+		return ks__fail(ks, -EINVAL, "%s has no rows by %s", probe->name, text);
+	}
+	if (o->flags & ~(uint32_t)KS_READ_DELTA || o->reserved)
+		return ks__fail(ks, -EINVAL,
+				"ks_reader_opts: flags may be KS_READ_DELTA, and reserved is 0");
+	return 0;
+}
+
 int ks_reader_new(struct ks *ks, uint32_t probe, const struct ks_reader_opts *opts,
 		  struct ks_reader **ret_reader)
 {
@@ -357,7 +394,7 @@ int ks_reader_new(struct ks *ks, uint32_t probe, const struct ks_reader_opts *op
 	int rc = 0;
 
 	if (!slot || !ret_reader)
-		return -EINVAL;
+		return ks__end(ks, begun, -EINVAL);
 	if (opts)
 		rc = ks__opts_in(&o, sizeof(o), opts);
 	if (rc)
@@ -367,12 +404,12 @@ int ks_reader_new(struct ks *ks, uint32_t probe, const struct ks_reader_opts *op
 		return ks__fail(ks, -EINVAL,
 				"rows by CPU are counted apart from those by process, cgroup and "
 				"role: one reader each");
-	if (o.by & ~slot->probe->by || o.flags & ~(uint32_t)KS_READ_DELTA || o.reserved)
-		return ks__fail(ks, -EINVAL, "%s cannot be read by 0x%x with flags 0x%x",
-				slot->probe->name, o.by, o.flags);
+	rc = check_by(ks, slot->probe, &o);
+	if (rc)
+		return rc;
 	r = calloc(1, sizeof(*r));
 	if (!r)
-		return -ENOMEM;
+		return ks__end(ks, begun, -ENOMEM);
 	r->core = ks->core;
 	atomic_fetch_add(&r->core->refs, 1);
 	r->probe = probe;
@@ -385,7 +422,27 @@ int ks_reader_new(struct ks *ks, uint32_t probe, const struct ks_reader_opts *op
 		ks_reader_free(r);
 	else
 		*ret_reader = r;
+	return ks__end(ks, begun, rc);
+}
+
+/* The reader's own copy: it is there when the handle is not, and whatever thread asks. */
+static int keep_error(struct ks_reader *r, struct ks *ks, uint32_t begun, int rc)
+{
+	if (ks) {
+		ks__errors_end(&ks->errors, begun, rc, "ks_read_stats");
+		ks__errors_last(&ks->errors, r->error, sizeof(r->error));
+	} else {
+		ks__errors_print(r->error, sizeof(r->error), "ks_read_stats: %s (%s)",
+				 ks_strerror(rc), ks_error_name(rc));
+	}
 	return rc;
+}
+
+int ks_reader_error(struct ks_reader *reader, char *buf, size_t size)
+{
+	if (!reader || (!buf && size))
+		return -EINVAL;
+	return snprintf(buf, size, "%s", reader->error);
 }
 
 static int read_now(struct ks_reader *reader, struct ks_stats *ret_stats)
@@ -420,17 +477,24 @@ int ks_read_stats(struct ks_reader *reader, struct ks_stats *ret_stats)
 {
 	KS__UNCANCELLED;
 	struct ks__core *core;
+	uint32_t begun;
 	int rc, saved = errno;
 
-	if (!reader || !ret_stats || ret_stats->size < sizeof(ret_stats->size))
-		return -EINVAL; /* before the delta is taken */
+	if (!reader)
+		return -EINVAL;
 	if (ks__forked(reader->core))
-		return -KS_EFORKED;
+		return keep_error(reader, NULL, 0, -KS_EFORKED);
 	core = ks__hold(reader->core);
 	if (!core)
-		return -KS_ECLOSED;
+		return keep_error(reader, NULL, 0, -KS_ECLOSED);
 	atomic_store(&reader->busy, 1);
-	rc = read_now(reader, ret_stats);
+	begun = ks__errors_begin(&core->ks->errors);
+	if (!ret_stats || ret_stats->size < sizeof(ret_stats->size))
+		rc = -EINVAL; /* before the delta is taken */
+	else
+		rc = read_now(reader, ret_stats);
+	if (rc)
+		keep_error(reader, core->ks, begun, rc);
 	atomic_store(&reader->busy, 0);
 	ks__let_go(core);
 	errno = saved;

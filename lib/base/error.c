@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 struct code {
@@ -80,13 +81,40 @@ void ks__errors_destroy(struct ks__errors *errors)
 	pthread_mutex_destroy(&errors->lock);
 }
 
+/* What was cut must not look as if it were whole. */
+static int print(char *buf, size_t size, const char *format, va_list args)
+{
+	static const char cut[] = "...";
+	int length = vsnprintf(buf, size, format, args);
+	size_t at;
+
+	if (length < 0 || (size_t)length < size || size < sizeof(cut))
+		return length;
+	at = size - sizeof(cut);
+	while (at && (buf[at] & 0xc0) == 0x80) /* inside a character */
+		at--;
+	memcpy(buf + at, cut, sizeof(cut));
+	return length;
+}
+
+int ks__errors_print(char *buf, size_t size, const char *format, ...)
+{
+	va_list args;
+	int length;
+
+	va_start(args, format);
+	length = print(buf, size, format, args);
+	va_end(args);
+	return length;
+}
+
 static void vlog(struct ks__errors *errors, int level, const char *format, va_list args)
 {
-	char text[512];
+	char text[KS_ERROR_MAX];
 
 	if (!errors->log || (uint32_t)level > errors->log_level)
 		return;
-	vsnprintf(text, sizeof(text), format, args);
+	print(text, sizeof(text), format, args);
 	errors->log(level, text, errors->log_user);
 }
 
@@ -99,45 +127,87 @@ void ks__errors_log(struct ks__errors *errors, int level, const char *format, ..
 	va_end(args);
 }
 
-/* The slot of this thread, or the oldest one. */
-static struct ks__error *slot_of(struct ks__errors *errors, int32_t tid)
+static struct ks__error *find_slot(struct ks__errors *errors, int32_t tid)
 {
 	for (unsigned i = 0; i < KS__ERRORS; i++)
 		if (errors->kept[i].tid == tid)
 			return &errors->kept[i];
-	return &errors->kept[errors->next++ % KS__ERRORS];
+	return NULL;
+}
+
+/* The slot of this thread, or the oldest one. */
+static void keep(struct ks__errors *errors, const char *format, va_list args)
+{
+	int32_t tid = gettid();
+	struct ks__error *error;
+
+	pthread_mutex_lock(&errors->lock);
+	error = find_slot(errors, tid);
+	if (!error)
+		error = &errors->kept[errors->next++ % KS__ERRORS];
+	error->tid = tid;
+	error->number = atomic_fetch_add(&errors->n, 1) + 1;
+	print(error->text, sizeof(error->text), format, args);
+	pthread_mutex_unlock(&errors->lock);
 }
 
 int ks__errors_fail(struct ks__errors *errors, int code, const char *format, ...)
 {
-	struct ks__error *error;
 	va_list args;
 
-	pthread_mutex_lock(&errors->lock);
-	error = slot_of(errors, gettid());
-	error->tid = gettid();
 	va_start(args, format);
-	vsnprintf(error->text, sizeof(error->text), format, args);
+	keep(errors, format, args);
 	va_end(args);
-	pthread_mutex_unlock(&errors->lock);
-
 	va_start(args, format);
 	vlog(errors, KS_LOG_WARNING, format, args);
 	va_end(args);
 	return code;
 }
 
+static void note(struct ks__errors *errors, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	keep(errors, format, args);
+	va_end(args);
+}
+
+void ks__errors_note(struct ks__errors *errors, const char *text)
+{
+	note(errors, "%s", text);
+}
+
+uint32_t ks__errors_begin(struct ks__errors *errors)
+{
+	return atomic_load_explicit(&errors->n, memory_order_relaxed);
+}
+
+int ks__errors_end(struct ks__errors *errors, uint32_t begun, int code, const char *call)
+{
+	const struct ks__error *error;
+	int is_told;
+
+	if (code >= 0)
+		return code;
+	pthread_mutex_lock(&errors->lock);
+	error = find_slot(errors, gettid());
+	is_told = error && (int32_t)(error->number - begun) > 0;
+	pthread_mutex_unlock(&errors->lock);
+	if (is_told)
+		return code;
+	return ks__errors_fail(errors, code, "%s: %s (%s)", call, ks_strerror(code),
+			       ks_error_name(code));
+}
+
 int ks__errors_last(struct ks__errors *errors, char *buf, size_t size)
 {
-	const char *text = "";
-	int32_t tid = gettid();
+	const struct ks__error *error;
 	int length;
 
 	pthread_mutex_lock(&errors->lock);
-	for (unsigned i = 0; i < KS__ERRORS; i++)
-		if (errors->kept[i].tid == tid)
-			text = errors->kept[i].text;
-	length = snprintf(buf, size, "%s", text);
+	error = find_slot(errors, gettid());
+	length = snprintf(buf, size, "%s", error ? error->text : "");
 	pthread_mutex_unlock(&errors->lock);
 	return length;
 }

@@ -32,13 +32,17 @@ static int bpf_id(int fd, struct ks__fd_id *ret)
 {
 	uint32_t info[2] = { 0, 0 };
 	union bpf_attr attr;
+	long rc;
 
 	memset(&attr, 0, sizeof(attr));
 	attr.info.bpf_fd = (uint32_t)fd;
 	attr.info.info_len = sizeof(info);
 	attr.info.info = (uintptr_t)info;
-	if (syscall(SYS_bpf, BPF_OBJ_GET_INFO_BY_FD, &attr, sizeof(attr)))
-		return errno == EPERM || errno == ENOSYS || errno == EACCES ? -1 : 0;
+	do
+		rc = syscall(SYS_bpf, BPF_OBJ_GET_INFO_BY_FD, &attr, sizeof(attr));
+	while (rc && errno == EINTR);
+	if (rc)
+		return errno == EBADF || errno == EINVAL ? 0 : -1; /* no memory says nothing */
 	*ret = (struct ks__fd_id){ BPF_KIND, info[0], info[1] };
 	return 1;
 }
@@ -46,8 +50,12 @@ static int bpf_id(int fd, struct ks__fd_id *ret)
 static int perf_id(int fd, struct ks__fd_id *ret)
 {
 	uint64_t id = 0;
+	int rc;
 
-	if (ioctl(fd, PERF_EVENT_IOC_ID, &id))
+	do
+		rc = ioctl(fd, PERF_EVENT_IOC_ID, &id);
+	while (rc && errno == EINTR);
+	if (rc)
 		return 0;
 	*ret = (struct ks__fd_id){ PERF_KIND, id, 0 };
 	return 1;

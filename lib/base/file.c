@@ -14,10 +14,21 @@
 #define FIRST_BYTES 4096
 #define NAMES_BYTES 4096
 
+/* Filesystems over a network or in user space may be interrupted. */
+static int open_at(int dir_fd, const char *path, int flags)
+{
+	int fd;
+
+	do
+		fd = openat(dir_fd, path, flags | O_CLOEXEC);
+	while (fd < 0 && errno == EINTR);
+	return fd;
+}
+
 /* Without O_NONBLOCK the open of a FIFO waits for a writer; O_NOCTTY: a terminal stays a stranger's. */
 int ks__file_open(int dir_fd, const char *path)
 {
-	int fd = openat(dir_fd, path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC), rc = 0;
+	int fd = open_at(dir_fd, path, O_RDONLY | O_NONBLOCK | O_NOCTTY), rc = 0;
 	struct stat st;
 
 	if (fd < 0)
@@ -34,7 +45,7 @@ int ks__file_open(int dir_fd, const char *path)
 
 static int open_folder(int dir_fd, const char *path, int flags)
 {
-	int fd = openat(dir_fd, path, flags | O_DIRECTORY | O_CLOEXEC);
+	int fd = open_at(dir_fd, path, flags | O_DIRECTORY);
 
 	return fd < 0 ? -errno : ks__fd_keep(NULL, fd);
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "../base/clock.h"
 #include "../base/file.h"
 #include "../base/text.h"
 #include "columns.h"
@@ -145,7 +146,9 @@ int ks__descent_walk(int proc_fd, const struct ks__descent *tree)
 		int32_t pid = w.all.at[i].pid;
 		int is_below = tree->is_in(tree->user, pid) ? 0 : descends(&w, &w.all.at[i]);
 
-		if (is_below > 0)
+		if (tree->until_ns && ks__now() > tree->until_ns)
+			rc = -EAGAIN;
+		else if (is_below > 0)
 			rc = tree->enrol(tree->user, pid);
 		n += is_below != 0;
 	}

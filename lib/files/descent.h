@@ -11,6 +11,7 @@ struct ks__descent {
 	/* An ancestor of it is: enrol it. Negative ends the walk. */
 	int (*enrol)(void *user, int32_t pid);
 	void *user;
+	uint64_t until_ns; /* of ks__now(): -EAGAIN when it is past; 0: no end */
 };
 
 /*

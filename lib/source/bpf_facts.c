@@ -27,7 +27,7 @@ void ks__bpf_close_way(struct ks__bpf *b, struct ks__bpf_user *u, int way, int e
 
 	w->note.error = error;
 	w->again = ks__answer(error) != KS__ANSWER_FINAL || ks__machine_locked(b->base.ks, error);
-	snprintf(w->note.reason, sizeof(w->note.reason), "%s", reason);
+	ks__errors_print(w->note.reason, sizeof(w->note.reason), "%s", reason);
 	ks__log(b->base.ks, KS_LOG_INFO, "%s by %s: %s", u->name, u->variants[way].name, reason);
 }
 

@@ -23,7 +23,8 @@
 #include "../files/facts.h"
 #include "bpf.h"
 
-#define WALKS_MAX 64 /* a walk that enrols nobody comes after three or four */
+#define GROW_MAX_NS 5000000000u /* 20,000 processes take 1.5 s */
+#define WALKS_MAX 64            /* a walk that enrols nobody comes after three or four */
 
 _Static_assert((int)KS_BPF_SCOPE_SELF == KS_SCOPE_SELF && (int)KS_BPF_SCOPE_TREE == KS_SCOPE_TREE &&
 		       (int)KS_BPF_SCOPE_PIDS == KS_SCOPE_PIDS &&
@@ -183,7 +184,7 @@ static void put_tree(struct ks__bpf *b, uint32_t bits)
 static int grow(struct ks__bpf *b, uint32_t slot, int fd)
 {
 	struct growth g = { fd, slot };
-	const struct ks__descent tree = { is_in, enrol, &g };
+	const struct ks__descent tree = { is_in, enrol, &g, ks__now() + GROW_MAX_NS };
 	uint32_t other = b->control.map->tree & (uint32_t)(KS_TREE_FOLLOW << !slot);
 	int rc = ks__descent_walk(b->base.ks->proc_fd, &tree);
 

@@ -20,7 +20,8 @@
 #define STEPS_ALL 6u        /* each of the first so many, then each twice as far */
 #define STEPS_FEW 10        /* of a call, when few of all are tried */
 #define DESCRIPTORS_MAX 100 /* more than any call needs at once */
-#define NOTHING_FAILED 10   /* a child's answer: there are no more steps */
+#define BY_WHOSE (KS_BY_TOTAL | KS_BY_PROCESS | KS_BY_CGROUP | KS_BY_ROLE)
+#define NOTHING_FAILED 10 /* a child's answer: there are no more steps */
 
 /* ---- the calls ------------------------------------------------------------------------------ */
 
@@ -30,6 +31,8 @@ struct call {
 	int scope;    /* before: 0 self, else this kind */
 	int deep;     /* may open files or load programs */
 	int (*run)(struct ks *ks);
+	uint32_t by; /* before: sched is on, and `reader` has its rows by that */
+	int again;   /* and was read before: what fails is the second time */
 };
 
 static struct ks_reader *reader;
@@ -114,6 +117,11 @@ static int call_reader(struct ks *ks)
 	return new_reader(ks, KS_PROBE_PROC, KS_BY_TOTAL | KS_BY_CPU);
 }
 
+static int call_reader_whose(struct ks *ks)
+{
+	return new_reader(ks, KS_PROBE_SCHED, BY_WHOSE);
+}
+
 static int call_reader_self(struct ks *ks)
 {
 	return new_reader(ks, KS_PROBE_SELF, KS_BY_PROBE);
@@ -174,26 +182,39 @@ static int call_explain(struct ks *ks)
 }
 
 static const struct call calls[] = {
-	{ "open", 0, 0, 1, call_open },
-	{ "scope-pids", 0, 0, 0, call_scope_pids },
-	{ "scope-pids-on", 1, 0, 0, call_scope_pids },
-	{ "scope-tree", 0, 0, 1, call_scope_tree },
-	{ "prepare", 0, 0, 1, call_prepare },
-	{ "enable", 0, 0, 1, call_enable },
-	{ "enable-tree", 0, KS_SCOPE_TREE, 1, call_enable },
-	{ "disable", 1, 0, 0, call_disable },
-	{ "configure", 1, 0, 0, call_configure },
-	{ "query", 0, 0, 1, call_query },
-	{ "reader", 1, 0, 0, call_reader },
-	{ "reader-self", 1, 0, 0, call_reader_self },
-	{ "read", 1, 0, 1, call_read },
-	{ "role", 1, 0, 1, call_role },
-	{ "cgroup", 0, 0, 1, call_cgroup },
-	{ "poll", 1, 0, 0, call_poll },
-	{ "ledger", 1, 0, 0, call_ledger },
-	{ "selftest", 1, 0, 1, call_selftest },
-	{ "check", 0, 0, 1, call_check },
-	{ "explain", 1, 0, 0, call_explain },
+	{ "open", 0, 0, 1, call_open, 0, 0 },
+	{ "scope-pids", 0, 0, 0, call_scope_pids, 0, 0 },
+	{ "scope-pids-on", 1, 0, 0, call_scope_pids, 0, 0 },
+	{ "scope-tree", 0, 0, 1, call_scope_tree, 0, 0 },
+	{ "prepare", 0, 0, 1, call_prepare, 0, 0 },
+	{ "enable", 0, 0, 1, call_enable, 0, 0 },
+	{ "enable-tree", 0, KS_SCOPE_TREE, 1, call_enable, 0, 0 },
+	{ "disable", 1, 0, 0, call_disable, 0, 0 },
+	{ "configure", 1, 0, 0, call_configure, 0, 0 },
+	{ "query", 0, 0, 1, call_query, 0, 0 },
+	{ "reader", 1, 0, 0, call_reader, 0, 0 },
+	{ "reader-self", 1, 0, 0, call_reader_self, 0, 0 },
+	{ "read", 1, 0, 1, call_read, 0, 0 },
+	{ "read-total", 1, 0, 1, call_read, KS_BY_TOTAL, 0 },
+	{ "read-cpu", 1, 0, 1, call_read, KS_BY_CPU, 0 },
+	{ "read-process", 1, 0, 1, call_read, KS_BY_PROCESS, 0 },
+	{ "read-cgroup", 1, 0, 1, call_read, KS_BY_CGROUP, 0 },
+	{ "read-role", 1, 0, 1, call_read, KS_BY_ROLE, 0 },
+	{ "read-whose", 1, 0, 1, call_read, BY_WHOSE, 0 },
+	{ "read-total-again", 1, 0, 1, call_read, KS_BY_TOTAL, 1 },
+	{ "read-cpu-again", 1, 0, 1, call_read, KS_BY_CPU, 1 },
+	{ "read-process-again", 1, 0, 1, call_read, KS_BY_PROCESS, 1 },
+	{ "read-cgroup-again", 1, 0, 1, call_read, KS_BY_CGROUP, 1 },
+	{ "read-role-again", 1, 0, 1, call_read, KS_BY_ROLE, 1 },
+	{ "read-whose-again", 1, 0, 1, call_read, BY_WHOSE, 1 },
+	{ "reader-whose", 1, 0, 1, call_reader_whose, KS_BY_TOTAL, 0 },
+	{ "role", 1, 0, 1, call_role, 0, 0 },
+	{ "cgroup", 0, 0, 1, call_cgroup, 0, 0 },
+	{ "poll", 1, 0, 0, call_poll, 0, 0 },
+	{ "ledger", 1, 0, 0, call_ledger, 0, 0 },
+	{ "selftest", 1, 0, 1, call_selftest, 0, 0 },
+	{ "check", 0, 0, 1, call_check, 0, 0 },
+	{ "explain", 1, 0, 0, call_explain, 0, 0 },
 };
 
 /* ---- what runs short ------------------------------------------------------------------------ */
@@ -215,6 +236,12 @@ static const struct shortage {
 static int is_of_bpf(const struct shortage *shortage)
 {
 	return shortage->what == SHIM_MAP_CREATE || shortage->what == SHIM_BPF;
+}
+
+/* Files do not know whose it is. */
+static int is_of_whose(const struct call *call)
+{
+	return call->by & ~(uint32_t)(KS_BY_TOTAL | KS_BY_CPU) || call->run == call_reader_whose;
 }
 
 struct step {
@@ -282,7 +309,15 @@ static void set_up(const struct step *step, struct ks *ks)
 	if (!step->call->probe_on)
 		return;
 	ks_assert_ok(ks, ks_enable_probe(ks, KS_PROBE_PROC, NULL));
-	ks_assert_ok(ks, ks_reader_new(ks, KS_PROBE_PROC, &opts, &reader));
+	if (step->call->by) {
+		opts.by = step->call->by;
+		opts.flags = KS_READ_DELTA;
+		ks_assert_ok(ks, ks_enable_probe(ks, KS_PROBE_SCHED, NULL));
+	}
+	ks_assert_ok(ks, ks_reader_new(ks, step->call->by ? KS_PROBE_SCHED : KS_PROBE_PROC, &opts,
+				       &reader));
+	if (step->call->again)
+		ks_assert_ok(ks, call_read(ks));
 	fault_fork(3);
 }
 
@@ -319,7 +354,7 @@ static void is_usable(const struct step *step, struct ks *ks)
 /* A shortage says so; what a policy refuses is a reason to do without. */
 static void is_told(const struct step *step, struct ks *ks, int rc)
 {
-	char why[400];
+	char why[KS_ERROR_MAX];
 
 	if (rc >= 0)
 		return;
@@ -327,7 +362,11 @@ static void is_told(const struct step *step, struct ks *ks, int rc)
 		g_assert_true(rc == -EPERM || rc == -KS_EUNAVAIL);
 	else
 		ks_assert_rc(rc, -step->shortage->error);
-	g_assert_cmpint(ks_last_error(ks, why, sizeof(why)), >=, 0);
+	if (step->call->run == call_open || step->call->run == call_poll)
+		return; /* of another handle; the consumer's codes say all */
+	g_assert_cmpint(ks_last_error(ks, why, sizeof(why)), >, 0);
+	if (step->call->run == call_read)
+		g_assert_cmpint(ks_reader_error(reader, why, sizeof(why)), >, 0);
 }
 
 static int child(const struct step *step)
@@ -440,7 +479,7 @@ int main(int argc, char **argv)
 			if (shortages[s].deep && !calls[c].deep && !g_test_thorough())
 				continue;
 			add(&calls[c], &shortages[s], 0);
-			if (!is_of_bpf(&shortages[s]))
+			if (!is_of_bpf(&shortages[s]) && !is_of_whose(&calls[c]))
 				add(&calls[c], &shortages[s], 1);
 		}
 	return g_test_run();

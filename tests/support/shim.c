@@ -5,9 +5,12 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/bpf.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -200,6 +203,8 @@ static int refused(long number, const long *args)
 		return EINVAL;
 	if (number == SYS_perf_event_open && shim_offline && args[2] >= shim_offline)
 		return ENODEV;
+	if ((number == SYS_bpf || number == SYS_perf_event_open) && fails(SHIM_SIGNAL))
+		return number == SYS_bpf && args[0] == BPF_PROG_LOAD ? EAGAIN : EINTR;
 	if ((number == SYS_perf_event_open && fails(SHIM_PERF)) ||
 	    (number == SYS_bpf && fails(SHIM_BPF)) ||
 	    (number == SYS_bpf && args[0] == BPF_MAP_CREATE && fails(SHIM_MAP_CREATE)))
@@ -223,6 +228,62 @@ long syscall(long number, ...)
 		return -1;
 	}
 	return next_syscall(number, args[0], args[1], args[2], args[3], args[4], args[5]);
+}
+
+static int interrupted(void)
+{
+	if (!fails(SHIM_SIGNAL))
+		return 0;
+	errno = EINTR;
+	return 1;
+}
+
+static int open_at(int dir, const char *path, int flags, mode_t mode)
+{
+	return interrupted() ? -1 : (int)next_syscall(SYS_openat, dir, path, flags, mode);
+}
+
+#define MODE(flags)                                          \
+	({                                                   \
+		va_list list_;                               \
+		mode_t mode_;                                \
+		va_start(list_, flags);                      \
+		mode_ = va_arg(list_, mode_t);               \
+		va_end(list_);                               \
+		(flags) & (O_CREAT | O_TMPFILE) ? mode_ : 0; \
+	})
+
+int openat64(int dir, const char *path, int flags, ...)
+{
+	return open_at(dir, path, flags, MODE(flags));
+}
+
+int openat(int dir, const char *path, int flags, ...)
+{
+	return open_at(dir, path, flags, MODE(flags));
+}
+
+ssize_t read(int fd, void *buf, size_t size)
+{
+	return interrupted() ? -1 : next_syscall(SYS_read, fd, buf, size);
+}
+
+int ioctl(int fd, unsigned long request, ...)
+{
+	va_list list;
+	long arg;
+
+	va_start(list, request);
+	arg = va_arg(list, long);
+	va_end(list);
+	return interrupted() ? -1 : (int)next_syscall(SYS_ioctl, fd, request, arg);
+}
+
+int epoll_wait(int fd, struct epoll_event *events, int n, int timeout_ms)
+{
+	return interrupted() ?
+		       -1 :
+		       (int)next_syscall(SYS_epoll_pwait, fd, events, n, timeout_ms, NULL, 0);
 }
 
 int clock_gettime(clockid_t clock, struct timespec *ret)

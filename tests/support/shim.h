@@ -3,7 +3,8 @@
  * shim.h - in the place of libc: memory and system calls that fail when a test wants it, and clocks
  * that are not what they are
  *
- * A program that links shim.c has its own malloc() and so on, mmap(), syscall() and clock_gettime(),
+ * A program that links shim.c has its own malloc() and so on, mmap(), syscall() and clock_gettime(), and
+ * openat(), read(), ioctl() and epoll_wait() for SHIM_SIGNAL,
  * which libc's and libbpf's calls reach as well. Not with sanitizers, which do the same. One thread.
  */
 #ifndef KS_TESTS_SHIM_H
@@ -19,6 +20,7 @@ enum shim_what {
 	SHIM_MAP_CREATE, /* bpf(BPF_MAP_CREATE) */
 	SHIM_BPF,        /* bpf(), whatever it is asked */
 	SHIM_PERF,       /* perf_event_open() */
+	SHIM_SIGNAL,     /* what a signal may interrupt: EAGAIN of a load, EINTR of all others */
 };
 
 /* From now on the n-th of these fails, from 1; one only. `error`: of system calls. */

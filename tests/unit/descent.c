@@ -3,6 +3,8 @@
  * Shows that a walk over /proc enrols exactly those that descend from the tree, also where processes are
  * older than the zero of the reader's clock, and that nobody descends from a younger process.
  */
+#include <errno.h>
+
 #include "files/columns.h"
 #include "files/descent.h"
 #include "support/fake_proc.h"
@@ -50,6 +52,25 @@ static void generations(void)
 	bed_free(bed);
 }
 
+/* A walk ends when its time is over, whoever it has met. */
+static void in_time(void)
+{
+	struct bed *bed = bed_new(0);
+	GString *found = g_string_new("");
+	struct ks__descent tree = { .is_in = is_in, .enrol = enrol, .user = found };
+
+	show(bed, ROOT, 1, "root", 50, 9, 0);
+	show(bed, 300, ROOT, "child", 60, 9, 0);
+	tree.until_ns = 1;
+	g_assert_cmpint(ks__descent_walk(bed->ks->proc_fd, &tree), ==, -EAGAIN);
+	g_assert_cmpstr(found->str, ==, "");
+	tree.until_ns = UINT64_MAX;
+	g_assert_cmpint(ks__descent_walk(bed->ks->proc_fd, &tree), ==, 1);
+	g_assert_cmpstr(found->str, ==, "300 ");
+	g_string_free(found, TRUE);
+	bed_free(bed);
+}
+
 static void before_zero(void)
 {
 	struct bed *bed = bed_new(0);
@@ -68,6 +89,7 @@ static void before_zero(void)
 int main(int argc, char **argv)
 {
 	ks_test_init(&argc, &argv);
+	g_test_add_func("/descent/in-time", in_time);
 	g_test_add_func("/descent/generations", generations);
 	g_test_add_func("/descent/before-zero", before_zero);
 	return g_test_run();

@@ -126,7 +126,7 @@ static int enrol(void *user, int32_t pid)
 
 static int walk(int has_root)
 {
-	const struct ks__descent tree = { is_in, enrol, has_root ? root : NULL };
+	const struct ks__descent tree = { is_in, enrol, has_root ? root : NULL, 0 };
 	int fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC), n = ks__descent_walk(fd, &tree);
 
 	close(fd);

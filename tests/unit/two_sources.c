@@ -189,7 +189,8 @@ static void test_forced(void)
 	sentence("proc: this library was built without BPF; build it with -Dbpf=enabled");
 	ks->sources[0] = &programs.source, ks->sources[1] = &files.source;
 	ks_assert_rc(enable(NULL, 1 << 3), -EINVAL);
-	sentence("ks_enable_opts: no flags 0x8");
+	sentence("ks_enable_opts: flags may be KS_ENABLE_NO_FALLBACK, KS_ENABLE_NO_EVENTS and "
+		 "KS_ENABLE_NO_STATS");
 	programs.enable_rc = 0;
 
 	programs.variant = 2;

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Shows that every failure has its own sentence: not that of an earlier call, not one that was cut without
+ * a sign, none that names a bit by its number; that a reader's needs no handle; and that what works
+ * with less says why.
+ */
+#include <errno.h>
+#include <stdio.h>
+
+#include <kernelsight/kernelsight.h>
+
+#include "base/error.h"
+#include "support/ks_test.h"
+
+static struct ks *opened(const struct ks_open_opts *opts)
+{
+	struct ks *ks = NULL;
+
+	ks_assert_rc(ks_open(opts, &ks), 0);
+	return ks;
+}
+
+static void is_text(struct ks *ks, const char *want)
+{
+	char text[KS_ERROR_MAX];
+
+	g_assert_cmpint(ks_last_error(ks, text, sizeof(text)), ==, (int)strlen(want));
+	g_assert_cmpstr(text, ==, want);
+}
+
+/* A text of n bytes, then two-byte characters. */
+static void test_cut(void)
+{
+	char text[16];
+
+	g_assert_cmpint(ks__errors_print(text, sizeof(text), "%s", "123456789012345"), ==, 15);
+	g_assert_cmpstr(text, ==, "123456789012345");
+	g_assert_cmpint(ks__errors_print(text, sizeof(text), "%s", "1234567890123456"), ==, 16);
+	g_assert_cmpstr(text, ==, "123456789012...");
+	ks__errors_print(text, sizeof(text), "%s", "12345678901\u00e4\u00e4\u00e4");
+	g_assert_cmpstr(text, ==, "12345678901...");
+	ks__errors_print(text, 3, "%s", "1234");
+	g_assert_cmpstr(text, ==, "12");
+}
+
+static void test_longest(void)
+{
+	struct ks *ks = opened(NULL);
+	char path[900], text[2 * KS_ERROR_MAX];
+	struct ks_scope scope = { .size = sizeof(scope), .kind = KS_SCOPE_CGROUP, .cgroup = path };
+
+	g_assert_cmpint(KS_ERROR_MAX, ==, 512); /* pinned */
+	memset(path, 'x', sizeof(path) - 1);
+	path[sizeof(path) - 1] = '\0';
+	g_assert_cmpint(ks_set_scope(ks, &scope), <, 0);
+	if (ks_last_error(ks, text, sizeof(text)) == KS_ERROR_MAX - 1)
+		g_assert_cmpstr(text + KS_ERROR_MAX - 4, ==, "...");
+	else
+		g_assert_cmpint((int)strlen(text), <, 200); /* no cgroups here */
+	ks_close(ks);
+}
+
+/* Nobody had a sentence for the second one. */
+static void test_own_sentence(void)
+{
+	static struct ks__errors errors;
+	uint32_t begun;
+	char text[KS_ERROR_MAX];
+
+	ks__errors_init(&errors);
+	begun = ks__errors_begin(&errors);
+	ks__errors_fail(&errors, -EINVAL, "the first");
+	ks_assert_rc(ks__errors_end(&errors, begun, -EINVAL, "call"), -EINVAL);
+	ks__errors_last(&errors, text, sizeof(text));
+	g_assert_cmpstr(text, ==, "the first");
+	begun = ks__errors_begin(&errors);
+	ks_assert_rc(ks__errors_end(&errors, begun, 3, "call"), 3);
+	ks__errors_last(&errors, text, sizeof(text));
+	g_assert_cmpstr(text, ==, "the first");
+	ks_assert_rc(ks__errors_end(&errors, begun, -ENOMEM, "call"), -ENOMEM);
+	ks__errors_last(&errors, text, sizeof(text));
+	g_assert_cmpstr(text, ==, "call: out of memory (ENOMEM)");
+	ks__errors_destroy(&errors);
+}
+
+static void test_names(void)
+{
+	struct ks_reader_opts by = { .size = sizeof(by), .by = KS_BY_CPU };
+	struct ks_reader *reader;
+	struct ks *ks = opened(NULL);
+
+	ks_assert_rc(ks_reader_new(ks, KS_PROBE_SELF, &by, &reader), -EINVAL);
+	is_text(ks, "self has no rows by CPU; it has rows by total, probe");
+	by.by = KS_BY_ROLE | KS_BY_PROCESS | KS_BY_TOTAL;
+	ks_assert_rc(ks_reader_new(ks, KS_PROBE_SELF, &by, &reader), -EINVAL);
+	is_text(ks, "self has no rows by process, role; it has rows by total, probe");
+	by.by = 1 << 20;
+	ks_assert_rc(ks_reader_new(ks, KS_PROBE_SELF, &by, &reader), -EINVAL);
+	is_text(ks, "self has no rows by what this library does not know; it has rows by total, "
+		    "probe");
+	by = (struct ks_reader_opts){ .size = sizeof(by), .flags = 2 };
+	ks_assert_rc(ks_reader_new(ks, KS_PROBE_SELF, &by, &reader), -EINVAL);
+	is_text(ks, "ks_reader_opts: flags may be KS_READ_DELTA, and reserved is 0");
+	ks_close(ks);
+}
+
+static void test_reader(void)
+{
+	struct ks_stats stats = { .size = sizeof(stats) };
+	struct ks_reader *reader, *self;
+	struct ks *ks = opened(NULL);
+	char text[KS_ERROR_MAX];
+
+	ks_assert_rc(ks_reader_new(ks, KS_PROBE_PROC, NULL, &reader), 0);
+	ks_assert_rc(ks_reader_new(ks, KS_PROBE_SELF, NULL, &self), 0);
+	ks_assert_rc(ks_reader_error(reader, text, sizeof(text)), 0);
+	g_assert_cmpstr(text, ==, "");
+	ks_assert_rc(ks_reader_error(NULL, text, sizeof(text)), -EINVAL);
+	ks_assert_rc(ks_reader_error(reader, NULL, 1), -EINVAL);
+	ks_assert_rc(ks_read_stats(reader, &stats), -KS_EOFF);
+	ks_assert_rc(ks_reader_error(reader, text, sizeof(text)), 22);
+	g_assert_cmpstr(text, ==, "proc was never enabled");
+	ks_assert_rc(ks_reader_error(reader, text, 5), 22);
+	g_assert_cmpstr(text, ==, "proc");
+	ks_assert_rc(ks_read_stats(self, &stats), 0);
+	ks_assert_rc(ks_reader_error(self, NULL, 0), 0);
+	ks_assert_rc(ks_read_stats(self, NULL), -EINVAL);
+	ks_reader_error(self, text, sizeof(text));
+	g_assert_cmpstr(text, ==, "ks_read_stats: invalid argument (EINVAL)");
+	ks_close(ks);
+	ks_assert_rc(ks_read_stats(self, &stats), -KS_ECLOSED);
+	ks_reader_error(self, text, sizeof(text));
+	g_assert_cmpstr(text, ==, "ks_read_stats: the handle is closed (KS_ECLOSED)");
+	ks_reader_free(reader);
+	ks_reader_free(self);
+}
+
+/* A fallback is not what the host has forgotten that it had asked for. */
+static void test_less(void)
+{
+	struct ks_enable_opts opts = { .size = sizeof(opts), .variant = "procfs" };
+	struct ks_probe_info info = { .size = sizeof(info) };
+	struct ks *ks = opened(NULL);
+	char text[KS_ERROR_MAX];
+
+	ks_assert_rc(ks_enable_probe(ks, KS_PROBE_PROC, &opts), 1);
+	g_assert_cmpint(ks_last_error(ks, text, sizeof(text)), >, 0);
+	g_assert_true(g_str_has_prefix(text, "proc works with less, by procfs: "));
+	ks_assert_rc(ks_query_probe(ks, KS_PROBE_PROC, &info), 0);
+	g_assert_cmpstr(info.reason, !=, "");
+	g_assert_nonnull(strstr(text, info.reason));
+	ks_close(ks);
+}
+
+int main(int argc, char **argv)
+{
+	ks_test_init(&argc, &argv);
+	g_test_add_func("/errors/cut", test_cut);
+	g_test_add_func("/errors/longest", test_longest);
+	g_test_add_func("/errors/own-sentence", test_own_sentence);
+	g_test_add_func("/errors/names", test_names);
+	g_test_add_func("/errors/reader", test_reader);
+	g_test_add_func("/errors/less", test_less);
+	return g_test_run();
+}
