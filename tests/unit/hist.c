@@ -6,8 +6,14 @@
 #include <errno.h>
 #include <math.h>
 
+#include "../../bpf/shared.h"
 #include "data/hist.h"
 #include "support/ks_test.h"
+
+/* The kernel programs' half is plain C, too. */
+#undef __always_inline
+#define __always_inline inline __attribute__((always_inline))
+#include "../../bpf/hist.bpf.h"
 
 typedef unsigned __int128 u128;
 
@@ -186,12 +192,55 @@ static void test_public_quantile(void)
 	g_assert_true(isnan(ks_hist_quantile(&stats, &hist, 0.5)));
 }
 
+/* ---- the kernel programs' half ------------------------------------------------------------------ */
+
+static void same_bucket(uint64_t v)
+{
+	static struct ks_bpf_hist hist;
+	int slot = ks__hist_bucket(v) + 1;
+
+	g_assert_cmpint(ks_hist_bucket(v), ==, ks__hist_bucket(v));
+	g_assert_cmpuint(ks_log2(v), ==, 63u - (unsigned)__builtin_clzll(v));
+	memset(&hist, 0, sizeof(hist));
+	ks_hist_add(&hist, v);
+	ks_hist_add(&hist, v);
+	g_assert_cmpuint(hist.buckets[slot], ==, 2);
+	g_assert_cmpuint(hist.sum, ==, 2 * v);
+	g_assert_cmpuint(hist.zeros, ==, 0);
+	for (int i = 0; i < KS_HIST_BUCKETS; i++)
+		g_assert_true(i == slot || hist.buckets[i] == 0);
+}
+
+/* It puts each value into the bucket of the library's half, and nowhere else. */
+static void test_programs(void)
+{
+	struct ks_bpf_hist hist = { 0 };
+
+	for (uint64_t v = 1; v <= 300; v++)
+		same_bucket(v);
+	for (unsigned e = 9; e <= 256; e++) {
+		same_bucket(bound(e));
+		if (bound(e) < UINT64_MAX)
+			same_bucket(bound(e) + 1);
+		same_bucket(bound(e) - 1);
+	}
+	same_bucket(UINT64_MAX);
+	ks_hist_add(&hist, 0);
+	ks_hist_add(&hist, 0);
+	ks_hist_add(&hist, 0);
+	g_assert_cmpuint(hist.zeros, ==, 3);
+	g_assert_cmpuint(hist.sum, ==, 0);
+	for (int i = 0; i < KS_HIST_BUCKETS; i++)
+		g_assert_cmpuint(hist.buckets[i], ==, 0);
+}
+
 int main(int argc, char **argv)
 {
 	ks_test_init(&argc, &argv);
 	g_test_add_func("/hist/bounds", test_bounds);
 	g_test_add_func("/hist/powers", test_powers);
 	g_test_add_func("/hist/small-and-random", test_small_and_random);
+	g_test_add_func("/hist/programs", test_programs);
 	g_test_add_func("/hist/public-bound", test_public_bound);
 	g_test_add_func("/hist/quantile/near", test_quantile_is_near);
 	g_test_add_func("/hist/quantile/zeros", test_quantile_of_zeros);
