@@ -128,8 +128,10 @@ static void test_escapes(void)
 
 static void test_utf8(void)
 {
-	static const char good[][5] = { "\xc3\xa4",     "\xe2\x82\xac",     "\xed\x9f\xbf",
-					"\xee\x80\x80", "\xf0\x9f\x98\x80", "\xf4\x8f\xbf\xbf" };
+	static const char good[][5] = { "\xc3\xa4",         "\xe2\x82\xac",     "\xed\x9f\xbf",
+					"\xc2\x80",         "\xdf\xbf",         "\xe0\xa0\x80",
+					"\xed\x9f\xbf",     "\xf0\x90\x80\x80", "\xee\x80\x80",
+					"\xf0\x9f\x98\x80", "\xf4\x8f\xbf\xbf" };
 	/* too long a form, surrogates, above U+10FFFF, cut short, a lone tail */
 	static const char bad[][5] = { "\xc0\x80",
 				       "\xc1\xbf",

@@ -190,6 +190,31 @@ static void test_whose(void)
 	end();
 }
 
+/* What a probe is not grouped by, and flags and members that there are not. */
+static void test_no_reader(void)
+{
+	const struct ks_reader_opts none[] = {
+		{ .by = KS_BY_PROBE },
+		{ .by = KS_BY_TOTAL | 1 << 7 },
+		{ .by = KS_BY_CPU | KS_BY_PROCESS },
+		{ .flags = KS_READ_DELTA << 1 },
+		{ .reserved = 1 },
+	};
+	struct ks_reader *r = NULL;
+
+	begin();
+	for (size_t i = 0; i < G_N_ELEMENTS(none); i++) {
+		struct ks_reader_opts opts = none[i];
+
+		opts.size = sizeof(opts);
+		ks_assert_rc(ks_reader_new(ks, PROBE, &opts, &r), -EINVAL);
+		g_assert_null(r);
+	}
+	ks_assert_rc(ks_reader_new(ks, 14, NULL, &r), -EINVAL);
+	ks_assert_rc(ks_reader_new(ks, PROBE, NULL, NULL), -EINVAL);
+	end();
+}
+
 /* A read that fails takes nothing away: the next one has it. By each grouping, and by either source. */
 static void test_failed_read(void)
 {
@@ -371,6 +396,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/two_readers/stats/last", test_last);
 	g_test_add_func("/two_readers/stats/cpus", test_cpus);
 	g_test_add_func("/two_readers/stats/whose", test_whose);
+	g_test_add_func("/two_readers/stats/no reader", test_no_reader);
 	g_test_add_func("/two_readers/stats/failed read", test_failed_read);
 	g_test_add_func("/two_readers/self", test_self);
 	g_test_add_func("/two_readers/facts", test_facts);

@@ -13,6 +13,7 @@
 /* The first source that can is taken, and what is told of the probe is what it has said. */
 static void test_first(void)
 {
+	struct ks_variant_info variant;
 	uint64_t before, after;
 	struct ks_probe_info info;
 
@@ -57,6 +58,11 @@ static void test_first(void)
 	g_assert_cmpuint(query().state, ==, KS_STATE_OFF);
 	g_assert_cmpuint(query().changed_ns, >=, after);
 	ks_assert_rc(ks_disable_probe(ks, PROBE), 0); /* it is off */
+	variant.size = sizeof(variant);
+	ks_assert_rc(ks_query_variant(ks, PROBE, FILES_VARIANT, &variant), 0);
+	g_assert_cmpstr(variant.name, ==, "procfs");
+	g_assert_cmpuint(variant.source, ==, KS_SOURCE_FILES);
+	ks_assert_rc(ks_query_variant(ks, PROBE, FILES_VARIANT + 1, &variant), -ENOENT);
 	g_assert_cmpuint(programs.disabled, ==, 1);
 	end();
 }
@@ -231,6 +237,11 @@ static void test_again(void)
 	programs.apply_rc = 0;
 
 	/* all back to their defaults; the flags are no setting */
+	burst.id = 31; /* which is none */
+	ks_assert_rc(ks_configure_probe(ks, PROBE, &burst, 1), -EINVAL);
+	sentence("proc has no setting 31");
+	ks_assert_rc(ks_configure_probe(ks, PROBE, NULL, 3), -EINVAL);
+	sentence("proc: 3 settings at NULL");
 	ks_assert_rc(ks_configure_probe(ks, PROBE, NULL, 0), 3);
 	g_assert_cmpuint(programs.set.burst, ==, 5000);
 	g_assert_cmpuint(programs.set.flags, ==, KS_ENABLE_NO_EVENTS);
