@@ -73,15 +73,25 @@ int child_release(struct child *child, char **argv)
 	return fail(code == ENOENT ? 127 : 126, "cannot run '%s': %s", argv[0], strerror(code));
 }
 
+/* Files tell of a process until its parent has waited for it: that comes later. */
 int child_ended(struct child *child)
 {
-	int status;
+	siginfo_t info = { .si_pid = 0 };
 
-	if (!child->pid || waitpid(child->pid, &status, WNOHANG) != child->pid)
+	if (!child->pid || waitid(P_PID, (id_t)child->pid, &info, WEXITED | WNOHANG | WNOWAIT) ||
+	    !info.si_pid)
 		return 0;
+	child->zombie = child->pid;
 	child->pid = 0;
-	child->status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+	child->status = info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
 	return 1;
+}
+
+void child_reap(struct child *child)
+{
+	while (child->zombie && waitpid(child->zombie, NULL, 0) < 0 && errno == EINTR)
+		;
+	child->zombie = 0;
 }
 
 void child_abandon(struct child *child)

@@ -200,6 +200,7 @@ void signals_reset(void);
 /* The command after --, made but not yet running. */
 struct child {
 	pid_t pid;     /* 0: none, or it has ended */
+	pid_t zombie;  /* it has ended, and waits for child_reap(); 0: none */
 	int go, error; /* pipe ends: write to release it, read why exec failed; -1 */
 	int status;    /* for exit(), once it has ended */
 };
@@ -207,8 +208,9 @@ struct child {
 int child_fork(struct child *child, char **argv);
 /* Lets it go. Returns 0, or the exit status for a command that cannot be run, having said so. */
 int child_release(struct child *child, char **argv);
-/* Has it ended? */
+/* Has it ended? Then fallbacks can still look at it until child_reap(). */
 int child_ended(struct child *child);
+void child_reap(struct child *child);
 /* Ends one that was never released; nothing otherwise. */
 void child_abandon(struct child *child);
 

@@ -456,6 +456,7 @@ void session_stop(struct session *session, ks_event_fn fn, void *user)
 		reasons_keep(session->ks, &desc);
 	for (i = 0; i < session->opt->n_probes; i++)
 		ks_disable_probe(session->ks, session->opt->probes[i].desc.probe);
+	child_reap(&session->child);
 	do
 		ret = ks_poll(session->ks, 0, 0, fn, user);
 	while (ret > 0 || ret == -EINTR);
@@ -484,6 +485,7 @@ int session_close(struct session *session, int status)
 		status = 128 + signals_last();
 	else if (session->opt->command)
 		status = session->child.status;
+	child_reap(&session->child);
 	free_session(session);
 	return status;
 }

@@ -33,6 +33,15 @@ class Stat(cli.Case):
         best = cli.need_programs("proc")["variant"]
         self.assertEqual(self.check_tree()["variant"], best)
 
+    def test_end_on_files(self):
+        """The command is looked at when it has ended, before anybody has waited for it."""
+        program = "import time\nwhile time.process_time() < 0.2: pass\nraise SystemExit(5)"
+        done = cli.run("stat", "sched", "--json", "--variant", "procfs", "--", cli.PYTHON, "-c",
+                       program)
+        line = done.one(type="stats", probe="sched")
+        self.assertEqual((done.status, line["source"]), (5, "files"))
+        self.assertGreater(line["fields"]["oncpu_ns"]["sum"], 190000000)
+
     def test_self_is_told(self):
         cli.need_programs("proc")
         done = cli.run("stat", "proc", "--json", "--", "true")
