@@ -92,6 +92,37 @@ static void forks(struct kt *t)
 	work_free(&w);
 }
 
+static int end_at_once(void *page)
+{
+	(void)page;
+	return 0;
+}
+
+/* The bucket of the one value that was observed. */
+static void bucket(struct kt *t)
+{
+	const struct ks_event_proc_exit *end;
+	struct ks_stats stats = { .size = sizeof(stats) };
+	const struct ks_stats_proc *row;
+	struct ks_reader *reader;
+	double lifetime;
+	struct work w;
+
+	proc_watch(t, &w, end_at_once);
+	end = proc_end_of(t, w.pid);
+	lifetime = (double)(end->ev.time_ns - end->start_ns);
+	ks_assert_ok(t->ks, ks_reader_new(t->ks, t->probe, NULL, &reader));
+	ks_assert_rc(ks_read_stats(reader, &stats), 0);
+	row = ks_stats_row(&stats, 0);
+	g_assert_cmpuint(row->lifetime_ns.count, ==, 1);
+	g_assert_cmpuint(row->lifetime_ns.n, ==, 1);
+	g_assert_cmpuint(stats.buckets[row->lifetime_ns.at], ==, 1);
+	g_assert_cmpfloat(lifetime, >, ks_hist_bound(row->lifetime_ns.lowest - 1));
+	g_assert_cmpfloat(lifetime, <=, ks_hist_bound(row->lifetime_ns.lowest));
+	ks_reader_free(reader);
+	work_free(&w);
+}
+
 /* Signals whose default is to end the process; each without a core and with one. */
 static int may_kill(int sig)
 {
@@ -293,6 +324,7 @@ static void mixed(struct kt *t)
 static void add(void)
 {
 	kt_add(KS_PROBE_PROC, "forks", KT_PERF | KT_FEATURES, forks);
+	kt_add(KS_PROBE_PROC, "bucket", 0, bucket);
 	kt_add(KS_PROBE_PROC, "signals", 0, signals);
 	kt_add(KS_PROBE_PROC, "threads", KT_PERF, threads);
 	kt_add(KS_PROBE_PROC, "mixed", 0, mixed);

@@ -4,6 +4,7 @@
  * who a process is when a second thread starts a program or the first thread ends first.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
@@ -80,6 +81,39 @@ static void execs(struct kt *t)
 		g_assert_cmpuint(ev->start_ns, ==, end->start_ns);
 	}
 	g_assert_cmpstr(end->ev.comm, ==, "chain");
+	work_free(&w);
+}
+
+#define OTHER_UID 4321
+#define OTHER_GID 1234
+
+/* By a descriptor: the folder need not be open to that user. */
+static int exec_as_other(void *page)
+{
+	char *const args[] = { (char *)KS_CHAIN, NULL }, *const env[] = { NULL };
+	int fd = open(KS_CHAIN, O_RDONLY);
+
+	(void)page;
+	if (setresgid(OTHER_GID, OTHER_GID, OTHER_GID) ||
+	    setresuid(OTHER_UID, OTHER_UID, OTHER_UID))
+		return 1;
+	fexecve(fd, args, env);
+	return 2;
+}
+
+/* The user, where the group is of another number. */
+static void users(struct kt *t)
+{
+	const struct ks_event_proc_exec *ev;
+	struct work w;
+	size_t at = 0;
+
+	proc_watch(t, &w, exec_as_other);
+	g_assert_cmpint(w.status, ==, 0);
+	ev = kt_next(t, KS_EVENT_PROC_EXEC, &at);
+	g_assert_nonnull(ev);
+	g_assert_true(ev->valid & KS_HAS_PROC_UID);
+	g_assert_cmpuint(ev->uid, ==, OTHER_UID);
 	work_free(&w);
 }
 
@@ -292,6 +326,7 @@ static void leader_exits(struct kt *t)
 
 static void add(void)
 {
+	kt_add(KS_PROBE_PROC, "users", 0, users);
 	kt_add(KS_PROBE_PROC, "execs", KT_PERF, execs);
 	kt_add(KS_PROBE_PROC, "paths", 0, paths);
 	kt_add(KS_PROBE_PROC, "failed-execs", 0, failed_execs);

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -366,8 +367,85 @@ static void ordered(struct kt *t)
 		ks_test_rounds(order_once, t);
 }
 
+/* ---- the least burst, the first end ------------------------------------------------------------ */
+
+/* Exactly one, if the calls come within the second that it takes to have another. */
+static void burst_of_one(struct kt *t)
+{
+	const struct ks_param one[] = { { .id = KS_FADVISE_PARAM_SLOW_NS, .value = 0 },
+					{ .id = KS_PARAM_MAX_PER_SEC, .value = 1 },
+					{ .id = KS_PARAM_BURST, .value = 1 } };
+	uint64_t begin_ns, took_ns;
+
+	work_pin(0); /* where kernels cannot share a limit, each CPU has one */
+	kt_enable(t, one, 3);
+	begin_ns = work_now();
+	for (int i = 0; i < 10; i++)
+		syscall(SYS_fadvise64, -1, 0, 0, POSIX_FADV_NORMAL);
+	took_ns = work_now() - begin_ns;
+	kt_settle(t);
+	work_unpin();
+	g_assert_cmpuint(t->n, >=, 1);
+	if (took_ns < 1000000000)
+		g_assert_cmpuint(t->n, ==, 1);
+	g_assert_cmpuint(t->n + t->lost[KS_LOST_THROTTLED], ==, 10);
+}
+
+#define CACHED (64u << 20)
+
+/* Advice that the kernel walks 16,384 pages for: it is nearly always in the middle of a call. */
+static int advise_on(void *page)
+{
+	uint32_t *stop = page;
+	char *bytes = g_malloc0(1 << 20);
+	int fd = work_file(), ok = fd >= 0;
+
+	for (unsigned i = 0; ok && i < CACHED >> 20; i++)
+		ok = write(fd, bytes, 1 << 20) == 1 << 20;
+	__atomic_store_n(&stop[1], ok ? 1 : 2, __ATOMIC_RELEASE);
+	while (ok && !__atomic_load_n(stop, __ATOMIC_RELAXED))
+		syscall(SYS_fadvise64, fd, 0, CACHED, POSIX_FADV_WILLNEED);
+	g_free(bytes);
+	return !ok;
+}
+
+#define ENABLES 40
+
+/* Enabled in the middle of a call, the probe sees its end alone: that is no call, and told. */
+static void no_beginning(struct kt *t)
+{
+	struct ks_stats_self book;
+	uint32_t *page;
+	struct work w;
+
+	work_start(&w, advise_on);
+	page = w.page;
+	kt_watch(t, KS_SCOPE_PIDS, w.pid);
+	work_go(&w);
+	while (!__atomic_load_n(&page[1], __ATOMIC_ACQUIRE))
+		sched_yield();
+	memset(&book, 0, sizeof(book));
+	for (int i = 0; i < ENABLES && page[1] == 1 && !book.unmatched; i++) {
+		kt_enable(t, NULL, 0);
+		do
+			kt_ledger(t, &book);
+		while (!book.aggregated && !book.submitted && !book.unmatched);
+		kt_disable(t);
+		kt_ledger(t, &book);
+	}
+	__atomic_store_n(page, 1, __ATOMIC_RELAXED);
+	work_wait(&w);
+	if (page[1] == 1)
+		g_assert_cmpuint(book.unmatched, >=, 1);
+	else
+		g_test_skip("no file on a disk");
+	work_free(&w);
+}
+
 static void add(void)
 {
+	kt_add(KS_PROBE_FADVISE, "burst-of-one", 0, burst_of_one);
+	kt_add(KS_PROBE_FADVISE, "no-beginning", 0, no_beginning);
 	kt_add(KS_PROBE_FADVISE, "generation", KT_BEST, generation);
 	kt_add(KS_PROBE_FADVISE, "all-or-none", KT_BEST, all_or_none);
 	kt_add(KS_PROBE_FADVISE, "identity", KT_PERF, identity);

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Shows that the map of a tree holds who lives and nobody else: threads neither enter it nor leave it, nor
+ * does a first thread whose process another one took over by exec.
+ */
+#include <dirent.h>
+#include <linux/membarrier.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+
+#include "proc_checks.h"
+
+/* Entries of the map in every handle of this process. */
+static unsigned enrolled(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	struct dirent *d;
+	unsigned n = 0;
+
+	while ((d = readdir(dir))) {
+		struct bpf_map_info info = { 0 };
+		uint32_t size = sizeof(info), key, last;
+		int fd = atoi(d->d_name), first = 1;
+
+		if (bpf_obj_get_info_by_fd(fd, &info, &size) || strcmp(info.name, "ks_pids"))
+			continue;
+		while (!bpf_map_get_next_key(fd, first ? NULL : &last, &key)) {
+			last = key;
+			first = 0;
+			n++;
+		}
+	}
+	closedir(dir);
+	return n;
+}
+
+#define GRACES 200
+
+static void wait_grace(void)
+{
+	if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0))
+		g_usleep(10000);
+}
+
+/* Who is gone is taken out some grace periods later. */
+static void all_leave(unsigned want)
+{
+	for (unsigned i = 0; i < GRACES && enrolled() != want; i++)
+		wait_grace();
+	g_assert_cmpuint(enrolled(), ==, want);
+}
+
+#define FAMILY 5
+
+static int family(void *page)
+{
+	int32_t tids[FAMILY];
+	pthread_t thread;
+	int status, bad = 0;
+
+	(void)page;
+	for (int i = 0; i < FAMILY; i++) {
+		pid_t pid = fork();
+
+		if (pid == 0) {
+			bad = pthread_create(&thread, NULL, proc_note_tid, &tids[i]);
+			bad |= pthread_join(thread, NULL);
+			_exit(bad);
+		}
+		bad |= waitpid(pid, &status, 0) != pid || status;
+	}
+	for (int i = 0; i < FAMILY; i++)
+		bad |= pthread_create(&thread, NULL, proc_note_tid, &tids[i]) ||
+		       pthread_join(thread, NULL);
+	return bad;
+}
+
+static void ends(struct kt *t)
+{
+	struct work w;
+
+	proc_watch(t, &w, family);
+	g_assert_cmpint(w.status, ==, 0);
+	proc_totals(t, FAMILY, 2 * FAMILY, 0, FAMILY + 1, 2 * FAMILY);
+	all_leave(0);
+	work_free(&w);
+}
+
+/* ---- exec by a second thread ----------------------------------------------------------------- */
+
+static void *take_over(void *arg)
+{
+	execl("/bin/sh", "sh", "-c", "while [ ! -e \"$0/go\" ]; do :; done; exec \"$1\" 1",
+	      g_getenv("KS_TEST_DIR"), KS_CHAIN, NULL);
+	return arg;
+}
+
+static int be_taken_over(void *page)
+{
+	pthread_t thread;
+
+	(void)page;
+	if (pthread_create(&thread, NULL, take_over, NULL) || pthread_join(thread, NULL))
+		return 1;
+	return 2;
+}
+
+static int is_sh(pid_t pid)
+{
+	char *path = g_strdup_printf("/proc/%d/comm", (int)pid), *comm = NULL;
+	int is = g_file_get_contents(path, &comm, NULL, NULL) && !strcmp(comm, "sh\n");
+
+	g_free(path);
+	g_free(comm);
+	return is;
+}
+
+static void taken_over(struct kt *t)
+{
+	char *dir = g_dir_make_tmp("ks-tree-XXXXXX", NULL);
+	char *go = g_build_filename(dir, "go", NULL);
+	struct work w;
+
+	g_setenv("KS_TEST_DIR", dir, 1);
+	work_start(&w, be_taken_over);
+	kt_watch(t, KS_SCOPE_TREE, w.pid);
+	kt_enable(t, NULL, 0);
+	work_go(&w);
+	while (!is_sh(w.pid))
+		g_assert_cmpint(waitpid(w.pid, NULL, WNOHANG), ==, 0);
+	/* until the former first thread is gone for good */
+	for (int i = 0; i < 20; i++) {
+		wait_grace();
+		g_assert_cmpuint(enrolled(), ==, 1);
+	}
+	g_assert_true(g_file_set_contents(go, "", 0, NULL));
+	work_wait(&w);
+	g_assert_cmpint(w.status, ==, 0);
+	kt_settle(t);
+	g_assert_cmpuint(kt_count(t, KS_EVENT_PROC_EXEC), ==, 3);
+	all_leave(0);
+	proc_remove_dir(dir);
+	g_free(go);
+	g_free(dir);
+	work_free(&w);
+}
+
+static void add(void)
+{
+	kt_add(KS_PROBE_PROC, "ends", KT_BEST, ends);
+	kt_add(KS_PROBE_PROC, "taken-over", KT_BEST, taken_over);
+}
+
+int main(int argc, char **argv)
+{
+	return kt_main(argc, argv, add);
+}
