@@ -11,21 +11,23 @@ static const struct {
 	  "self, pid:N[,N], tree:N[,N] (these and all that they start), cgroup:PATH (and "
 	  "all below it), comm:NAME or system; default: the command and all that it "
 	  "starts, without a command the system" },
-	{ 'x', "exclude-comm", "NAME", "leave out threads of this name" },
+	{ 'x', "exclude-comm", "NAME", "do not count threads of this name" },
 	{ 'b', "by", "GROUPING",
-	  "below the total a row for each process, cgroup, role or cpu; total: none "
-	  "(default). The largest come first: by the probe's first time in all, or else by "
-	  "its first count; CPUs by their number. Last come the sum of those that --top "
-	  "leaves out and, as rest, what has no row of its own" },
-	{ 't', "top", "N", "so many of these rows; 0: all; default: 20, with --json all" },
-	{ 'r', "role", "TID=NAME", "what a thread is for, for --by role; may be repeated" },
+	  "print a row for each process, cgroup, role or cpu below the total; total: no "
+	  "rows (default). The row with the largest first time, or else first count, comes "
+	  "first; CPUs come by number. The last rows are the sum of the rows that --top leaves "
+	  "out, and the rest: what has no row of its own" },
+	{ 't', "top", "N", "print the N largest rows; 0: all; default: 20, with --json all" },
+	{ 'r', "role", "TID=NAME",
+	  "give the thread TID this role, for --by role; may be repeated" },
 	{ 'o', NULL, "PROBE.SETTING=VALUE",
 	  "set a probe's setting; a number may end in us, ms or s if it is a time, in "
 	  "K, M or G if it is a size" },
-	{ 'v', "variant", "NAME", "attach this way or not at all, see 'kernelsight list'" },
+	{ 'v', "variant", "NAME",
+	  "use this variant of the probe or fail; 'kernelsight list' names them" },
 	{ 'j', "json", NULL, "one JSON object a line" },
-	{ 'd', NULL, "SECONDS", "end after so long" },
-	{ 'i', NULL, "SECONDS", "print what happened in each such interval" },
+	{ 'd', NULL, "SECONDS", "end after this time" },
+	{ 'i', NULL, "SECONDS", "print what was counted in each interval of this length" },
 	{ 'h', "help", NULL, "this text" },
 };
 

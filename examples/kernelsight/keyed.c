@@ -351,7 +351,7 @@ void keyed_table(const struct ks_stats *stats, uint32_t by, uint64_t top)
 	if (table.n)
 		print_rows(&table, by);
 	else
-		printf("  %-18s none has counted anything\n", by_name(by));
+		printf("  no %s has counted anything\n", by_name(by));
 	if (*table.more) {
 		printf("  --json has   ");
 		text_wrapped(stdout, 15, 15, table.more);

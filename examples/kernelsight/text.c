@@ -280,7 +280,7 @@ static void print_variant(const struct ks_variant_info *variant)
 		snprintf(text, sizeof(text), "%s", variant->reason);
 	else
 		snprintf(text, sizeof(text), "%s: %s", variant->name, variant->reason);
-	printf("  %-12s ", variant->error ? "skipped" : "also");
+	printf("  %-12s ", variant->error ? "skipped" : "also works");
 	text_wrapped(stdout, 15, 15, text);
 }
 

@@ -170,7 +170,7 @@ static const struct ks_param_desc common_params[N_COMMON] = {
 		.unit = KS_UNIT_COUNT,
 		.highest = 1u << 31,
 		.name = "sample_every",
-		.help = "a record for 1 event in N; 0: none; counters stay exact",
+		.help = "a record for 1 event in N; 0: for slow ones only; counters stay exact",
 	},
 	[MAX_PER_SEC] = {
 		.id = KS_PARAM_MAX_PER_SEC,
@@ -187,7 +187,7 @@ static const struct ks_param_desc common_params[N_COMMON] = {
 		.lowest = 1,
 		.highest = 10000000,
 		.name = "burst",
-		.help = "records at once before max_per_sec holds",
+		.help = "records that may come at once before max_per_sec limits them",
 	},
 	[IDENTITY] = {
 		.id = KS_PARAM_IDENTITY,

@@ -183,12 +183,29 @@ def check_files(paths):
     tap.ok(not errors, 'files/tests say what they show', errors)
 
 
+def check_mentions(paths):
+    """A file that a comment, a text or a document names is there: it was not moved away."""
+    mention = re.compile(r'(?<![\w/])(?:lib|bpf|tests|docs|include/kernelsight|examples|scripts|bench)/'
+                         r'[\w./-]+\.(?:c|h|py|md|tsv|S|json)\b')
+    made = ('lib/config.h', 'include/kernelsight/version.h')
+    errors = []
+    for path in paths:
+        if path.name == 'meson.build' or not (is_source(path) or path.suffix == '.md'):
+            continue
+        text = re.sub(r'#[ ]*include .*', '', path.read_text())
+        errors += [f'{relative(path)}: {name}' for name in mention.findall(text)
+                   if not (ROOT / name).exists() and name not in made
+                   and not re.search(r'NAME|TARGET', name)]
+    tap.ok(not errors, 'files/each that is named is there', errors)
+
+
 def main():
     paths = tracked()
     check_includes(paths)
     check_pure(paths)
     check_opened(paths)
     check_files(paths)
+    check_mentions(paths)
     tap.done()
 
 
