@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* compat.bpf.h - one inline function for each way in which kernels differ */
+/* compat.bpf.h - differences between kernels, each hidden in one inline function */
 #ifndef KS_COMPAT_BPF_H
 #define KS_COMPAT_BPF_H
 
 #include "maps.bpf.h"
 
 /*
- * A loop whose body is verified twice, however many turns it has; behind ks_const.iter_num alone.
- * The kernel's struct bpf_iter_num, which headers before 6.4 do not have.
+ * Iterator of a loop whose body the verifier checks twice, whatever the number of turns. Use it
+ * only if ks_const.iter_num is set. It is the kernel's struct bpf_iter_num, which headers before
+ * 6.4 lack.
  */
 struct ks_turns {
 	__u64 opaque;
 } __attribute__((aligned(8)));
 
 /*
- * Functions of the kernel, each behind its ks_const. Not as symbols: for those libbpf reads and indexes
- * all of the kernel's BTF. The loader puts in their numbers.
+ * Kernel functions (kfuncs). Call each only if its member of ks_const is set. They are no symbols,
+ * since libbpf reads and indexes the kernel's whole BTF for a symbol. The loader puts in their ids.
  */
 static void *(*const bpf_rdonly_cast)(const void *obj,
 				      uint32_t type) = (void *)KS_KFUNC_RDONLY_CAST;
@@ -25,13 +26,17 @@ static int *(*const bpf_iter_num_next)(struct ks_turns *turns) = (void *)KS_KFUN
 static void (*const bpf_iter_num_destroy)(struct ks_turns *turns) = (void *)
 	KS_KFUNC_ITER_NUM_DESTROY;
 
-/* A plain load where the verifier knows what p points to, else a copy by a helper, 20 times dearer. */
+/*
+ * Reads a member: by a plain load if the verifier knows the type of p, else by a helper, which
+ * costs 20 times as much.
+ */
 #define ks_get(typed, p, member) ((typed) ? (p)->member : BPF_CORE_READ(p, member))
 
 /*
- * From 6.2 until the kernel's BTF came sorted, the verifier searches all of it for each pointer that
- * is read through a trusted argument: 0.5 to 0.9 ms a hop and path. The cast makes it an untrusted
- * one, for nothing at run time. Not for arguments of helpers, which want trust.
+ * Makes a trusted argument untrusted. From 6.2 on, for each pointer that a program reads through a
+ * trusted argument, the verifier searches the whole BTF of the kernel: 0.5 to 0.9 ms for each hop
+ * and path, unless that BTF is sorted. The cast costs nothing at run time. Pass the trusted pointer
+ * to helpers: they refuse untrusted ones.
  */
 static __always_inline struct task_struct *ks_untrusted(struct task_struct *task)
 {
@@ -46,8 +51,8 @@ static __always_inline uint32_t ks_page_bytes(void)
 }
 
 /*
- * Pages of a folio, those of the kernel. The argument of the page cache's tracepoints was a struct page before 5.18; the
- * word of flags is the first member of both.
+ * Number of pages in a folio, in pages of the kernel. The page cache's tracepoints have a struct
+ * page as argument before 5.18. The word of flags is the first member of both structs.
  */
 static __always_inline uint64_t ks_folio_pages(const struct folio *folio)
 {
@@ -65,7 +70,10 @@ static __always_inline uint64_t ks_folio_pages(const struct folio *folio)
 	return 1ULL << (BPF_CORE_READ(tail, compound_order) & 63);
 }
 
-/* Resident pages: the highest number noted, or that of now. The counters lag by a batch per CPU. */
+/*
+ * Peak of resident pages: the higher of the kernel's high-water mark and the present number. The
+ * kernel's counters lag by a batch per CPU.
+ */
 static __always_inline uint64_t ks_mm_peak(const struct mm_struct *mm, const bool typed)
 {
 	const struct mm_struct___before_6_2 *old = (const void *)mm;
@@ -73,7 +81,7 @@ static __always_inline uint64_t ks_mm_peak(const struct mm_struct *mm, const boo
 	int64_t file, anon, shmem, now;
 
 	if (bpf_core_field_exists(struct mm_rss_stat, count)) {
-		/* the verifier of 5.10 does not see through the type of these */
+		/* by helper: the verifier of 5.10 refuses plain loads of this type */
 		file = BPF_CORE_READ(old, rss_stat.count[0].counter);
 		anon = BPF_CORE_READ(old, rss_stat.count[1].counter);
 		shmem = BPF_CORE_READ(old, rss_stat.count[3].counter);
@@ -87,8 +95,8 @@ static __always_inline uint64_t ks_mm_peak(const struct mm_struct *mm, const boo
 }
 
 /*
- * A task of 32 bits on a 64-bit kernel: its system calls have other numbers. Flags of the running
- * system call, in <asm/thread_info.h>.
+ * Does a 32-bit task make the present syscall of a 64-bit kernel? Its syscalls have other numbers.
+ * The flags are from <asm/thread_info.h>.
  */
 static __always_inline bool ks_is_compat(const struct task_struct *task)
 {

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* core.bpf.c - the maps and constants that all programs share */
+/* core.bpf.c - the maps and constants that all kernel programs share */
 #define KS_MAP
 
 #include "probe.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-/* Seconds and nanoseconds of an offset of the current task's time namespace (Linux 5.6). */
+/* Offset of a clock in a time namespace (Linux 5.6), ns. */
 #define timens_offset(nsproxy, clock)                                         \
 	(BPF_CORE_READ(nsproxy, time_ns, offsets.clock.tv_sec) * 1000000000 + \
 	 BPF_CORE_READ(nsproxy, time_ns, offsets.clock.tv_nsec))
@@ -31,8 +31,9 @@ static __always_inline uint64_t whoami(uint64_t what)
 }
 
 /*
- * Run by the caller on itself (BPF_PROG_TEST_RUN), never attached. Pids are below 2^22, levels at most
- * 32. Of a number of 64 bits the high half has an argument of its own, one above that of the low half.
+ * Returns facts about the calling thread. The library runs it with BPF_PROG_TEST_RUN and never
+ * attaches it. ctx[0]: ks_bpf_whoami. Process ids are below 2^22 and levels are at most 32, so both
+ * fit into 32 bits. The high half of a 64-bit number has the argument of its low half + 1.
  */
 SEC("?raw_tp")
 int ks_whoami(uint64_t *ctx)
@@ -47,8 +48,9 @@ int ks_whoami(uint64_t *ctx)
 }
 
 /*
- * Run by the caller on itself as well. fd: its descriptor of a cgroup's folder. Returns the cgroup's
- * level + 1, 0: it is none. Paths do not tell: a cgroup namespace or a mount may begin anywhere.
+ * Returns the level of a cgroup + 1, or 0 if ctx[0], a descriptor of the calling process, is not
+ * that of a cgroup's folder. Run like ks_whoami(). The path of a cgroup does not give its level,
+ * since a cgroup namespace or a mount may begin at any level.
  */
 SEC("?raw_tp")
 int ks_cgroup_level(uint64_t *ctx)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* fadvise.bpf.c - posix_fadvise(): calls, errors, pages really dropped */
+/* fadvise.bpf.c - kernel programs of the probe fadvise: calls, errors and pages really dropped */
 #include "probe.bpf.h"
 
 #include "fadvise.bpf.h"
@@ -28,9 +28,14 @@ struct {
 	__type(value, struct ks_bpf_row_fadvise);
 } fadvise_rows SEC(".maps");
 
-/* ---- enter ------------------------------------------------------------------------------------- */
+/*
+ * ---- enter -------------------------------------------------------------------------------------
+ */
 
-/* Out of scope: a call whose end was not seen must not pass for this one. */
+/*
+ * The call is out of scope. An earlier call of this thread whose end was missed may still be
+ * stored. Remove it, or the end of the present call would count as its end.
+ */
 static __always_inline enum ks_bpf_outcome turned_away(void)
 {
 	struct fadvise_call *stale = call_stored();
@@ -40,6 +45,7 @@ static __always_inline enum ks_bpf_outcome turned_away(void)
 	return KS_FILTERED;
 }
 
+/* A call begins: store it until its end. */
 static __always_inline enum ks_bpf_outcome entered(struct ks_run *run, struct task_struct *task,
 						   struct fadvise_call *call)
 {
@@ -52,7 +58,9 @@ static __always_inline enum ks_bpf_outcome entered(struct ks_run *run, struct ta
 	return call_begin(call) ? KS_OPENED : KS_LOST_MAP_FULL;
 }
 
-/* nr: of the system call that is entered; those of 32-bit tasks mean something else. */
+/*
+ * nr: number of the syscall. It is ignored if a 32-bit task calls, since those have other numbers.
+ */
 static __always_inline int fadvise_enter(void *ctx, const struct pt_regs *regs, uint32_t nr,
 					 const bool typed)
 {
@@ -99,7 +107,7 @@ int fadvise_enter_kprobe(struct pt_regs *ctx)
 #endif
 }
 
-/* The tracepoints of single system calls leave 32-bit tasks out by themselves. */
+/* The tracepoints of single syscalls do not fire for 32-bit tasks. */
 SEC("?tracepoint/syscalls/sys_enter_" SYSCALL)
 int fadvise_enter_tracepoint(struct trace_event_raw_sys_enter *ctx)
 {
@@ -116,9 +124,14 @@ int fadvise_enter_tracepoint(struct trace_event_raw_sys_enter *ctx)
 	return ks_end(&run, entered(&run, current_task(&run), &call));
 }
 
-/* ---- pages dropped ----------------------------------------------------------------------------- */
+/*
+ * ---- pages dropped -----------------------------------------------------------------------------
+ */
 
-/* While the call lasts, in the task that makes it: pages that leave the page cache, of any file. */
+/*
+ * Adds pages that leave the page cache to the present call of the current task. It counts pages of
+ * any file.
+ */
 static __always_inline int fadvise_drop(void *ctx, uint64_t pages)
 {
 	struct fadvise_call *call;
@@ -145,16 +158,18 @@ int fadvise_drop_raw_tp(uint64_t *ctx)
 	return fadvise_drop(ctx, ks_folio_pages((void *)ctx[0]));
 }
 
-/* Before 5.18 the record does not tell the order: one page each. */
+/* Before 5.18 the record has no order; it then stands for one page. */
 SEC("?tracepoint/filemap/mm_filemap_delete_from_page_cache")
 int fadvise_drop_tracepoint(struct trace_event_raw_mm_filemap_op_page_cache *ctx)
 {
 	return fadvise_drop(ctx, bpf_core_field_exists(ctx->order) ? 1ULL << (ctx->order & 63) : 1);
 }
 
-/* ---- exit -------------------------------------------------------------------------------------- */
+/*
+ * ---- exit --------------------------------------------------------------------------------------
+ */
 
-/* The slow ones are all told; of the others 1 in sample_every. */
+/* Makes the record of a call: always if the call was slow, else for 1 call in sample_every. */
 static __always_inline enum ks_bpf_outcome tell(struct ks_run *run, struct task_struct *task,
 						const struct fadvise_call *call, int result)
 {
@@ -180,7 +195,7 @@ static __always_inline enum ks_bpf_outcome tell(struct ks_run *run, struct task_
 	return ks_submit(run, rec, sizeof(room));
 }
 
-/* Whoever was let in at the entrance counts, even if the scope has changed. */
+/* A call ends. It counts if it was in scope when it began, even if the scope has changed since. */
 static __always_inline enum ks_bpf_outcome returned(struct ks_run *run, struct task_struct *task,
 						    int result)
 {

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* fadvise.bpf.h - a call of posix_fadvise() from its beginning to its end; for fadvise.bpf.c */
+/* fadvise.bpf.h - stores a call of posix_fadvise() from its begin to its end; for fadvise.bpf.c */
 #ifndef KS_FADVISE_BPF_H
 #define KS_FADVISE_BPF_H
 
 #include "probe.bpf.h"
 
-/* A call that has begun. */
+/* A call that has begun and not ended. */
 struct fadvise_call {
-	uint64_t start_ns; /* 0: none */
+	uint64_t start_ns; /* 0: no call */
 	uint64_t offset, length;
 	uint64_t dropped;
 	uint32_t advice;
@@ -24,7 +24,7 @@ struct {
 	__type(value, struct fadvise_call);
 } fadvise_open SEC(".maps");
 
-/* Its twin where kernels have no task storage for tracing (before 5.11), by task. */
+/* Used in its place if tracing programs have no task storage (before 5.11). Key: task address. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 4096);
@@ -32,8 +32,11 @@ struct {
 	__type(value, struct fadvise_call);
 } fadvise_open_hash SEC(".maps");
 
-/* ---- the call of the current task -------------------------------------------------------------- */
+/*
+ * ---- the call of the current task --------------------------------------------------------------
+ */
 
+/* Returns the stored call of the current task, or NULL. */
 static __always_inline struct fadvise_call *call_stored(void)
 {
 	uint64_t task;
@@ -45,10 +48,12 @@ static __always_inline struct fadvise_call *call_stored(void)
 }
 
 /*
- * A call whose end fell into a time when the probe was off stays stored and is none any more. Each
- * enabling has a new generation, and beside it stand inert settings, generation 0, until they are
- * configured: one of the two slots has the call's own generation, or it is from another time. (So
- * has one during which they were configured twice: its end counts as unmatched.)
+ * Is the stored call still going on? If a call ends while the probe is off, it stays stored and
+ * must be ignored. Each time the host enables the probe, one slot of the settings gets a new
+ * generation, and the other one holds inert settings (generation 0) until the host configures the
+ * probe. So the call is still going on if one of the two slots has its generation. (If the host
+ * configures the probe twice during a call, neither slot has it, and the end of the call counts as
+ * unmatched.)
  */
 static __always_inline bool call_lasts(struct ks_run *run, const struct fadvise_call *call)
 {
@@ -58,6 +63,7 @@ static __always_inline bool call_lasts(struct ks_run *run, const struct fadvise_
 	       (call->generation == slots[0].generation || call->generation == slots[1].generation);
 }
 
+/* Stores a call of the current task. Returns false if there is no room. */
 static __always_inline bool call_begin(const struct fadvise_call *call)
 {
 	struct fadvise_call *stored;
@@ -74,7 +80,10 @@ static __always_inline bool call_begin(const struct fadvise_call *call)
 	return stored;
 }
 
-/* A thread's storage stays for its next call; the hash is for all of them. */
+/*
+ * Removes a stored call. Task storage stays for the thread's next call; an entry of the hash does
+ * not.
+ */
 static __always_inline void call_end(struct fadvise_call *call)
 {
 	uint64_t task;
@@ -86,7 +95,10 @@ static __always_inline void call_end(struct fadvise_call *call)
 	}
 }
 
-/* regs: those of user space; in a typed program an argument, else an address. */
+/*
+ * Reads the arguments of a call. regs: registers of user space, a typed argument in a typed
+ * program, else an address.
+ */
 static __always_inline void call_read(struct ks_run *run, const struct pt_regs *regs,
 				      struct fadvise_call *call)
 {
@@ -112,7 +124,7 @@ static __always_inline uint32_t syscall_nr(struct ks_run *run, const struct pt_r
 #endif
 }
 
-/* The task of this program as ks_read() wants it. */
+/* Returns the current task with the type that ks_read() needs. */
 static __always_inline struct task_struct *current_task(struct ks_run *run)
 {
 	if (run->typed)
@@ -120,8 +132,11 @@ static __always_inline struct task_struct *current_task(struct ks_run *run)
 	return (void *)bpf_get_current_task();
 }
 
-/* ---- what is told of it ------------------------------------------------------------------------ */
+/*
+ * ---- counts and record of a call ---------------------------------------------------------------
+ */
 
+/* Index in `errors` of the statistics. */
 static __always_inline uint32_t error_slot(int result)
 {
 	if (result == -9) /* EBADF */
@@ -131,7 +146,9 @@ static __always_inline uint32_t error_slot(int result)
 	return result == -29 ? 2 : 3; /* ESPIPE, others */
 }
 
-/* In 64 bits: the verifier of 5.10 loses a bound of 32. */
+/*
+ * Index in `calls` and `ok`. It has 64 bits since the verifier of 5.10 loses the bound of 32 bits.
+ */
 static __always_inline uint64_t advice_slot(const struct fadvise_call *call)
 {
 	uint64_t slot = call->advice;
@@ -166,7 +183,7 @@ static __always_inline void count_row(struct ks_bpf_row_fadvise *row,
 		ks_add(&row->errors[error_slot(result)], 1);
 }
 
-/* What the descriptor stands for now, right after the call. */
+/* Puts the file into the record to which the descriptor refers now, right after the call. */
 static __always_inline void tell_file(struct ks_event_fadvise_call *rec,
 				      const struct task_struct *task)
 {

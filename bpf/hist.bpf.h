@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* hist.bpf.h - histograms with base 2^(1/4); the library's half is lib/data/hist.c */
+/* hist.bpf.h - histograms with base 2^(1/4); lib/data/hist.c reads them */
 #ifndef KS_HIST_BPF_H
 #define KS_HIST_BPF_H
 
 /*
- * floor(log2(v)) of v >= 1: fill all bits below the highest, count them. BPF has no instruction for
- * it, and each branch would double the ways that the verifier has to follow.
+ * floor(log2(v)) of v >= 1: sets all bits below the highest one and counts them. BPF has no
+ * instruction for it, and each branch would double the paths that the verifier follows.
  */
 static __always_inline uint32_t ks_log2(uint64_t v)
 {
@@ -21,15 +21,15 @@ static __always_inline uint32_t ks_log2(uint64_t v)
 	return (v * 0x0101010101010101ULL >> 56) - 1;
 }
 
-/* 1 if a > b, for two numbers that both have the highest bit; without a branch. */
+/* 1 if a > b, else 0; without a branch. Both numbers must have the highest bit set. */
 static __always_inline uint32_t ks_above(uint64_t a, uint64_t b)
 {
 	return (b - a) >> 63;
 }
 
 /*
- * The bucket of v >= 1 is the i with 2^(i/4) < v <= 2^((i+1)/4), -1 for v = 1. The bounds between
- * powers of two are irrational: comparing with floor(2^63 * 2^(k/4)) is exact.
+ * Bucket of v >= 1: the i with 2^(i/4) < v <= 2^((i+1)/4), or -1 for v = 1. The bounds between
+ * powers of two are irrational, so the comparison with floor(2^63 * 2^(k/4)) is exact.
  */
 static __always_inline int ks_hist_bucket(uint64_t v)
 {
@@ -50,7 +50,7 @@ static __always_inline void ks_hist_add(struct ks_bpf_hist *hist, uint64_t v)
 		return;
 	}
 	slot = ks_hist_bucket(v) + 1;
-	if (slot >= KS_HIST_BUCKETS) /* cannot be; the verifier does not know */
+	if (slot >= KS_HIST_BUCKETS) /* never true, but the verifier does not know that */
 		return;
 	__sync_fetch_and_add(&hist->buckets[slot], 1);
 	__sync_fetch_and_add(&hist->sum, v);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * ktypes.h - the names of <stdint.h>, and below ktypes/ every kernel type that we read
+ * ktypes.h - the types of <stdint.h>, and in ktypes/ every kernel type that the programs read
  *
- * Not a dump of one kernel: only the members in use, so that the folder reads as the list of what
- * we depend on. Offsets are those of the running kernel (CO-RE). Scalars are unsigned, whatever the
- * kernel says: libbpf adjusts the width of a load only for these. A member that was renamed or
- * moved has a flavour, struct name___suffix.
+ * The types have only the members in use, so the folder lists the kernel facts that the programs
+ * depend on. libbpf replaces the offsets by those of the running kernel (CO-RE). Declare scalars
+ * unsigned even if the kernel's are signed: libbpf adjusts the width of a load only for unsigned
+ * types. A member that was renamed or moved has a flavour, struct name___suffix.
  */
 #ifndef KS_KTYPES_H
 #define KS_KTYPES_H
@@ -20,7 +20,7 @@ typedef __s16 int16_t;
 typedef __s32 int32_t;
 typedef __s64 int64_t;
 
-/* A size, offset or flag word of the kernel: 64 bits on all machines that we build for. */
+/* A size, offset or flag word of the kernel: 64 bits on all supported machines. */
 typedef unsigned long kernel_long;
 
 #define bool _Bool
@@ -29,8 +29,9 @@ typedef unsigned long kernel_long;
 #define NULL ((void *)0)
 
 /*
- * Never changed. The others are looked up by name in all of the kernel's types, at 0.9 ms each when
- * programs load: a reason not to add one lightly.
+ * These two have the same layout in all kernels, so they need no relocation. For each other type
+ * libbpf searches all of the kernel's types by name when programs load, which costs 0.9 ms. Add a
+ * type only if it is worth that.
  */
 struct list_head {
 	struct list_head *next, *prev;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * maps.bpf.h - what all probes share: core.bpf.c defines it, the others see it as extern
+ * maps.bpf.h - the maps that all probes share
  *
- * The linker joins them by name and compares the types, so both must come from one text.
+ * core.bpf.c defines them; the other files declare them extern. The linker joins definitions and
+ * declarations by name and compares their types, so both must come from the same text.
  */
 #ifndef KS_MAPS_BPF_H
 #define KS_MAPS_BPF_H
@@ -11,7 +12,7 @@
 #define KS_MAP extern
 #endif
 
-/* Written by the library through an mmap. */
+/* Settings and scopes; the library writes them through an mmap. */
 KS_MAP struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
@@ -20,7 +21,7 @@ KS_MAP struct {
 	__type(value, struct ks_bpf_control);
 } ks_control SEC(".maps");
 
-/* The loader makes it as long as there are possible CPUs. */
+/* The ledgers, one entry per CPU. The loader sets max_entries to the number of possible CPUs. */
 KS_MAP struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
@@ -48,7 +49,7 @@ KS_MAP struct {
 	__array(values, struct ks_ring);
 } ks_rings SEC(".maps");
 
-/* The loader makes it as long as there are possible CPUs. */
+/* The loader sets max_entries to the number of possible CPUs. */
 KS_MAP struct {
 	__uint(type, BPF_MAP_TYPE_PERF_EVENT_ARRAY);
 	__uint(max_entries, 1);
@@ -56,7 +57,7 @@ KS_MAP struct {
 	__type(value, uint32_t);
 } ks_perf SEC(".maps");
 
-/* Processes in scope: KS_PID_KEY(), start time or 0. See tree.bpf.c. */
+/* Processes in scope. Key: KS_PID_KEY(); value: start time or 0. See tree.bpf.c. */
 KS_MAP struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 32768);
@@ -64,7 +65,9 @@ KS_MAP struct {
 	__type(value, uint64_t);
 } ks_pids SEC(".maps");
 
-/* ---- statistics by thread, see threads.bpf.h; the loader makes them as long as is asked for -------- */
+/*
+ * ---- statistics by thread, see threads.bpf.h; the loader sets max_entries ----------------------
+ */
 
 KS_MAP struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -74,7 +77,10 @@ KS_MAP struct {
 	__type(value, struct ks_bpf_thread);
 } ks_threads SEC(".maps");
 
-/* Slots that the library has emptied; where there is no fetching addition, all of them at first. */
+/*
+ * Free slots of ks_threads: those that the library has emptied. On kernels without a fetching
+ * addition (before 5.12) it holds all slots at first.
+ */
 KS_MAP struct {
 	__uint(type, BPF_MAP_TYPE_QUEUE);
 	__uint(max_entries, 1);
@@ -88,7 +94,7 @@ KS_MAP struct {
 	__type(value, struct ks_bpf_who);
 } ks_who SEC(".maps");
 
-/* Its twin where kernels have no task storage for tracing: by address of the task. */
+/* Used in its place if tracing programs have no task storage (before 5.11). Key: task address. */
 KS_MAP struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1);
@@ -103,7 +109,7 @@ KS_MAP struct {
 	__type(value, struct ks_bpf_role);
 } ks_roles SEC(".maps");
 
-/* Frozen before the programs load: the verifier follows one branch of each test and drops the other. */
+/* Frozen before the programs load: the verifier follows one branch of each test of a member. */
 KS_MAP const volatile struct ks_bpf_const ks_const SEC(".rodata.ks");
 
 #endif

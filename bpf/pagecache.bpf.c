@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * pagecache.bpf.c - the page cache: what is asked of it, comes in and goes out
+ * pagecache.bpf.c - kernel programs of the probe pagecache: pages that are requested, read in,
+ * written and evicted
  *
- * All is counted for the current task: who reads, writes, faults, and who evicts.
+ * All events count for the current task: the one that reads, writes, faults or evicts.
  */
 #include "probe.bpf.h"
 
@@ -24,13 +25,13 @@ struct {
 	__type(value, struct ks_bpf_row_pagecache);
 } pagecache_rows SEC(".maps");
 
-/* Where an event is counted. */
+/* The counters in which an event counts. NULL: it does not count there. */
 struct books {
 	struct ks_bpf_stats_pagecache *stats;
 	struct ks_bpf_row_pagecache *row;
 };
 
-/* As ks_row() does, but without asking again who runs: a call of a helper is not free. */
+/* Finds the counters like ks_row(), but saves the helper call that gets the current task. */
 static __always_inline struct books books_of(struct ks_run *run, struct task_struct *self)
 {
 	struct ks_bpf_who *who = NULL;
@@ -45,7 +46,10 @@ static __always_inline struct books books_of(struct ks_run *run, struct task_str
 			       bpf_map_lookup_elem(&pagecache_rows, &row) };
 }
 
-/* A row is that of the current thread, or of this CPU; and each member has one program. */
+/*
+ * Adds to both counters. Only one program adds to each member, and a row belongs to the current
+ * thread or to this CPU, so the additions may be plain.
+ */
 #define count(run, books, member, n)                                 \
 	do {                                                         \
 		if ((books)->stats)                                  \
@@ -54,7 +58,9 @@ static __always_inline struct books books_of(struct ks_run *run, struct task_str
 			ks_add_own(run, &(books)->row->member, n);   \
 	} while (0)
 
-/* As task storage wants it; read it by ks_untrusted(). */
+/*
+ * Returns the current task with the type that task storage needs. Read it through ks_untrusted().
+ */
 static __always_inline struct task_struct *current_task(struct ks_run *run)
 {
 	if (run->typed || ks_const.task_storage)
@@ -62,7 +68,9 @@ static __always_inline struct task_struct *current_task(struct ks_run *run)
 	return (void *)bpf_get_current_task();
 }
 
-/* ---- in and out -------------------------------------------------------------------------------- */
+/*
+ * ---- in and out --------------------------------------------------------------------------------
+ */
 
 static __always_inline enum ks_bpf_outcome added(struct ks_run *run, struct task_struct *self,
 						 const struct folio *folio)
@@ -138,8 +146,11 @@ int pagecache_delete_raw_tp(uint64_t *ctx)
 	return pagecache_delete(ctx, (void *)ctx[0], false);
 }
 
-/* ---- reads ------------------------------------------------------------------------------------- */
+/*
+ * ---- reads -------------------------------------------------------------------------------------
+ */
 
+/* Makes the record of a miss that begins at page `from`. */
 static __always_inline enum ks_bpf_outcome tell(struct ks_run *run, struct task_struct *self,
 						const struct pagecache_piece *piece, uint64_t from)
 {
@@ -162,8 +173,8 @@ static __always_inline enum ks_bpf_outcome tell(struct ks_run *run, struct task_
 }
 
 /*
- * Changes from one read of a task to the next, but not within one: system calls that read, and
- * requests to io_uring, which are no such calls.
+ * A number that changes from one read of a task to the next, and not within a read. It counts read
+ * syscalls and io_uring requests, which need no read syscall.
  */
 static __always_inline uint64_t reads_begun(struct ks_run *run, struct task_struct *self)
 {
@@ -180,7 +191,7 @@ static __always_inline uint64_t reads_begun(struct ks_run *run, struct task_stru
 	return calls;
 }
 
-/* A read of one page that is there needs no memory. */
+/* The kernel got a piece of a read. A read of one page that is present needs no storage. */
 static __always_inline enum ks_bpf_outcome got(struct ks_run *run, struct task_struct *self,
 					       const struct pagecache_piece *piece)
 {
@@ -200,6 +211,7 @@ static __always_inline enum ks_bpf_outcome got(struct ks_run *run, struct task_s
 	return tell(run, self, piece, missed);
 }
 
+/* A page is missing: store the miss until the piece of its read comes. */
 static __always_inline enum ks_bpf_outcome missing(struct ks_run *run, struct task_struct *self,
 						   uint64_t file, uint64_t page, uint64_t pages)
 {
@@ -302,11 +314,14 @@ int pagecache_miss_tracepoint(struct trace_event_raw_page_cache_ra_op *ctx)
 				    ctx->index, ctx->req_count));
 }
 
-/* ---- reads, by functions ----------------------------------------------------------------------- */
+/*
+ * ---- reads, by functions -----------------------------------------------------------------------
+ */
 
 /*
- * The second argument is the iterator before 6.3, then the bytes that were in it. By helpers, as
- * the verifier takes it for an address, or knows of no fifth value, on either path.
+ * The second argument of filemap_get_pages() is the iterator before 6.3, and the number of bytes in
+ * it since. Helpers read the arguments and the result: the verifier checks both paths against the
+ * types of the running kernel, and would refuse plain loads on the path for other kernels.
  */
 SEC("?ks/fexit/filemap_get_pages")
 int pagecache_get_fexit(uint64_t *ctx)
@@ -343,7 +358,10 @@ int pagecache_get_fexit(uint64_t *ctx)
 	return ks_end(&run, got(&run, self, &piece));
 }
 
-/* Untyped: it waits for a device anyway, and pointers that are read cost time when it is verified. */
+/*
+ * Not typed: the reader waits for a device anyway, and each pointer that a typed program reads
+ * costs the verifier time.
+ */
 SEC("?ks/fentry/page_cache_sync_ra")
 int pagecache_miss_fentry(uint64_t *ctx)
 {
@@ -357,9 +375,11 @@ int pagecache_miss_fentry(uint64_t *ctx)
 				    BPF_CORE_READ(ahead, _index), ctx[1]));
 }
 
-/* ---- through mappings -------------------------------------------------------------------------- */
+/*
+ * ---- through mappings --------------------------------------------------------------------------
+ */
 
-/* pages: 0 for a fault itself. */
+/* pages: number of pages that were mapped; 0: the event is a fault. */
 static __always_inline enum ks_bpf_outcome mapped(struct ks_run *run, struct task_struct *self,
 						  uint64_t pages)
 {

@@ -1,28 +1,32 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * pagecache.bpf.h - files, folios, and a read from its first page to its last; for pagecache.bpf.c
+ * pagecache.bpf.h - files, folios, and the pieces of a read; for pagecache.bpf.c
  *
- * A read is told in pieces: an event for each handful of folios, and each of them names all that is
- * left of the read. So the pages of the first one are those of the read, and the others are known by
- * their end: same task, same file, same last page, further on, and no read of that task has ended in
- * between (where that is counted: CONFIG_TASK_XACCT; AIO, splice() and io_uring's own threads are not).
+ * The kernel serves a read in pieces of a few folios and fires an event for each piece. The event
+ * gives the first page of the piece and the last page of the whole read. So the first event gives
+ * all pages of the read. A later event belongs to the same read if task, file and last page are the
+ * same, its first page is further on, and the task has completed no read in between. (Linux counts
+ * completed reads with CONFIG_TASK_XACCT, but not those of AIO, splice() and io_uring's threads.)
  *
- * A miss is told before its piece, with the pages from there to the end of the read: those are what
- * is missed, once, whatever is read ahead in the meantime. It counts when a piece with that end
- * comes, since faults cause this event as well, and reads that fail. So there are never more pages
- * missed than requested. Nothing is told of folios that were there when the next one of the same
- * piece was still on its way (Linux 6.17): if the read began with a miss, that tells its begin.
+ * The event of a miss comes before that of its piece. It gives the pages from the missing one to
+ * the end of the read. These pages count as missed, once, whatever the kernel reads ahead
+ * meanwhile. They count when a piece with the same end comes, since page faults and failing reads
+ * have the same event. So there are never more missed pages than requested ones. Since Linux 6.17 a
+ * piece has no event for folios that were present while its next folio was still being read. If
+ * such a read began with a miss, the miss gives its first page.
  *
- * Functions of the kernel (fentry) tell of all pieces, which folios each found, and how it ended: the
- * next piece of a read begins behind the last folio of this one, so no other read is taken for it. A
- * miss whose read has failed is forgotten.
+ * Programs on kernel functions (fentry) see all pieces, the folios of each, and its result. The
+ * next piece of a read begins behind the last folio of this one, so no other read is taken for it.
+ * A miss whose read failed is dropped.
  */
 #ifndef KS_PAGECACHE_BPF_H
 #define KS_PAGECACHE_BPF_H
 
 #include "probe.bpf.h"
 
-/* ---- files and folios -------------------------------------------------------------------------- */
+/*
+ * ---- files and folios --------------------------------------------------------------------------
+ */
 
 static __always_inline const struct inode *untrusted_inode(const struct inode *inode)
 {
@@ -38,7 +42,7 @@ static __always_inline const struct folio *untrusted_folio(const struct folio *f
 	return folio;
 }
 
-/* host: the first member since there are address spaces. */
+/* Returns the inode of an address_space: `host`, which was always its first member. */
 static __always_inline const struct inode *host_of(struct ks_run *run, const void *mapping)
 {
 	const struct inode *inode = NULL;
@@ -57,7 +61,7 @@ static __always_inline const struct inode *host_of_read(struct ks_run *run,
 	return host_of(run, ks_read(run, file, f_mapping));
 }
 
-/* Before 5.16 there was only struct page. */
+/* Returns the address_space of a folio. Before 5.16 the kernel had only struct page. */
 static __always_inline const void *mapping_of(struct ks_run *run, const struct folio *folio)
 {
 	if (bpf_core_field_exists(folio->mapping))
@@ -66,10 +70,10 @@ static __always_inline const void *mapping_of(struct ks_run *run, const struct f
 }
 
 /*
- * Files of a disk or a network: their file system has registered a backing device, to which pages are
- * written and from which they come. Not block devices, whose pages are metadata; nor files that lie in
- * memory alone (tmpfs, memfd, ramfs, hugetlbfs, secretmem, rings of AIO, ...), whose pages come by other
- * ways than they go.
+ * Is the inode a file on a disk or a network, whose file system has registered a backing device?
+ * Other inodes do not count: the pages of block devices are metadata. Files in memory (tmpfs,
+ * memfd, ramfs, hugetlbfs, secretmem, rings of AIO) do not get their pages through the events that
+ * count them here, though they may lose them through one.
  */
 static __always_inline bool is_file(struct ks_run *run, const struct inode *inode)
 {
@@ -78,7 +82,9 @@ static __always_inline bool is_file(struct ks_run *run, const struct inode *inod
 	return (run->typed ? inode->i_sb->s_bdi->id : BPF_CORE_READ(inode, i_sb, s_bdi, id)) != 0;
 }
 
-/* Of 4096 bytes. Plain loads where the kernel is new enough for that to be simple, 6.6. */
+/*
+ * Pages of a folio, in units of 4096 bytes. It uses plain loads from 6.6 on, where that is simple.
+ */
 static __always_inline uint64_t pages_of(struct ks_run *run, const struct folio *folio)
 {
 	uint64_t unit = ks_page_bytes() / 4096;
@@ -93,8 +99,9 @@ static __always_inline uint64_t pages_of(struct ks_run *run, const struct folio 
 }
 
 /*
- * Whoever writes into a file holds its lock for writing, and no reader does. The low bits of the
- * owner are flags: bit 0 is set by readers, or, in a mutex, by those who wait.
+ * Is the current task writing to the file? A writer holds the inode's lock for writing, and a
+ * reader does not. The low bits of the lock's owner are flags. Readers set bit 0; in the mutex of
+ * PREEMPT_RT waiting tasks set it.
  */
 static __always_inline bool is_written(struct ks_run *run, const struct inode *inode,
 				       const struct task_struct *self)
@@ -107,17 +114,19 @@ static __always_inline bool is_written(struct ks_run *run, const struct inode *i
 	return (ks_read(run, inode, i_rwsem.owner.counter) & ~6ULL) == (uint64_t)self;
 }
 
-/* ---- reads ------------------------------------------------------------------------------------- */
+/*
+ * ---- reads -------------------------------------------------------------------------------------
+ */
 
-/* What a task reads, or has read last. */
+/* The present or last read of a task. */
 struct pagecache_read {
-	uint64_t file; /* 0: nothing yet */
-	uint64_t first, last;
-	uint64_t calls;
-	uint64_t miss_file; /* of a miss whose piece has not come yet; 0: none */
+	uint64_t file;        /* pagecache_piece.file; 0: no read yet */
+	uint64_t first, last; /* of its latest piece, pages of the kernel */
+	uint64_t calls;       /* reads_begun() */
+	uint64_t miss_file;   /* of a miss whose piece has not come yet; 0: no such miss */
 	uint64_t miss_first, miss_last;
-	uint64_t missed; /* 1: the rest of it counts as missed already */
-	uint64_t next;   /* page where its next piece begins; 0: not known, or there is none */
+	uint64_t missed; /* 1: all pages up to the end have counted as missed */
+	uint64_t next;   /* page where the next piece begins; 0: not known, or no piece is left */
 };
 
 struct {
@@ -127,7 +136,7 @@ struct {
 	__type(value, struct pagecache_read);
 } pagecache_reads SEC(".maps");
 
-/* Its twin where kernels have no task storage for tracing (before 5.11), by task. */
+/* Used in its place if tracing programs have no task storage (before 5.11). Key: task address. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 4096);
@@ -135,6 +144,7 @@ struct {
 	__type(value, struct pagecache_read);
 } pagecache_reads_hash SEC(".maps");
 
+/* Returns the stored read of the current task, or NULL. create: makes it if there is none. */
 static __always_inline struct pagecache_read *read_stored(bool create)
 {
 	struct pagecache_read fresh = {}, *read;
@@ -151,20 +161,23 @@ static __always_inline struct pagecache_read *read_stored(bool create)
 	return bpf_map_lookup_elem(&pagecache_reads_hash, &task);
 }
 
-/* A piece of a read, as the program is told of it. */
+/* A piece of a read, as an event gives it. */
 struct pagecache_piece {
-	const struct inode *inode; /* NULL: the event tells numbers only */
-	uint64_t file;             /* the inode's address, or what its numbers make */
-	uint64_t number;           /* of the inode */
-	uint64_t first, last;      /* pages of the kernel */
-	uint64_t next;             /* behind its last folio; 0: not known, or it ends the read */
-	bool whole;                /* `next` is known if there is one */
-	uint32_t device;
+	const struct inode *inode; /* NULL: the event gives only number and device */
+	uint64_t file;             /* tells files apart: the inode's address, or file_of() */
+	uint64_t number;           /* number of the inode */
+	uint64_t first, last;      /* first page of the piece, last one of the read; kernel pages */
+	uint64_t next;             /* page behind the last folio; 0: not known, or the read ends */
+	bool whole;                /* the event gives `next` */
+	uint32_t device;           /* device of the inode */
 };
 
 #define NOWHERE (~0ULL)
 
-/* From a page to the piece's last, or the file's: a buffer may be larger than what there is to read. */
+/*
+ * Number of pages from page `from` to the last page of the read, in units of 4096 bytes. It stops
+ * at the end of the file, since a buffer may be larger than the file.
+ */
 static __always_inline uint64_t pages_from(struct ks_run *run, const struct pagecache_piece *piece,
 					   uint64_t from)
 {
@@ -181,8 +194,9 @@ static __always_inline uint64_t pages_from(struct ks_run *run, const struct page
 }
 
 /*
- * The piece is the latest of its read now. From which page on its end is requested, and missed:
- * NOWHERE if that has counted before, or is not so.
+ * Makes the piece the latest one of the task's read. *ret_requested: page from which on the pages
+ * up to the last one count as requested; NOWHERE if they have counted already. *ret_missed: the
+ * same for missed pages; NOWHERE also if none is missed.
  */
 static __always_inline void read_go_on(struct pagecache_read *read, uint64_t calls,
 				       const struct pagecache_piece *piece, uint64_t *ret_requested,
@@ -209,7 +223,7 @@ static __always_inline void read_go_on(struct pagecache_read *read, uint64_t cal
 	read->calls = calls;
 }
 
-/* The page behind the last folio that a piece found. */
+/* Returns the page behind the last folio of a batch, 0 if the batch is empty. */
 static __always_inline uint64_t batch_end(const struct folio_batch *batch)
 {
 	uint64_t n = BPF_CORE_READ(batch, nr);
@@ -223,7 +237,7 @@ static __always_inline uint64_t batch_end(const struct folio_batch *batch)
 	return BPF_CORE_READ(folio, index) + ks_folio_pages(folio);
 }
 
-/* It came to nothing, and so did what it missed. */
+/* A read failed: drop its miss. */
 static __always_inline enum ks_bpf_outcome read_failed(void)
 {
 	struct pagecache_read *read = read_stored(false);

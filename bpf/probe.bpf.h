@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * probe.bpf.h - what every kernel program includes, and the page to read before writing one
+ * probe.bpf.h - what every kernel program includes; read it before you write a kernel program
  *
- * A run goes: begin, judge the subject, count, make a record, end. Each step that may stop it names
- * the outcome, and ks_end() puts exactly one into the ledger:
+ * A run of a kernel program ("program" from here on) has five steps: begin, check that the event's
+ * subject is in scope, count the event, make a record, end. Each step may stop the run and then
+ * returns an outcome. ks_end() counts exactly one outcome in the ledger:
  *
  *	static __always_inline enum ks_bpf_outcome woke(struct ks_run *run, struct task_struct *task)
  *	{
@@ -31,14 +32,15 @@
  *		return ks_end(&run, woke(&run, ks_untrusted((void *)ctx[0])));
  *	}
  *
- *  - Sections start with '?': nothing loads unless a variant of lib/probes/NAME.c names it.
- *  - The body is written once. `typed` is a constant: true where the kernel knows the types of the
- *    arguments (tp_btf, fentry), which makes ks_read() a plain load instead of a helper's copy, 20
- *    times cheaper. Pass such arguments through ks_untrusted().
- *  - Judge the subject of the event, not the current task.
- *  - Arguments that came later than the event: read ctx[n] only behind a member of ks_const.
- *  - A record is zero when you get it. Leave a member zero, and its bit of `valid`, if it is not
- *    known. No byte of the kernel leaves that is not meant to.
+ *  - Section names start with '?': a program loads only if a variant of lib/probes/NAME.c names it.
+ *  - Write the body once for all variants. `typed` is a constant. It is true where the verifier
+ *    knows the types of the arguments (tp_btf, fentry). There ks_read() is a plain load, which
+ *    costs 1/20 of the helper's copy. Pass such arguments through ks_untrusted().
+ *  - Ask ks_admit() about the subject of the event, which may be another task than the current one.
+ *  - A later kernel may have appended an argument. Read such a ctx[n] only behind a member of
+ *    ks_const that says that it exists.
+ *  - ks_reserve() returns a zeroed record. If a member is not known, leave the member and its bit
+ *    of `valid` zero. A record must contain no other bytes of kernel memory.
  */
 #ifndef KS_PROBE_BPF_H
 #define KS_PROBE_BPF_H
@@ -59,8 +61,8 @@
 #define KS_PIDTYPE_SID 3
 
 /*
- * One run of one program. It must live in registers, or `typed` is no constant any more: all is
- * inlined, and no address of a member goes to a helper.
+ * State of one run of one program. The compiler must keep it in registers, or `typed` is not a
+ * constant any more. So inline all functions, and do not pass the address of a member to a helper.
  */
 struct ks_run {
 	void *ctx;
@@ -68,29 +70,32 @@ struct ks_run {
 	const struct ks_bpf_settings *set;
 	struct ks_bpf_cpu *slot;
 	struct ks_bpf_ledger *ledger;
-	uint64_t now;         /* the one reading of the clock, 0: not yet; see ks_now() */
-	uint64_t measured_ns; /* begin of a run whose duration is taken, else 0 */
+	uint64_t now;         /* time of the event, ks_now(); 0: the clock was not read yet */
+	uint64_t measured_ns; /* start time of a measured run; 0: the run is not measured */
 	uint32_t cpu;
 	uint32_t probe;
-	uint32_t pid;          /* of the subject; set by ks_admit() */
-	uint32_t generation;   /* of the settings, read once: a disable may make them inert meanwhile */
-	uint32_t sample_every; /* of the settings; a probe may set it to 1 for what must not be missed */
-	enum ks_bpf_outcome outcome; /* why there is no record */
-	uint8_t flags;               /* ks_event_flag of the record */
+	uint32_t pid;          /* process id of the subject; set by ks_admit() */
+	uint32_t generation;   /* copy from `set`, which may become inert during the run */
+	uint32_t sample_every; /* copy from `set`; a program may set it to 1 to keep an event */
+	enum ks_bpf_outcome outcome; /* why ks_reserve() returned no record */
+	uint8_t flags;               /* ks_event_flag bits of the record */
 	bool typed;
 };
 
 #define ks_read(run, p, member) ks_get((run)->typed, p, member)
 
-/* Atomic: programs of one probe share slots, and interrupts nest. Without fetching: 5.10 has it. */
+/*
+ * Adds n to a counter that several programs write: programs of one probe share counters, and
+ * interrupts nest. It does not fetch the old value, which kernels before 5.12 cannot.
+ */
 static __always_inline void ks_add(uint64_t *counter, uint64_t n)
 {
 	__sync_fetch_and_add(counter, n);
 }
 
 /*
- * For a counter that no other program writes: plain where the kernel lets no program nest in itself,
- * not even one that was preempted.
+ * Adds n to a counter that no other program writes. The addition is plain if the kernel prevents a
+ * program from nesting in itself, even when it was preempted.
  */
 static __always_inline void ks_add_own(const struct ks_run *run, uint64_t *counter, uint64_t n)
 {
@@ -100,12 +105,13 @@ static __always_inline void ks_add_own(const struct ks_run *run, uint64_t *count
 		ks_add(counter, n);
 }
 
-/* CLOCK_MONOTONIC as the host reads it: its time namespace may have an offset. */
+/* CLOCK_MONOTONIC as the host reads it, ns: the host's time namespace may have an offset. */
 static __always_inline uint64_t ks_clock(void)
 {
 	return bpf_ktime_get_ns() + ks_const.mono_ns;
 }
 
+/* Time of the event, ks_clock(). It reads the clock once in a run. */
 static __always_inline uint64_t ks_now(struct ks_run *run)
 {
 	if (!run->now)
@@ -114,22 +120,24 @@ static __always_inline uint64_t ks_now(struct ks_run *run)
 }
 
 /*
- * When a task was started, on the same clock. One that is older than that clock's zero has a negative
- * number, modulo 2^64: differences are right, and the task is told from others.
+ * Start time of a task on the clock of ks_clock(), ns. It is negative, modulo 2^64, if the task is
+ * older than that clock's zero. Differences are right all the same.
  */
 static __always_inline uint64_t ks_start(const struct ks_run *run, const struct task_struct *task)
 {
 	return ks_read(run, task, start_time) + ks_const.mono_ns;
 }
 
-/* The same as /proc/PID/stat tells it to the host. */
+/* Start time of a task in clock ticks, as the host reads it in /proc/PID/stat. */
 static __always_inline uint64_t ks_start_ticks(const struct ks_run *run,
 					       const struct task_struct *task)
 {
 	return (ks_read(run, task, start_boottime) + ks_const.boot_ns) / ks_const.tick_ns;
 }
 
-/* ---- begin and end ----------------------------------------------------------------------------- */
+/*
+ * ---- begin and end -----------------------------------------------------------------------------
+ */
 
 static __always_inline void ks_count(struct ks_run *run, enum ks_bpf_outcome outcome)
 {
@@ -137,13 +145,14 @@ static __always_inline void ks_count(struct ks_run *run, enum ks_bpf_outcome out
 		ks_add(&run->ledger->outcome[outcome], 1);
 }
 
+/* Adds the run's duration to the ledger if the run is measured. */
 static __always_inline void ks_measure(struct ks_run *run)
 {
 	if (run->measured_ns)
 		ks_add(&run->ledger->kernel_ns, (bpf_ktime_get_ns() - run->measured_ns) * 256);
 }
 
-/* The last thing of every run. */
+/* Ends a run: counts its outcome. Returns the program's return value. Call it last in every run. */
 static __always_inline int ks_end(struct ks_run *run, enum ks_bpf_outcome outcome)
 {
 	ks_count(run, outcome);
@@ -152,8 +161,8 @@ static __always_inline int ks_end(struct ks_run *run, enum ks_bpf_outcome outcom
 }
 
 /*
- * 1 run in 256 is measured. Multiples of the golden ratio spread evenly over every rhythm in which
- * the programs of a probe take turns; each 256th run could always be the same program.
+ * Selects 1 run in 256 to be measured. Programs of a probe often run in turns, so every 256th run
+ * could always be the same program. Multiples of the golden ratio are spread evenly instead.
  */
 static __always_inline bool ks_is_measured(struct ks_bpf_ledger *ledger)
 {
@@ -161,8 +170,8 @@ static __always_inline bool ks_is_measured(struct ks_bpf_ledger *ledger)
 }
 
 /*
- * A CPU that the library did not reckon with has no slot: all that it sees is lost, and the first
- * CPU's slot counts it.
+ * Counts a lost run of a CPU that has no slot in ks_cpus, since the library did not know of that
+ * CPU. All events on it are lost, and the slot of CPU 0 counts them.
  */
 static __always_inline void ks_lose_run(uint32_t probe)
 {
@@ -173,7 +182,10 @@ static __always_inline void ks_lose_run(uint32_t probe)
 		ks_add(&slot->probe[probe].outcome[KS_LOST_MAP_FULL], 1);
 }
 
-/* The first thing of every run. False: the probe is inert, the run is accounted for, return 0. */
+/*
+ * Begins a run; call it first in every program. Returns false if the probe is inert or the CPU has
+ * no slot. The run is then counted already, and the program must return 0.
+ */
 static __always_inline bool ks_begin(struct ks_run *run, void *ctx, uint32_t probe,
 				     const bool typed)
 {
@@ -187,7 +199,7 @@ static __always_inline bool ks_begin(struct ks_run *run, void *ctx, uint32_t pro
 	if (!run->control || !run->slot)
 		return false;
 	run->ledger = &run->slot->probe[probe];
-	/* A constant 0 would have the verifier follow all that comes twice. */
+	/* Not a constant 0: the verifier would check all that follows for 0 and for not 0. */
 	run->measured_ns = *(volatile uint64_t *)&run->ledger->zero;
 	if (ks_is_measured(run->ledger))
 		run->measured_ns = bpf_ktime_get_ns();
@@ -201,7 +213,7 @@ static __always_inline bool ks_begin(struct ks_run *run, void *ctx, uint32_t pro
 	return false;
 }
 
-/* This CPU's slot of the probe's statistics, or NULL if none are wanted. */
+/* Returns this CPU's statistics of the probe, or NULL if the host wants none. */
 static __always_inline void *ks_stats(struct ks_run *run, void *map)
 {
 	uint32_t cpu = run->cpu;
@@ -211,17 +223,19 @@ static __always_inline void *ks_stats(struct ks_run *run, void *map)
 	return bpf_map_lookup_elem(map, &cpu);
 }
 
-/* ---- who it is --------------------------------------------------------------------------------- */
+/*
+ * ---- who it is ---------------------------------------------------------------------------------
+ */
 
-/* One for each namespace from the first to the one where the task lives. */
+/* The numbers of a pid, one for each pid namespace from the first to the task's own. */
 static __always_inline const struct upid *ks_numbers(const struct pid *pid)
 {
 	return (const void *)pid + bpf_core_field_offset(pid->numbers);
 }
 
 /*
- * The number of a pid in the caller's namespace, 0 if it is not visible from there: nothing that may
- * be told leads to who has none. See ks_is_visible().
+ * Returns the number of a pid in the host's pid namespace, 0 if the pid is not visible there. Do
+ * not report anything else about a task that has no number. See ks_is_visible().
  */
 static __always_inline uint32_t ks_pid_nr(const struct pid *pid)
 {
@@ -233,6 +247,7 @@ static __always_inline uint32_t ks_pid_nr(const struct pid *pid)
 	return nr;
 }
 
+/* Process id of a task in the host's pid namespace; 0: not visible there. */
 static __always_inline uint32_t ks_tgid(struct ks_run *run, const struct task_struct *task)
 {
 	if (!ks_const.pid_level)
@@ -240,6 +255,7 @@ static __always_inline uint32_t ks_tgid(struct ks_run *run, const struct task_st
 	return ks_pid_nr(BPF_CORE_READ(task, signal, pids[KS_PIDTYPE_TGID]));
 }
 
+/* Thread id of a task in the host's pid namespace; 0: not visible there. */
 static __always_inline uint32_t ks_tid(struct ks_run *run, const struct task_struct *task)
 {
 	if (!ks_const.pid_level)
@@ -248,9 +264,9 @@ static __always_inline uint32_t ks_tid(struct ks_run *run, const struct task_str
 }
 
 /*
- * May anything be told of this task, which is not the one that the record is about: a number, a name,
- * a cgroup? Only of who is in the caller's pid namespace or below; the idle tasks are nobody's. pid:
- * its ks_tgid(). Whoever is not visible is not told of at all: leave the bit of `valid` off.
+ * May a record contain data (id, name, cgroup) of `task`, which is not the subject of the record?
+ * Only if the task is in the host's pid namespace or below it. The idle tasks are visible to all.
+ * pid: ks_tgid() of the task. If the task is not visible, leave the bits of `valid` off.
  */
 static __always_inline bool ks_is_visible(struct ks_run *run, const struct task_struct *task,
 					  uint32_t pid)
@@ -258,7 +274,7 @@ static __always_inline bool ks_is_visible(struct ks_run *run, const struct task_
 	return !ks_const.pid_level || pid || !ks_read(run, task, pid);
 }
 
-/* The bytes of a word that stand before its first NUL. */
+/* Mask of the bytes of a word that stand before its first NUL. */
 static __always_inline uint64_t ks_text_mask(uint64_t word)
 {
 	uint64_t nul = (word - 0x0101010101010101ULL) & ~word & 0x8080808080808080ULL;
@@ -266,7 +282,10 @@ static __always_inline uint64_t ks_text_mask(uint64_t word)
 	return nul ? ((nul & -nul) >> 7) - 1 : ~0ULL;
 }
 
-/* As two words: 8 ns; the helper 48. Older kernels leave a former, longer name behind the NUL. */
+/*
+ * Reads the name of a thread as two words, which costs 8 ns; the helper costs 48 ns. It clears the
+ * bytes behind the NUL, where older kernels keep the end of a former, longer name.
+ */
 static __always_inline void ks_comm(struct ks_run *run, const struct task_struct *task,
 				    uint64_t comm[2])
 {
@@ -283,7 +302,10 @@ static __always_inline void ks_comm(struct ks_run *run, const struct task_struct
 	comm[1] &= mask == ~0ULL ? ks_text_mask(comm[1]) : 0;
 }
 
-/* Of the memory controller, whose cgroup is what containers and units are known by. */
+/*
+ * Id of a task's cgroup in the hierarchy of the memory controller, since container and service
+ * managers make a cgroup of their own there.
+ */
 static __always_inline uint64_t ks_cgroup(struct ks_run *run, const struct task_struct *task)
 {
 	uint32_t memory;
@@ -299,12 +321,15 @@ static __always_inline uint64_t ks_cgroup(struct ks_run *run, const struct task_
 #include "scope.bpf.h"
 #include "threads.bpf.h"
 
-/* ---- records ----------------------------------------------------------------------------------- */
+/*
+ * ---- records -----------------------------------------------------------------------------------
+ */
 
 /*
- * The limit of records: full_ns is when the bucket will be empty again, and each record puts it off
- * by record_ns, up to burst_ns ahead. One bucket for all CPUs where kernels can compare and
- * exchange; else one for each of them, so that the limit holds per CPU.
+ * Takes one record from the probe's token bucket. Returns false if the bucket has none. The bucket
+ * is one number, the time at which it will be full. Each record moves that time record_ns further,
+ * at most to burst_ns from now. All CPUs share one bucket if the kernel has compare-and-exchange.
+ * Else each CPU has a bucket of its own, and the limit holds per CPU.
  */
 static __always_inline bool ks_take(struct ks_run *run)
 {
@@ -324,7 +349,7 @@ static __always_inline bool ks_take(struct ks_run *run)
 	}
 	for (int i = 0; i < 4; i++) {
 		old = *(volatile uint64_t *)full;
-		/* Left behind by settings under which it was deeper. */
+		/* Former settings had a deeper bucket. */
 		if (old > now + depth + 1000000000)
 			*(volatile uint64_t *)full = old = now + depth;
 		next = (old > now ? old : now) + cost;
@@ -337,10 +362,10 @@ static __always_inline bool ks_take(struct ks_run *run)
 		if (__sync_val_compare_and_swap(full, old, next) == old)
 			return true;
 	}
-	return false; /* four others were quicker: whatever the limit is, it is reached */
+	return false; /* other CPUs took a record four times meanwhile: treat that as the limit */
 }
 
-/* Is there to be a record? If not, run->outcome says why. */
+/* Decides whether the event becomes a record. If it does not, run->outcome says why. */
 static __always_inline bool ks_sample(struct ks_run *run)
 {
 	uint32_t every = run->sample_every;
@@ -355,6 +380,7 @@ static __always_inline bool ks_sample(struct ks_run *run)
 	return ks_take(run);
 }
 
+/* Counts a lost record, for which the host gets KS_EVENT_LOST. */
 static __always_inline void ks_lose(struct ks_run *run, enum ks_bpf_outcome reason)
 {
 	__sync_fetch_and_add(&run->slot->lost, 1);
@@ -362,8 +388,9 @@ static __always_inline void ks_lose(struct ks_run *run, enum ks_bpf_outcome reas
 }
 
 /*
- * From this CPU's ring. It fails when the ring is full, or when an NMI finds its lock held by what
- * it interrupted: then there is room. (Twice, as the consumer may just have made some.)
+ * Reserves a record in this CPU's ring buffer. This fails if the ring is full, or if an NMI
+ * interrupted code that holds the ring's lock. In the second case the ring has room. To tell the
+ * cases apart, ask for room for two records: the consumer may just have freed one.
  */
 static __always_inline void *ks_reserve_ring(struct ks_run *run, uint32_t size)
 {
@@ -385,7 +412,10 @@ static __always_inline void *ks_reserve_ring(struct ks_run *run, uint32_t size)
 	return NULL;
 }
 
-/* Head of a zeroed record. `lost` is copied after the reserve: then it never goes backwards. */
+/*
+ * Fills in the head of a zeroed record. It copies `lost` after the reserve: so the number never
+ * decreases from one record of a ring to the next.
+ */
 static __always_inline void ks_fill(struct ks_run *run, const struct task_struct *task,
 				    struct ks_event *ev, uint16_t id, uint16_t size)
 {
@@ -406,8 +436,9 @@ static __always_inline void ks_fill(struct ks_run *run, const struct task_struct
 }
 
 /*
- * A record about `task`, zeroed, its head filled in; NULL: run->outcome says why there is none. On
- * kernels without ring buffers it is `room`, a local variable: 256 bytes at most.
+ * Reserves a record about `task`: all zeros but for its head. Returns NULL if there is no record;
+ * run->outcome then says why. Submit the record with ks_submit(). Kernels without ring buffers use
+ * `room`, a local variable of the program with `size` bytes, at most 256.
  */
 static __always_inline void *ks_reserve(struct ks_run *run, const struct task_struct *task,
 					void *room, uint16_t id, const uint32_t size)
@@ -427,7 +458,10 @@ static __always_inline void *ks_reserve(struct ks_run *run, const struct task_st
 	return rec;
 }
 
-/* Hands over a record. Flags 0: the consumer alone decides whether that wakes it. */
+/*
+ * Submits a record; returns the run's outcome. It passes flags 0, since the consumer alone decides
+ * whether a record wakes it.
+ */
 static __always_inline enum ks_bpf_outcome ks_submit(struct ks_run *run, void *rec,
 						     const uint32_t size)
 {

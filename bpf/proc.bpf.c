@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* proc.bpf.c - processes and threads: fork, exec, exit */
+/* proc.bpf.c - kernel programs of the probe proc: fork, exec and exit of processes and threads */
 #include "probe.bpf.h"
 
 #include "proc.bpf.h"
@@ -22,15 +22,18 @@ struct {
 	__type(value, struct ks_bpf_row_proc);
 } proc_rows SEC(".maps");
 
-/* ---- fork -------------------------------------------------------------------------------------- */
+/*
+ * ---- fork --------------------------------------------------------------------------------------
+ */
 
-/* What a hook tells of the new one. Numbers are those of the caller's namespace. */
+/* What a hook reports of a new process or thread. Ids are those of the host's pid namespace. */
 struct child {
 	uint32_t pid, tid;
 	uint64_t start_ns; /* 0: not known */
-	bool thread;
+	bool thread;       /* false: a process */
 };
 
+/* Counts a new process or thread, and makes its record. */
 static __always_inline enum ks_bpf_outcome forked(struct ks_run *run, struct task_struct *parent,
 						  const struct child *child)
 {
@@ -53,7 +56,7 @@ static __always_inline enum ks_bpf_outcome forked(struct ks_run *run, struct tas
 	return ks_submit(run, rec, sizeof(room));
 }
 
-/* of_typed: of the new one; typed: of its maker. */
+/* task: the new thread, read as of_typed says; maker: the current task, read as typed says. */
 static __always_inline int made(void *ctx, const struct task_struct *task, const bool of_typed,
 				struct task_struct *maker, const bool typed)
 {
@@ -74,8 +77,8 @@ static __always_inline int made(void *ctx, const struct task_struct *task, const
 }
 
 /*
- * task_newtask, not sched_process_fork: that one knows nothing of threads that the kernel makes in a
- * process by itself, for io_uring or vhost. The maker is the current task.
+ * Attached to task_newtask. sched_process_fork would miss threads that the kernel itself makes in a
+ * process, for io_uring or vhost. The maker of the new thread is the current task.
  */
 static __always_inline int proc_fork(void *ctx, struct task_struct *task, const bool typed)
 {
@@ -110,13 +113,16 @@ int proc_fork_tracepoint(struct trace_event_raw_task_newtask *ctx)
 	return ks_end(&run, forked(&run, parent, &child));
 }
 
-/* ---- exec -------------------------------------------------------------------------------------- */
+/*
+ * ---- exec --------------------------------------------------------------------------------------
+ */
 
 /*
- * old_tid: in the first namespace. It belongs to nobody any more if another than the first thread
- * called exec, so its number in a nested one cannot be found.
+ * Makes the record of an exec. old_tid: id that the thread had before, in the first pid namespace.
+ * If another thread than the first one called exec, no thread has that id any more. Then its number
+ * in a nested namespace is unknown.
  *
- * Apart from execed(): what that needs on the stack is free again here.
+ * This is not a part of execed(), so that both can use the same stack space.
  */
 static __always_inline enum ks_bpf_outcome tell_exec(struct ks_run *run, struct task_struct *task,
 						     uint32_t old_tid, const char *path)
@@ -191,9 +197,11 @@ int proc_exec_tracepoint(struct trace_event_raw_sched_process_exec *ctx)
 			 (void *)ctx + (ctx->__data_loc_filename & 0xffff), false);
 }
 
-/* ---- exit -------------------------------------------------------------------------------------- */
+/*
+ * ---- exit --------------------------------------------------------------------------------------
+ */
 
-/* Statistics of a process that ended. code: as wait() tells it. */
+/* Counts the end of a process. code: the status that wait() returns. */
 static __always_inline void count_end(struct ks_run *run, struct ks_bpf_stats_proc *stats,
 				      struct ks_bpf_row_proc *row, uint32_t code, uint64_t start_ns)
 {
@@ -213,7 +221,10 @@ static __always_inline void count_end(struct ks_run *run, struct ks_bpf_stats_pr
 	ks_add_own(run, &row->lifetime_ns.count, 1);
 }
 
-/* Counts it, too. *ret_start_ns: of the process if it is the last thread that ends. */
+/*
+ * Counts the end of a thread, or of the process if the thread is its last one. Returns the exit
+ * code; *ret_start_ns is the start time of the thread or of the process.
+ */
 static __always_inline uint32_t ended(struct ks_run *run, struct task_struct *task, bool last,
 				      uint64_t *ret_start_ns)
 {
@@ -239,7 +250,7 @@ static __always_inline uint32_t ended(struct ks_run *run, struct task_struct *ta
 	return code;
 }
 
-/* last: 0 or 1. */
+/* last: 1 if the thread is the last one of its process, else 0. */
 static __always_inline enum ks_bpf_outcome exited(struct ks_run *run, struct task_struct *task,
 						  uint32_t last)
 {
@@ -249,7 +260,7 @@ static __always_inline enum ks_bpf_outcome exited(struct ks_run *run, struct tas
 
 	if (!ks_admit(run, task))
 		return KS_FILTERED;
-	ks_now(run); /* whatever comes next; taken in one place of two, all after it came twice */
+	ks_now(run); /* here, not in a branch: the verifier would check all that follows twice */
 	code = ended(run, task, last, &start_ns);
 	rec = ks_reserve(run, task, &room, KS_EVENT_PROC_EXIT, sizeof(room));
 	if (!rec)
@@ -265,7 +276,7 @@ static __always_inline enum ks_bpf_outcome exited(struct ks_run *run, struct tas
 	return ks_submit(run, rec, sizeof(room));
 }
 
-/* dead: what the hook says about the whole process, -1: nothing. */
+/* dead: whether the hook says that the process ends (1) or not (0); -1: the hook does not say. */
 static __always_inline int proc_exit(void *ctx, struct task_struct *task, int dead,
 				     const bool typed)
 {

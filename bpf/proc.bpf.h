@@ -1,21 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* proc.bpf.h - what the kernel knows about a process that ends; for proc.bpf.c */
+/* proc.bpf.h - reads what the kernel knows about a process that ends; for proc.bpf.c */
 #ifndef KS_PROC_BPF_H
 #define KS_PROC_BPF_H
 
 #include "probe.bpf.h"
 
-#define PROC_TURNS 1024 /* of the loop over the threads of a process that ends */
-#define PROC_THREADS 64 /* where each turn is verified anew */
+#define PROC_TURNS 1024 /* maximum of turns of the loop over the threads of a process */
+#define PROC_THREADS 64 /* the same where the verifier checks each turn of the loop */
 #define KS_EEXIST 17    /* asm-generic/errno-base.h */
 
+/* A process. A later process may get the same signal_struct, so the address alone is not enough. */
 struct proc_end {
-	uint64_t signal, start_ns; /* the address alone is soon that of another process */
+	uint64_t signal, start_ns;
 };
 
 /*
- * Processes of several threads that ended: only where the hook does not say which thread was the
- * last. An entry is needed until the last one has passed; the oldest makes room.
+ * Processes with several threads whose end was reported. Used only if the hook does not say which
+ * thread is the last one. An entry is needed until the last thread has passed the hook. A new entry
+ * replaces the oldest one.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -36,9 +38,10 @@ static __always_inline const struct signal_struct *proc_signal(struct ks_run *ru
 }
 
 /*
- * Before 6.16 the hook does not say whether the process is at its end. live was decremented before
- * it: but two threads that end at once may both find 0. The first of them stands for the process,
- * and may be gone from nr_threads when the second comes.
+ * Is the task the last thread of its process? For kernels before 6.16, whose hook does not say so.
+ * The kernel decrements `live` before the hook, so two threads that end at the same time may both
+ * find 0. The first of them then stands for the process. When the second one comes, the first may
+ * be gone from nr_threads.
  */
 static __always_inline bool proc_is_last(struct ks_run *run, struct task_struct *task)
 {
@@ -52,11 +55,11 @@ static __always_inline bool proc_is_last(struct ks_run *run, struct task_struct 
 	key.start_ns = ks_read(run, leader, start_time);
 	if (ks_read(run, signal, nr_threads) <= 1)
 		return !bpf_map_lookup_elem(&proc_ended, &key);
-	/* of 32 bits: before 6.4 the upper half is not the sign */
+	/* Compare 32 bits: before 6.4 the upper half of the result is not the sign. */
 	return (int)bpf_map_update_elem(&proc_ended, &key, &ended, BPF_NOEXIST) != -KS_EEXIST;
 }
 
-/* What wait4() will say: kernel/exit.c, wait_task_zombie(). */
+/* The status that wait4() will return, as wait_task_zombie() of kernel/exit.c computes it. */
 static __always_inline uint32_t proc_wait_code(struct ks_run *run, struct task_struct *task)
 {
 	const struct signal_struct *signal = proc_signal(run, task);
@@ -67,6 +70,7 @@ static __always_inline uint32_t proc_wait_code(struct ks_run *run, struct task_s
 	return ks_read(run, leader, exit_code);
 }
 
+/* Session id in the host's pid namespace; 0: not visible there. */
 static __always_inline uint32_t proc_session(struct ks_run *run, struct task_struct *task)
 {
 	const struct signal_struct *signal = proc_signal(run, task);
@@ -77,7 +81,7 @@ static __always_inline uint32_t proc_session(struct ks_run *run, struct task_str
 	return ks_pid_nr(sid);
 }
 
-/* Parent and session, each if it is visible. */
+/* Reads parent and session. Returns their bits of `valid`, each set if that one is visible. */
 static __always_inline uint64_t proc_family(struct ks_run *run, struct task_struct *task,
 					    int32_t *ret_ppid, int32_t *ret_session)
 {
@@ -94,6 +98,7 @@ static __always_inline uint64_t proc_family(struct ks_run *run, struct task_stru
 	return valid;
 }
 
+/* Copies the path; sets KS_FLAG_CUT if it is too long for the record. */
 static __always_inline void proc_path(struct ks_event_proc_exec *rec, const char *path)
 {
 	char next = 0;
@@ -106,7 +111,9 @@ static __always_inline void proc_path(struct ks_event_proc_exec *rec, const char
 		rec->ev.flags |= KS_FLAG_CUT;
 }
 
-/* ---- what it used ------------------------------------------------------------------------------ */
+/*
+ * ---- what it used ------------------------------------------------------------------------------
+ */
 
 struct proc_sum {
 	uint64_t utime, stime, runtime;
@@ -127,7 +134,7 @@ static __always_inline void add_thread(struct proc_sum *sum, const struct task_s
 	}
 }
 
-/* The threads that were released: release_task() adds each to signal_struct. */
+/* Sums over the released threads of a process: release_task() adds each thread to signal_struct. */
 static __always_inline void set_released(struct proc_sum *sum, const struct signal_struct *signal,
 					 const bool typed)
 {
@@ -148,9 +155,11 @@ static __always_inline const struct task_struct *thread_at(const struct list_hea
 }
 
 /*
- * Those that were not are listed: on their way out, or the first one, which waits for the others. A
- * thread that is released meanwhile would be found at both places or at none, but the lock under
- * which that is done has a count, odd while it is held: then all is done again.
+ * Sums over all threads of a process: the released ones, and those on the list thread_head (ending
+ * threads, and the first thread, which waits for the others). A thread that is released during the
+ * walk would count twice or not at all. The kernel releases threads under a lock with a sequence
+ * count, which is odd while the lock is held. If the count changed, the walk starts again. Returns
+ * false if no walk was undisturbed within PROC_TURNS.
  */
 static __always_inline bool add_listed(struct proc_sum *sum, const struct signal_struct *signal)
 {
@@ -186,7 +195,10 @@ static __always_inline uint32_t released_count(const struct signal_struct *signa
 	return BPF_CORE_READ(signal, stats_lock.seqcount.seqcount.sequence);
 }
 
-/* The same where each turn is verified anew, so that there is no second try. */
+/*
+ * The same on kernels whose verifier checks each turn of the loop: one walk over at most
+ * PROC_THREADS threads, and no second one.
+ */
 static __always_inline bool add_listed_once(struct proc_sum *sum,
 					    const struct signal_struct *signal)
 {
@@ -202,7 +214,10 @@ static __always_inline bool add_listed_once(struct proc_sum *sum,
 	return at == head && !(count & 1) && count == released_count(signal);
 }
 
-/* False: not known. A thread is added to signal_struct before it is gone from nr_threads. */
+/*
+ * Sums over all threads of a process whose last thread is `task`. Returns false if the sums are not
+ * known. The kernel adds a thread to signal_struct before it decrements nr_threads.
+ */
 static __always_inline bool add_process(struct ks_run *run, struct proc_sum *sum,
 					struct task_struct *task)
 {
@@ -219,8 +234,9 @@ static __always_inline bool add_process(struct ks_run *run, struct proc_sum *sum
 }
 
 /*
- * The scheduler's time is exact, that of ticks only tells user from system: as cputime_adjust() of
- * kernel/sched/cputime.c does it. part / whole in 32 bits loses nothing that ticks could tell.
+ * System time, ns. The scheduler's run time is exact; utime and stime, counted by ticks, only give
+ * the ratio of user and system time. cputime_adjust() of kernel/sched/cputime.c does the same. A
+ * ratio of 32 bits is precise enough for ticks.
  */
 static __always_inline uint64_t system_time(const struct proc_sum *sum)
 {
@@ -238,8 +254,9 @@ static __always_inline uint64_t system_time(const struct proc_sum *sum)
 }
 
 /*
- * Bytes, 0: not known, as the counters lag. signal_struct has it before the hook when the last thread is in do_exit().
- * Before 6.16 a thread has let go of its memory by then; the first thread may still hold it.
+ * Peak of resident memory, bytes. 0: not known, since the kernel's counters lag. In do_exit() of
+ * the last thread, the kernel stores the peak in signal_struct before the hook. Before 6.16 a
+ * thread has dropped its mm_struct before the hook, but the first thread may still have it.
  */
 static __always_inline uint64_t peak_rss(struct ks_run *run, struct task_struct *task, bool process)
 {
@@ -256,15 +273,18 @@ static __always_inline uint64_t peak_rss(struct ks_run *run, struct task_struct 
 	return (now > pages ? now : pages) * ks_page_bytes();
 }
 
-/* Read back from the record: the verifier follows what lies between once, not for 0 and for 1. */
+/*
+ * Is this the record of a process, not of a thread? It reads the record back. With a variable, the
+ * verifier would check the code in between for both values.
+ */
 static __always_inline bool of_process(const struct ks_event_proc_exit *rec)
 {
 	return !*(const volatile uint8_t *)&rec->thread;
 }
 
 /*
- * A process of more threads than are walked, or one of which is just released, leaves it unknown rather
- * than too low.
+ * Puts the resources that a thread or process used into the record. They stay unknown, rather than
+ * too low, if a process has more threads than the walk covers, or releases a thread just now.
  */
 static __always_inline void proc_usage(struct ks_run *run, struct ks_event_proc_exit *rec,
 				       struct task_struct *task)

@@ -1,11 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* sched.bpf.c - threads on CPUs: switches, and how long they run, queue and sleep */
+/*
+ * sched.bpf.c - kernel programs of the probe sched: context switches, and how long threads run,
+ * wait in the run queue and sleep
+ */
 #include "probe.bpf.h"
 
 #include "sched.bpf.h"
 
-/* ---- records ----------------------------------------------------------------------------------- */
+/*
+ * ---- records -----------------------------------------------------------------------------------
+ */
 
+/* Makes the record of a long wait in the run queue. held: the thread that had the CPU until now. */
 static __always_inline enum ks_bpf_outcome tell_wait(struct ks_run *run, uint64_t ns,
 						     const struct task_struct *task,
 						     const struct task_struct *held)
@@ -34,6 +40,7 @@ static __always_inline enum ks_bpf_outcome tell_wait(struct ks_run *run, uint64_
 	return ks_submit(run, rec, sizeof(room));
 }
 
+/* Makes the record of a long sleep. sleep: the kernel's task state in it, 0: not known. */
 static __always_inline enum ks_bpf_outcome
 tell_block(struct ks_run *run, uint64_t ns, const struct task_struct *task, uint32_t sleep)
 {
@@ -52,7 +59,9 @@ tell_block(struct ks_run *run, uint64_t ns, const struct task_struct *task, uint
 	return ks_submit(run, rec, sizeof(room));
 }
 
-/* ---- switches ---------------------------------------------------------------------------------- */
+/*
+ * ---- switches ----------------------------------------------------------------------------------
+ */
 
 static __always_inline void count_switch(struct ks_run *run, struct ks_bpf_stats_sched *stats,
 					 struct ks_bpf_row_sched *row, uint64_t voluntary,
@@ -67,8 +76,9 @@ static __always_inline void count_switch(struct ks_run *run, struct ks_bpf_stats
 }
 
 /*
- * The kernel has counted this switch already, so that the difference of its counters is the truth:
- * the argument `preempt` is false for sched_yield() as well. asleep: its state, 0: it could go on.
+ * Counts a switch away from a thread. The kernel has counted this switch before the hook, so the
+ * difference of the kernel's counters is exact. The argument `preempt` is not: it is false for
+ * sched_yield(), too. asleep: the thread's state; 0: it stays runnable.
  */
 static __always_inline void switched(struct ks_run *run, struct ks_bpf_stats_sched *stats,
 				     struct ks_bpf_row_sched *row, struct ks_bpf_who *who,
@@ -85,6 +95,7 @@ static __always_inline void switched(struct ks_run *run, struct ks_bpf_stats_sch
 	who->preempted = preempted;
 }
 
+/* A thread leaves its CPU. trusted, task: the same thread, for helpers and to be read. */
 static __always_inline enum ks_bpf_outcome
 leave(struct ks_run *run, struct ks_bpf_stats_sched *stats, struct task_struct *trusted,
       const struct task_struct *task, const struct switch_args *args)
@@ -100,7 +111,7 @@ leave(struct ks_run *run, struct ks_bpf_stats_sched *stats, struct task_struct *
 	if (!wanted && !is_open(run, who))
 		return KS_FILTERED;
 	wanted = unknown(run, wanted);
-	/* Not by the state told: a thread to which a signal came goes on, whatever it had told. */
+	/* Not args->state: a thread with a pending signal stays runnable whatever that state is. */
 	asleep = unknown(run, args->preempt ? 0 : task_state(run, task));
 	if (!who) {
 		note_unseeded(run);
@@ -123,6 +134,7 @@ leave(struct ks_run *run, struct ks_bpf_stats_sched *stats, struct task_struct *
 	return KS_AGGREGATED;
 }
 
+/* A thread comes onto a CPU. held: the thread that leaves it. */
 static __always_inline enum ks_bpf_outcome
 enter(struct ks_run *run, struct ks_bpf_stats_sched *stats, struct task_struct *trusted,
       const struct task_struct *task, const struct task_struct *held)
@@ -158,7 +170,10 @@ enter(struct ks_run *run, struct ks_bpf_stats_sched *stats, struct task_struct *
 	return tell_wait(run, ns, task, held);
 }
 
-/* Two threads in one run: its outcome is that of the one who comes, if it is wanted at all. */
+/*
+ * One run handles two threads. Its outcome is that of the thread that comes onto the CPU, or of the
+ * one that leaves if the first is out of scope.
+ */
 static __always_inline int sched_switch(uint64_t *ctx, const bool typed)
 {
 	struct switch_args args;
@@ -175,7 +190,7 @@ static __always_inline int sched_switch(uint64_t *ctx, const bool typed)
 	stats = stats_of(&run);
 	if (!stats)
 		return ks_end(&run, KS_FILTERED);
-	ks_now(&run); /* here, not in each branch: the verifier has a third less to follow */
+	ks_now(&run); /* here, not in each branch: saves the verifier a third of its work */
 	left = unknown(&run, leave(&run, stats, args.prev, from, &args));
 	run.flags = 0;
 	entered = enter(&run, stats, args.next, to, from);
@@ -194,7 +209,9 @@ int sched_switch_raw_tp(uint64_t *ctx)
 	return sched_switch(ctx, false);
 }
 
-/* ---- wake-ups ---------------------------------------------------------------------------------- */
+/*
+ * ---- wake-ups ----------------------------------------------------------------------------------
+ */
 
 static __always_inline void count_wakeup(struct ks_run *run, struct ks_bpf_stats_sched *stats,
 					 struct ks_bpf_row_sched *row, const bool alone)
@@ -205,7 +222,7 @@ static __always_inline void count_wakeup(struct ks_run *run, struct ks_bpf_stats
 	count(&row->wakeups, 1, alone);
 }
 
-/* is_new: it has been made just now, and has no row yet. */
+/* A thread is woken. is_new: the thread was made just now and has no row yet. */
 static __always_inline enum ks_bpf_outcome woken(struct ks_run *run, struct task_struct *trusted,
 						 const struct task_struct *task, const bool is_new)
 {
@@ -222,7 +239,7 @@ static __always_inline enum ks_bpf_outcome woken(struct ks_run *run, struct task
 	claimed = unknown(run, who && claim(run, who));
 	was = unknown(run, who && claimed ? who->state : SCHED_ON);
 	to = 0;
-	/* Only where it is needed: others are up to date since they left their CPU. */
+	/* Other threads' rows are up to date since they left their CPU. */
 	if (who && wanted)
 		to = is_new || !run->typed ? row_settled(run, who, task) : row_of(run, who);
 	to = unknown(run, to);
@@ -231,7 +248,7 @@ static __always_inline enum ks_bpf_outcome woken(struct ks_run *run, struct task
 		return KS_AGGREGATED;
 	if (was == SCHED_OFF)
 		count_wakeup(run, stats, row, true);
-	else /* perhaps it has not left its CPU: then this may come with interrupts on */
+	else /* the thread may still be on its CPU: then interrupts may be on here */
 		count_wakeup(run, stats, row, false);
 	if (!who || was == SCHED_QUEUED || was == SCHED_ON)
 		return KS_AGGREGATED;
@@ -284,9 +301,12 @@ int sched_wakeup_new_raw_tp(uint64_t *ctx)
 	return sched_wakeup(ctx, false, true);
 }
 
-/* ---- threads that are there already --------------------------------------------------------------- */
+/*
+ * ---- threads that exist already
+ * -------------------------------------------------------------------
+ */
 
-/* Has left the scope and sleeps: nothing else would end its interval for long. */
+/* Ends the interval of a thread that left the scope and sleeps: no hook would end it soon. */
 static __always_inline enum ks_bpf_outcome seed_end(struct ks_run *run, struct ks_bpf_who *who)
 {
 	struct ks_bpf_stats_sched *stats = stats_of(run);
@@ -303,7 +323,7 @@ static __always_inline enum ks_bpf_outcome seed_end(struct ks_run *run, struct k
 	return KS_AGGREGATED;
 }
 
-/* Hooks on other CPUs keep their hands off while the epoch says so. */
+/* Sets the thread's epoch to SEEDING: hooks on other CPUs then do not write to its storage. */
 static __always_inline bool seed_begin(struct ks_run *run, struct ks_bpf_who *who)
 {
 	uint32_t epoch = who->epoch;
@@ -317,8 +337,8 @@ static __always_inline bool seed_begin(struct ks_run *run, struct ks_bpf_who *wh
 }
 
 /*
- * What it was seen doing may be over: a hook that came meanwhile has written nothing. So look again
- * after the hooks are let in.
+ * Reads the thread's state again after hooks may write. The state may have changed before that, and
+ * the hook that saw the change has written nothing.
  */
 static __always_inline void seed_correct(struct ks_run *run, struct ks_bpf_who *who, uint32_t was,
 					 const struct task_struct *task)
@@ -334,6 +354,7 @@ static __always_inline void seed_correct(struct ks_run *run, struct ks_bpf_who *
 		*(volatile uint32_t *)&row->open.state = state;
 }
 
+/* Makes the storage of a thread and stores its present state. */
 static __always_inline enum ks_bpf_outcome seed(struct ks_run *run, struct task_struct *trusted,
 						const struct task_struct *task)
 {
@@ -361,7 +382,10 @@ static __always_inline enum ks_bpf_outcome seed(struct ks_run *run, struct task_
 	return KS_OPENED;
 }
 
-/* Run by the library on each thread when the probe begins or the scope changes. The last one is NULL. */
+/*
+ * The library runs this on each thread when it enables the probe or changes the scope. After the
+ * last thread, the kernel calls it with NULL.
+ */
 SEC("?ks/iter/task")
 int sched_seed(uint64_t *ctx)
 {

@@ -1,28 +1,29 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * sched.bpf.h - what a thread is doing, and since when; for sched.bpf.c
+ * sched.bpf.h - the state of a thread, and since when; for sched.bpf.c
  *
- * A thread is always in one state, and its interval there is open: it stands in its row, where the
- * library adds it to the sum when it reads. So running, queueing and sleeping add up to the time on
- * the clock, also of a thread that sleeps for hours.
+ * A thread is always in one state, in an interval that is still open. The open interval is stored
+ * in the thread's row. When the library reads the row, it adds the interval to the sum. So the
+ * times of running, queueing and sleeping add up to the time that passed, also for a thread that
+ * sleeps for hours.
  */
 #ifndef KS_SCHED_BPF_H
 #define KS_SCHED_BPF_H
 
 #include "probe.bpf.h"
 
-/* ks_bpf_who.state and ks_bpf_open.state; in the order of the histograms */
+/* Values of ks_bpf_who.state and ks_bpf_open.state, in the order of the histograms */
 enum sched_state {
-	SCHED_NONE = 0,   /* not known, or gone */
-	SCHED_QUEUED = 1, /* runq_ns */
-	SCHED_ON = 2,     /* oncpu_ns */
-	SCHED_OFF = 3,    /* offcpu_ns */
+	SCHED_NONE = 0,   /* not known, or the thread is gone */
+	SCHED_QUEUED = 1, /* in the run queue: runq_ns */
+	SCHED_ON = 2,     /* on a CPU: oncpu_ns */
+	SCHED_OFF = 3,    /* asleep: offcpu_ns */
 	SCHED_STATES
 };
 
-#define TASK_DEAD 0x80  /* in the state at a thread's last switch; since 4.14 */
-#define TASK_WAKING 0x200 /* while it is woken */
-#define SEEDING (~0u)   /* ks_bpf_who.epoch while sched_seed writes there: hands off */
+#define TASK_DEAD 0x80    /* bit of the task state at a thread's last switch; since 4.14 */
+#define TASK_WAKING 0x200 /* task state while a CPU is waking the thread */
+#define SEEDING (~0u)     /* ks_bpf_who.epoch while sched_seed writes: hooks must not write */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -40,7 +41,9 @@ struct {
 	__type(value, struct ks_bpf_row_sched);
 } sched_rows SEC(".maps");
 
-/* ---- the kernel's side ------------------------------------------------------------------------- */
+/*
+ * ---- reading the kernel ------------------------------------------------------------------------
+ */
 
 static __always_inline uint32_t task_state(struct ks_run *run, const struct task_struct *task)
 {
@@ -51,15 +54,17 @@ static __always_inline uint32_t task_state(struct ks_run *run, const struct task
 	return ks_read(run, old, state);
 }
 
-/* The arguments of sched_switch: (preempt, prev, next); since 5.18 also the state in which prev leaves. */
+/* The arguments of sched_switch: (preempt, prev, next); since 5.18 also the state of prev. */
 struct switch_args {
 	bool preempt;
 	struct task_struct *prev, *next;
-	uint32_t state; /* where ks_const.prev_state is not 0 */
+	uint32_t state; /* set if ks_const.prev_state is not 0 */
 };
 
-/* Each is read where it stands: of several places the compiler makes one with an offset, which the
- * verifier refuses. */
+/*
+ * Reads the arguments, each from a constant place. The barriers keep the compiler from merging
+ * loads into one with a variable offset, which the verifier refuses.
+ */
 static __always_inline void read_args(const uint64_t *ctx, struct switch_args *ret)
 {
 	uint64_t first = ctx[0], second = ctx[1], third = ctx[2], last = 0;
@@ -84,8 +89,8 @@ static __always_inline void read_args(const uint64_t *ctx, struct switch_args *r
 }
 
 /*
- * The state in which a thread leaves its CPU. Read from the task it may be that of its wake-up already,
- * which another CPU has begun: then it is not known.
+ * Returns the task state in which a thread leaves its CPU; 0: not known. now: the state read from
+ * the task. Another CPU may have begun to wake the thread, and the task then has that state.
  */
 static __always_inline uint32_t told_state(const struct switch_args *args, uint32_t now)
 {
@@ -94,7 +99,7 @@ static __always_inline uint32_t told_state(const struct switch_args *args, uint3
 	return now == TASK_WAKING ? 0 : now;
 }
 
-/* One byte wide since 7.2. */
+/* on_cpu has one byte since 7.2, four before. */
 static __always_inline bool is_on_cpu(struct ks_run *run, const struct task_struct *task)
 {
 	uint32_t on = 0;
@@ -105,7 +110,7 @@ static __always_inline bool is_on_cpu(struct ks_run *run, const struct task_stru
 	return on;
 }
 
-/* What a thread is doing, seen from another one. */
+/* Returns the sched_state of a thread other than the current one. */
 static __always_inline uint32_t state_of(struct ks_run *run, const struct task_struct *task)
 {
 	uint32_t state = task_state(run, task);
@@ -117,15 +122,15 @@ static __always_inline uint32_t state_of(struct ks_run *run, const struct task_s
 	return state ? SCHED_OFF : SCHED_QUEUED;
 }
 
-/* The idle tasks are in no scope; their time is nobody's. */
+/* Idle tasks are in no scope, and their time does not count. */
 static __always_inline bool is_idle(struct ks_run *run, const struct task_struct *task)
 {
 	return !ks_read(run, task, pid);
 }
 
 /*
- * The same number, but one that the verifier does not know: of a constant it would follow all that
- * comes after once for each of its values.
+ * Returns n as a number that the verifier does not know. If it knew the values that n can have, it
+ * would check all that follows once for each of them.
  */
 static __always_inline uint32_t unknown(struct ks_run *run, uint32_t n)
 {
@@ -134,13 +139,16 @@ static __always_inline uint32_t unknown(struct ks_run *run, uint32_t n)
 	return n;
 }
 
-/* ---- counting ---------------------------------------------------------------------------------- */
+/*
+ * ---- counting ----------------------------------------------------------------------------------
+ */
 
 /*
- * The hooks run with interrupts off, holding the lock of the queue that the thread is on: nobody
- * else writes to this CPU's statistics or to the thread's row, and additions are plain (each atomic
- * one would cost 8 ns). Not so, `alone` is false: a wake-up of who is running right here; and
- * sched_seed, which counts for threads that sleep.
+ * Adds n to a counter. The hooks run with interrupts off and hold the lock of the thread's run
+ * queue. So no other program writes to this CPU's statistics or to the thread's row, and the
+ * addition may be plain; an atomic one costs 8 ns more. `alone` is false in two cases, which need
+ * an atomic one: the wake-up of a thread that is running, and sched_seed, which counts for sleeping
+ * threads.
  */
 static __always_inline void count(uint64_t *counter, uint64_t n, const bool alone)
 {
@@ -150,19 +158,22 @@ static __always_inline void count(uint64_t *counter, uint64_t n, const bool alon
 		ks_add(counter, n);
 }
 
-/* As ks_hist_add(), without its branches: `zeros` stands right before the buckets. */
+/* ks_hist_add() without branches. It relies on `zeros` standing right before the buckets. */
 static __always_inline void count_hist(struct ks_bpf_hist *hist, uint64_t ns, const bool alone)
 {
 	uint64_t none = (ns - 1) >> 63;
 	uint32_t slot = ks_hist_bucket(ns + none) + 2 - (uint32_t)none;
 
-	if (slot > KS_HIST_BUCKETS) /* cannot be; the verifier does not know */
+	if (slot > KS_HIST_BUCKETS) /* never true, but the verifier does not know that */
 		return;
 	count(&hist->zeros + slot, 1, alone);
 	count(&hist->sum, ns, alone);
 }
 
-/* This CPU's slot, also if nothing is to be counted: NULL or not would be followed twice. */
+/*
+ * Returns this CPU's statistics, also if the host wants none: see is_counted(). A NULL in that case
+ * would be a second path that the verifier checks.
+ */
 static __always_inline struct ks_bpf_stats_sched *stats_of(struct ks_run *run)
 {
 	uint32_t cpu = run->cpu;
@@ -170,7 +181,7 @@ static __always_inline struct ks_bpf_stats_sched *stats_of(struct ks_run *run)
 	return bpf_map_lookup_elem(&sched_stats, &cpu);
 }
 
-/* As ks_end(), with interrupts off: nothing else counts on this CPU. */
+/* ks_end() for programs that run with interrupts off: no other program counts on this CPU. */
 static __always_inline int end_alone(struct ks_run *run, uint32_t outcome)
 {
 	if (outcome < KS_OUTCOMES)
@@ -179,12 +190,13 @@ static __always_inline int end_alone(struct ks_run *run, uint32_t outcome)
 	return 0;
 }
 
+/* Does the host want statistics? */
 static __always_inline bool is_counted(const struct ks_run *run)
 {
 	return run->set->flags & KS_WANT_STATS;
 }
 
-/* row: of a thread; 0: it has none, that of the CPU. */
+/* Returns the value at a thread's row. row 0: the thread has none, so it is the row of this CPU. */
 static __always_inline struct ks_bpf_row_sched *row_at(struct ks_run *run, uint32_t row)
 {
 	uint32_t index = row ? row : run->cpu;
@@ -192,7 +204,7 @@ static __always_inline struct ks_bpf_row_sched *row_at(struct ks_run *run, uint3
 	return bpf_map_lookup_elem(&sched_rows, &index);
 }
 
-/* The row of a thread as it was last found. */
+/* Returns a thread's row as it was when last looked up; 0: none. */
 static __always_inline uint32_t row_of(struct ks_run *run, const struct ks_bpf_who *who)
 {
 	if (who->era != run->control->era || !(run->control->track & KS_TRACK_ROWS))
@@ -200,7 +212,7 @@ static __always_inline uint32_t row_of(struct ks_run *run, const struct ks_bpf_w
 	return who->row;
 }
 
-/* The same, up to date. */
+/* Returns a thread's row, brought up to date; 0: none. */
 static __always_inline uint32_t row_settled(struct ks_run *run, struct ks_bpf_who *who,
 					    const struct task_struct *task)
 {
@@ -210,8 +222,9 @@ static __always_inline uint32_t row_settled(struct ks_run *run, struct ks_bpf_wh
 }
 
 /*
- * Where the interval that ends counts, and what comes with it: where it is open. One that is open
- * nowhere, as of a thread that was just made or came into scope, counts where the next will be: `to`.
+ * Returns the row in which the interval that ends now, and this event, count. That is the row that
+ * shows the open interval. If no row does (the thread is new or came into scope), it is `to`, the
+ * row of the next interval.
  */
 static __always_inline struct ks_bpf_row_sched *counted_at(struct ks_run *run,
 							   const struct ks_bpf_who *who, uint32_t to)
@@ -221,11 +234,11 @@ static __always_inline struct ks_bpf_row_sched *counted_at(struct ks_run *run,
 	return row_at(run, unknown(run, open ? open : to));
 }
 
-/* Readers take a row in which seq is odd for one that is being written, and look again. */
+/* Makes seq odd before a row changes, and even after. Readers read a row with an odd seq again. */
 static __always_inline void mark(struct ks_bpf_open *open, const bool begins)
 {
 #if defined(__TARGET_ARCH_x86)
-	/* Stores stay in their order here. A mark that got out of step sets itself right. */
+	/* x86 keeps the order of stores. If seq is out of step, `| 1` corrects it. */
 	barrier();
 	*(volatile uint32_t *)&open->seq = (open->seq | 1) + !begins;
 	barrier();
@@ -236,21 +249,24 @@ static __always_inline void mark(struct ks_bpf_open *open, const bool begins)
 		*(volatile uint32_t *)&open->seq = (open->seq | 1) + !begins;
 		return;
 	}
-	/* One that fetches is a barrier; it does fetch only if the result is used. */
+	/* A fetching addition is a barrier. It fetches only if the result is used. */
 	before = __sync_fetch_and_add(&open->seq, 1);
 	barrier_var(before);
 #endif
 }
 
-/* ---- intervals --------------------------------------------------------------------------------- */
+/*
+ * ---- intervals ---------------------------------------------------------------------------------
+ */
 
+/* Shows a thread's present interval in a row. */
 static __always_inline void show(struct ks_bpf_open *open, const struct ks_bpf_who *who)
 {
 	*(volatile uint64_t *)&open->since_ns = who->since_ns;
 	*(volatile uint32_t *)&open->state = who->state;
 }
 
-/* What goes on is shown in `row` now, no more where it was. */
+/* Shows a thread's open interval in `row` from now on. The caller clears the former row. */
 static __always_inline void move(struct ks_run *run, struct ks_bpf_who *who, uint32_t row)
 {
 	struct ks_bpf_row_sched *to = row_at(run, row);
@@ -264,9 +280,10 @@ static __always_inline void move(struct ks_run *run, struct ks_bpf_who *who, uin
 }
 
 /*
- * A thread goes on to another state, shown in `to` (0: nowhere). What it was doing ends, and counts
- * where it began: `row`, that of who->open_row. Its length. Nobody reads what is open in the
- * row of a CPU. Clocks of CPUs differ by a little: time never goes back, so that sums are the wall's.
+ * A thread changes its state. Ends the open interval, counts it in `row` (who->open_row), and shows
+ * the new interval in the row `to`; 0: in none. Returns the length of the interval that ended, ns.
+ * Readers ignore the open interval in the row of a CPU. Clocks of CPUs differ a little; a length is
+ * at least 0 and since_ns never decreases, so the sums match the time that passed.
  */
 static __always_inline uint64_t go_on(struct ks_run *run, struct ks_bpf_stats_sched *stats,
 				      struct ks_bpf_row_sched *row, struct ks_bpf_who *who,
@@ -285,7 +302,9 @@ static __always_inline uint64_t go_on(struct ks_run *run, struct ks_bpf_stats_sc
 		struct ks_bpf_hist *hist = &stats->runq_ns + which;
 		struct ks_bpf_sum *sum = &row->runq_ns + which;
 
-		/* 5.10 remembers the bounds of pointers on the stack, and not those of numbers */
+		/*
+		 * Keep pointers: 5.10 forgets the bounds of numbers on the stack, not of pointers.
+		 */
 		barrier_var(hist);
 		barrier_var(sum);
 		count_hist(hist, ns, alone);
@@ -303,24 +322,30 @@ static __always_inline uint64_t go_on(struct ks_run *run, struct ks_bpf_stats_sc
 	return ns;
 }
 
-/* ---- what is kept of a thread ------------------------------------------------------------------ */
+/*
+ * ---- storage of a thread -----------------------------------------------------------------------
+ */
 
 /*
- * Storage is not made here: under the lock of a run queue, an allocation may wake kswapd, which
- * wants that lock. The hash has its entries from the beginning.
+ * Returns the thread's storage, or NULL. It does not make task storage: under the lock of a run
+ * queue, an allocation may wake kswapd, which needs that lock. It does make an entry of the hash,
+ * which is preallocated.
  */
 static __always_inline struct ks_bpf_who *who_of(struct task_struct *trusted, bool wanted)
 {
 	return ks_who_find(trusted, !ks_const.task_storage && wanted);
 }
 
-/* Of a thread that left the scope something may still be open. */
+/* Does the thread have an open interval? It may even if it left the scope. */
 static __always_inline bool is_open(const struct ks_run *run, const struct ks_bpf_who *who)
 {
 	return who && who->state && who->epoch == run->set->epoch;
 }
 
-/* May a hook write there? What is from before the probe was last enabled is forgotten. */
+/*
+ * May a hook write to the thread's storage? Drops the storage's contents if they are from before
+ * the probe was last enabled.
+ */
 static __always_inline bool claim(struct ks_run *run, struct ks_bpf_who *who)
 {
 	uint32_t epoch = *(volatile uint32_t *)&who->epoch, now = run->set->epoch;
@@ -337,7 +362,7 @@ static __always_inline bool claim(struct ks_run *run, struct ks_bpf_who *who)
 	return true;
 }
 
-/* A thread without storage: the library runs sched_seed again. */
+/* Tells the library that a thread has no storage. The library then runs sched_seed again. */
 static __always_inline void note_unseeded(struct ks_run *run)
 {
 	struct ks_bpf_control *control = (void *)run->control;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* scope.bpf.h - is this task one of those that the host watches? A part of probe.bpf.h */
+/* scope.bpf.h - is a task in the scope that the host has set? A part of probe.bpf.h */
 #ifndef KS_SCOPE_BPF_H
 #define KS_SCOPE_BPF_H
 
+/* Does the thread's name fit the scope? */
 static __always_inline bool ks_has_name(const struct ks_bpf_scope *scope, struct ks_run *run,
 					const struct task_struct *task)
 {
@@ -16,14 +17,14 @@ static __always_inline bool ks_has_name(const struct ks_bpf_scope *scope, struct
 		 comm[1] == scope->exclude[1]);
 }
 
-/* The child of a self-test, or one that it has made in turn. */
+/* Is the task the child of a self-test, or a child of that process? */
 static __always_inline bool ks_is_selftest(struct ks_run *run, const struct task_struct *task,
 					   uint32_t child)
 {
 	return run->pid == child || ks_tgid(run, ks_read(run, task, real_parent)) == child;
 }
 
-/* The id of a cgroup's ancestor at a level that is above its own. */
+/* Id of the ancestor of cgroup `at` at `level`, which must be less than the level of `at`. */
 static __always_inline uint64_t ks_ancestor(struct ks_run *run, const struct cgroup *at,
 					    uint32_t level)
 {
@@ -48,8 +49,9 @@ static __always_inline uint64_t ks_ancestor(struct ks_run *run, const struct cgr
 }
 
 /*
- * Is this cgroup that of the scope or below it? The kernel keeps the ancestors of each by their
- * levels, so that it costs the same at every depth: nobody hides by going deeper.
+ * Is cgroup `at` the scope's cgroup or below it? The kernel stores the ancestors of each cgroup by
+ * level, so the check costs the same at every depth. A task cannot leave the scope by making many
+ * nested cgroups.
  */
 static __always_inline bool ks_is_under(struct ks_run *run, const struct cgroup *at,
 					const struct ks_bpf_scope *scope)
@@ -65,9 +67,13 @@ static __always_inline bool ks_is_under(struct ks_run *run, const struct cgroup 
 	return ks_read(run, kn, id) == scope->cgroup;
 }
 
-#define KS_CGROUP_TURNS 1024 /* upwards from a task's cgroup, where the scope's level is not known */
-#define KS_CGROUP_DEPTH 32   /* where each turn is verified anew */
+/*
+ * How many parents of a cgroup a program looks at if the level of the scope's cgroup is not known.
+ */
+#define KS_CGROUP_TURNS 1024
+#define KS_CGROUP_DEPTH 32 /* the same where the verifier checks each turn of the loop */
 
+/* ks_climbs_to() with an iterator. */
 static __always_inline int ks_walk_up(const struct cgroup_subsys_state *css, uint64_t cgroup)
 {
 	struct ks_turns turns;
@@ -82,7 +88,10 @@ static __always_inline int ks_walk_up(const struct cgroup_subsys_state *css, uin
 	return found ? 1 : css ? -1 : 0;
 }
 
-/* The same by the parents. 1, 0; -1: there are too many to tell. */
+/*
+ * Walks up from a cgroup through its parents. Returns 1 if it meets the cgroup with the id
+ * `cgroup`, 0 if it does not, -1 if there are more parents than it looks at.
+ */
 static __always_inline int ks_climbs_to(struct ks_run *run, const struct cgroup_subsys_state *css,
 					uint64_t cgroup)
 {
@@ -101,8 +110,9 @@ static __always_inline int ks_climbs_to(struct ks_run *run, const struct cgroup_
 }
 
 /*
- * Is the task's cgroup that of the scope or below it? Of the memory controller. What cannot be told is
- * out, and counted: KS_AMBIGUOUS of KS_PROBE_SELF.
+ * Is the task's cgroup, in the memory controller's hierarchy, the scope's cgroup or below it? If
+ * the program cannot find out, the task is out of scope, and the run counts as KS_AMBIGUOUS of
+ * KS_PROBE_SELF.
  */
 static __always_inline bool ks_is_below(struct ks_run *run, const struct task_struct *task,
 					const struct ks_bpf_scope *scope)
@@ -126,8 +136,8 @@ static __always_inline bool ks_is_below(struct ks_run *run, const struct task_st
 }
 
 /*
- * Is this the process that was named, and not another one that was given its number since? *named: the
- * value in ks_pids.
+ * Is the task's process the one that the host named, and not a later one with the same number?
+ * *named is its value in ks_pids, see KS_PID_TICK.
  */
 static __always_inline bool ks_is_named(struct ks_run *run, const struct task_struct *task,
 					uint64_t *named)
@@ -144,7 +154,10 @@ static __always_inline bool ks_is_named(struct ks_run *run, const struct task_st
 	return true;
 }
 
-/* Is this thread in scope? Sets run->pid, its process in the caller's namespace. */
+/*
+ * Is this thread in scope? Sets run->pid to its process id in the host's pid namespace, and
+ * KS_FLAG_SELFTEST in run->flags if it is a child of a self-test.
+ */
 static __always_inline bool ks_admit(struct ks_run *run, const struct task_struct *task)
 {
 	uint32_t slot = *(volatile uint32_t *)&run->control->scope_index & 1;
@@ -153,7 +166,9 @@ static __always_inline bool ks_admit(struct ks_run *run, const struct task_struc
 	uint64_t *named;
 
 	run->pid = pid;
-	/* Out of sight from a nested namespace; of the first one only the idle tasks have no number. */
+	/*
+	 * Not visible in the host's nested namespace. In the first one only idle tasks have pid 0.
+	 */
 	if (ks_const.pid_level && !pid)
 		return false;
 	if (scope->also && ks_is_selftest(run, task, scope->also)) {
@@ -168,7 +183,9 @@ static __always_inline bool ks_admit(struct ks_run *run, const struct task_struc
 			return false;
 	} else if (scope->kind != KS_BPF_SCOPE_SYSTEM) {
 		named = bpf_map_lookup_elem(&ks_pids, &key);
-		/* of a tree it is taken out when it ends, and when its number is given away */
+		/*
+		 * tree.bpf.c removes a process of a tree when it ends or its number is used again
+		 */
 		if (!named || (scope->kind == KS_BPF_SCOPE_PIDS && !ks_is_named(run, task, named)))
 			return false;
 	}

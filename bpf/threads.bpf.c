@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * threads.bpf.c - what must be known of threads beside the events of a probe: that they were made,
- * were renamed, are gone
+ * threads.bpf.c - kernel programs that follow the life of threads: new, renamed, freed
  *
- * These programs belong to no probe. They are attached while any probe is on that has rows.
+ * These programs belong to no probe. They are attached while a probe with rows is on.
  */
 #include "probe.bpf.h"
 
-/* A run without settings and ledger. */
+/* As ks_begin(), without settings and ledger: these programs count no outcomes. */
 static __always_inline bool begin(struct ks_run *run, void *ctx, const bool typed)
 {
 	uint32_t zero = 0, cpu = bpf_get_smp_processor_id();
@@ -30,8 +29,8 @@ static __always_inline bool is_in_scope(struct ks_run *run, const struct task_st
 }
 
 /*
- * Programs at context switches cannot make storage: they hold the lock of a run queue. So a new
- * thread gets it here if its maker has, or is in scope.
+ * Makes the storage of a new thread if its maker has storage or is in scope. Programs at context
+ * switches cannot make it, since they run under the lock of a run queue.
  */
 static __always_inline int thread_new(void *ctx, struct task_struct *task, const bool typed)
 {
@@ -45,7 +44,10 @@ static __always_inline int thread_new(void *ctx, struct task_struct *task, const
 	return 0;
 }
 
-/* So many slots are dead that somebody should empty them. Once: the library sets a new mark. */
+/*
+ * Wakes the consumer if so many slots are dead that it should empty them. It does so once; the
+ * library then sets a new mark.
+ */
 static __always_inline void wake_consumer(struct ks_bpf_control *control)
 {
 	uint32_t mark = *(volatile uint32_t *)&control->threads_wake;
@@ -62,8 +64,8 @@ static __always_inline void wake_consumer(struct ks_bpf_control *control)
 }
 
 /*
- * The last reference but that of the caller goes, after a grace period since both the wait and the
- * last switch: no program will ever see this task again.
+ * The kernel frees a task: a grace period is over since wait() returned and since the last switch
+ * away from the task. No program can see this task again, so its slot is dead.
  */
 static __always_inline int thread_free(void *ctx, struct task_struct *task, const bool typed)
 {
@@ -82,7 +84,10 @@ static __always_inline int thread_free(void *ctx, struct task_struct *task, cons
 	return 0;
 }
 
-/* By exec, prctl() and writing to /proc. A process has the name of its first thread. */
+/*
+ * A thread gets a new name, by exec, prctl() or a write to /proc. The name of a process is that of
+ * its first thread, so other threads are ignored.
+ */
 static __always_inline int thread_rename(void *ctx, struct task_struct *trusted,
 					 const struct task_struct *task, const char *comm,
 					 const bool typed)
@@ -101,7 +106,7 @@ static __always_inline int thread_rename(void *ctx, struct task_struct *trusted,
 	thread = bpf_map_lookup_elem(&ks_threads, &slot);
 	if (!thread)
 		return 0;
-	thread->tid = thread->pid; /* by exec another thread has become the first one */
+	thread->tid = thread->pid; /* exec gives the process id to the thread that calls it */
 	bpf_probe_read_kernel_str(thread->comm, sizeof(thread->comm), comm);
 	return 0;
 }

@@ -1,18 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * threads.bpf.h - statistics by process, cgroup and role: a row of its own for each thread in scope
+ * threads.bpf.h - statistics by process, cgroup and role: each thread in scope has rows of its own
  *
- * A thread gets a slot of ks_threads, which says whose it is, and with it the same row in the map
- * NAME_rows of every probe. So a program finds a row without hashing, threads do not contend for a
- * cache line, and nothing in the kernel ever moves a number: the library groups rows by process,
- * cgroup or role when it reads, empties those of the dead, and gives their slots back. Who has no
- * slot counts into the row of the CPU: the sum of all rows is always everything.
+ * Each thread in scope gets a slot of the map ks_threads. The slot holds the thread's process,
+ * cgroup and role. Each probe has a map NAME_rows, and the thread has the same row in all of them.
+ * So a program finds a row without hashing, threads do not contend for a cache line, and programs
+ * never move counts from row to row. When the library reads, it groups the rows of threads by
+ * process, cgroup or role. It also empties the rows of dead threads and frees their slots. A thread
+ * without a slot counts in the row of its CPU, so the sum of all rows is always complete.
  *
- * A thread whose cgroup or role is another one than when it got its slot gets a new one.
+ * If the cgroup or the role of a thread changes, the thread gets a new slot.
  */
 #ifndef KS_THREADS_BPF_H
 #define KS_THREADS_BPF_H
 
+/*
+ * Returns what is stored with a task, or NULL if nothing is. If `create` is set, it first makes the
+ * storage; NULL then means that there is no memory.
+ */
 static __always_inline struct ks_bpf_who *ks_who_find(struct task_struct *task, bool create)
 {
 	uint64_t key = (uint64_t)task;
@@ -28,7 +33,7 @@ static __always_inline struct ks_bpf_who *ks_who_find(struct task_struct *task, 
 	return bpf_map_lookup_elem(&ks_who_hash, &key);
 }
 
-/* The current task, as ks_who_find() wants it in programs of all kinds. */
+/* Returns the current task with the type that ks_who_find() needs. */
 static __always_inline struct task_struct *ks_self(void)
 {
 	if (ks_const.task_storage)
@@ -37,15 +42,17 @@ static __always_inline struct task_struct *ks_self(void)
 }
 
 /*
- * fn(..., the current task, to be read from, whether that has a type): it has where a typed program may
- * ask for it (5.11), as where there is task storage. A constant for fn, whose code there is twice; of a
- * variable the compiler would make one path for loads of both kinds.
+ * Calls fn(..., task, task_typed) for the current task. task_typed says whether fn may read the
+ * task by plain loads. It may in a typed program if the kernel has bpf_get_current_task_btf()
+ * (5.11, as task storage). fn is in the program twice, each time with a constant task_typed. With a
+ * variable the compiler would merge both kinds of loads into one path.
  */
 #define ks_by_self(typed, fn, ...)                                                         \
 	((typed) && ks_const.task_storage ?                                                \
 		 fn(__VA_ARGS__, ks_untrusted(bpf_get_current_task_btf()), true) :         \
 		 fn(__VA_ARGS__, (struct task_struct *)bpf_get_current_task(), false))
 
+/* Number of the role of a thread, 0 if it has none. */
 static __always_inline uint32_t ks_role(struct ks_run *run, const struct task_struct *task)
 {
 	uint32_t tid = ks_tid(run, task);
@@ -56,7 +63,7 @@ static __always_inline uint32_t ks_role(struct ks_run *run, const struct task_st
 	return role->role;
 }
 
-/* A slot that nobody uses: index + 1, or 0. */
+/* Takes a free slot of ks_threads. Returns its index + 1, or 0 if no slot is free. */
 static __always_inline uint32_t ks_slot_take(struct ks_bpf_control *control)
 {
 	uint32_t slot = 0, n = ks_const.n_threads;
@@ -74,6 +81,7 @@ static __always_inline uint32_t ks_slot_take(struct ks_bpf_control *control)
 	return 0;
 }
 
+/* Marks a thread's slot as LEFT or DEAD. The library then frees it. */
 static __always_inline void ks_slot_end(struct ks_bpf_control *control, uint32_t row,
 					uint32_t state, uint64_t now)
 {
@@ -87,7 +95,7 @@ static __always_inline void ks_slot_end(struct ks_bpf_control *control, uint32_t
 	__sync_fetch_and_add(&control->threads_dead, 1);
 }
 
-/* Is the slot still that of this cgroup and role? */
+/* Does the slot have this cgroup and role? */
 static __always_inline bool ks_slot_fits(uint32_t row, uint64_t cgroup, uint32_t role)
 {
 	uint32_t slot = row - ks_const.n_cpus;
@@ -96,6 +104,7 @@ static __always_inline bool ks_slot_fits(uint32_t row, uint64_t cgroup, uint32_t
 	return row && thread && thread->cgroup == cgroup && thread->role == role;
 }
 
+/* Gives a thread a new slot and marks its old one as LEFT. */
 static __always_inline void ks_slot_give(struct ks_run *run, struct ks_bpf_control *control,
 					 struct ks_bpf_who *who, const struct task_struct *task,
 					 uint64_t cgroup, uint32_t role)
@@ -107,7 +116,7 @@ static __always_inline void ks_slot_give(struct ks_run *run, struct ks_bpf_contr
 
 	if (who->row)
 		ks_slot_end(control, who->row, KS_THREAD_LEFT, ks_now(run));
-	who->row = 0; /* without a new one it counts into the rest, and asks again */
+	who->row = 0; /* if no slot is free: count in the CPU's row, ask again at the next event */
 	if (!slot || !thread)
 		return;
 	ks_comm(run, leader, comm);
@@ -118,19 +127,22 @@ static __always_inline void ks_slot_give(struct ks_run *run, struct ks_bpf_contr
 	thread->cgroup = cgroup;
 	thread->start_ns = ks_start(run, leader);
 	thread->ended_ns = 0;
-	if (ks_const.atomic_fetch) /* with barriers: whoever sees it alive sees whose it is */
+	if (ks_const.atomic_fetch) /* a barrier: a reader that sees LIVE sees the other members */
 		__sync_val_compare_and_swap(&thread->state, KS_THREAD_FREE, KS_THREAD_LIVE);
 	else
 		*(volatile uint32_t *)&thread->state = KS_THREAD_LIVE;
 	who->row = ks_const.n_cpus + index;
 }
 
-/* Only one at a time; the other one's event goes to the CPU's row. */
+/*
+ * Brings a thread's slot up to date: gives it one if it has none, or if its cgroup or role changed.
+ * If another program is doing this for the same thread, the present event counts in the CPU's row.
+ */
 static __always_inline void ks_settle(struct ks_run *run, struct ks_bpf_who *who,
 				      const struct task_struct *task, uint64_t css, uint32_t roles)
 {
 	struct ks_bpf_control *control = (void *)run->control;
-	/* Read once: a slot that is taken while the next era begins is one of this one. */
+	/* Read once: if the next era begins meanwhile, a slot taken here belongs to the old era. */
 	uint32_t era = *(volatile uint32_t *)&control->era, role;
 	bool has_row = who->row && who->era == era;
 	uint64_t cgroup;
@@ -141,7 +153,7 @@ static __always_inline void ks_settle(struct ks_run *run, struct ks_bpf_who *who
 		return;
 	if (ks_const.atomic_fetch && __sync_val_compare_and_swap(&who->busy, 0, 1))
 		return;
-	if (who->era != era) /* its slot was taken away while nobody looked */
+	if (who->era != era) /* the library took all slots away since */
 		who->row = 0;
 	cgroup = ks_cgroup(run, task);
 	role = ks_role(run, task);
@@ -153,7 +165,10 @@ static __always_inline void ks_settle(struct ks_run *run, struct ks_bpf_who *who
 	who->busy = 0;
 }
 
-/* The row of a thread, up to date. task: as ks_read() wants it; who: NULL if there is none. */
+/*
+ * Returns the row in which an event of a thread counts: that of its slot, brought up to date, or
+ * that of the CPU. task: with the type that ks_read() needs. who: the thread's storage, or NULL.
+ */
 static __always_inline uint32_t ks_row_of(struct ks_run *run, struct ks_bpf_who *who,
 					  const struct task_struct *task)
 {
@@ -165,7 +180,10 @@ static __always_inline uint32_t ks_row_of(struct ks_run *run, struct ks_bpf_who 
 	return who->row && who->era == run->control->era ? who->row : run->cpu;
 }
 
-/* The value of a map NAME_rows that the current task counts into, or NULL if none is wanted. */
+/*
+ * Returns the value of a map NAME_rows in which an event of the current task counts, or NULL if the
+ * host wants no statistics. task: the current task with the type that ks_read() needs.
+ */
 static __always_inline void *ks_row(struct ks_run *run, void *map, const struct task_struct *task)
 {
 	uint32_t row = run->cpu;

@@ -1,42 +1,46 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * tree.bpf.c - KS_SCOPE_TREE: who descends from the roots that the library put into ks_pids
+ * tree.bpf.c - KS_SCOPE_TREE: keeps the descendants of the scope's roots in ks_pids
  *
- * A child is enrolled at its fork, before it runs, and struck off when its last reference goes,
- * after every program that looks at its exit. Values are start times: a number may have been given
- * away again by then.
+ * The library inserts the roots. A kernel program at fork inserts the child before it runs. A
+ * kernel program at sched_process_free removes a process, after all programs that look at its exit.
+ * Values are start times, since a new process may have the same number by then.
  *
- * While the library looks for those that live already, a window is open: then a fork asks for any
- * ancestor in the tree, not only for the maker, and who exits enrols its children, before the kernel
- * gives them to another parent. So whatever moves, the library sees it or a program does.
+ * While the library walks /proc for processes that live already, a window is open. In the window,
+ * the program at fork looks for any ancestor in the tree, not only for the maker. The program at
+ * exit inserts the children of the dying process, before the kernel gives them another parent. So
+ * either the library or a program sees each process.
  *
- * These programs belong to no probe; what does not fit into ks_pids is counted as KS_LOST_MAP_FULL of
- * KS_PROBE_SELF.
+ * These programs belong to no probe. If ks_pids is full, the process is not in scope, and the
+ * library's own ledger counts it: KS_LOST_MAP_FULL of KS_PROBE_SELF.
  */
 #include "probe.bpf.h"
 
 #define CLONE_THREAD 0x00010000
 
-/* That are looked at: fork storms make chains of dozens. And that one exit enrols. */
-#define ANCESTORS 64
-#define CHILDREN 1024
-/* Where each turn is verified anew; the library's next look finds the others. */
+#define ANCESTORS 64  /* how many a program looks at; fork storms make chains of dozens */
+#define CHILDREN 1024 /* how many one exit inserts */
+/*
+ * The same bounds where the verifier checks each turn of the loop. The library's next walk finds
+ * the processes beyond them.
+ */
 #define FEW_ANCESTORS 24
 #define FEW_CHILDREN 32
 
 /*
- * When a task is freed, its numbers in nested namespaces are gone. So there a second entry leads
- * from the number in the first namespace, which stays, to the one in the caller's. Numbers are below
- * 2^22: the top bit is free.
+ * If the host is in a nested pid namespace, ks_pids has a second entry for each process. It maps
+ * the process id in the first namespace to the one in the host's namespace. A freed task has only
+ * the first of these. This bit marks the key of a second entry; process ids are below 2^22.
  */
 #define FIRST_NUMBER 0x80000000u
 
-/* One run, for the scope of one slot. */
+/* A run, for the scope in one slot. */
 struct tree {
 	struct ks_run run;
 	uint32_t slot;
 };
 
+/* Returns ks_bpf_control.tree; 0: no scope is a tree. */
 static __always_inline uint32_t trees(void)
 {
 	const struct ks_bpf_control *control;
@@ -53,6 +57,9 @@ static __always_inline bool is_in(const struct tree *tree, uint32_t pid)
 	return bpf_map_lookup_elem(&ks_pids, &key);
 }
 
+/*
+ * Inserts an entry into ks_pids. Counts it as lost if the map is full. how: BPF_ANY, BPF_NOEXIST.
+ */
 static __always_inline void insert(uint32_t key, uint64_t value, uint64_t how)
 {
 	uint32_t cpu = bpf_get_smp_processor_id();
@@ -65,7 +72,7 @@ static __always_inline void insert(uint32_t key, uint64_t value, uint64_t how)
 		ks_add(&slot->probe[KS_PROBE_SELF].outcome[KS_LOST_MAP_FULL], 1);
 }
 
-/* first: its number in the first namespace. */
+/* Puts a process into the tree. pid: in the host's namespace; first: in the first namespace. */
 static __always_inline void enrol(const struct tree *tree, uint32_t pid, uint32_t first,
 				  uint64_t start, uint64_t how)
 {
@@ -74,9 +81,14 @@ static __always_inline void enrol(const struct tree *tree, uint32_t pid, uint32_
 		insert(KS_PID_KEY(first, tree->slot) | FIRST_NUMBER, pid, BPF_ANY);
 }
 
-/* ---- the window -------------------------------------------------------------------------------- */
+/*
+ * ---- the window --------------------------------------------------------------------------------
+ */
 
-/* 1: it is in the tree; -1: at the end of the line; 0: go on with *task. RCU keeps it alive. */
+/*
+ * One step of descends(). Returns 1 if *task is in the tree; -1 if it is the init process or not
+ * visible in the host's namespace; else 0, and sets *task to its parent, which RCU keeps alive.
+ */
 static __always_inline int climb(struct tree *tree, const struct task_struct **task)
 {
 	uint32_t pid = ks_tgid(&tree->run, *task);
@@ -89,7 +101,7 @@ static __always_inline int climb(struct tree *tree, const struct task_struct **t
 	return 0;
 }
 
-/* The task or any of its ancestors. */
+/* Is the task or any of its ancestors in the tree? */
 static __always_inline bool descends(struct tree *tree, const struct task_struct *task)
 {
 	struct ks_turns turns;
@@ -108,7 +120,10 @@ static __always_inline bool descends(struct tree *tree, const struct task_struct
 	return end > 0;
 }
 
-/* 0 after the last one, or one that was reaped meanwhile: its links lead nowhere. */
+/*
+ * Puts the child at `at` into the tree. Returns the next link, or NULL if the child was reaped
+ * meanwhile: its links then point to itself.
+ */
 static __always_inline struct list_head *enrol_child(struct tree *tree, struct list_head *at)
 {
 	struct task_struct *child = (void *)at - bpf_core_field_offset(struct task_struct, sibling);
@@ -128,7 +143,7 @@ static __always_inline void enrol_children(struct tree *tree, struct task_struct
 	struct ks_turns turns;
 
 	at = ks_read(&tree->run, task, children.next);
-	tree->run.typed = false; /* what a list leads to has no type */
+	tree->run.typed = false; /* the verifier does not know the type of a list's entries */
 	if (iterate) {
 		bpf_iter_num_new(&turns, 0, CHILDREN);
 		while (at && at != head && bpf_iter_num_next(&turns))
@@ -141,16 +156,21 @@ static __always_inline void enrol_children(struct tree *tree, struct task_struct
 	}
 }
 
-/* ---- fork, exit, free, for one of two scopes --------------------------------------------------- */
+/*
+ * ---- fork, exit, free, for one of two scopes ---------------------------------------------------
+ */
 
-/* What is asked of `bits`, trees() as the run began: the library may go on under it. */
+/*
+ * Begins a run for the scope in `slot`. Returns false if that scope is no tree. bits: trees(), read
+ * once in a run, since the library may change it meanwhile.
+ */
 static __always_inline bool begin(struct tree *tree, uint32_t bits, uint32_t slot, const bool typed)
 {
 	*tree = (struct tree){ .run = { .typed = typed }, .slot = slot };
 	return bits >> slot & KS_TREE_FOLLOW;
 }
 
-/* The one that is being made, if any: there is one window at a time. */
+/* The same for the scope whose window is open, if there is one. At most one window is open. */
 static __always_inline bool begin_window(struct tree *tree, uint32_t bits, const bool typed)
 {
 	*tree = (struct tree){ .run = { .typed = typed },
@@ -159,8 +179,9 @@ static __always_inline bool begin_window(struct tree *tree, uint32_t bits, const
 }
 
 /*
- * The number of one whose end was missed is taken out, but not in a window: there the library may
- * have found the parent since, and the child.
+ * Inserts a new process if its parent is in the tree. Else it removes the entry that a former
+ * process with this number may have left, if a program missed its end. It does not remove it while
+ * a window is open: the library may just have found this process and its parent.
  */
 static __always_inline void forked(uint32_t bits, uint32_t slot, struct task_struct *parent,
 				   uint32_t pid, uint32_t first, uint64_t start, const bool typed)
@@ -177,8 +198,9 @@ static __always_inline void forked(uint32_t bits, uint32_t slot, struct task_str
 }
 
 /*
- * Twice: if a parent died under the first look and the child was moved to another one, the path
- * before was enrolled by that.
+ * Inserts a new process if any ancestor is in the tree. It looks twice: if an ancestor dies during
+ * the first look, the kernel gives its children another parent. But the ancestor's exit has put
+ * them into the tree before that, so the second look finds them.
  */
 static __always_inline void forked_in_window(uint32_t bits, struct task_struct *parent,
 					     uint32_t pid, uint32_t first, uint64_t start,
@@ -203,7 +225,7 @@ static __always_inline void forked_anywhere(uint32_t pid, uint32_t first, uint64
 	forked_in_window(bits, parent, pid, first, start, typed);
 }
 
-/* The maker is the current task; see proc_fork(). */
+/* The parent is the current task; see proc_fork(). Threads are not in ks_pids. */
 static __always_inline int fork(struct task_struct *child, const bool typed)
 {
 	struct ks_run run = { .typed = typed };
@@ -223,6 +245,7 @@ static __always_inline int exit(struct task_struct *task, const bool typed)
 	return 0;
 }
 
+/* Removes a process from the tree. nr: its process id in the first namespace. */
 static __always_inline void freed(uint32_t bits, uint32_t slot, uint32_t nr, uint64_t start_time)
 {
 	uint32_t key = KS_PID_KEY(nr, slot), first = key | FIRST_NUMBER;
@@ -253,7 +276,9 @@ static __always_inline int free(struct task_struct *task, const bool typed)
 	uint64_t start = ks_read(&run, task, start_time);
 	uint32_t bits = trees();
 
-	/* Not the former first thread of a process in which another one called exec. */
+	/*
+	 * Not a mere thread, nor the former first thread of a process in which another called exec.
+	 */
 	if (!bits || ks_read(&run, task, pid) != nr)
 		return 0;
 	freed(bits, 0, nr, start);
@@ -273,7 +298,7 @@ int tree_fork_raw_tp(uint64_t *ctx)
 	return fork((void *)ctx[0], false);
 }
 
-/* The record has no start time. */
+/* The record of the tracepoint has no start time, so this takes the present time. */
 SEC("?tracepoint/task/task_newtask")
 int tree_fork_tracepoint(struct trace_event_raw_task_newtask *ctx)
 {
@@ -315,8 +340,9 @@ int tree_free_raw_tp(uint64_t *ctx)
 }
 
 /*
- * Numbers of threads are never keys. A number is given away again within the grace period between
- * the wait and this only when all others were, so it is not checked.
+ * Thread ids are never keys. This program cannot check the start time, and need not: the kernel
+ * would have to use all other numbers within the grace period between wait() and this hook before a
+ * new process got this number.
  */
 SEC("?tracepoint/sched/sched_process_free")
 int tree_free_tracepoint(struct trace_event_raw_sched_process_template *ctx)

@@ -3,7 +3,7 @@
 
 struct kernfs_node {
 	uint64_t id; /* inode number of the folder */
-	void *priv; /* of a cgroup's folder: the cgroup */
+	void *priv; /* the cgroup, if the folder is that of a cgroup */
 };
 
 struct cgroup;
@@ -17,7 +17,7 @@ struct cgroup {
 	struct cgroup_subsys_state self;
 	struct kernfs_node *kn;
 	uint32_t level;              /* 0: the root of its hierarchy */
-	struct cgroup *ancestors[1]; /* one for each level from the root to itself */
+	struct cgroup *ancestors[1]; /* one for each level, from the root to this cgroup */
 };
 
 /* Before 6.1 (7f203bc89eb6, "cgroup: Replace cgroup->ancestor_ids[] with ->ancestors[]") */
@@ -25,12 +25,12 @@ struct cgroup___before_6_1 {
 	uint64_t ancestor_ids[1];
 };
 
-/* The kernel's own number depends on its configuration: only by bpf_core_enum_value(). */
+/* The value depends on the kernel's configuration: read it with bpf_core_enum_value(). */
 enum cgroup_subsys_id {
 	memory_cgrp_id = 4,
 };
 
 struct css_set {
 	struct cgroup_subsys_state *subsys[16];
-	struct cgroup *dfl_cgrp; /* of the v2 hierarchy */
+	struct cgroup *dfl_cgrp; /* the task's cgroup in the v2 hierarchy */
 };

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* fs.h - include/linux/fs.h, fdtable.h and binfmts.h; included by ktypes.h */
 
-/* Without a number: never registered, noop_backing_dev_info. */
 struct backing_dev_info {
-	uint64_t id; /* 5.3 */
+	uint64_t id; /* since 5.3; 0: never registered, as noop_backing_dev_info */
 	void *dev;
 };
 
@@ -17,7 +16,7 @@ struct inode {
 	kernel_long i_ino;
 	uint64_t i_size;
 	void *i_private; /* in kernfs: its struct kernfs_node */
-	/* struct rw_semaphore; without a name it needs no looking up */
+	/* struct rw_semaphore; libbpf need not look up a type without a name */
 	struct {
 		struct {
 			uint64_t counter;
@@ -25,7 +24,7 @@ struct inode {
 	} i_rwsem;
 };
 
-/* PREEMPT_RT: the same member in a kernel whose locks are mutexes that inherit priority. */
+/* struct inode of a PREEMPT_RT kernel, whose locks are mutexes with priority inheritance. */
 struct inode___rt {
 	struct {
 		struct {
@@ -38,7 +37,7 @@ struct inode___rt {
 
 struct file {
 	struct inode *f_inode;
-	void *f_mapping; /* whose pages these are: of a block device not those of f_inode */
+	void *f_mapping; /* page cache of the file; for a block device not that of f_inode */
 };
 
 struct kiocb {

@@ -5,10 +5,9 @@ struct percpu_counter {
 	uint64_t count;
 };
 
-/* One counter each for file, anonymous, swap and shared memory pages. */
 struct mm_struct {
-	kernel_long hiwater_rss; /* pages */
-	struct percpu_counter rss_stat[4];
+	kernel_long hiwater_rss;           /* pages */
+	struct percpu_counter rss_stat[4]; /* file, anonymous, swap, shared memory pages */
 };
 
 /* Before 6.2 (f1a7941243c1, "mm: convert mm's rss stats into percpu_counter") */
@@ -26,21 +25,21 @@ enum pageflags {
 	PG_head = 6,
 };
 
-/* One to many pages: 5.16. Its first member, as that of struct page, is the word of flags. */
+/* One or more pages, since 5.16. The word of flags is the first member, as in struct page. */
 struct folio {
 	kernel_long _flags_1; /* low byte: order, since 6.6 (ebc1baf5c9b4) */
-	uint8_t _folio_order; /* before */
+	uint8_t _folio_order; /* order, before 6.6 */
 	void *mapping;
 	kernel_long index;
 };
 
-/* 5.17 */
+/* Since 5.17 */
 struct folio_batch {
 	uint8_t nr;
 	struct folio *folios[1];
 };
 
-/* The first tail page kept the order before struct folio had room for it, 6.1. */
+/* Before 6.1 the first tail page holds the order; then struct folio got a member for it. */
 struct page {
 	uint8_t compound_order;
 	void *mapping;

@@ -11,5 +11,5 @@ struct pt_regs {
 	uint32_t syscallno;
 };
 #else
-#error "bpf/ktypes/regs.h knows x86_64 and arm64"
+#error "bpf/ktypes/regs.h has struct pt_regs for x86_64 and arm64 only: add this architecture"
 #endif

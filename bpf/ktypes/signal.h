@@ -3,17 +3,17 @@
 
 /* Empty without CONFIG_TASK_IO_ACCOUNTING. */
 struct task_io_accounting {
-	uint64_t syscr; /* reads that have ended */
+	uint64_t syscr; /* read syscalls that returned */
 	uint64_t read_bytes;
 	uint64_t write_bytes;
 };
 
-/* A process: what its threads share, and the sums over those that are gone. */
+/* A process: what its threads share, and the sums over its released threads. */
 struct signal_struct {
 	struct {
 		uint32_t counter;
 	} live;
-	uint32_t nr_threads; /* linked in thread_head */
+	uint32_t nr_threads; /* length of the list thread_head */
 	struct list_head thread_head;
 	uint32_t group_exit_code;
 	uint32_t flags;
@@ -24,7 +24,7 @@ struct signal_struct {
 				uint32_t sequence;
 			} seqcount;
 		} seqcount;
-	} stats_lock; /* of what follows, and of thread_head; 5.10 */
+	} stats_lock; /* protects the members below and thread_head; since 5.10 */
 	uint64_t utime;
 	uint64_t stime;
 	kernel_long min_flt;
@@ -34,4 +34,4 @@ struct signal_struct {
 	uint64_t sum_sched_runtime;
 };
 
-#define SIGNAL_GROUP_EXIT 0x4 /* group_exit_code is that of the process */
+#define SIGNAL_GROUP_EXIT 0x4 /* group_exit_code is the exit code of the process */

@@ -15,7 +15,7 @@ struct thread_info {
 	uint32_t status; /* x86 */
 };
 
-/* include/linux/time_namespace.h; members without a name of their type need no looking up */
+/* include/linux/time_namespace.h; libbpf need not look up types without a name */
 struct time_namespace {
 	struct {
 		struct {
@@ -27,20 +27,20 @@ struct time_namespace {
 
 /* include/linux/nsproxy.h */
 struct nsproxy {
-	struct time_namespace *time_ns; /* 5.6 */
+	struct time_namespace *time_ns; /* since 5.6 */
 };
 
-/* include/linux/io_uring_types.h and io_uring/tctx.h: 5.13 */
+/* include/linux/io_uring_types.h and io_uring/tctx.h, since 5.13 */
 struct io_ring_ctx {
-	uint32_t cached_sq_head; /* requests that were taken */
+	uint32_t cached_sq_head; /* number of requests that the kernel took from the queue */
 };
 
 struct io_uring_task {
-	struct io_ring_ctx *last; /* to which the task has submitted last */
+	struct io_ring_ctx *last; /* the ring to which the task submitted last */
 };
 
 struct task_struct {
-	struct thread_info thread_info; /* first member, with CONFIG_THREAD_INFO_IN_TASK */
+	struct thread_info thread_info; /* first member; needs CONFIG_THREAD_INFO_IN_TASK */
 	uint32_t __state;
 	uint32_t on_cpu;
 	struct sched_entity se;
@@ -67,7 +67,7 @@ struct task_struct {
 	struct nsproxy *nsproxy;
 	struct signal_struct *signal;
 	struct task_io_accounting ioac;
-	struct io_uring_task *io_uring; /* NULL: it has never used one */
+	struct io_uring_task *io_uring; /* NULL: the task never used io_uring */
 	struct css_set *cgroups;
 };
 

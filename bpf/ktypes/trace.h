@@ -11,7 +11,7 @@ struct trace_event_raw_sched_process_exec {
 	uint32_t old_pid;
 };
 
-/* A class of its own since 6.16; sched_process_template before, which has no group_dead. */
+/* Since 6.16. Older kernels use sched_process_template, which has no group_dead. */
 struct trace_event_raw_sched_process_exit {
 	uint8_t group_dead;
 };
@@ -21,7 +21,7 @@ struct trace_event_raw_sched_process_template {
 };
 
 struct trace_event_raw_mm_filemap_op_page_cache {
-	uint8_t order; /* 5.18 */
+	uint8_t order; /* since 5.18 */
 };
 
 struct trace_event_raw_mm_filemap_op_page_cache_range {
