@@ -17,7 +17,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1); /* possible CPUs and threads */
+	__uint(max_entries, 1); /* possible CPUs and slots of ks_threads */
 	__type(key, uint32_t);
 	__type(value, struct ks_bpf_row_proc);
 } proc_rows SEC(".maps");
