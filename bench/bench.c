@@ -130,7 +130,7 @@ void in_child(void (*fn)(void))
 		_exit(0);
 	}
 	if (waitpid(pid, &status, 0) != pid || status)
-		errx(1, "a measured process failed");
+		errx(1, "the process that measures failed; its own message is above");
 }
 
 /* ---- figures --------------------------------------------------------------------------------- */

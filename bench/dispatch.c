@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What handing over a record costs the host: records waiting in a ring, read by ks_poll() and by
- * ks_read_events(), against ring_buffer__consume() of libbpf with an equal callback.
+ * What reading a record costs the host. Records wait in a ring; the host reads them with ks_poll()
+ * and ks_read_events(). Compared with ring_buffer__consume() of libbpf with an equal callback.
  */
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -16,7 +16,7 @@
 #define ROUNDS bench_rounds(41)
 #define RING (4 << 20)
 
-static uint64_t sum; /* what a callback does: look at the record */
+static uint64_t sum; /* a callback adds the record's time, so that it reads the record */
 
 static int on_event(const struct ks_event *ev, void *user)
 {
@@ -32,8 +32,9 @@ static int on_sample(void *user, void *data, size_t size)
 }
 
 /*
- * The same records for both, at the same time, so that both lie in the same caches. Detached before
- * they are read: programs on system calls would be charged to the reader.
+ * Makes the same records for the library and for libbpf at the same time, so that both lie in the
+ * same caches. Detaches the programs before the read: they run in syscalls and would add to the
+ * reader's CPU time.
  */
 static void produce(struct ks *ks, struct peer *peer)
 {
@@ -51,7 +52,7 @@ static double per_record(uint64_t began)
 	return (double)(cpu_thread() - began) / (RECORDS * CALLS);
 }
 
-/* Up to `max` events a call; 0: the default. */
+/* Reads all records, at most `max` in a call; 0: the default. */
 static double by_poll(struct ks *ks, int max)
 {
 	uint64_t began = cpu_thread();

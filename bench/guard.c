@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What real loads cost more while all probes count the whole machine and nobody asks for numbers:
- * the CPU time of a server that answers, and of processes that pass messages.
+ * How much more CPU time real loads take while all probes count the whole machine and no reader
+ * reads: a server that answers requests, and processes that pass messages.
  */
 #include <err.h>
 #include <pthread.h>
@@ -73,7 +73,9 @@ static void host_end(struct host *h)
 	ks_close(h->ks);
 }
 
-/* ---- loads: each gives the CPU time that it took, ms ------------------------------------------ */
+/*
+ * ---- loads: each returns the CPU time that it took, ms ----------------------------------------
+ */
 
 static double cpu_of(const struct rusage *u)
 {
@@ -117,7 +119,7 @@ static void server_start(void)
 	for (unsigned i = 0; access(server.socket, F_OK) && i < 500; i++)
 		nap(20000000);
 	if (clock_getcpuclockid(server.pid, &server.clock))
-		errx(1, "redis-server is gone");
+		errx(1, "redis-server ended before it answered");
 }
 
 static void server_end(void)
@@ -139,7 +141,7 @@ static double answers(void)
 
 /* ---- figures --------------------------------------------------------------------------------- */
 
-/* With and without, one right after the other; who is first alternates. */
+/* Measures with and without probes, one right after the other, in alternating order. */
 static void guard(const char *name, double (*load)(void))
 {
 	struct samples ratios = { 0 }, on = { 0 }, off = { 0 };

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What probes cost inside the kernel: a hook with nothing behind it, typed against classic, by the
- * CPU time of what runs into it; and the run time of the programs of `proc`, as the kernel counts
- * it, against those of execsnoop and exitsnoop for the same processes, all attached at the same
- * time: in both orders, as the first one to wake somebody pays for starting an idle CPU, and those
- * behind it do not. A program that does nothing is counted at some 35 ns: that is taken off.
+ * What probes cost inside the kernel.
+ *
+ * First, an empty program on a typed hook against one on a classic tracepoint, by the CPU time of
+ * the thread that triggers the hook.
+ *
+ * Second, the run time of the programs of `proc`, as the kernel counts it, against those of
+ * execsnoop and exitsnoop for the same processes. All are attached at the same time. Both orders
+ * are measured: the first program that wakes a thread pays for starting an idle CPU, and the later
+ * ones do not. The kernel counts some 35 ns for an empty program; this is subtracted.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -78,12 +82,12 @@ static void share(struct ks *ks)
 
 #define IDS 64
 
-/* Programs whose run time is summed. */
+/* A group of programs. Their run times are added. */
 struct group {
 	uint32_t ids[IDS];
 	unsigned n;
-	struct runs before, during; /* sums */
-	struct samples ns[ORDERS];  /* net, per event */
+	struct runs before, during; /* sums over the group */
+	struct samples ns[ORDERS];  /* net run time per event */
 };
 
 static double median_of(const struct group *g)
@@ -140,7 +144,7 @@ static void *consume(void *user)
 	return NULL;
 }
 
-/* `reads` 0: nobody does, so that nothing wakes anybody. */
+/* reads 0: no thread reads, so no record wakes a thread. */
 static void consumer_start(struct consumer *c, uint32_t batch_ms, int reads)
 {
 	struct ks_scope scope = { .size = sizeof(scope), .kind = KS_SCOPE_SYSTEM };
@@ -166,7 +170,7 @@ static void consumer_stop(struct consumer *c)
 enum { EMPTY, BATCHED, IMMEDIATE, UNREAD, TOOL, GROUPS };
 #define HANDLES 3 /* BATCHED to UNREAD */
 
-/* Net ns an event: what an empty program is counted at comes off each run. */
+/* Adds samples of the net run time per event, ns: that of an empty program is subtracted. */
 static void account(struct group groups[GROUPS], unsigned order)
 {
 	double floor, events;

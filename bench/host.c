@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What the library takes from its host without doing anything for it: memory, and, for five seconds
- * in which all probes are on and nothing happens in scope, CPU time and wake-ups.
+ * What the library costs an idle host: memory; and CPU time and wake-ups in five seconds in which
+ * all probes are on and no event is in scope.
  */
 #include <err.h>
 #include <malloc.h>
@@ -21,7 +21,7 @@ static const uint32_t numbers[] = { KS_PROBE_PROC, KS_PROBE_FADVISE, KS_PROBE_SC
 
 #define N_PROBES (sizeof(numbers) / sizeof(numbers[0]))
 
-/* A number behind a name in a file like /proc/PID/status. */
+/* Reads the number behind a name in a file like /proc/PID/status. */
 static long field(const char *path, const char *name)
 {
 	FILE *f = fopen(path, "re");
@@ -101,7 +101,7 @@ struct usage {
 	long switches;
 };
 
-/* Of a thread of this process. */
+/* Reads the context switches and CPU time of a thread of this process. */
 static struct usage usage_of(int tid)
 {
 	struct usage u;
@@ -133,7 +133,7 @@ static uint64_t filtered(struct ks *ks)
 
 static void idle(void)
 {
-	/* On a busy machine this process waits for a CPU, which is an event. */
+	/* On a busy machine this process waits for a CPU. That must not become an event. */
 	const struct ks_param wait = { .id = KS_SCHED_PARAM_WAIT_NS, .value = 0 };
 	struct consumer c = { .ks = enable_all() };
 	struct usage before, after;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What loading, attaching and closing cost the host in CPU time, each time in a fresh process: the
- * library against the same object, programs and constants in the hands of plain libbpf.
+ * What loading, attaching and closing cost the host in CPU time, each time in a fresh process. The
+ * library is compared with plain libbpf that loads the same object, programs and constants.
  */
 #include <err.h>
 #include <stdio.h>
@@ -23,7 +23,7 @@ static const uint32_t numbers[] = { KS_PROBE_PROC, KS_PROBE_FADVISE };
 
 #define N_PROBES (sizeof(probes) / sizeof(probes[0]))
 
-/* What a child has measured, in memory shared with it. */
+/* Results of a child process, in memory that it shares with its parent. */
 static struct {
 	double load, attach, close; /* ms of CPU */
 	double open, prepare;
@@ -53,7 +53,7 @@ static struct ks *prepared(void)
 	return ks;
 }
 
-/* What plain libbpf needs to be told to load the same. */
+/* The facts that plain libbpf needs to load the same programs. */
 static void take_facts(struct ks__bpf *b)
 {
 	static const char *const names[] = { "bpf_rdonly_cast", "bpf_iter_num_new",
@@ -114,7 +114,7 @@ static int wanted_map(const char *name)
 	return 0;
 }
 
-/* Those of the probes, and those that know threads. */
+/* Is this a program of a probe's best variant, or one that follows threads? */
 static int wanted_prog(const char *name)
 {
 	if (!strncmp(name, "thread_", 7) && strstr(name, "_tp_btf"))
@@ -127,7 +127,7 @@ static int wanted_prog(const char *name)
 	return 0;
 }
 
-/* Typed programs call functions of the kernel by numbers that the library puts in. */
+/* Typed programs call kernel functions by type ids. Puts them in, as the library does. */
 static void put_kfuncs(struct bpf_program *prog)
 {
 	struct bpf_insn insns[4096];
@@ -169,7 +169,7 @@ static void choose(struct bpf_object *obj)
 			bpf_map__set_autocreate(map, false);
 		if (strstr(bpf_map__name(map), ".rodata.ks") &&
 		    bpf_map__set_initial_value(map, &result->consts, sizeof(result->consts)))
-			errx(1, "ks_const is not what it was");
+			errx(1, "cannot set ks_const: its size in the object has changed");
 	}
 	bpf_object__for_each_program(prog, obj)
 	{

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What it costs to count a page that comes into the cache, by process, for a task in scope: against
- * the one line of bpftrace that does it. First by the CPU time of a thread that reads pages, with
- * one of them attached or none; then by the run time of both programs for the same pages, an empty
- * program on the same hook taken off, which leaves out what the way of attaching costs.
+ * What it costs to count pages that come into the page cache by process, for a task in scope.
+ * Compared with the bpftrace one-liner that does the same.
+ *
+ * First by the CPU time of a thread that reads pages, with the library, bpftrace or neither
+ * attached. Then by the run time of both programs for the same pages. The run time of an empty
+ * program on the same hook is subtracted. This second figure leaves out what the kind of attachment
+ * costs.
  */
 #include <err.h>
 #include <fcntl.h>
@@ -25,7 +28,10 @@ static char name[] = "bpftrace", option[] = "-e";
 static char program[] = "tracepoint:filemap:mm_filemap_add_to_page_cache { @[pid] = count(); }";
 static char *const tool_argv[] = { name, option, program, NULL };
 
-/* One read each, so that no folio is larger than a page. Of a hole: no device is waited for. */
+/*
+ * Makes a file whose pages are read one at a time, so that no folio is larger than a page. The file
+ * is a hole, so that no read waits for a device.
+ */
 static int file_of_pages(void)
 {
 	char path[] = "/var/tmp/ks-bench-XXXXXX";
@@ -67,7 +73,7 @@ static uint32_t own_program(struct ks *ks, const char *wanted)
 	return 0;
 }
 
-/* bpftrace has no link but an event, so all descriptors are looked at. */
+/* bpftrace attaches by a perf event, not a link, so look at the fdinfo of all descriptors. */
 static uint32_t program_of(pid_t pid, unsigned fd)
 {
 	char path[64], line[256];
@@ -83,7 +89,7 @@ static uint32_t program_of(pid_t pid, unsigned fd)
 	return id;
 }
 
-/* It tries what the kernel can do first: its program is the one that stays. */
+/* bpftrace first loads programs to test kernel features: its own program is the one that stays. */
 static uint32_t wait_for_tool(pid_t pid)
 {
 	uint64_t end = wall() + 10000000000ull;
@@ -98,7 +104,7 @@ static uint32_t wait_for_tool(pid_t pid)
 		if (ids[0] && ids[0] == ids[1])
 			return ids[0];
 	}
-	errx(1, "bpftrace does not start");
+	errx(1, "bpftrace did not load its program in time");
 }
 
 static struct ks *watch(int32_t pid, const char *variant)
@@ -117,7 +123,7 @@ static struct ks *watch(int32_t pid, const char *variant)
 
 /* ---- CPU time -------------------------------------------------------------------------------- */
 
-/* Of one page, the least of some rounds. */
+/* CPU time of reading one page, ns: the minimum of some passes. */
 static double per_page(int fd)
 {
 	struct samples s = { .n = 0 };
@@ -132,7 +138,10 @@ static double per_page(int fd)
 	return samples_min(&s);
 }
 
-/* The same question first: tp_btf-adds. All of the probe has two more events for each such read. */
+/*
+ * First the variant tp_btf-adds, which counts what bpftrace counts. The whole probe handles two
+ * more events for each such read.
+ */
 static void added_time(int fd)
 {
 	static const char *const variants[] = { "tp_btf-adds", "tp_btf" };
@@ -199,7 +208,7 @@ static void compare(const uint32_t ids[PROGRAMS], int fd)
 
 static void run_time(int fd)
 {
-	pid_t pid = tool_start(tool_argv, NULL); /* first: it inherits descriptors */
+	pid_t pid = tool_start(tool_argv, NULL); /* first, since it inherits open descriptors */
 	uint32_t tool = wait_for_tool(pid);
 	struct peer *peer = peer_open(4096);
 	int link = peer_attach(peer, "peer_add");

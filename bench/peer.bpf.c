@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* peer.bpf.c - the least that a program must do, to compare the library's programs with */
+/* peer.bpf.c - minimal kernel programs, with which the library's programs are compared */
 #include "ktypes.h"
 
 #include <bpf/bpf_helpers.h>
@@ -74,7 +74,7 @@ int peer_burst(uint64_t *ctx)
 	return 0;
 }
 
-/* Hooks with nothing behind them. */
+/* Empty programs: they show what a hook itself costs. */
 SEC("?tp_btf/sched_process_exec")
 int peer_exec(void *ctx)
 {

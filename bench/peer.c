@@ -18,7 +18,7 @@ struct peer {
 	struct peer_config *config;
 };
 
-/* Any code that libbpf prints below the level of a warning is of no use here. */
+/* Prints only libbpf's warnings. */
 static int warnings(enum libbpf_print_level level, const char *format, va_list args)
 {
 	return level == LIBBPF_WARN ? vfprintf(stderr, format, args) : 0;
@@ -97,7 +97,7 @@ void peer_close(struct peer *peer)
 
 /* ---- run time -------------------------------------------------------------------------------- */
 
-/* Until the end of this process, which holds the descriptor. */
+/* Run times are counted until this process ends, since it keeps the descriptor. */
 void stats_on(void)
 {
 	if (bpf_enable_stats(BPF_STATS_RUN_TIME) < 0)

@@ -14,7 +14,7 @@
 
 #include "bench.h"
 
-#define NAP_NS 150000 /* shorter pauses are waited for with open eyes: timers are late */
+#define NAP_NS 150000 /* shorter pauses are busy waits, since timers are late */
 
 static void wait_until(uint64_t when)
 {
@@ -32,7 +32,7 @@ static int may_call(struct producer *p)
 	return !room || atomic_load(&p->calls) - atomic_load(&p->seen) < room;
 }
 
-/* A pause of the neighbours is not made up for: that would be a flood. */
+/* If other load delays this process, it does not make up for missed calls: that would be a burst. */
 static void run(struct producer *p)
 {
 	unsigned seed = 5;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* producer.h - a process of its own that makes events at a pace, as a database's backends would */
+/* producer.h - a separate process that makes events at a given rate, like a database's backends */
 #ifndef PRODUCER_H
 #define PRODUCER_H
 
@@ -7,19 +7,19 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* In memory that both processes share. */
+/* State in memory that both processes share. */
 struct producer {
-	_Atomic uint64_t gap_ns;   /* between two calls of getppid(), Poisson; 0: rest */
-	_Atomic uint64_t calls;    /* made since it was started */
-	_Atomic uint64_t room;     /* calls that it may be ahead of `seen`; 0: any */
-	_Atomic uint64_t seen;     /* calls whose records have arrived */
+	_Atomic uint64_t gap_ns;   /* mean time between calls of getppid(), Poisson; 0: idle */
+	_Atomic uint64_t calls;    /* number of calls since the start */
+	_Atomic uint64_t room;     /* how far `calls` may be ahead of `seen`; 0: no limit */
+	_Atomic uint64_t seen;     /* number of calls whose records the consumer has read */
 	atomic_int resting;
 	pid_t pid;
 };
 
-/* On CPU `cpu`, resting. It ends with its parent. */
+/* Starts a producer on CPU `cpu`, idle. It ends when its parent ends. */
 struct producer *producer_start(int cpu);
-/* Sets the pace; with 0 it returns when the last call is over. */
+/* Sets gap_ns. With 0 it waits until the producer is idle. */
 void producer_pace(struct producer *p, uint64_t gap_ns);
 void producer_stop(struct producer *p);
 

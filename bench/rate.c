@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * How many records a second pass from one CPU to a host on another without loss: paced at two
- * million, for several sizes of the rings; and as many as will go while the producer waits for the
- * consumer, through rings and through perf buffers.
+ * How many records per second pass without loss from one CPU to a host on another CPU. First at two
+ * million per second, for several sizes of the rings. Then at the highest rate, where the producer
+ * waits for the consumer, through rings and through perf buffers.
  */
 #include <stdio.h>
 #include <unistd.h>
@@ -11,8 +11,8 @@
 #include "producer.h"
 #include "support/burst.h"
 
-#define RECORDS BURST_MAX /* of each call */
-#define PACE_NS 3360      /* on busy machines it comes to 2 million records a second */
+#define RECORDS BURST_MAX /* records of each call */
+#define PACE_NS 3360      /* results in 2 million records per second on busy machines */
 #define SECONDS 2
 #define ROUNDS bench_rounds(5)
 
@@ -38,7 +38,7 @@ static void consume(struct ks *ks, struct producer *p, uint64_t until)
 		must(ks, ks_poll(ks, 100, 0, on_event, p), "ks_poll");
 }
 
-/* What is still under way, after the producer has come to rest. */
+/* Reads the records that are left after the producer became idle. */
 static void finish(struct ks *ks, struct producer *p)
 {
 	producer_pace(p, 0);
@@ -76,7 +76,7 @@ static void paced(struct producer *p, uint64_t ring_bytes, int goal)
 	ks_close(ks);
 }
 
-/* Records a second, in millions. The producer is never ahead by more than half a ring. */
+/* Returns millions of records per second. The producer is ahead by half a ring at most. */
 static double most(struct producer *p, uint32_t batch_ms, uint64_t features_off)
 {
 	const uint64_t ring = 16 << 20;

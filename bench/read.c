@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What reading statistics costs: rows by process against the entries of a hash, one look-up each,
- * and a total with a histogram against one look-up of as many bytes.
+ * What reading statistics costs. Rows by process are compared with the entries of a hash, one
+ * look-up each. A total with a histogram is compared with one look-up of the same number of bytes.
  */
 #include <err.h>
 #include <fcntl.h>
@@ -19,7 +19,7 @@
 #define ROWS 10000u
 #define ROUNDS bench_rounds(21)
 
-/* ---- the peer: a hash by process, a per-CPU array ------------------------------------------------ */
+/* ---- the peer: a hash by process, a per-CPU array ------------------------------------------ */
 
 static int full_hash(void)
 {
@@ -28,10 +28,10 @@ static int full_hash(void)
 	struct ks_bpf_row_fadvise row = { .calls = { 1 } };
 
 	if (fd < 0)
-		err(1, "a hash");
+		err(1, "cannot make a hash map");
 	for (uint64_t key = 1; key <= ROWS; key++)
 		if (bpf_map_update_elem(fd, &key, &row, BPF_ANY))
-			err(1, "an entry");
+			err(1, "cannot add an entry to the hash map");
 	return fd;
 }
 
@@ -45,14 +45,14 @@ static unsigned read_hash(int fd)
 		key = next;
 		at = &key;
 		if (bpf_map_lookup_elem(fd, &key, &row))
-			err(1, "a look-up");
+			err(1, "cannot look up a key of the hash map");
 	}
 	return n;
 }
 
-/* ---- rows ------------------------------------------------------------------------------------------ */
+/* ---- rows ---------------------------------------------------------------------------------- */
 
-/* Processes that have given advice once and stay. */
+/* Starts processes that call posix_fadvise() once and then stay. */
 static pid_t crowd(unsigned n)
 {
 	pid_t group = fork();
@@ -64,7 +64,7 @@ static pid_t crowd(unsigned n)
 	setpgid(0, 0);
 	for (unsigned i = 0; i < n; i++) {
 		if (pipe2(ready, O_CLOEXEC))
-			err(1, "a pipe");
+			err(1, "cannot make a pipe");
 		if (fork() == 0) {
 			posix_fadvise(-1, 0, 0, POSIX_FADV_NORMAL);
 			close(ready[0]);
@@ -73,7 +73,7 @@ static pid_t crowd(unsigned n)
 		}
 		close(ready[1]);
 		if (read(ready[0], &c, 1) < 0)
-			err(1, "a child");
+			err(1, "cannot start a child process");
 		close(ready[0]);
 	}
 	raise(SIGSTOP);
@@ -95,7 +95,7 @@ static size_t read_rows(struct ks_reader *r)
 	struct ks_stats s = { .size = sizeof(s) };
 
 	if (ks_read_stats(r, &s))
-		errx(1, "cannot read");
+		errx(1, "cannot read the statistics");
 	return s.n_rows;
 }
 
@@ -112,7 +112,7 @@ static void rows(struct ks *ks)
 		struct ks_reader *r = reader(ks, KS_PROBE_FADVISE, KS_BY_PROCESS);
 		uint64_t t0, t1, t2;
 
-		read_rows(r); /* its memory grows once */
+		read_rows(r); /* the first read makes the reader allocate its memory */
 		t0 = cpu_thread();
 		n = read_rows(r);
 		t1 = cpu_thread();
@@ -131,7 +131,7 @@ static void rows(struct ks *ks)
 	       samples_median(&theirs));
 }
 
-/* ---- a histogram ----------------------------------------------------------------------------------- */
+/* ---- a histogram --------------------------------------------------------------------------- */
 
 static void histogram(struct ks *ks)
 {
@@ -143,7 +143,7 @@ static void histogram(struct ks *ks)
 	uint32_t key = 0;
 
 	if (fd < 0 || !value)
-		err(1, "an array");
+		err(1, "cannot make a per-CPU array");
 	for (unsigned i = 0; i < ROUNDS; i++) {
 		uint64_t t0 = cpu_thread(), t1, t2;
 
@@ -152,7 +152,7 @@ static void histogram(struct ks *ks)
 		t1 = cpu_thread();
 		for (unsigned j = 0; j < 100; j++)
 			if (bpf_map_lookup_elem(fd, &key, value))
-				err(1, "a look-up");
+				err(1, "cannot look up the histogram");
 		t2 = cpu_thread();
 		samples_add(&mine, (double)(t1 - t0) / 1e2);
 		samples_add(&theirs, (double)(t2 - t1) / 1e2);
@@ -173,7 +173,7 @@ int main(void)
 
 	need_root("read");
 	if (ks_open(NULL, &ks))
-		errx(1, "no handle");
+		errx(1, "cannot open a handle");
 	must(ks, ks_set_scope(ks, &scope), "the scope");
 	must(ks, ks_enable_probe(ks, KS_PROBE_PROC, &quiet), "proc");
 	must(ks, ks_enable_probe(ks, KS_PROBE_FADVISE, &quiet), "fadvise");

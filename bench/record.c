@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What a record costs the thread that causes it: the library's way against the least that a program
- * can do, and two CPUs at a time against one. Thread CPU time of getppid() that makes as many records
- * as one run may, less that of a getppid() that makes none.
+ * What a record costs the thread that causes it. The library's program is compared with a minimal
+ * one, and two CPUs at a time with one. The figure is the thread's CPU time of a getppid() that
+ * makes the maximum of records, minus that of a getppid() that makes none.
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -18,7 +18,7 @@
 #define RECORDS BURST_MAX
 #define CALLS 1000
 #define ROUNDS bench_rounds(41)
-#define RING (1 << 20) /* of each CPU: a round fits */
+#define RING (1 << 20) /* bytes per CPU: the records of a round fit */
 
 static double per_call(unsigned calls)
 {
@@ -29,7 +29,7 @@ static double per_call(unsigned calls)
 	return (double)(cpu_thread() - began) / calls;
 }
 
-/* `empty`: what a call costs that makes none */
+/* empty: what a call costs that makes no record */
 static double per_record(double empty)
 {
 	return (per_call(CALLS) - empty) / RECORDS;
@@ -52,7 +52,7 @@ static struct ring_buffer *peer_rings(struct peer *peer)
 /* ---- one producer ---------------------------------------------------------------------------- */
 
 struct ways {
-	struct samples bare, timed, plain, full; /* peer without and with clock; library */
+	struct samples bare, timed, plain, full; /* peer with no clock, with it; library */
 };
 
 static void measure_ways(struct ks *ks, struct peer *peer, struct ways *w)
@@ -61,7 +61,7 @@ static void measure_ways(struct ks *ks, struct peer *peer, struct ways *w)
 	struct peer_config *c = peer_config(peer);
 
 	for (unsigned round = 0; round < ROUNDS; round++) {
-		double empty = per_call(CALLS); /* both programs run, in each of these calls */
+		double empty = per_call(CALLS); /* both programs run in each of these calls */
 
 		for (unsigned clock = 0; clock < 2; clock++) {
 			c->clock = clock;
@@ -119,7 +119,7 @@ static void *produce(void *user)
 	return NULL;
 }
 
-/* Mean cost of a call for n producers on n CPUs. */
+/* Returns the mean cost of a call with n producers on n CPUs. */
 static double together(unsigned n)
 {
 	struct producer p[2];

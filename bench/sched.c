@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What it costs in the kernel to know what threads do with their time: the run time of the programs
- * of `sched`, as the kernel counts it, against those of runqlat and cpudist for the same switches
- * and wake-ups, all attached at the same time: in both orders, as the first one to touch a thread
- * finds cold caches. Run time of an empty program on the same hook is taken off each run.
+ * What the probe `sched` costs in the kernel: the run time of its programs, as the kernel counts
+ * it, against those of runqlat and cpudist for the same switches and wake-ups. All are attached at
+ * the same time. Both orders are measured, since the first program that reads a thread's data finds
+ * cold caches. The run time of an empty program on the same hook is subtracted from each run.
  */
 #include <err.h>
 #include <signal.h>
@@ -23,18 +23,18 @@
 #define ORDERS 2
 #define IDS 16
 
-/* Programs at a hook, whose run time is summed. */
+/* A group of programs. Their run times are added. */
 struct group {
 	uint32_t ids[IDS];
 	unsigned n;
 	struct runs before;
-	struct samples ns[ORDERS]; /* net, per switch */
+	struct samples ns[ORDERS]; /* net run time per switch */
 };
 
-/* The first three also by what they do at switches alone. */
+/* The first three groups also have a group of only those programs that run at switches. */
 enum { OWN, OTHER, RUNQLAT, CPUDIST, OWN_SWITCH, OTHER_SWITCH, EMPTY, GROUPS };
 
-/* ---- something to see ------------------------------------------------------------------------ */
+/* ---- workload -------------------------------------------------------------------------------- */
 
 static void pass_on(int from, int to, int first)
 {
@@ -50,7 +50,7 @@ static void pass_on(int from, int to, int first)
 	}
 }
 
-/* Two processes on one CPU, that wake each other and sleep: a wake-up a switch. */
+/* Two processes on one CPU wake each other and sleep: one wake-up per switch. */
 static void ping_pong(void)
 {
 	int there[2], back[2];

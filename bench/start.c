@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The command kernelsight against tools of Debian's libbpf-tools: CPU time to start, measure for a
- * second and print, and the time from the start to the first event on the terminal.
+ * The command kernelsight against tools of Debian's libbpf-tools: the CPU time to start, measure
+ * for a second and print, and the time from the start to the first event on the terminal.
  */
 #include <err.h>
 #include <poll.h>
@@ -47,7 +47,10 @@ static void start(void)
 	       samples_min(&theirs));
 }
 
-/* ms until the name of a process that is made all the time stands on the terminal. */
+/*
+ * Measures the time until the terminal shows the name of a process, ms. Such processes are started
+ * all the time.
+ */
 static void measure_first(char *const argv[], struct samples *s)
 {
 	uint64_t began = wall();
@@ -95,7 +98,7 @@ static void first_event(void)
 	}
 	tool_stop(load);
 	if (!mine.n || !theirs.n)
-		errx(1, "no events");
+		errx(1, "a tool printed no event in any round");
 	figure("first event / execsnoop, minima", samples_min(&mine) / samples_min(&theirs),
 	       AT_MOST, 0.5, "x",
 	       "kernelsight watch proc %.0f ms (median %.0f), execsnoop %.0f (median %.0f)",

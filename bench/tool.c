@@ -72,7 +72,7 @@ struct rusage tool_stop(pid_t pid)
 	return tool_wait(pid);
 }
 
-/* A descriptor of a link has both lines, that of a program only the second one. */
+/* A link's descriptor has both lines in its fdinfo, a program's only the second one. */
 static uint32_t program_of(pid_t pid, const char *fd)
 {
 	char path[300], line[256];

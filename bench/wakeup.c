@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What waiting for records costs the host, and how long a record waits: a producer on one CPU, the
- * consumer on another. Batched delivery against libbpf with the kernel's own wake-ups at 50,000
- * records a second, and KS_IMMEDIATE against the same at a trickle.
+ * What waiting for records costs the host, and how long a record waits. The producer runs on one
+ * CPU, the consumer on another. At 50,000 records per second, batched delivery is compared with
+ * libbpf and the kernel's default wake-ups. At a low rate, KS_IMMEDIATE is compared with the same.
  */
 #include <unistd.h>
 
@@ -13,19 +13,19 @@
 #include "support/burst.h"
 
 #define SECONDS(n) bench_ns((uint64_t)((n)*1e9))
-#define BUSY_NS 20000    /* 50,000 records a second */
-#define QUIET_NS 1000000 /* 1,000 */
+#define BUSY_NS 20000    /* 50,000 records per second */
+#define QUIET_NS 1000000 /* 1,000 records per second */
 #define ROUNDS bench_rounds(7)
 
 static struct consumer {
 	uint64_t records;
-	struct samples delays; /* us; a part of them */
+	struct samples delays; /* us; of a part of the records */
 	uint64_t every;
 } consumer;
 
-/* The time of a way over all rounds. */
+/* Results of the library or of libbpf over all rounds. */
 struct way {
-	struct samples cpu;    /* ns a record */
+	struct samples cpu;    /* ns per record */
 	struct samples share;  /* percent of a CPU */
 	struct samples delays; /* medians of the rounds, us */
 };
@@ -61,7 +61,7 @@ static void consume(const struct setup *setup, struct ks *ks, uint64_t until, st
 	}
 }
 
-/* One round of one way; without `ks` it is libbpf. */
+/* One round with the library, or with libbpf if ks is NULL. */
 static void measure(const struct setup *setup, struct ks *ks, uint64_t gap_ns, double seconds,
 		    struct way *way)
 {
@@ -73,7 +73,7 @@ static void measure(const struct setup *setup, struct ks *ks, uint64_t gap_ns, d
 		host_burst(ks, setup->producer->pid, 1, 0);
 	*c = (struct consumer){ .every = 1 + (uint64_t)(seconds * 1e9) / gap_ns / 256 };
 	producer_pace(setup->producer, gap_ns);
-	consume(setup, ks, wall() + SECONDS(seconds / 10), c); /* to find its rhythm */
+	consume(setup, ks, wall() + SECONDS(seconds / 10), c); /* warm-up */
 	c->records = 0;
 	c->delays.n = 0;
 	begin = wall();

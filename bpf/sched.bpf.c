@@ -301,10 +301,7 @@ int sched_wakeup_new_raw_tp(uint64_t *ctx)
 	return sched_wakeup(ctx, false, true);
 }
 
-/*
- * ---- threads that exist already
- * -------------------------------------------------------------------
- */
+/* ---- threads that exist already ------------------------------------------------------------ */
 
 /* Ends the interval of a thread that left the scope and sleeps: no hook would end it soon. */
 static __always_inline enum ks_bpf_outcome seed_end(struct ks_run *run, struct ks_bpf_who *who)
