@@ -73,9 +73,7 @@ static void host_end(struct host *h)
 	ks_close(h->ks);
 }
 
-/*
- * ---- loads: each returns the CPU time that it took, ms ----------------------------------------
- */
+/* ---- loads: each returns the CPU time that it took, ms --------------------------------------- */
 
 static double cpu_of(const struct rusage *u)
 {

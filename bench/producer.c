@@ -32,7 +32,7 @@ static int may_call(struct producer *p)
 	return !room || atomic_load(&p->calls) - atomic_load(&p->seen) < room;
 }
 
-/* If other load delays this process, it does not make up for missed calls: that would be a burst. */
+/* If other load delays this process, it does not make up for missed calls: no burst. */
 static void run(struct producer *p)
 {
 	unsigned seed = 5;

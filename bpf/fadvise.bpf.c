@@ -28,9 +28,7 @@ struct {
 	__type(value, struct ks_bpf_row_fadvise);
 } fadvise_rows SEC(".maps");
 
-/*
- * ---- enter -------------------------------------------------------------------------------------
- */
+/* ---- enter ----------------------------------------------------------------------------------- */
 
 /*
  * The call is out of scope. An earlier call of this thread whose end was missed may still be
@@ -124,9 +122,7 @@ int fadvise_enter_tracepoint(struct trace_event_raw_sys_enter *ctx)
 	return ks_end(&run, entered(&run, current_task(&run), &call));
 }
 
-/*
- * ---- pages dropped -----------------------------------------------------------------------------
- */
+/* ---- pages dropped --------------------------------------------------------------------------- */
 
 /*
  * Adds pages that leave the page cache to the present call of the current task. It counts pages of
@@ -165,9 +161,7 @@ int fadvise_drop_tracepoint(struct trace_event_raw_mm_filemap_op_page_cache *ctx
 	return fadvise_drop(ctx, bpf_core_field_exists(ctx->order) ? 1ULL << (ctx->order & 63) : 1);
 }
 
-/*
- * ---- exit --------------------------------------------------------------------------------------
- */
+/* ---- exit ------------------------------------------------------------------------------------ */
 
 /* Makes the record of a call: always if the call was slow, else for 1 call in sample_every. */
 static __always_inline enum ks_bpf_outcome tell(struct ks_run *run, struct task_struct *task,

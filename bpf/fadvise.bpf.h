@@ -32,9 +32,7 @@ struct {
 	__type(value, struct fadvise_call);
 } fadvise_open_hash SEC(".maps");
 
-/*
- * ---- the call of the current task --------------------------------------------------------------
- */
+/* ---- the call of the current task ------------------------------------------------------------ */
 
 /* Returns the stored call of the current task, or NULL. */
 static __always_inline struct fadvise_call *call_stored(void)
@@ -132,9 +130,7 @@ static __always_inline struct task_struct *current_task(struct ks_run *run)
 	return (void *)bpf_get_current_task();
 }
 
-/*
- * ---- counts and record of a call ---------------------------------------------------------------
- */
+/* ---- counts and record of a call ------------------------------------------------------------- */
 
 /* Index in `errors` of the statistics. */
 static __always_inline uint32_t error_slot(int result)

@@ -65,9 +65,7 @@ KS_MAP struct {
 	__type(value, uint64_t);
 } ks_pids SEC(".maps");
 
-/*
- * ---- statistics by thread, see threads.bpf.h; the loader sets max_entries ----------------------
- */
+/* ---- statistics by thread, see threads.bpf.h; the loader sets max_entries -------------------- */
 
 KS_MAP struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -68,9 +68,7 @@ static __always_inline struct task_struct *current_task(struct ks_run *run)
 	return (void *)bpf_get_current_task();
 }
 
-/*
- * ---- in and out --------------------------------------------------------------------------------
- */
+/* ---- in and out ------------------------------------------------------------------------------ */
 
 static __always_inline enum ks_bpf_outcome added(struct ks_run *run, struct task_struct *self,
 						 const struct folio *folio)
@@ -146,9 +144,7 @@ int pagecache_delete_raw_tp(uint64_t *ctx)
 	return pagecache_delete(ctx, (void *)ctx[0], false);
 }
 
-/*
- * ---- reads -------------------------------------------------------------------------------------
- */
+/* ---- reads ----------------------------------------------------------------------------------- */
 
 /* Makes the record of a miss that begins at page `from`. */
 static __always_inline enum ks_bpf_outcome tell(struct ks_run *run, struct task_struct *self,
@@ -314,9 +310,7 @@ int pagecache_miss_tracepoint(struct trace_event_raw_page_cache_ra_op *ctx)
 				    ctx->index, ctx->req_count));
 }
 
-/*
- * ---- reads, by functions -----------------------------------------------------------------------
- */
+/* ---- reads, by functions --------------------------------------------------------------------- */
 
 /*
  * The second argument of filemap_get_pages() is the iterator before 6.3, and the number of bytes in
@@ -375,9 +369,7 @@ int pagecache_miss_fentry(uint64_t *ctx)
 				    BPF_CORE_READ(ahead, _index), ctx[1]));
 }
 
-/*
- * ---- through mappings --------------------------------------------------------------------------
- */
+/* ---- through mappings ------------------------------------------------------------------------ */
 
 /* pages: number of pages that were mapped; 0: the event is a fault. */
 static __always_inline enum ks_bpf_outcome mapped(struct ks_run *run, struct task_struct *self,

@@ -24,9 +24,7 @@
 
 #include "probe.bpf.h"
 
-/*
- * ---- files and folios --------------------------------------------------------------------------
- */
+/* ---- files and folios ------------------------------------------------------------------------ */
 
 static __always_inline const struct inode *untrusted_inode(const struct inode *inode)
 {
@@ -114,9 +112,7 @@ static __always_inline bool is_written(struct ks_run *run, const struct inode *i
 	return (ks_read(run, inode, i_rwsem.owner.counter) & ~6ULL) == (uint64_t)self;
 }
 
-/*
- * ---- reads -------------------------------------------------------------------------------------
- */
+/* ---- reads ----------------------------------------------------------------------------------- */
 
 /* The present or last read of a task. */
 struct pagecache_read {

@@ -135,9 +135,7 @@ static __always_inline uint64_t ks_start_ticks(const struct ks_run *run,
 	return (ks_read(run, task, start_boottime) + ks_const.boot_ns) / ks_const.tick_ns;
 }
 
-/*
- * ---- begin and end -----------------------------------------------------------------------------
- */
+/* ---- begin and end --------------------------------------------------------------------------- */
 
 static __always_inline void ks_count(struct ks_run *run, enum ks_bpf_outcome outcome)
 {
@@ -223,9 +221,7 @@ static __always_inline void *ks_stats(struct ks_run *run, void *map)
 	return bpf_map_lookup_elem(map, &cpu);
 }
 
-/*
- * ---- who it is ---------------------------------------------------------------------------------
- */
+/* ---- who it is ------------------------------------------------------------------------------- */
 
 /* The numbers of a pid, one for each pid namespace from the first to the task's own. */
 static __always_inline const struct upid *ks_numbers(const struct pid *pid)
@@ -321,9 +317,7 @@ static __always_inline uint64_t ks_cgroup(struct ks_run *run, const struct task_
 #include "scope.bpf.h"
 #include "threads.bpf.h"
 
-/*
- * ---- records -----------------------------------------------------------------------------------
- */
+/* ---- records --------------------------------------------------------------------------------- */
 
 /*
  * Takes one record from the probe's token bucket. Returns false if the bucket has none. The bucket

@@ -22,9 +22,7 @@ struct {
 	__type(value, struct ks_bpf_row_proc);
 } proc_rows SEC(".maps");
 
-/*
- * ---- fork --------------------------------------------------------------------------------------
- */
+/* ---- fork ------------------------------------------------------------------------------------ */
 
 /* What a hook reports of a new process or thread. Ids are those of the host's pid namespace. */
 struct child {
@@ -113,9 +111,7 @@ int proc_fork_tracepoint(struct trace_event_raw_task_newtask *ctx)
 	return ks_end(&run, forked(&run, parent, &child));
 }
 
-/*
- * ---- exec --------------------------------------------------------------------------------------
- */
+/* ---- exec ------------------------------------------------------------------------------------ */
 
 /*
  * Makes the record of an exec. old_tid: id that the thread had before, in the first pid namespace.
@@ -197,9 +193,7 @@ int proc_exec_tracepoint(struct trace_event_raw_sched_process_exec *ctx)
 			 (void *)ctx + (ctx->__data_loc_filename & 0xffff), false);
 }
 
-/*
- * ---- exit --------------------------------------------------------------------------------------
- */
+/* ---- exit ------------------------------------------------------------------------------------ */
 
 /* Counts the end of a process. code: the status that wait() returns. */
 static __always_inline void count_end(struct ks_run *run, struct ks_bpf_stats_proc *stats,

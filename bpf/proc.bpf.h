@@ -111,9 +111,7 @@ static __always_inline void proc_path(struct ks_event_proc_exec *rec, const char
 		rec->ev.flags |= KS_FLAG_CUT;
 }
 
-/*
- * ---- what it used ------------------------------------------------------------------------------
- */
+/* ---- what it used ---------------------------------------------------------------------------- */
 
 struct proc_sum {
 	uint64_t utime, stime, runtime;

@@ -7,9 +7,7 @@
 
 #include "sched.bpf.h"
 
-/*
- * ---- records -----------------------------------------------------------------------------------
- */
+/* ---- records --------------------------------------------------------------------------------- */
 
 /* Makes the record of a long wait in the run queue. held: the thread that had the CPU until now. */
 static __always_inline enum ks_bpf_outcome tell_wait(struct ks_run *run, uint64_t ns,
@@ -59,9 +57,7 @@ tell_block(struct ks_run *run, uint64_t ns, const struct task_struct *task, uint
 	return ks_submit(run, rec, sizeof(room));
 }
 
-/*
- * ---- switches ----------------------------------------------------------------------------------
- */
+/* ---- switches -------------------------------------------------------------------------------- */
 
 static __always_inline void count_switch(struct ks_run *run, struct ks_bpf_stats_sched *stats,
 					 struct ks_bpf_row_sched *row, uint64_t voluntary,
@@ -209,9 +205,7 @@ int sched_switch_raw_tp(uint64_t *ctx)
 	return sched_switch(ctx, false);
 }
 
-/*
- * ---- wake-ups ----------------------------------------------------------------------------------
- */
+/* ---- wake-ups -------------------------------------------------------------------------------- */
 
 static __always_inline void count_wakeup(struct ks_run *run, struct ks_bpf_stats_sched *stats,
 					 struct ks_bpf_row_sched *row, const bool alone)
@@ -301,7 +295,7 @@ int sched_wakeup_new_raw_tp(uint64_t *ctx)
 	return sched_wakeup(ctx, false, true);
 }
 
-/* ---- threads that exist already ------------------------------------------------------------ */
+/* ---- threads that exist already -------------------------------------------------------------- */
 
 /* Ends the interval of a thread that left the scope and sleeps: no hook would end it soon. */
 static __always_inline enum ks_bpf_outcome seed_end(struct ks_run *run, struct ks_bpf_who *who)

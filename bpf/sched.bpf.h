@@ -41,9 +41,7 @@ struct {
 	__type(value, struct ks_bpf_row_sched);
 } sched_rows SEC(".maps");
 
-/*
- * ---- reading the kernel ------------------------------------------------------------------------
- */
+/* ---- reading the kernel ---------------------------------------------------------------------- */
 
 static __always_inline uint32_t task_state(struct ks_run *run, const struct task_struct *task)
 {
@@ -139,9 +137,7 @@ static __always_inline uint32_t unknown(struct ks_run *run, uint32_t n)
 	return n;
 }
 
-/*
- * ---- counting ----------------------------------------------------------------------------------
- */
+/* ---- counting -------------------------------------------------------------------------------- */
 
 /*
  * Adds n to a counter. The hooks run with interrupts off and hold the lock of the thread's run
@@ -255,9 +251,7 @@ static __always_inline void mark(struct ks_bpf_open *open, const bool begins)
 #endif
 }
 
-/*
- * ---- intervals ---------------------------------------------------------------------------------
- */
+/* ---- intervals ------------------------------------------------------------------------------- */
 
 /* Shows a thread's present interval in a row. */
 static __always_inline void show(struct ks_bpf_open *open, const struct ks_bpf_who *who)
@@ -322,9 +316,7 @@ static __always_inline uint64_t go_on(struct ks_run *run, struct ks_bpf_stats_sc
 	return ns;
 }
 
-/*
- * ---- storage of a thread -----------------------------------------------------------------------
- */
+/* ---- storage of a thread --------------------------------------------------------------------- */
 
 /*
  * Returns the thread's storage, or NULL. It does not make task storage: under the lock of a run

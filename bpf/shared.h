@@ -230,9 +230,7 @@ struct ks_bpf_hist {
 	uint64_t buckets[KS_HIST_BUCKETS]; /* 16 */
 };                                         /* 2072 */
 
-/*
- * ---- statistics by thread, see threads.bpf.h ----------------------------------------------------
- */
+/* ---- statistics by thread, see threads.bpf.h ------------------------------------------------- */
 
 enum ks_bpf_thread_state {
 	KS_THREAD_FREE = 0, /* the slot was never used, or the library has emptied it */

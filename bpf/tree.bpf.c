@@ -81,9 +81,7 @@ static __always_inline void enrol(const struct tree *tree, uint32_t pid, uint32_
 		insert(KS_PID_KEY(first, tree->slot) | FIRST_NUMBER, pid, BPF_ANY);
 }
 
-/*
- * ---- the window --------------------------------------------------------------------------------
- */
+/* ---- the window ------------------------------------------------------------------------------ */
 
 /*
  * One step of descends(). Returns 1 if *task is in the tree; -1 if it is the init process or not
@@ -156,9 +154,7 @@ static __always_inline void enrol_children(struct tree *tree, struct task_struct
 	}
 }
 
-/*
- * ---- fork, exit, free, for one of two scopes ---------------------------------------------------
- */
+/* ---- fork, exit, free, for one of two scopes ------------------------------------------------- */
 
 /*
  * Begins a run for the scope in `slot`. Returns false if that scope is no tree. bits: trees(), read
