@@ -15,10 +15,10 @@
 enum ks__answer ks__answer(int error)
 {
 	switch (error) {
-	case -EAGAIN: /* the verifier, of a thread with a pending signal */
+	case -EAGAIN: /* the verifier, if the thread has a pending signal */
 	case -EINTR:
 		return KS__ANSWER_PASSING;
-	case -EBUSY: /* a lock of the map, or another user of the function or event */
+	case -EBUSY: /* the map is locked, or something else uses the function or event */
 		return KS__ANSWER_BUSY;
 	case -ENOMEM:
 	case -EMFILE:
@@ -36,7 +36,10 @@ int ks__answer_ends(int error)
 	return answer == KS__ANSWER_PASSING || answer == KS__ANSWER_SHORTAGE;
 }
 
-/* The first few at once: a signal of which the thread is told by its next return (task work) is gone. */
+/*
+ * The first few retries do not wait: a signal that only announces task work is gone as soon as the
+ * thread returns to user space.
+ */
 int ks__answer_again(int error, unsigned *tries, unsigned most)
 {
 	enum ks__answer answer = ks__answer(error);
@@ -54,7 +57,7 @@ int ks__answer_again(int error, unsigned *tries, unsigned most)
 	return 1;
 }
 
-/* ---- system calls ---------------------------------------------------------------------------- */
+/* ---- syscalls -------------------------------------------------------------------------------- */
 
 int ks__bpf(int command, union bpf_attr *attr)
 {

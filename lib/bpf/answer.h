@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * answer.h - what an error of bpf() or perf_event_open() says: never, once more, or not now
+ * answer.h - what an errno of bpf() or perf_event_open() means: final, worth a retry, or a shortage
  *
- * The only place that decides it. Whoever keeps an error for the life of the handle, retries a call or
- * does without a hook asks here.
+ * Only this file decides it. Code asks here before it caches an error for the life of the handle,
+ * retries a call or gives up a hook.
  */
 #ifndef KS_ANSWER_H
 #define KS_ANSWER_H
@@ -15,32 +15,32 @@
 #include <linux/perf_event.h>
 
 enum ks__answer {
-	KS__ANSWER_FINAL,    /* the kernel lacks it or denies it; or no error */
-	KS__ANSWER_PASSING,  /* a signal came in between: the same call works the next time */
-	KS__ANSWER_BUSY,     /* somebody else uses it: may work a moment later, or much later */
-	KS__ANSWER_SHORTAGE, /* out of memory or descriptors: works when the host has some again */
+	KS__ANSWER_FINAL,    /* no error, or the kernel lacks the feature or denies it */
+	KS__ANSWER_PASSING,  /* a signal interrupted the call: the same call works the next time */
+	KS__ANSWER_BUSY,     /* the resource is in use: a retry may work soon, or much later */
+	KS__ANSWER_SHORTAGE, /* no memory or descriptors: works when the host has some again */
 };
 
 enum ks__answer ks__answer(int error);
 
 /*
- * The call of the host fails with this error, and nothing is closed: passing, or a shortage. A fallback
- * would hide from the host that it only has to try again.
+ * 1: the host's call fails with this error and closes nothing (PASSING and SHORTAGE). Using a
+ * fallback instead would hide from the host that it only has to retry.
  */
 int ks__answer_ends(int error);
 
-#define KS__TRIES 64     /* of one system call: together they wait for 60 ms at most */
-#define KS__TRIES_LOAD 8 /* of a load, which takes 20 ms */
+#define KS__TRIES 64     /* tries of one syscall; all their waits together take at most 60 ms */
+#define KS__TRIES_LOAD 8 /* tries of one load; a load takes 20 ms */
 
 /*
- * 1: make the call again. Waits a little longer before each, and answers 0 after `most` tries.
- * *tries: 0 at first.
+ * Returns 1 to repeat the call, after a wait that grows with each try; returns 0 after `most`
+ * tries. The caller sets *tries to 0 before the first call.
  */
 int ks__answer_again(int error, unsigned *tries, unsigned most);
 
-/* The system calls, made again where that may help. A descriptor or 0; -errno. */
+/* Syscalls with retries where a retry may help. They return a descriptor or 0, or -errno. */
 int ks__bpf(int command, union bpf_attr *attr);
-int ks__perf_open(struct perf_event_attr *attr, int cpu); /* of all tasks; sets attr->size */
+int ks__perf_open(struct perf_event_attr *attr, int cpu); /* for all tasks; sets attr->size */
 int ks__perf_ioctl(int fd, unsigned long request, unsigned long arg);
 /* bpf_map_update_elem() */
 int ks__map_put(int fd, const void *key, const void *value, uint64_t flags);
@@ -48,9 +48,10 @@ int ks__map_put(int fd, const void *key, const void *value, uint64_t flags);
 int ks__map_put_batch(int fd, const void *keys, const void *values, uint32_t n);
 
 /*
- * The verifier gives up (EAGAIN) as soon as a signal is pending for the thread. A load of 5 ms would
- * never end beside a timer of 1 kHz, so signals wait until it is over. Those that a thread raises by
- * itself, by a fault or a trapped system call, stay: a blocked one would kill the process.
+ * ks__signals_hold() blocks the thread's signals during a load. The verifier gives up (EAGAIN) as
+ * soon as the thread has a pending signal, so a load of 5 ms would never end beside a 1 kHz timer.
+ * Signals that a thread raises itself, by a fault or a trapped syscall, stay unblocked: the kernel
+ * kills a process that blocks them.
  */
 void ks__signals_hold(sigset_t *ret_before);
 void ks__signals_release(const sigset_t *before);
@@ -63,7 +64,7 @@ static inline sigset_t ks__signals_held(void)
 	return before;
 }
 
-/* Of a function: to its end. Calls of the host's functions have no place there. */
+/* Holds signals until the enclosing function returns. That function must not call the host. */
 #define KS__SIGNALS_HELD \
 	__attribute__((cleanup(ks__signals_release), unused)) sigset_t held = ks__signals_held()
 

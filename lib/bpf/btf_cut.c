@@ -1,24 +1,24 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* btf_cut.c - some types of BTF, and all that they hold by value, as BTF of its own */
+/* btf_cut.c - copy some types of BTF, and all types they contain by value, into BTF of their own */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "btf_raw.h"
 
-/* Types of all the probes take 0.1 MB. Names are not shared: sound BTF does not come near this. */
+/* The types of all probes take 0.1 MB, with a copy of each name: real BTF stays far below this. */
 #define CUT_MAX (4u << 20)
 
 struct cut {
 	const struct ks__btf_raw *raw;
 	uint32_t *new_id; /* by old id; 0: left out */
-	uint32_t *kept;   /* old ids in the order of the new ones, which begin at 1 */
+	uint32_t *kept;   /* kept[new id - 1] is the old id */
 	uint32_t n_kept;
 	char *out;
-	uint32_t names_at, names; /* where the names begin, and their bytes so far */
+	uint32_t names_at, names; /* offset of the names in `out`, and their bytes so far */
 };
 
-/* Of what is pointed to, libbpf asks by its own name. */
+/* Leaves out the targets of pointers: libbpf looks these types up by their own names. */
 uint32_t *ks__btf_held(struct btf_type *t, uint32_t i)
 {
 	void *tail = t + 1;
@@ -54,7 +54,7 @@ static uint32_t *named(struct btf_type *t, uint32_t i)
 	return (void *)((char *)(t + 1) + (i - 1) * part);
 }
 
-/* What cannot be held by value (functions, variables) has no size: void in its place. */
+/* No type can contain functions or variables by value, so they are left out: void replaces them. */
 static int is_data(const struct btf_type *t)
 {
 	switch (BTF_INFO_KIND(t->info)) {
@@ -79,13 +79,13 @@ static void keep(struct cut *c, uint32_t id)
 	c->new_id[id] = c->n_kept;
 }
 
-/* Keeps what the kept ones hold, and counts the bytes of all. */
+/* Keeps all types that kept types contain, and counts the bytes of all kept types and names. */
 static int keep_held(struct cut *c, uint64_t *ret_bytes, uint64_t *ret_names)
 {
 	uint64_t bytes = 0, names = 1;
 
 	for (uint32_t k = 0; k < c->n_kept; k++) {
-		/* read only: ks__btf_held() and named() serve the copies as well */
+		/* read only here; ks__btf_held() and named() lack const for copy(), which writes */
 		struct btf_type *t = (struct btf_type *)ks__btf_type(c->raw, c->kept[k]);
 		uint32_t *at;
 
@@ -162,7 +162,7 @@ int ks__btf_make_cut(const struct ks__btf_raw *raw, const uint32_t *roots, size_
 	uint64_t bytes, names;
 	int rc = -ENOMEM;
 
-	/* pages of them are touched only where types are kept */
+	/* large but cheap: only pages with kept types are touched */
 	c.new_id = calloc((size_t)raw->n_types + 1, sizeof(*c.new_id));
 	c.kept = calloc((size_t)raw->n_types + 1, sizeof(*c.kept));
 	if (!c.new_id || !c.kept)

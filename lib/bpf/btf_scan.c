@@ -11,11 +11,11 @@
 
 #include "btf_raw.h"
 
-#define BTF_FILE_MAX (64u << 20) /* that of a kernel has 5 to 15 MiB */
-#define ROOTS_MAX 65536          /* types of the names asked for: kernels have hundreds */
-#define SEARCH_MAX (1u << 18)    /* members that one search goes through */
-#define STRIDE 64                /* one type in so many has its offset kept */
-#define HASH 512 /* of names by their first two bytes: few of the kernel's share them */
+#define BTF_FILE_MAX (64u << 20) /* bytes; the BTF of a kernel has 5 to 15 MiB */
+#define ROOTS_MAX 65536          /* types that match a wanted name; kernels have hundreds */
+#define SEARCH_MAX (1u << 18)    /* members that one search may visit */
+#define STRIDE 64                /* the index has the offset of every 64th type */
+#define HASH 512                 /* buckets; the hash of a name is made of its first two bytes */
 #define EVENT_PREFIX "btf_trace_"
 #define EVENT_PREFIX_SIZE (sizeof(EVENT_PREFIX) - 1)
 
@@ -23,9 +23,9 @@ struct scan {
 	struct ks__btf_raw raw;
 	struct ks__btf_ask *asks;
 	size_t n_asks;
-	uint32_t first[HASH]; /* 1 + number of an ask, 0: none */
-	uint32_t *next;
-	uint32_t *roots; /* ids that answer a KS__BTF_TYPE */
+	uint32_t first[HASH]; /* 1 + index of the first ask in this bucket, 0: none */
+	uint32_t *next;       /* of each ask: the same for the next one */
+	uint32_t *roots;      /* ids of all types that match a KS__BTF_TYPE */
 	size_t n_roots, room;
 };
 
@@ -64,7 +64,7 @@ uint64_t ks__btf_tail(const struct btf_type *t)
 	}
 }
 
-/* The type at an offset, or NULL if it or its tail does not fit. */
+/* Returns the type at an offset, or NULL if it or its tail ends outside of the type section. */
 static const struct btf_type *type_at(const struct ks__btf_raw *raw, uint64_t offset,
 				      uint64_t *ret_next)
 {
@@ -171,7 +171,7 @@ static int walk(struct scan *s)
 		if (!t)
 			return -EINVAL;
 		kind = BTF_INFO_KIND(t->info);
-		if (!kind || kind > KS__KIND_LAST) /* its length is not known: nor what follows */
+		if (!kind || kind > KS__KIND_LAST) /* unknown length: the next type is not found */
 			return -EINVAL;
 		if (raw->n_types % STRIDE == 0)
 			raw->offsets[raw->n_types / STRIDE] = at;
@@ -181,7 +181,10 @@ static int walk(struct scan *s)
 	return rc;
 }
 
-/* typedef -> pointer -> function; the first argument is hidden: the void * of the attached data */
+/*
+ * Follows typedef -> pointer -> function. Does not count the first parameter of the function: it is
+ * the void * of the data that belongs to the attachment.
+ */
 static int count_args(const struct ks__btf_raw *raw, uint32_t id, uint32_t *ret_pointers)
 {
 	const struct btf_type *t = ks__btf_type(raw, id);
@@ -213,16 +216,16 @@ static const char *take_header(struct ks__btf_raw *raw, const char *data, size_t
 		return "it is shorter than a BTF header";
 	memcpy(&h, data, sizeof(h));
 	if (h.magic != 0xeb9f)
-		return "it does not begin as BTF of this byte order does";
+		return "it does not begin with the BTF magic number in this byte order";
 	if (h.version != BTF_VERSION)
-		return "its version is not 1";
+		return "its BTF version is not 1";
 	types = (uint64_t)h.hdr_len + h.type_off;
 	strings = (uint64_t)h.hdr_len + h.str_off;
 	if (h.hdr_len < sizeof(h) || types % 4 || types + h.type_len > size ||
 	    strings + h.str_len > size)
-		return "it is cut short";
+		return "it is truncated";
 	if (!h.str_len || data[strings + h.str_len - 1])
-		return "its names do not end";
+		return "its string section does not end with a NUL byte";
 	raw->types = data + types;
 	raw->types_size = h.type_len;
 	raw->strings = data + strings;
@@ -267,11 +270,11 @@ static const char *why_not(int rc)
 	case -ENOMEM:
 		return "there is no memory to read it";
 	case -E2BIG:
-		return "its types are larger than those of a kernel";
+		return "its types are larger than in any kernel";
 	case -ENAMETOOLONG:
-		return "a name in it is longer than those of a kernel";
+		return "a name in it is longer than in any kernel";
 	default:
-		return "its types cannot be read";
+		return "its type section is malformed";
 	}
 }
 
@@ -327,11 +330,11 @@ int ks__btf_scan(const void *data, size_t size, struct ks__btf_ask *asks, size_t
 
 /* ---- members --------------------------------------------------------------------------------- */
 
-/* What is left of a search. A type that holds itself is not sound, but may stand in a file. */
+/* A search for a member. `left` ends it even if a malformed type contains itself. */
 struct search {
 	const struct ks__btf_raw *raw;
 	const char *member;
-	uint32_t left;
+	uint32_t left; /* members that it may still visit */
 };
 
 static int has_member(struct search *s, const struct btf_type *t, int depth)
@@ -413,7 +416,7 @@ int ks__btf_open(int fd, struct ks__btf_file *ret)
 	if ((uint64_t)st.st_size > BTF_FILE_MAX)
 		return -EFBIG;
 	f.size = (size_t)st.st_size;
-	/* Only sysfs is mapped: a file that shrinks meanwhile would be a SIGBUS in the host. */
+	/* Map only sysfs files: if a mapped file shrinks, the host gets a SIGBUS. */
 	f.is_kernels = !fstatfs(fd, &fs) && fs.f_type == SYSFS_MAGIC;
 	if (f.is_kernels) {
 		f.data = mmap(NULL, f.size, PROT_READ, MAP_PRIVATE, fd, 0);

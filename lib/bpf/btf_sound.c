@@ -1,25 +1,24 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * btf_sound.c - is BTF such that libbpf can work on it?
+ * btf_sound.c - check that libbpf can process BTF in bounded time and without a crash
  *
- * libbpf trusts the BTF that programs are loaded against: it follows typedefs until one ends, looks
- * for members in every anonymous member, and divides by the size of the type of a bit-field. What
- * would have it run for ever, or crash, is refused here.
+ * libbpf trusts the BTF that it relocates programs against. It follows typedefs to their end,
+ * searches every anonymous member, and divides by the size of the type of a bit-field. This check
+ * refuses BTF that would make libbpf run for ever or crash.
  */
 #include <errno.h>
 #include <stdlib.h>
 
 #include "btf_raw.h"
 
-#define DEPTH_MAX 64 /* types within types; those of kernels have 20 */
-#define MEMBERS_MAX \
-	(1 << 16) /* in one type, with those of anonymous members; task_struct has 300 */
+#define DEPTH_MAX 64          /* nested types; kernels have 20 levels */
+#define MEMBERS_MAX (1 << 16) /* of one type, anonymous ones included; task_struct has 300 */
 
-/* Of one type, when all that it holds has been looked at. */
+/* The result for one type and all types that it contains. */
 struct found {
-	uint8_t done; /* 1: it is being looked at, 2: it was */
-	uint8_t depth;
-	uint32_t members; /* that a search by name goes through */
+	uint8_t done;     /* 1: the check is in progress, 2: it is finished */
+	uint8_t depth;    /* levels of nested types */
+	uint32_t members; /* members that a search by name visits */
 };
 
 struct check {
@@ -65,24 +64,24 @@ static int is_number(const struct btf_type *t)
 	}
 }
 
-/* Sizes of numbers; bit-fields of numbers only. */
+/* Integers and enums must have a valid size; bit-fields must be integers or enums. */
 static const char *check_sizes(const struct ks__btf_raw *raw, const struct btf_type *t)
 {
 	const struct btf_member *m = (const void *)(t + 1);
 	uint32_t kind = BTF_INFO_KIND(t->info);
 
 	if (is_number(t) && !is_power_of_two(t->size, kind == BTF_KIND_INT ? 16 : 8))
-		return "a number in it has a size that there is not";
+		return "an integer or enum in it has an invalid size";
 	if ((kind != BTF_KIND_STRUCT && kind != BTF_KIND_UNION) || !BTF_INFO_KFLAG(t->info))
 		return NULL;
 	for (uint32_t i = 0; i < BTF_INFO_VLEN(t->info); i++)
 		if (BTF_MEMBER_BITFIELD_SIZE(m[i].offset) &&
 		    !is_number(skip_modifiers(raw, m[i].type)))
-			return "a bit-field in it is no number";
+			return "a bit-field in it is neither an integer nor an enum";
 	return NULL;
 }
 
-/* Does a search by name go on within what it holds there? */
+/* 1: a search by name continues in the i-th type that `t` contains. */
 static int is_searched(const struct ks__btf_raw *raw, const struct btf_type *t, uint32_t i)
 {
 	const struct btf_member *m = (const void *)(t + 1);
@@ -92,10 +91,10 @@ static int is_searched(const struct ks__btf_raw *raw, const struct btf_type *t, 
 	       !ks__btf_name(raw, m[i].name_off)[0];
 }
 
-/* Recursive: DEPTH_MAX ends it. */
+/* Recursive; DEPTH_MAX bounds it. */
 static int check_type(struct check *c, uint32_t id, unsigned left)
 {
-	/* read only: ks__btf_held() serves copies as well */
+	/* not written here; ks__btf_held() takes no const, since btf_cut.c writes */
 	struct btf_type *t = (struct btf_type *)ks__btf_type(c->raw, id);
 	struct found *found = &c->found[id];
 	uint64_t members = 0;
@@ -105,7 +104,7 @@ static int check_type(struct check *c, uint32_t id, unsigned left)
 	if (!t || found->done == 2)
 		return 0;
 	if (found->done || !left) {
-		c->why = found->done ? "a type in it holds itself" :
+		c->why = found->done ? "a type in it contains itself" :
 				       "its types are nested too deep";
 		return -EINVAL;
 	}
@@ -142,7 +141,7 @@ int ks__btf_sound(const void *data, size_t size, const char **ret_why)
 	for (uint32_t id = 1; id <= raw.n_types && !rc; id++)
 		rc = check_type(&c, id, DEPTH_MAX);
 	if (rc == -EINVAL)
-		*ret_why = c.why ? c.why : "its types cannot be read";
+		*ret_why = c.why ? c.why : "its type section is malformed";
 	free(c.found);
 	free(raw.offsets);
 	return rc;

@@ -18,7 +18,7 @@
 
 /* ---- grace periods --------------------------------------------------------------------------- */
 
-/* Changing a map of maps waits for all programs that may still see the old one. */
+/* An update of a map of maps waits until no program run can still see the old inner map. */
 static int wait_by_map(void)
 {
 	int inner = bpf_map_create(BPF_MAP_TYPE_ARRAY, NULL, 4, 4, 1, NULL), outer = -1, rc = -1;
@@ -37,9 +37,10 @@ static int wait_by_map(void)
 }
 
 /*
- * Until no run goes on that may use a slot which was left at `left_ns`, 0: never in use. 8-32 ms,
- * unless that is long past: no run takes a second. With nohz_full CPUs membarrier() says EINVAL; a
- * seccomp filter may refuse it.
+ * Waits until no running program can still read the slot left at `left_ns` (0: never in use). Takes
+ * 8-32 ms, or nothing if the slot was left more than a second ago, since no program runs for a
+ * second. membarrier() returns EINVAL with nohz_full CPUs, and a seccomp filter may refuse it; then
+ * try a map of maps, and last wait for the rest of the second.
  */
 static void wait_grace(uint64_t left_ns)
 {
@@ -56,7 +57,7 @@ static void wait_grace(uint64_t left_ns)
 
 /* ---- settings -------------------------------------------------------------------------------- */
 
-/* What a slot that was made inert holds is the same but for the generation. */
+/* put_inert() clears only the generation: 1 if the slot has the same settings apart from that. */
 static int is_same(const struct ks_bpf_settings *inert, const struct ks_bpf_settings *set)
 {
 	struct ks_bpf_settings as = *set;
@@ -71,7 +72,7 @@ static void put_settings(struct ks__control *c, uint32_t probe, const struct ks_
 	uint32_t old = map->index[probe], next = !old;
 
 	if (is_same(&map->settings[probe][old], set)) {
-		/* a run that still uses it finds what it has found before: one word, no waiting */
+		/* a run that still reads the slot finds the same settings: no need to wait */
 		__atomic_store_n(&map->settings[probe][old].generation, set->generation,
 				 __ATOMIC_RELEASE);
 		return;
@@ -84,8 +85,8 @@ static void put_settings(struct ks__control *c, uint32_t probe, const struct ks_
 }
 
 /*
- * One word of the slot in use: no run that begins after it looks at the others. So the epoch of the
- * next life can be put there as well, long before that begins.
+ * Switches a probe off by one word of the slot in use: a run that begins later finds generation 0
+ * and reads no other word. So the epoch of the next enabled period can be stored at once.
  */
 static void put_inert(struct ks__control *c, uint32_t probe)
 {
@@ -160,7 +161,7 @@ void ks__control_scope(struct ks__control *c, const struct ks_bpf_scope *scope)
 	c->scope_left_ns[old] = ks__now();
 }
 
-/* A single word: stored into the slot that is in use. */
+/* Stores one word into the slot in use, which needs no grace period. */
 void ks__control_also(struct ks__control *c, uint32_t pid)
 {
 	c->scope.also = pid;
@@ -170,7 +171,7 @@ void ks__control_also(struct ks__control *c, uint32_t pid)
 
 /* ---- the map --------------------------------------------------------------------------------- */
 
-_Static_assert(KS_BPF_PROBES <= 32, "c->live has 32 bits");
+_Static_assert(KS_BPF_PROBES <= 32, "widen ks__control.live: it has one bit for each probe");
 
 int ks__control_map(struct ks__control *c, int fd)
 {
@@ -182,7 +183,7 @@ int ks__control_map(struct ks__control *c, int fd)
 		return -errno;
 	c->map = map;
 	c->map_size = size;
-	map->scope[0] = c->scope; /* no program has run yet */
+	map->scope[0] = c->scope; /* no program has run yet, so no flip is needed */
 	for (uint32_t p = 0; p < KS_BPF_PROBES; p++)
 		if (c->live & 1u << p)
 			map->settings[p][0] = c->settings[p];

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * control.h - the words that programs obey: scope and settings, two slots and an index each
+ * control.h - the map ks_control, which kernel programs read: scope and settings of probes
  *
- * A new value goes into the slot that is not in use; then the index is flipped: one store, one
- * moment for all programs. A run that began before may still read the old slot, so before that is
- * written again, a grace period must have passed since it was left: it is waited for if that was
- * less than a second ago. So what waits, 8-32 ms, is the second change within a second: of the
- * scope, or of one probe's settings. Disabling writes one word of the slot in use and never waits.
- * Nor does enabling with the same settings again, which writes that word back; with others it is one
+ * The scope and the settings of each probe have two slots and an index. The library writes a new
+ * value into the slot that is not in use and then flips the index: one store switches all programs
+ * at once. A program run that began earlier may still read the old slot. So the library reuses a
+ * slot only after a grace period: it waits 8-32 ms if the slot was in use less than a second ago.
+ * Only the second change within a second waits, of the scope or of one probe's settings. Disabling
+ * a probe writes one word of the slot in use and never waits. Enabling the probe with the same
+ * settings writes that word back and does not wait either; enabling it with other settings is one
  * change.
  *
- * What is said before the maps exist is kept and takes effect when they are mapped.
+ * Values that are set before the maps exist are stored and take effect when they are mapped.
  */
 #ifndef KS_CONTROL_H
 #define KS_CONTROL_H
@@ -23,29 +24,29 @@
 struct ks__control {
 	struct ks_bpf_control *map; /* NULL: not mapped yet */
 	size_t map_size;
-	struct ks_bpf_scope scope; /* as last said */
+	struct ks_bpf_scope scope; /* as last set */
 	struct ks_bpf_settings settings[KS_BPF_PROBES];
-	uint32_t live; /* a bit each probe: its settings are in force, else it is inert */
-	uint32_t epoch[KS_BPF_PROBES]; /* of its present life, or its next one */
+	uint32_t live; /* bit per probe, 1: its settings are in force, 0: its programs do nothing */
+	uint32_t epoch[KS_BPF_PROBES]; /* number of the probe's present or next enabled period */
 	uint64_t scope_left_ns[2], left_ns[KS_BPF_PROBES][2]; /* when a slot was last in use */
 };
 
-/* Maps ks_control, which is new. 0 or -errno. */
+/* Maps a newly created ks_control. 0 or -errno. */
 int ks__control_map(struct ks__control *c, int fd);
 void ks__control_unmap(struct ks__control *c);
 
-/* Settings of a probe: in force at once if it is live, else once it is. */
+/* Sets the settings of a probe: in force at once if it is live, else when it becomes live. */
 void ks__control_apply(struct ks__control *c, uint32_t probe, const struct ks_bpf_settings *set);
-/* The programs that belong to no probe do nothing any more. */
+/* Switches off the programs that belong to no probe. */
 void ks__control_idle(struct ks__control *c);
-/* From here on the programs of the probe count; no longer. */
+/* live 1: the programs of the probe count from now on. 0: they stop counting. */
 void ks__control_live(struct ks__control *c, uint32_t probe, int live);
-/* The slot that the next scope will take, once no run looks at it any more. The map is mapped. */
+/* Waits until no run reads the slot of the next scope; returns the slot. The map must be mapped. */
 uint32_t ks__control_scope_slot(struct ks__control *c);
 void ks__control_scope(struct ks__control *c, const struct ks_bpf_scope *scope);
-/* It was not taken after all, but runs that followed its tree may go on. */
+/* The scope of this slot did not take effect, but program runs that follow its tree may go on. */
 void ks__control_scope_refused(struct ks__control *c, uint32_t slot);
-/* One more process, beside the scope; 0: none. */
+/* Adds one process to the scope; 0: none. */
 void ks__control_also(struct ks__control *c, uint32_t pid);
 
 #endif

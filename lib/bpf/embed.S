@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The kernel programs as constant bytes: const unsigned char ks__bpf_object[]; const size_t ks__bpf_object_size; */
+/*
+ * Embeds the kernel programs as constant bytes: const unsigned char ks__bpf_object[];
+ * const size_t ks__bpf_object_size;
+ */
 	.section .rodata
 	.balign 8
 	.global ks__bpf_object
@@ -19,14 +22,14 @@ ks__bpf_object_size:
 
 	.section .note.GNU-stack,"",%progbits
 
-/* No code here: it stands in nobody's way who checks where branches go. */
+/* No code is in this file: its note keeps branch protection (CET, BTI) on for the whole library. */
 #if defined(__CET__)
 #include <cet.h>
 #elif defined(__ARM_FEATURE_BTI_DEFAULT)
 	.section .note.gnu.property,"a"
 	.balign 8
-	.long 4, 16, 5 /* bytes of the name, of what follows; NT_GNU_PROPERTY_TYPE_0 */
+	.long 4, 16, 5 /* bytes of the name, bytes of the properties, NT_GNU_PROPERTY_TYPE_0 */
 	.asciz "GNU"
-	.long 0xc0000000, 4 /* GNU_PROPERTY_AARCH64_FEATURE_1_AND, its bytes */
+	.long 0xc0000000, 4 /* GNU_PROPERTY_AARCH64_FEATURE_1_AND, bytes of its value */
 	.long 3, 0 /* BTI and PAC */
 #endif

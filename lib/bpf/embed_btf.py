@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Writes C with what the programs need of the BTF of some kernels; see types.h.
+"""Writes a C file with BTF of some kernels, cut down to the types that programs use; see types.h.
 
     embed_btf.py OUT BPFTOOL OBJECT [RELEASE.btf...]
 """
@@ -11,7 +11,7 @@ import tempfile
 
 
 def least(bpftool, program_object, btf):
-    """The types that the relocations of the programs name."""
+    """Returns BTF with only the types that the programs' relocations name."""
     with tempfile.TemporaryDirectory() as folder:
         out = pathlib.Path(folder) / 'out'
         subprocess.run([bpftool, 'gen', 'min_core_btf', btf, out, program_object], check=True)

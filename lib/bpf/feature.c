@@ -22,7 +22,7 @@
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
-/* A rare event, and a function that only the kernel's own tests call. */
+/* Trials attach to a rare event, and to a function that only the kernel's self-tests call. */
 #define TRIAL_EVENT "task_rename"
 #define TRIAL_FUNC "bpf_fentry_test1"
 
@@ -67,7 +67,7 @@ static int make_map(uint32_t type, uint32_t key, uint32_t value, uint32_t entrie
 	return ks__bpf(BPF_MAP_CREATE, &attr);
 }
 
-/* Keeps the error of a call whose descriptor is not needed. */
+/* Closes a descriptor that is not needed. Returns 0, or the error that came in its place. */
 static int drop(int fd)
 {
 	if (fd < 0)
@@ -97,7 +97,7 @@ static int try_btf(struct ks__features *f, struct ks__feature *r)
 
 static int try_mmap(struct ks__features *f, struct ks__feature *r)
 {
-	return refused(f, r, "maps in user memory (Linux 5.5)",
+	return refused(f, r, "arrays that user space can mmap (Linux 5.5)",
 		       drop(make_map(BPF_MAP_TYPE_ARRAY, 4, 8, 1, BPF_F_MMAPABLE)));
 }
 
@@ -110,7 +110,7 @@ static int try_batch(struct ks__features *f, struct ks__feature *r)
 	if (map >= 0)
 		rc = ks__map_put_batch(map, &key, &value, 1);
 	drop(map);
-	return refused(f, r, "entries of maps many at a time (Linux 5.6)", rc);
+	return refused(f, r, "batch updates of maps (Linux 5.6)", rc);
 }
 
 static int try_iter_num(struct ks__features *f, struct ks__feature *r)
@@ -118,11 +118,11 @@ static int try_iter_num(struct ks__features *f, struct ks__feature *r)
 	if (!ks__feature(f, KS__FEATURE_RDONLY_CAST) &&
 	    ks__types_id(&f->types, KS__BTF_FUNC, "bpf_iter_num_next"))
 		return 0;
-	snprintf(r->reason, sizeof(r->reason), "this kernel has no loops over numbers (Linux 6.4)");
+	snprintf(r->reason, sizeof(r->reason), "this kernel has no numeric iterator (Linux 6.4)");
 	return -EOPNOTSUPP;
 }
 
-/* The helper came with the accounting. */
+/* bpf_ktime_get_coarse_ns() came in the release that charges BPF memory to cgroups (5.11). */
 static int try_memcg(struct ks__features *f, struct ks__feature *r)
 {
 	static const struct bpf_insn prog[] = { CALL(BPF_FUNC_ktime_get_coarse_ns), MOV_IMM(0, 0),
@@ -131,10 +131,10 @@ static int try_memcg(struct ks__features *f, struct ks__feature *r)
 	int rc = drop(load(BPF_PROG_TYPE_SOCKET_FILTER, 0, 0, prog, COUNT(prog)));
 
 	if (rc && ks__feature(f, KS__FEATURE_BPF))
-		snprintf(r->reason, sizeof(r->reason), "not known where bpf() is refused");
+		snprintf(r->reason, sizeof(r->reason), "unknown, since bpf() is refused");
 	else if (rc)
 		snprintf(r->reason, sizeof(r->reason),
-			 "memory of BPF counts against RLIMIT_MEMLOCK here");
+			 "BPF memory counts against RLIMIT_MEMLOCK on this kernel");
 	return rc;
 }
 
@@ -146,7 +146,7 @@ static int try_ringbuf(struct ks__features *f, struct ks__feature *r)
 		       drop(make_map(BPF_MAP_TYPE_RINGBUF, 0, 0, page, 0)));
 }
 
-/* Task storage wants its types described: one int will do. */
+/* A task storage map needs BTF of its key and value: this BTF has only an int. */
 static int tiny_btf(void)
 {
 	static const struct {
@@ -186,7 +186,7 @@ static int task_storage(int btf)
 	return ks__bpf(BPF_MAP_CREATE, &attr);
 }
 
-/* 5.11 has the map, but lets only LSM programs use it: so one is loaded that does. */
+/* Linux 5.11 has the map but only LSM programs may use it: load a tracing program that uses it. */
 static int try_task_storage(struct ks__features *f, struct ks__feature *r)
 {
 	int btf = tiny_btf(), map = btf < 0 ? btf : task_storage(btf), rc = map;
@@ -248,7 +248,7 @@ static int try_own_guard(struct ks__features *f, struct ks__feature *r)
 	return by_name(f, r, "bpf_prog_inc_misses_counter", "6.1");
 }
 
-/* trace_call_bpf(), inlined, counts what it drops since the release of this iterator. */
+/* BTF lacks trace_call_bpf(), which is inlined. It counts misses since this iterator's release. */
 static int try_perf_misses(struct ks__features *f, struct ks__feature *r)
 {
 	return by_name(f, r, "bpf_iter_task_new", "6.7");
@@ -266,17 +266,17 @@ static int try_tp_btf(struct ks__features *f, struct ks__feature *r)
 }
 
 /*
- * Such a program needs the kernel's code to be changed, which some kernels refuse when it is
- * loaded, others (arm64 before 6.4) only when it is attached. Where the like of it works by other
- * hooks, that is the reason.
+ * The kernel must patch its code for an fentry program. Some kernels refuse that at load, others
+ * (arm64 before 6.4) only at attach. If tp_btf programs work, patching is what the kernel refuses;
+ * else the reason is the same as for any typed program.
  */
 static int no_fentry(struct ks__features *f, struct ks__feature *r, const char *when, int rc)
 {
 	if (!rc || ks__answer_ends(rc) || ks__feature(f, KS__FEATURE_TP_BTF))
 		return refused(f, r, "fentry", rc);
 	snprintf(r->reason, sizeof(r->reason),
-		 "fentry: this kernel does not let its code be changed: "
-		 "it refuses to %s such programs (%s)",
+		 "fentry: this kernel cannot patch its functions: "
+		 "it refuses to %s fentry programs (%s)",
 		 when, ks_error_name(rc));
 	return rc;
 }
@@ -356,13 +356,13 @@ static int tracefs(struct ks__features *f, struct ks__feature *r)
 		snprintf(r->reason, sizeof(r->reason), "tracepoint: tracefs cannot be read (%s)",
 			 ks_error_name(rc));
 	if (rc == -ENOENT && !has_none)
-		return -ENODEV; /* the kernel has it: it is to be mounted */
+		return -ENODEV; /* the kernel has tracefs, but it is not mounted */
 	return rc;
 }
 
 /*
- * Whether perf may watch all of a CPU is asked with an event that never fires: a tracepoint would
- * cost 72 ms to let go.
+ * Checks that this process may open a perf event for all tasks of a CPU. Uses a dummy event that
+ * never fires, since closing a tracepoint event costs 72 ms.
  */
 static int perf_allowed(struct ks__features *f, struct ks__feature *r, const char *what)
 {
@@ -417,14 +417,14 @@ static int try_kprobe(struct ks__features *f, struct ks__feature *r)
 		return rc;
 	attr.type = (uint32_t)strtoul(text, NULL, 10);
 	rc = drop(ks__perf_open(&attr, 0));
-	if (rc && rc != -ENOENT) /* a kernel without its own tests: nothing to try it with */
+	if (rc && rc != -ENOENT) /* ENOENT: a kernel without self-tests lacks TRIAL_FUNC */
 		ks__machine_perf(f->ks, "kprobe", rc, r->reason, sizeof(r->reason));
 	return rc == -ENOENT ? 0 : rc;
 }
 
 static const struct {
 	const char *name;
-	uint64_t bit; /* ks_feature that switches it off */
+	uint64_t bit; /* bit of enum ks_feature that switches it off; 0: none */
 	int (*try)(struct ks__features *f, struct ks__feature *r);
 } table[KS__FEATURES] = {
 	[KS__FEATURE_BPF] = { "bpf", 0, try_bpf },
@@ -446,7 +446,7 @@ static const struct {
 	[KS__FEATURE_KPROBE] = { "kprobe", 0, try_kprobe },
 };
 
-/* The names that trials look for, before the first of them. */
+/* Announces all names that trials look up, so that one scan of BTF finds them. */
 static int expect_names(struct ks__features *f)
 {
 	static const char *const funcs[] = { TRIAL_FUNC, "bpf_rdonly_cast",
@@ -474,7 +474,7 @@ int ks__feature(struct ks__features *f, enum ks__feature_id id)
 		return r->error;
 	r->error = expect_names(f);
 	if (r->error) {
-		snprintf(r->reason, sizeof(r->reason), "%s: no memory for it", table[id].name);
+		snprintf(r->reason, sizeof(r->reason), "%s: out of memory", table[id].name);
 		return r->error;
 	}
 	r->tried = 1;
@@ -487,7 +487,7 @@ int ks__feature(struct ks__features *f, enum ks__feature_id id)
 	r->error = try(f, id);
 	if (!r->error)
 		r->reason[0] = '\0';
-	/* an answer that does not last is not kept */
+	/* cache only a final answer */
 	r->tried = ks__answer(r->error) == KS__ANSWER_FINAL && !ks__machine_locked(f->ks, r->error);
 	return r->error;
 }

@@ -18,8 +18,9 @@
 #include "hooks.h"
 
 /*
- * Of typed programs' sections. libbpf 1.1 looks for the target of a section that it knows in the
- * kernel's BTF, which it reads and indexes for that: 9 ms. It lets others be.
+ * Prefix of typed programs' sections. If libbpf 1.1 knows a section name, it looks up the target in
+ * the kernel's BTF, which it reads and indexes for that: 9 ms. It ignores sections with this
+ * prefix.
  */
 #define OWN_PREFIX "ks/"
 #define BEFORE_MAX sizeof("bpf_iter_")
@@ -57,7 +58,7 @@ static int has_format(const struct ks__hook *h, struct ks__features *f, char *wh
 	return rc;
 }
 
-/* BTF knows all events; where there is none, attaching tells. */
+/* The kernel's BTF has all events. Without BTF, only attaching shows whether the event exists. */
 static int has_raw(const struct ks__hook *h, struct ks__features *f, char *why, size_t size)
 {
 	if (ks__types_own(&f->types, why, size))
@@ -65,7 +66,7 @@ static int has_raw(const struct ks__hook *h, struct ks__features *f, char *why, 
 	return has_event(h, f, why, size);
 }
 
-/* Attaching tells: names of functions that are not in BTF stand in a list of 10 MB. */
+/* Only attaching shows it: the list of functions that BTF lacks is a file of 10 MB (kallsyms). */
 static int may_be(const struct ks__hook *h, struct ks__features *f, char *why, size_t size)
 {
 	(void)h, (void)f, (void)why, (void)size;
@@ -74,7 +75,7 @@ static int may_be(const struct ks__hook *h, struct ks__features *f, char *why, s
 
 /* ---- attach ---------------------------------------------------------------------------------- */
 
-/* Typed programs know their target since they were loaded: NULL. All kernels take this call. */
+/* The load has set the target of a typed program, so no name is given. Works on all kernels. */
 static int attach_typed(const struct ks__hook *h, const struct ks *ks, int prog_fd)
 {
 	int fd = bpf_raw_tracepoint_open(NULL, prog_fd);
@@ -99,7 +100,7 @@ static int attach_raw_tp(const struct ks__hook *h, const struct ks *ks, int prog
 	return fd < 0 ? -errno : fd;
 }
 
-/* The event is opened on one CPU; the program runs on all. */
+/* Opening the event on CPU 0 is enough: the program runs on all CPUs. */
 static int attach_perf(struct perf_event_attr *attr, int prog_fd)
 {
 	int fd = ks__perf_open(attr, 0), rc;
@@ -169,12 +170,12 @@ static int attach_kretprobe(const struct ks__hook *h, const struct ks *ks, int p
 
 static const struct way {
 	const char *prefix;
-	const char *before; /* its target, in the name that BTF has for it */
+	const char *before; /* what BTF puts before the name of the target */
 	enum ks__feature_id feature;
 	enum ks__btf_kind btf;
-	uint8_t typed; /* an enum bpf_attach_type, or 0: the program is not loaded for its target */
-	uint8_t named; /* BTF has the name of its target */
-	uint8_t perf;
+	uint8_t typed; /* enum bpf_attach_type of a typed program; 0: the program is untyped */
+	uint8_t named; /* 1: BTF has the name of the target */
+	uint8_t perf;  /* 1: perf runs the program */
 	int (*possible)(const struct ks__hook *h, struct ks__features *f, char *why, size_t size);
 	int (*attach)(const struct ks__hook *h, const struct ks *ks, int prog_fd);
 } ways[] = {
@@ -263,7 +264,7 @@ int ks__hook_possible(const struct ks__hook *hook, struct ks__features *f, char 
 	int rc;
 
 	if (!w) {
-		snprintf(why, size, "its programs are not in this build");
+		snprintf(why, size, "this build does not contain its kernel programs");
 		return -EOPNOTSUPP;
 	}
 	rc = ks__feature(f, w->feature);
@@ -321,7 +322,7 @@ int ks__hook_is_iter(const struct ks__hook *hook)
 	return w && w->attach == attach_iter;
 }
 
-/* What it would write is of no interest: it writes nothing. */
+/* Reads the iterator to its end. The program writes nothing; the read only makes it run. */
 int ks__hook_iterate(int fd)
 {
 	union bpf_attr attr;
@@ -338,7 +339,7 @@ int ks__hook_iterate(int fd)
 		rc = (int)read(iter, &byte, 1);
 		if (rc < 0)
 			rc = -errno;
-		/* EAGAIN: it has looked at very many without writing, and goes on from there */
+		/* EAGAIN: it has visited very many tasks without output; the next read goes on */
 	} while (rc > 0 || rc == -EAGAIN || ks__answer_again(rc, &tries, KS__TRIES));
 	close(iter);
 	return rc;

@@ -67,14 +67,14 @@ int ks__machine_raise_memlock(const struct ks *ks, struct rlimit *ret_old)
 	return !setrlimit(RLIMIT_MEMLOCK, &most);
 }
 
-/* ---- words ----------------------------------------------------------------------------------- */
+/* ---- reasons in words ------------------------------------------------------------------------ */
 
 static int has(const struct ks__machine *m, int cap)
 {
 	return (m->caps & (1ull << cap | 1ull << CAP_SYS_ADMIN)) != 0;
 }
 
-/* Capabilities first: without them nothing else matters. 1 if that was it. */
+/* Checked first: without the capabilities nothing else matters. 1: it has written the reason. */
 static int say_caps(const struct ks__machine *m, int bpf, const char *what, char *buf, size_t size)
 {
 	int no_bpf = bpf && !has(m, CAP_BPF), no_perf = !has(m, CAP_PERFMON);
@@ -84,7 +84,7 @@ static int say_caps(const struct ks__machine *m, int bpf, const char *what, char
 		return 0;
 	if (!(missing & ~m->withheld))
 		snprintf(buf, size,
-			 "%s: AppArmor keeps capabilities from this process: add `capability "
+			 "%s: AppArmor denies capabilities to this process: add `capability "
 			 "bpf, capability perfmon,` to its profile %s",
 			 what, m->profile);
 	else if (!m->has_cap_bpf)
@@ -95,7 +95,7 @@ static int say_caps(const struct ks__machine *m, int bpf, const char *what, char
 	else
 		snprintf(buf, size,
 			 "%s: needs %s%s%s: setcap cap_bpf,cap_perfmon+ep PROGRAM, or run "
-			 "as root (in a container: with both added)",
+			 "as root (in a container: add both)",
 			 what, no_bpf ? "CAP_BPF" : "", no_bpf && no_perf ? " and " : "",
 			 no_perf ? "CAP_PERFMON" : "");
 	return 1;
@@ -108,10 +108,11 @@ static int is_refused(long number, long command)
 }
 
 /*
- * Of a filter and a module that refuse the same the filter is asked first, by calls that the kernel
- * itself refuses in other words: no command, before 6.5 without a look at capabilities; and the one that
- * matters with a size of bpf() and flags of perf_event_open() for which no module is asked. Who was to be
- * killed for the call is dead already.
+ * Distinguishes a seccomp filter from a security module, if both would refuse a call: the kernel
+ * runs the filter first. Makes two invalid calls that the kernel itself refuses with another error,
+ * before it asks a module: one with an unknown command (before 6.5 the kernel does not check
+ * capabilities for it), and the real command with an invalid size (bpf()) or flags
+ * (perf_event_open()). A filter that kills the process for the call would have done so earlier.
  */
 static int is_filtered(const struct ks__machine *m, long number)
 {
@@ -120,7 +121,7 @@ static int is_filtered(const struct ks__machine *m, long number)
 	return is_refused(number, -1) && is_refused(number, BPF_PROG_LOAD);
 }
 
-/* "USER:ROLE:TYPE..." is SELinux's, which acts or only watches. */
+/* 1: the label is an SELinux context, "USER:ROLE:TYPE...", and SELinux is enforcing. */
 static int is_context(const struct ks *ks, const char *modules, const char *label)
 {
 	const char *colon = strstr(modules, "selinux") ? strchr(label, ':') : NULL;
@@ -128,7 +129,7 @@ static int is_context(const struct ks *ks, const char *modules, const char *labe
 	return colon && strchr(colon + 1, ':') && read_int(ks->sys_fd, "fs/selinux/enforce", 1);
 }
 
-/* Nobody else is left: a module of the kernel, most likely the one that confines this process. */
+/* All other causes are excluded: a security module refuses, most likely the one with the label. */
 static void say_module(const struct ks *ks, const char *call, const char *what, int error,
 		       char *buf, size_t size)
 {
@@ -143,17 +144,20 @@ static void say_module(const struct ks *ks, const char *call, const char *what, 
 	if (n > 0 && is_confined && is_context(ks, modules, label))
 		snprintf(buf, size,
 			 "SELinux confines this process: allow what `ausearch -m avc -ts recent | "
-			 "audit2allow` tells to %s",
+			 "audit2allow` prints to %s",
 			 label);
 	else if (n > 0 && strstr(modules, "bpf"))
 		snprintf(buf, size, "one of %s; `bpftool prog show` lists programs of type lsm",
 			 modules);
 	else
-		snprintf(buf, size, "%s%s; see its log",
-			 n > 0 ? "one of " : "which one is not known", n > 0 ? modules : "");
+		snprintf(buf, size, "%s%s; see its log", n > 0 ? "one of " : "which one is unknown",
+			 n > 0 ? modules : "");
 }
 
-/* By the release: what tells otherwise is refused as well when nothing more may be locked. */
+/*
+ * Goes by the release (before 5.11): when the limit is exhausted, the kernel refuses the calls that
+ * could find it out otherwise.
+ */
 static int counts_locked(struct rlimit *ret)
 {
 	struct utsname name;
@@ -165,8 +169,8 @@ static int counts_locked(struct rlimit *ret)
 }
 
 /*
- * Lockdown forbids kprobes, and no call of bpf(): programs that would read kernel memory are told of a
- * helper that is missing.
+ * Lockdown forbids kprobes but no bpf() call: the verifier only reports a missing helper to
+ * programs that would read kernel memory.
  */
 static void say_refused(const struct ks *ks, const struct ks__machine *m, long number,
 			const char *what, int error, char *buf, size_t size)
@@ -176,18 +180,18 @@ static void say_refused(const struct ks *ks, const struct ks__machine *m, long n
 
 	if (!m->first_userns)
 		snprintf(buf, size,
-			 "%s: capabilities of a user namespace do not count: run it in the "
-			 "first user namespace (a container: without userns remapping)",
+			 "%s: capabilities of a user namespace do not count: run this program in "
+			 "the first user namespace (in a container: without userns remapping)",
 			 what);
 	else if (is_filtered(m, number))
 		snprintf(buf, size,
-			 "%s: a seccomp filter refuses %s although the capabilities are "
-			 "there: allow it in the filter (a container: its seccomp profile)",
+			 "%s: a seccomp filter refuses %s, and capabilities do not help: "
+			 "allow it in the filter (of a container: its seccomp profile)",
 			 what, call);
 	else if (number == SYS_bpf && error == -EPERM && counts_locked(&locked))
 		snprintf(buf, size,
-			 "%s: RLIMIT_MEMLOCK, %" PRIu64 " KiB, does not do, against which this "
-			 "kernel counts memory of BPF: %s",
+			 "%s: RLIMIT_MEMLOCK, %" PRIu64 " KiB, is too small for BPF memory, which "
+			 "this kernel counts against it: %s",
 			 what, (uint64_t)locked.rlim_cur / 1024,
 			 ks->opts.flags & KS_OPEN_RAISE_MEMLOCK ?
 				 "raise its hard limit (ulimit -Hl)" :
@@ -214,22 +218,22 @@ int ks__machine_locked(const struct ks *ks, int error)
 	       !is_filtered(&m, SYS_bpf);
 }
 
-/* Nothing that the kernel or a policy refuses for good. 1 if that was it. */
+/* Explains errors that may pass: no kernel or policy refuses for good. 1: it wrote the reason. */
 static int say_for_now(const char *what, int error, char *buf, size_t size)
 {
 	switch (ks__answer(error)) {
 	case KS__ANSWER_PASSING:
-		snprintf(buf, size, "%s: signals interrupt the kernel each time (%s): try again",
-			 what, ks_error_name(error));
+		snprintf(buf, size, "%s: signals interrupted every attempt (%s): try again", what,
+			 ks_error_name(error));
 		return 1;
 	case KS__ANSWER_BUSY:
-		snprintf(buf, size, "%s: another user holds it (%s): enable the probe again later",
+		snprintf(buf, size, "%s: it is in use elsewhere (%s): enable the probe again later",
 			 what, ks_error_name(error));
 		return 1;
 	case KS__ANSWER_SHORTAGE:
 		snprintf(buf, size, "%s: %s", what,
 			 error == -ENOMEM ? "the kernel has no memory for it" :
-					    "too few descriptors are free (RLIMIT_NOFILE)");
+					    "too few free descriptors: raise RLIMIT_NOFILE");
 		return 1;
 	default:
 		return 0;
@@ -278,7 +282,7 @@ void ks__machine_perf(const struct ks *ks, const char *what, int error, char *bu
 		say_paranoid(&m, buf, size);
 	else if (error == -EACCES && m.perf_paranoid > 2 && !(m.caps & 1ull << CAP_SYS_ADMIN))
 		snprintf(buf, size,
-			 "%s: kernel.perf_event_paranoid is %d, and above 2 this kernel wants "
+			 "%s: kernel.perf_event_paranoid is %d, and above 2 this kernel needs "
 			 "CAP_SYS_ADMIN: sysctl kernel.perf_event_paranoid=2, or run as root",
 			 what, m.perf_paranoid);
 	else

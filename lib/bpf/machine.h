@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * machine.h - what this machine allows this process, and words for a refusal with its remedy
+ * machine.h - what this machine allows this process; explains why the kernel refused a call
  *
- * Asked only after a refusal and for ks_check(): it opens a few small files.
+ * Used only after a refusal and by ks_check(), since it opens a few small files.
  */
 #ifndef KS_MACHINE_H
 #define KS_MACHINE_H
@@ -17,38 +17,41 @@ struct ks__doc;
 
 struct ks__machine {
 	uint64_t caps;     /* effective, 1 << CAP_... */
-	uint64_t withheld; /* given, but kept back by AppArmor's profile */
-	int has_cap_bpf;   /* this kernel knows CAP_BPF and CAP_PERFMON (5.8) */
-	int first_userns;  /* capabilities of another user namespace do not count for BPF */
-	int seccomp;       /* 0: off, 1: strict, 2: filter, -1: not known */
-	int perf_paranoid; /* kernel.perf_event_paranoid, -100: not known */
+	uint64_t withheld; /* capabilities that the process has and its AppArmor profile denies */
+	int has_cap_bpf;   /* this kernel has CAP_BPF and CAP_PERFMON (5.8) */
+	int first_userns;  /* 0: another user namespace, whose capabilities do not count for BPF */
+	int seccomp;       /* 0: off, 1: strict, 2: filter, -1: unknown */
+	int perf_paranoid; /* kernel.perf_event_paranoid, -100: unknown */
 	char profile[64];
-	char lockdown[32]; /* "none", "integrity", "confidentiality", "" if not known */
+	char lockdown[32]; /* "none", "integrity", "confidentiality", "" if unknown */
 };
 
 void ks__machine_read(const struct ks *ks, struct ks__machine *ret);
 
 /*
- * RLIMIT_MEMLOCK as far up as this process may have it, where the host allows it
- * (KS_OPEN_RAISE_MEMLOCK). 1: it is another one now, and was *ret_old.
+ * Raises RLIMIT_MEMLOCK as far as this process may, if the host allows it (KS_OPEN_RAISE_MEMLOCK).
+ * 1: the limit has changed; its old value is in *ret_old.
  */
 int ks__machine_raise_memlock(const struct ks *ks, struct rlimit *ret_old);
 
 /*
- * Memory of BPF counts against RLIMIT_MEMLOCK here (before 5.11), and the kernel refused something for
- * that reason: the host can raise the limit, so the answer is no lasting one.
+ * 1: `error` is the kernel's refusal because of RLIMIT_MEMLOCK, against which it counts BPF memory
+ * before 5.11. The host can raise the limit, so this answer is not final.
  */
 int ks__machine_locked(const struct ks *ks, int error);
 
-/* "WHAT: why bpf() said error; what to do" */
+/* Writes "WHAT: why bpf() returned this error: what to do". */
 void ks__machine_bpf(const struct ks *ks, const char *what, int error, char *buf, size_t size);
 /* The same for perf_event_open(). */
 void ks__machine_perf(const struct ks *ks, const char *what, int error, char *buf, size_t size);
 
-/* Does lockdown keep kernel memory from programs? The verifier only says that a helper is missing. */
+/*
+ * 1: lockdown forbids kernel programs to read kernel memory. The verifier only reports a missing
+ * helper then.
+ */
 int ks__machine_confidential(const struct ks *ks);
 
-/* Members for ks_check(), beside those that need no reading between the lines. */
+/* Writes members of ks_check(): user namespace, seccomp, security modules, confinement. */
 void ks__machine_doc(const struct ks *ks, struct ks__doc *doc);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* maps.c - the maps of units: which are made, how long, and what stays of them */
+/* maps.c - the maps of units: which ones a load creates, how large, and which ones stay */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -51,7 +51,7 @@ struct ks__map *ks__maps_find(struct ks__maps *maps, const char *name)
 	return NULL;
 }
 
-/* The kernel waits a grace period of 10 ms for each; since 6.8 for a batch of them only once. */
+/* The kernel waits a grace period of 10 ms for each entry, or once for a batch since 6.8. */
 int ks__map_put_fds(int fd, const int *inner_fds, unsigned n, int batch)
 {
 	uint32_t keys[KS_BPF_RINGS] = { 0 };
@@ -84,7 +84,10 @@ static int asked_for(const struct ks__unit *unit, const char *name)
 	return 0;
 }
 
-/* A probe may name two maps for one purpose: X, in task storage, and X_hash for kernels without. */
+/*
+ * 1: the load must create this map. A probe may name two maps for one purpose: X in task storage,
+ * and X_hash for kernels without task storage.
+ */
 static int needed(const struct ks__unit *unit, const struct bpf_map *map)
 {
 	const char *name = bpf_map__name(map);
@@ -125,7 +128,7 @@ static int set_consts(const struct ks__unit *unit, struct bpf_map *map)
 	return bpf_map__set_initial_value(map, unit->consts, sizeof(*unit->consts));
 }
 
-/* A place for each map of the object, however many there are. */
+/* Allocates an entry for each map of the object. */
 static int make_room(struct ks__maps *maps, const struct bpf_object *obj)
 {
 	const struct bpf_map *map;
@@ -151,7 +154,7 @@ int ks__maps_prepare(const struct ks__unit *unit, struct bpf_object *obj)
 
 	if (rc)
 		return rc;
-	unit->maps->loads++; /* from here on: what a load that fails drops is its own */
+	unit->maps->loads++; /* a load that fails drops only the maps with this number */
 	bpf_object__for_each_map(map, obj)
 	{
 		int fd = unit->maps->map[i++].fd;
@@ -170,7 +173,7 @@ int ks__maps_prepare(const struct ks__unit *unit, struct bpf_object *obj)
 	return 0;
 }
 
-/* The kernel's own figure; 0 where /proc does not tell. */
+/* Memory of a map as the kernel reports it in /proc, in bytes; 0: not reported. */
 static uint64_t map_bytes(const struct ks *ks, int fd)
 {
 	char path[48], text[512];

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * perfbuf.c - perf buffers as lanes of a stream, where the kernel has no ring buffers
+ * perfbuf.c - perf buffers as lanes of a stream, for kernels without ring buffers
  *
- * One buffer a CPU. A wake-up with each record or by the amount that is waiting: this is settled when it
- * is opened, so that without KS_IMMEDIATE it is looked at by time. When a buffer is full, bpf_perf_event_output() returns
- * -ENOSPC (measured on 6.18) and the program counts the loss, which its next record tells. The
- * kernel counts it once more in a PERF_RECORD_LOST, and never tells of the last hole: these are
- * skipped.
+ * Each CPU has one buffer. The open call decides for good whether each record or a watermark wakes
+ * the poller. So without KS_IMMEDIATE the consumer reads the buffers at intervals. When a buffer is
+ * full, bpf_perf_event_output() returns -ENOSPC (measured on 6.18); the program counts the loss and
+ * reports it in its next record. The kernel counts the loss again in a PERF_RECORD_LOST, but never
+ * reports the last loss. So the consumer skips these records.
  */
 #include <errno.h>
 #include <linux/perf_event.h>
@@ -20,9 +20,9 @@
 #include "answer.h"
 #include "ring.h"
 
-/* ---- open ------------------------------------------------------------------------------------- */
+/* ---- open ------------------------------------------------------------------------------------ */
 
-/* A record a wake-up, or a quarter of the buffer, if the next look comes late. */
+/* Wakes with each record (KS_IMMEDIATE), or at a quarter of the buffer if the consumer is late. */
 static int create(const struct ks__stream_opts *opts, unsigned cpu, size_t bytes)
 {
 	int each = opts->batch_ms == KS_IMMEDIATE;
@@ -32,7 +32,7 @@ static int create(const struct ks__stream_opts *opts, unsigned cpu, size_t bytes
 		.sample_type = PERF_SAMPLE_RAW,
 		.sample_period = 1,
 		.watermark = !each,
-		.wakeup_events = each ? 1 : (uint32_t)(bytes / 4), /* wakeup_watermark, too */
+		.wakeup_events = each ? 1 : (uint32_t)(bytes / 4), /* union wakeup_watermark */
 	};
 
 	return ks__perf_open(&attr, (int)cpu);
@@ -55,17 +55,17 @@ static const char *remedy(int rc)
 {
 	switch (rc) {
 	case -EPERM:
-		return "needs CAP_PERFMON, for its size kernel.perf_event_mlock_kb or CAP_IPC_LOCK, and "
-		       "no seccomp filter against perf_event_open()";
+		return "needs CAP_PERFMON, a larger kernel.perf_event_mlock_kb or CAP_IPC_LOCK for "
+		       "this size, and no seccomp filter against perf_event_open()";
 	case -EACCES:
 		return "needs CAP_PERFMON or a lower kernel.perf_event_paranoid";
 	case -ENOMEM:
-		return "ask for less in ks_open_opts.ring_bytes";
+		return "set a smaller ks_open_opts.ring_bytes";
 	case -EMFILE:
 	case -ENFILE:
 		return "raise RLIMIT_NOFILE";
 	default:
-		return "perf_event_open is refused here";
+		return "the kernel refuses perf_event_open()";
 	}
 }
 
@@ -76,7 +76,7 @@ static int open_buffer(const struct ks__stream_opts *opts, unsigned cpu, size_t 
 	struct perf_event_mmap_page *meta;
 	int rc = ks__fd_keep(opts->fds, create(opts, cpu, bytes));
 
-	if (rc == -ENODEV) /* offline; a program that runs there later counts its records as lost */
+	if (rc == -ENODEV) /* offline CPU; if it comes online, programs there count losses */
 		return 0;
 	if (rc < 0)
 		goto out;
@@ -102,7 +102,7 @@ out:
 	return rc;
 }
 
-/* ---- read ------------------------------------------------------------------------------------- */
+/* ---- read ------------------------------------------------------------------------------------ */
 
 static void copy(const struct ks__lane *lane, uint64_t pos, void *to, size_t n)
 {
@@ -113,7 +113,7 @@ static void copy(const struct ks__lane *lane, uint64_t pos, void *to, size_t n)
 	memcpy((char *)to + head, lane->data, n - head);
 }
 
-/* 0: no header of the kernel's. */
+/* Reads the header at `pos`. 0: the header is malformed. */
 static int header(const struct ks__lane *lane, uint64_t pos, uint64_t produced,
 		  struct perf_event_header *ret)
 {
@@ -121,7 +121,7 @@ static int header(const struct ks__lane *lane, uint64_t pos, uint64_t produced,
 	return ret->size >= sizeof(*ret) && ret->size % 8 == 0 && ret->size <= produced - pos;
 }
 
-/* The start of a sample, into `record`; returns how many bytes of it are there. */
+/* Copies up to `most` bytes of the sample at `pos` into `record`; returns how many it copied. */
 static uint64_t sample(const struct ks__lane *lane, uint64_t pos,
 		       const struct perf_event_header *head, void *record, size_t most)
 {
@@ -140,7 +140,7 @@ static uint64_t sample(const struct ks__lane *lane, uint64_t pos,
 	return there;
 }
 
-/* Before the call all is booked: it may unwind. */
+/* Updates all state before it calls the sink, since the host's callback may unwind. */
 static void hand_over(struct ks__stream *s, struct ks__lane *lane, struct ks__pass *pass,
 		      uint64_t next)
 {

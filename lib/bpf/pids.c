@@ -26,7 +26,7 @@ void ks__pids_delete(int fd, uint32_t pid)
 	bpf_map_delete_elem(fd, &pid);
 }
 
-/* Programs may insert and delete meanwhile: a key may be listed twice or be gone. */
+/* Programs may insert and delete meanwhile: the list may have a pid twice, or one that is gone. */
 int ks__pids_list(int fd, struct ks__pid **ret_pids, size_t *ret_n)
 {
 	struct ks__pid *pids = NULL;

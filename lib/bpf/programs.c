@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* programs.c - the programs of units: which are loaded, how, and what was said of those refused */
+/* programs.c - kernel programs of units: which are loaded and how, and why one was refused */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -14,15 +14,15 @@
 #include "machine.h"
 #include "unit.h"
 
-#define STUB 2      /* instructions */
-#define LOG_STATS 4 /* of bpf_attr.log_level: complaints and totals, without each step */
+#define STUB 2      /* instructions of a stub */
+#define LOG_STATS 4 /* bpf_attr.log_level: errors and totals, without each step */
 
-#define UNTOUCHED 0x7f /* first byte of a log while nobody has tried to load its program */
+#define UNTOUCHED 0x7f /* first byte of a log until libbpf tries to load its program */
 
-/* What a load needs for each program, in memory that is used only when it is written. */
+/* Data of one program during a load. The pages are allocated when they are first written. */
 struct scratch {
-	struct bpf_insn head[STUB], stub[STUB]; /* what was there, and what came; no stub: zeros */
-	size_t at[STUB];
+	struct bpf_insn head[STUB], stub[STUB]; /* old and new instructions; no stub: zeros */
+	size_t at[STUB];                        /* their indexes in the program */
 	char log[16u << 10];
 };
 
@@ -31,7 +31,8 @@ static const char *const kfuncs[] = { "bpf_rdonly_cast", "bpf_iter_num_new", "bp
 
 #define N_KFUNCS (sizeof(kfuncs) / sizeof(kfuncs[0]))
 
-_Static_assert(N_KFUNCS == KS_KFUNC_END - KS_KFUNC_RDONLY_CAST, "one name for each number");
+_Static_assert(N_KFUNCS == KS_KFUNC_END - KS_KFUNC_RDONLY_CAST,
+	       "kfuncs[] needs one name for each KS_KFUNC_ number, in their order");
 
 int ks__programs_expect(struct ks__types *types)
 {
@@ -83,7 +84,7 @@ int ks__program_info(int fd, struct ks__program_info *ret)
 
 /* ---- instructions ---------------------------------------------------------------------------- */
 
-/* Returns the number of the last instruction that is an exit, or -1. */
+/* Returns the index of the last exit instruction, or -1. */
 static long last_exit(const struct bpf_insn *insns, size_t n)
 {
 	while (n--)
@@ -92,7 +93,7 @@ static long last_exit(const struct bpf_insn *insns, size_t n)
 	return -1;
 }
 
-/* The next one that is not a constant of two instructions: those are where maps are put in. */
+/* Skips constants of two instructions, into which libbpf puts maps; returns the next index. */
 static size_t next_plain(const struct bpf_insn *insns, size_t n, size_t i)
 {
 	while (i < n && insns[i].code == (BPF_LD | BPF_IMM | BPF_DW))
@@ -101,11 +102,13 @@ static size_t next_plain(const struct bpf_insn *insns, size_t n, size_t i)
 }
 
 /*
- * libbpf relocates programs only when it loads them (1.6 can do one without the other), and a typed
- * one it loads with the kernel's BTF read and indexed. So it gets a program of a simpler type of
- * which two instructions at the beginning lead to the exit: the verifier looks no further, and all
- * the rest is relocated as it should be. Where one of the two is to be relocated itself, libbpf finds
- * another instruction than it expects, or it changes ours: then this way is given up.
+ * Makes a program that libbpf relocates without indexing the kernel's BTF. libbpf relocates a
+ * program only when it loads it (1.6 can do one without the other), and for a typed program it
+ * reads and indexes the kernel's BTF first. So libbpf gets the program with an untyped type and a
+ * stub: two instructions at the beginning jump to the exit. The verifier looks no further, and
+ * libbpf relocates all other instructions. If one of the two replaced instructions needs a
+ * relocation, libbpf fails on an unexpected instruction or changes the stub; then the caller leaves
+ * the program to libbpf.
  */
 static int make_stub(struct bpf_insn *insns, size_t n, struct scratch *s)
 {
@@ -125,7 +128,7 @@ static int make_stub(struct bpf_insn *insns, size_t n, struct scratch *s)
 	return 0;
 }
 
-/* The function that a call means, in the running kernel; 0: none, or it lacks that. */
+/* Type id of the kfunc that this instruction calls; 0: no such call, or the kernel lacks it. */
 static uint32_t kfunc(struct ks__types *types, const struct bpf_insn *insn)
 {
 	uint32_t i = (uint32_t)insn->imm - KS_KFUNC_RDONLY_CAST;
@@ -136,8 +139,10 @@ static uint32_t kfunc(struct ks__types *types, const struct bpf_insn *insn)
 }
 
 /*
- * Before 5.12 the kernel refuses an atomic instruction that fetches even where no path leads to it:
- * the fields of all instructions are checked first. Programs have them behind atomic_fetch only.
+ * Fits instructions to the running kernel. Sets the type ids of kfunc calls. Replaces fetching
+ * atomic instructions if the kernel lacks them: before 5.12 it checks the fields of all
+ * instructions first and refuses these even in dead code. Programs use them only behind the
+ * constant atomic_fetch.
  */
 static void fit(const struct ks__unit *unit, struct bpf_insn *insns, size_t n)
 {
@@ -188,7 +193,7 @@ static struct ks__program *chosen(const struct ks__unit *unit, const struct bpf_
 	return NULL;
 }
 
-/* One whose section libbpf knows is left to it. */
+/* 1: a typed program with a section name that libbpf does not know; libbpf loads all others. */
 static int is_typed(const struct ks__unit *unit, const struct ks__program *p,
 		    const struct bpf_program *prog, uint32_t *ret_attach, uint32_t *ret_id)
 {
@@ -240,11 +245,11 @@ int ks__programs_prepare(const struct ks__unit *unit, struct bpf_object *obj, en
 	return next - (struct scratch *)scratch == unit->n_progs ? 0 : -ENOENT;
 }
 
-/* ---- after it -------------------------------------------------------------------------------- */
+/* ---- after the load -------------------------------------------------------------------------- */
 
 /*
- * Without the names of functions and lines, which libbpf 1.1 does not give away: nothing but
- * callbacks (bpf_loop()) needs them, and those libbpf loads.
+ * Loads a relocated typed program without its function and line information, which libbpf 1.1 does
+ * not give out. Only programs with callbacks (bpf_loop()) need it; libbpf itself loads those.
  */
 static int load_typed(const struct bpf_program *prog, uint32_t attach, uint32_t id,
 		      const struct scratch *scratch)
@@ -302,9 +307,9 @@ int ks__programs_keep(const struct ks__unit *unit, struct bpf_object *obj, enum 
 	return 0;
 }
 
-/* ---- when it failed -------------------------------------------------------------------------- */
+/* ---- after a failed load --------------------------------------------------------------------- */
 
-/* The verifier ends with what is wrong, and then its statistics. */
+/* Copies the last line of the log before the verifier's statistics: it says what is wrong. */
 static void last_words(const char *log, char *buf, size_t size)
 {
 	const char *line = log, *best = "", *end;
@@ -320,7 +325,7 @@ static void last_words(const char *log, char *buf, size_t size)
 	snprintf(buf, size, "%.*s", (int)(strchrnul(best, '\n') - best), best);
 }
 
-/* The words of the verifier in the kernel's own terms, as far as there are better ones. */
+/* Sets error and reason of a refused program; replaces the verifier's words by clearer ones. */
 static void say_refused(const struct ks__unit *unit, struct ks__program *p, const char *log,
 			const char *words, int error)
 {
@@ -333,17 +338,17 @@ static void say_refused(const struct ks__unit *unit, struct ks__program *p, cons
 	p->error = no_task || no_args ? -EOPNOTSUPP : error; /* the kernel lacks it */
 	if (locked)
 		snprintf(p->reason, sizeof(p->reason),
-			 "%s: kernel lockdown (confidentiality) lets no program read kernel "
+			 "%s: kernel lockdown (confidentiality) forbids programs to read kernel "
 			 "memory: boot with lockdown=integrity or none",
 			 hook);
 	else if (no_task)
 		snprintf(p->reason, sizeof(p->reason),
-			 "%s: no program of a type is told its task here "
+			 "%s: typed programs cannot get their task on this kernel "
 			 "(bpf_get_current_task_btf, Linux 5.11)",
 			 hook);
 	else if (no_args)
 		snprintf(p->reason, sizeof(p->reason),
-			 "%s: this kernel's BTF does not tell what its function is given", hook);
+			 "%s: this kernel's BTF lacks the argument types of its function", hook);
 	else if (error == -EPERM && !words[0] && ks__feature(unit->features, KS__FEATURE_MEMCG))
 		ks__machine_bpf(unit->features->ks, hook, error, p->reason, sizeof(p->reason));
 	else if (words[0])
@@ -355,8 +360,8 @@ static void say_refused(const struct ks__unit *unit, struct ks__program *p, cons
 }
 
 /*
- * Notes why, of the first one whose log does not say that it was gone through, and nothing else. If
- * none was tried, it was not a program that was refused.
+ * Sets the reason of one program: the first whose log does not say that the verifier accepted it.
+ * If libbpf has tried no program, the load failed for another reason.
  */
 int ks__programs_name_refused(const struct ks__unit *unit, struct bpf_object *obj, void *scratch,
 			      int error)

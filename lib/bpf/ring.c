@@ -2,9 +2,10 @@
 /*
  * ring.c - BPF ring buffers as lanes of a stream
  *
- * libbpf's ring_buffer publishes the end of each record and so asks for a wake-up with each: it
- * cannot hold. Layout: a page with our position, a page with the kernel's, the data twice. A record
- * is a header of 8 bytes, whose first word is its length and two bits, and the record itself.
+ * libbpf's ring_buffer cannot hold: it publishes the end of each record and so requests a wake-up
+ * for the next one. Layout of the mapping: a page with the consumer position, a page with the
+ * kernel's position, the data twice. A record has a header of 8 bytes; its first word is the length
+ * and two state bits.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -16,7 +17,7 @@
 
 #define STATE_BITS (BPF_RINGBUF_BUSY_BIT | BPF_RINGBUF_DISCARD_BIT)
 
-/* ---- open ------------------------------------------------------------------------------------- */
+/* ---- open ------------------------------------------------------------------------------------ */
 
 static int create(size_t bytes)
 {
@@ -26,24 +27,25 @@ static int create(size_t bytes)
 		.map_name = "ks_ring",
 	};
 
-	return ks__bpf(BPF_MAP_CREATE, &attr); /* close-on-exec, as all that bpf() returns */
+	return ks__bpf(BPF_MAP_CREATE, &attr); /* bpf() sets close-on-exec on all its descriptors */
 }
 
 static const char *remedy(int rc)
 {
 	switch (rc) {
 	case -EPERM:
-		return "needs CAP_BPF; before 5.11 RLIMIT_MEMLOCK counts, see KS_OPEN_RAISE_MEMLOCK";
+		return "needs CAP_BPF; before Linux 5.11 also a larger RLIMIT_MEMLOCK, see "
+		       "KS_OPEN_RAISE_MEMLOCK";
 	case -ENOMEM:
 	case -E2BIG:
-		return "ask for less in ks_open_opts.ring_bytes";
+		return "set a smaller ks_open_opts.ring_bytes";
 	case -EINVAL:
-		return "no ring buffers before 5.8";
+		return "ring buffers need Linux 5.8";
 	case -EMFILE:
 	case -ENFILE:
 		return "raise RLIMIT_NOFILE";
 	default:
-		return "ring buffers are refused here";
+		return "the kernel refuses ring buffers";
 	}
 }
 
@@ -71,8 +73,8 @@ static int open_ring(const struct ks__stream_opts *opts, unsigned index, size_t 
 	}
 	lane->map_bytes[1] = page + 2 * bytes;
 	/*
-	 * A fork would copy an entry of the page table for each page of it, and count them as memory of
-	 * the child. Perf buffers are kept from children by the kernel.
+	 * Without this, a fork copies a page table entry for each page of the ring and counts the
+	 * pages as memory of the child. The kernel itself keeps perf buffers out of children.
 	 */
 	for (unsigned m = 0; m < 2; m++)
 		madvise(lane->map[m], lane->map_bytes[m], MADV_DONTFORK);
@@ -87,9 +89,9 @@ out:
 	return rc;
 }
 
-/* ---- read ------------------------------------------------------------------------------------- */
+/* ---- read ------------------------------------------------------------------------------------ */
 
-/* Pairs with the exchange by which the kernel commits. */
+/* Reads a header word. The acquire load pairs with the exchange by which the kernel commits. */
 static inline uint32_t header(const struct ks__lane *lane, uint64_t pos)
 {
 	return __atomic_load_n((const uint32_t *)(lane->data + (pos & lane->mask)),
@@ -116,9 +118,10 @@ static inline uint64_t first_bytes(const struct ks_event *ev)
 }
 
 /*
- * Hands over a sound record and those behind it that begin with the same bytes and tell of no loss,
- * as most do: what was found out about the first holds for all, which takes 3 ns off each. Before a
- * call its place and its count are booked, which is what must be true if it unwinds.
+ * Hands over a checked record and the records behind it that begin with the same bytes and report
+ * no loss, as most do. The checks of the first record hold for all of them, which saves 3 ns a
+ * record. Position and count are updated before each call of the sink, since the host's callback
+ * may unwind.
  */
 static void hand_over(struct ks__stream *s, struct ks__lane *lane, struct ks__pass *pass,
 		      uint64_t step, uint64_t end)
@@ -155,7 +158,7 @@ static void hand_over(struct ks__stream *s, struct ks__lane *lane, struct ks__pa
 	ks__seen(sink, ev);
 }
 
-/* Up to about a quarter of the ring. 1: go on. */
+/* Drains up to about a quarter of the ring. 1: the caller goes on. */
 static int drain_some(struct ks__stream *s, struct ks__lane *lane, struct ks__pass *pass,
 		      uint64_t produced)
 {
@@ -169,7 +172,7 @@ static int drain_some(struct ks__stream *s, struct ks__lane *lane, struct ks__pa
 		if (head & BPF_RINGBUF_BUSY_BIT)
 			return 0;
 		next = after(pos, head);
-		if (__builtin_expect(next > produced, 0)) { /* no header of the kernel's */
+		if (__builtin_expect(next > produced, 0)) { /* the header is malformed */
 			ks__stream_skip(s, lane, pass, produced, 1);
 			return 0;
 		}
@@ -184,8 +187,9 @@ static int drain_some(struct ks__stream *s, struct ks__lane *lane, struct ks__pa
 }
 
 /*
- * One store of our position a drain; a full ring is given back by quarters, so that producers need
- * not wait for the whole of it. It is always the start of the last record: the ring stays held.
+ * Publishes the position once for each quarter of a ring, so that producers need not wait until a
+ * full ring is drained. The published position is always the start of the last record: the ring
+ * stays held.
  */
 static void drain(struct ks__stream *s, struct ks__lane *lane, struct ks__pass *pass)
 {
@@ -195,7 +199,7 @@ static void drain(struct ks__stream *s, struct ks__lane *lane, struct ks__pass *
 	if (begin == produced || header(lane, begin) & BPF_RINGBUF_BUSY_BIT)
 		return;
 	if (!lane->held)
-		s->budget_ns -= KS__WAKEUP_NS; /* its commit has woken us */
+		s->budget_ns -= KS__WAKEUP_NS; /* it was armed: the commit caused a wake-up */
 	lane->held = 1;
 	do {
 		more = drain_some(s, lane, pass, produced);
@@ -216,9 +220,10 @@ static uint64_t next_ns(struct ks__stream *s, const struct ks__lane *lane)
 }
 
 /*
- * The kernel exchanges the header and then reads our position; we publish the position and then
- * read the header. With a full fence between, one of the two sees the other: it wakes, or we see
- * its record. A busy head is safe: its own commit wakes. Left out, wake-ups are lost within seconds.
+ * The kernel exchanges the header and then reads the consumer position. The consumer publishes the
+ * position and then reads the header. With a full fence between, one side sees the other: the
+ * kernel wakes, or the consumer sees the record. A busy header is safe: its commit wakes. Without
+ * the fence, wake-ups are lost within seconds.
  */
 static int arm(struct ks__lane *lane)
 {
@@ -251,5 +256,5 @@ const struct ks__transport ks__rings = {
 	.next_ns = next_ns,
 	.arm = arm,
 	.in_flight = in_flight,
-	.pages = 3, /* positions, and one for the map itself */
+	.pages = 3, /* two for positions and one for the map itself */
 };

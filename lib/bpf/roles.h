@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* roles.h - the map ks_roles: what threads are for */
+/* roles.h - the map ks_roles: roles of threads by tid */
 #ifndef KS_ROLES_H
 #define KS_ROLES_H
 
@@ -10,7 +10,7 @@
 struct ks__thread_role {
 	int32_t tid;
 	uint32_t role;
-	uint64_t ticks; /* start of the thread */
+	uint64_t ticks; /* start time of the thread in clock ticks, as in /proc/PID/stat */
 };
 
 /* 0 or -errno. */

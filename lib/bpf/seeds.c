@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* seeds.c - programs that look at all threads once: when a probe begins, and for threads it has not met */
+/* seeds.c - run seed programs, which look at all threads: for a new probe, for unknown threads */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -10,7 +10,7 @@
 
 #define SECOND 1000000000u
 
-/* Under the lock, for writing: a descriptor is not closed under its user. */
+/* The caller holds the write lock, so that nothing closes a descriptor while it is in use. */
 static int run_seeds(struct ks__threads *t)
 {
 	int rc = 0;
@@ -53,7 +53,7 @@ void ks__threads_reseed(struct ks__threads *t)
 	pthread_rwlock_unlock(&t->lock);
 }
 
-/* At most once a second: threads for which there is no memory would be met again and again. */
+/* At most once a second: programs meet threads without memory for a row again and again. */
 void ks__threads_seed_strangers(struct ks__threads *t)
 {
 	if (!__atomic_load_n(&t->control->unseeded, __ATOMIC_RELAXED) ||

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* stream.c - turns, losses and wake-ups of a stream, whatever carries its records */
+/* stream.c - order of lanes, losses and wake-ups of a stream, for rings and perf buffers alike */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,9 +12,9 @@
 
 #include "ring.h"
 
-#define FEW 4                   /* records between two rests that make a trickle */
-#define MORE_LOOKS 64           /* headers that a drain may look at beyond the records it may put */
-#define PATIENCE_MIN_NS 1000000 /* a look costs 5 us: at most half a percent of a CPU */
+#define FEW 4                   /* up to so many records between two rests: arm the lane */
+#define MORE_LOOKS 64           /* headers that a drain may read beyond the records it may put */
+#define PATIENCE_MIN_NS 1000000 /* a look costs 5 us: this is at most half a percent of a CPU */
 
 static uint64_t monotonic(void)
 {
@@ -24,7 +24,7 @@ static uint64_t monotonic(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/* ---- open and close --------------------------------------------------------------------------- */
+/* ---- open and close -------------------------------------------------------------------------- */
 
 static uint64_t outcome(const struct ks__stream *s, uint32_t cpu, unsigned probe, unsigned which)
 {
@@ -37,7 +37,7 @@ static uint64_t losses(const struct ks__stream *s, uint32_t cpu, unsigned probe)
 	       outcome(s, cpu, probe, KS_LOST_RING_LOCKED);
 }
 
-/* What was counted before this stream is not told. */
+/* Takes the counts at the start of the stream as reported: earlier losses are not reported. */
 static void begin_cpu(struct ks__stream *s, uint32_t cpu, uint64_t now)
 {
 	struct ks__told *told = &s->told[cpu];
@@ -83,7 +83,7 @@ struct ks__stream *ks__stream_new(const struct ks__stream_opts *opts,
 	return s;
 }
 
-/* A power of two, at least a page; never more in all than asked unless the page forces it. */
+/* Bytes of one ring: a power of two and at least a page, else at most its share of `bytes`. */
 static size_t share(uint64_t bytes, unsigned among)
 {
 	size_t size = (size_t)sysconf(_SC_PAGESIZE);
@@ -101,8 +101,8 @@ static int watch(struct ks__stream *s, const struct ks__lane *lane, char *why, s
 	if (lane->fd < 0 || !epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, lane->fd, &e))
 		return 0;
 	rc = -errno;
-	snprintf(why, size, "a ring cannot be watched: epoll_ctl() says %s%s", ks_error_name(rc),
-		 rc == -ENOSPC ? "; raise fs.epoll.max_user_watches" : "");
+	snprintf(why, size, "a ring cannot join the epoll set: epoll_ctl() returned %s%s",
+		 ks_error_name(rc), rc == -ENOSPC ? "; raise fs.epoll.max_user_watches" : "");
 	return rc;
 }
 
@@ -118,7 +118,7 @@ int ks__stream_open(const struct ks__stream_opts *opts, struct ks__stream **ret,
 
 	s = ks__stream_new(opts, perf ? &ks__perfbufs : &ks__rings, perf ? opts->n_cpus : rings);
 	if (!s) {
-		snprintf(why, size, "no memory for %u CPUs", opts->n_cpus);
+		snprintf(why, size, "no memory for the records of %u CPUs", opts->n_cpus);
 		return -ENOMEM;
 	}
 	for (unsigned i = 0; i < s->n_lanes && !rc; i++) {
@@ -141,10 +141,10 @@ void ks__stream_close(struct ks__stream *s, int epoll)
 	for (unsigned i = 0; s->lanes && i < s->n_lanes; i++) {
 		struct ks__lane *lane = &s->lanes[i];
 
-		/* closing alone leaves it in the set while a forked child has a copy */
+		/* a close alone leaves the descriptor in the set while a forked child has a copy */
 		if (epoll && ks__fd_is_own(s->fds, lane->fd) && ks__fd_is_own(s->fds, s->epoll_fd))
 			epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, lane->fd, NULL);
-		/* a forked child has no such mappings, and its own may be there by now */
+		/* a forked child lacks these mappings and may have mapped other memory there */
 		for (unsigned m = 0; m < 2 && epoll; m++)
 			if (lane->map[m])
 				munmap(lane->map[m], lane->map_bytes[m]);
@@ -171,19 +171,19 @@ int ks__stream_expect(struct ks__stream *s, uint32_t probe)
 	return !s->via->arm && s->batch_ms != KS_IMMEDIATE;
 }
 
-/* ---- losses ----------------------------------------------------------------------------------- */
+/* ---- losses ---------------------------------------------------------------------------------- */
 
-/* Losses of a CPU that the ledger knows of and nobody was told of. */
+/* Losses of a CPU that are in the ledger and not yet reported. */
 static uint64_t untold(const struct ks__stream *s, uint32_t cpu)
 {
 	uint64_t sum = 0, total = s->told[cpu].total;
 
 	for (unsigned p = 0; p < KS_BPF_PROBES; p++)
 		sum += losses(s, cpu, p);
-	return sum > total ? sum - total : 0; /* the ledger counts last */
+	return sum > total ? sum - total : 0; /* programs update the ledger last: it may lag */
 }
 
-/* The count says how many modulo 2^32, the ledger how often it has gone round. */
+/* The full rise of a running count: `rise` is the rise modulo 2^32, the ledger has the wraps. */
 static uint64_t whole_rise(const struct ks__stream *s, uint32_t cpu, uint32_t rise)
 {
 	uint64_t all = untold(s, cpu);
@@ -194,9 +194,9 @@ static uint64_t whole_rise(const struct ks__stream *s, uint32_t cpu, uint32_t ri
 }
 
 /*
- * The only probe that has lost records since the counts were settled, or UINT32_MAX. The ledger
- * is ahead of what the ring tells, so it is settled when one probe alone can be meant, or when all
- * that it counts has been told.
+ * Returns the probe whose records were lost, or UINT32_MAX if several probes have lost records
+ * since the counts were last settled. The ledger is ahead of the records in the ring. So the counts
+ * are settled when only one probe has new losses, or when all losses in the ledger are reported.
  */
 static uint32_t blame(const struct ks__stream *s, uint32_t cpu, uint64_t rise)
 {
@@ -245,7 +245,7 @@ static int tell_hole(struct ks__stream *s, struct ks__pass *pass, uint32_t cpu, 
 	struct ks__told *told = &s->told[cpu];
 	struct ks_event_lost ev = {
 		.lost = rise,
-		/* what an interrupt wrote into a task's program has the later time and came first */
+		/* an interrupt within a program run writes its record first, with a later time */
 		.from_ns = told->time_ns < time_ns ? told->time_ns : time_ns,
 		.to_ns = time_ns,
 		.reason = KS_LOST_RING,
@@ -259,9 +259,9 @@ static int tell_hole(struct ks__stream *s, struct ks__pass *pass, uint32_t cpu, 
 }
 
 /*
- * Running counts have 32 bits. One that is behind what was told is that of a record which was
- * overtaken by an interrupt's, unless the ledger knows of so many losses: then the count has gone
- * half way round since.
+ * Running counts have 32 bits. If a record's count is lower than the reported one, an interrupt's
+ * record has overtaken this record and nothing is to report. But if the ledger has that many
+ * unreported losses, the count has risen by more than 2^31.
  */
 int ks__stream_tell(struct ks__stream *s, struct ks__pass *pass, const struct ks_event *ev)
 {
@@ -273,8 +273,8 @@ int ks__stream_tell(struct ks__stream *s, struct ks__pass *pass, const struct ks
 }
 
 /*
- * Counts have no place in the ring: between the last look and now is all that can be said. The time
- * of the head is that of the record which follows (0: none), so that it stays before it in order.
+ * Throttled events leave no record, so only their interval is known: from the last look until now.
+ * The head has the time of the record that follows (0: none), so that the order of times holds.
  */
 static void tell_throttled(struct ks__stream *s, struct ks__pass *pass, uint32_t cpu,
 			   uint64_t next_ns)
@@ -283,7 +283,7 @@ static void tell_throttled(struct ks__stream *s, struct ks__pass *pass, uint32_t
 	uint64_t now = told->time_ns;
 	uint32_t left = atomic_load_explicit(&s->probes, memory_order_relaxed);
 
-	for (; left; left &= left - 1) { /* each is a cache line of another CPU's */
+	for (; left; left &= left - 1) { /* each probe costs a cache line of another CPU */
 		unsigned p = (unsigned)__builtin_ctz(left);
 		uint64_t count = outcome(s, cpu, p, KS_THROTTLED);
 		struct ks_event_lost ev = {
@@ -305,7 +305,7 @@ static void tell_throttled(struct ks__stream *s, struct ks__pass *pass, uint32_t
 		told->throttle_ns = now;
 }
 
-/* ---- drain ------------------------------------------------------------------------------------ */
+/* ---- drain ----------------------------------------------------------------------------------- */
 
 static int empty(const struct ks__lane *lane)
 {
@@ -326,8 +326,8 @@ static void drain_lane(struct ks__stream *s, unsigned i, struct ks__pass *pass)
 }
 
 /*
- * No record follows the last hole. The count is read before the ring is found empty: whatever was
- * submitted before the hole has been handed over.
+ * Reports losses after the last record. The count is read before the ring is found empty: all
+ * records submitted before the loss have been handed over.
  */
 static void tell_rest(struct ks__stream *s, unsigned i, struct ks__pass *pass)
 {
@@ -360,7 +360,7 @@ int ks__stream_drain(struct ks__stream *s, struct ks__sink *sink, unsigned max)
 	return (int)(max - pass.room);
 }
 
-/* ---- rest ------------------------------------------------------------------------------------- */
+/* ---- rest ------------------------------------------------------------------------------------ */
 
 static void refill(struct ks__stream *s, uint64_t passed_ns)
 {
@@ -379,7 +379,7 @@ static int may_arm(const struct ks__stream *s, const struct ks__lane *lane)
 	       (lane->looked <= FEW && s->budget_ns >= KS__WAKEUP_NS);
 }
 
-/* How long a held lane may be left alone: not until it is full, if more comes as came until now. */
+/* How long a held lane may wait for the next look: at the recent rate it is not full by then. */
 static uint64_t patience(const struct ks__stream *s, const struct ks__lane *lane,
 			 uint64_t passed_ns)
 {
@@ -403,7 +403,7 @@ int ks__stream_rest(struct ks__stream *s, uint64_t *ret_deadline_ns)
 		struct ks__lane *lane = &s->lanes[i];
 
 		if (lane->held && may_arm(s, lane)) {
-			/* one that slips in costs as much as a wake-up: else we might spin */
+			/* a record that slips in costs as much as a wake-up: prevents spinning */
 			lane->held = s->via->arm(lane);
 			slipped |= lane->held;
 			s->budget_ns -= lane->held * KS__WAKEUP_NS;
@@ -418,7 +418,7 @@ int ks__stream_rest(struct ks__stream *s, uint64_t *ret_deadline_ns)
 	if (wait == UINT64_MAX)
 		s->deadline_ns = 0;
 	else if (s->deadline_ns <= now || s->deadline_ns > now + wait)
-		s->deadline_ns = now + wait; /* else it stays as it is: no timer to set */
+		s->deadline_ns = now + wait; /* an earlier deadline stays: no need to set a timer */
 	*ret_deadline_ns = s->deadline_ns;
 	return 0;
 }
@@ -430,7 +430,7 @@ void ks__stream_publish(struct ks__stream *s)
 			__atomic_store_n(s->lanes[i].consumed, s->lanes[i].pos, __ATOMIC_RELEASE);
 }
 
-/* ---- figures ---------------------------------------------------------------------------------- */
+/* ---- figures --------------------------------------------------------------------------------- */
 
 void ks__stream_in_flight(struct ks__stream *s, uint64_t counts[KS_BPF_PROBES])
 {

@@ -6,7 +6,7 @@
 #include "tables.h"
 
 _Static_assert(sizeof(struct ks_bpf_hist) == KS__HIST_WORDS * sizeof(uint64_t),
-	       "a histogram is as long in the kernel as in the library");
+	       "struct ks_bpf_hist (bpf/shared.h) must have KS__HIST_WORDS words");
 
 int ks__table_map(struct ks__table_map *t, int fd, uint32_t value_size, uint32_t n_cpus)
 {
@@ -16,7 +16,7 @@ int ks__table_map(struct ks__table_map *t, int fd, uint32_t value_size, uint32_t
 	if (atomic_load(&t->mem))
 		return 0;
 	t->stride = ((size_t)value_size + 7) &
-		    ~(size_t)7; /* the kernel's rounding of array elements */
+		    ~(size_t)7; /* the kernel rounds array elements up to 8 bytes */
 	t->n_cpus = n_cpus;
 	t->size = (t->stride * n_cpus + page - 1) & ~(page - 1);
 	mem = mmap(NULL, t->size, PROT_READ, MAP_SHARED, fd, 0);

@@ -14,9 +14,9 @@
 #include "threads.h"
 
 #define SECOND 1000000000u
-#define KEEP_NS (10ull * SECOND) /* rows of the dead, for those who read now and then */
+#define KEEP_NS (10ull * SECOND) /* keep rows of dead threads so long, for infrequent readers */
 
-/* Readers that overlap for ever must not keep out who empties slots. */
+/* Prefers writers: readers that overlap for ever must not keep out a thread that frees slots. */
 static void init_lock(pthread_rwlock_t *lock)
 {
 	pthread_rwlockattr_t attr;
@@ -141,14 +141,14 @@ int ks__threads_map_rows(struct ks__threads *t, const struct ks__probe *probe, i
 	return 0;
 }
 
-/* ---- one row ----------------------------------------------------------------------------------- */
+/* ---- one row --------------------------------------------------------------------------------- */
 
 static struct ks_bpf_open *open_of(const struct ks__thread_rows *r, const uint64_t *block)
 {
 	return (struct ks_bpf_open *)(void *)(block + r->base.words);
 }
 
-/* The programs of a probe write there in an order that `seq` tells; they never take long. */
+/* Reads a row and its open interval under a seqlock: `seq` is odd while a program writes. */
 static struct ks_bpf_open load_open(const struct ks__thread_rows *r, const uint64_t *block,
 				    uint64_t *words, uint64_t *ret_now)
 {
@@ -164,15 +164,16 @@ static struct ks_bpf_open load_open(const struct ks__thread_rows *r, const uint6
 		if (!(open.seq & 1) && open.seq == __atomic_load_n(&from->seq, __ATOMIC_RELAXED))
 			return open;
 		if (turn % 1000 == 0)
-			sched_yield(); /* a virtual CPU may have been taken away in between */
+			sched_yield(); /* the hypervisor may have preempted the writer's CPU */
 		if (turn == 1000000)
 			return open;
 	}
 }
 
 /*
- * Words of a row and what is open in it. The clock was read before the program that closes an
- * interval has read its own, or a little after: nobody is told less than somebody was told before.
+ * Reads the words of a row and adds its open interval. The clock was read here, so a sum may be a
+ * little above the one that the program stores when it closes the interval. So `shown` keeps the
+ * highest sum, and no reader gets less than an earlier reader.
  */
 static void load_row(struct ks__thread_rows *r, const uint64_t *block, int64_t slot,
 		     uint64_t *words)
@@ -206,17 +207,17 @@ static const uint64_t *row_of(const struct ks__thread_rows *r, const char *mem, 
 	return (const uint64_t *)(const void *)(mem + row * r->stride);
 }
 
-/* ---- reading ----------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static uint32_t slots_used(const struct ks__threads *t)
 {
 	uint32_t n = __atomic_load_n(&t->control->threads_next, __ATOMIC_ACQUIRE);
 
-	/* without fetching additions nobody counts them */
+	/* programs do not count used slots on kernels without an atomic fetch-and-add */
 	return n && n < t->n_slots ? n : t->n_slots;
 }
 
-/* The first thread names its process, which is gone when that and all others are. */
+/* The first thread names its process. The process is gone when all its threads are. */
 static void describe(struct ks__group *group, const struct ks_bpf_thread *slot, uint32_t state)
 {
 	int first = slot->tid == slot->pid, lives = state == KS_THREAD_LIVE;
@@ -283,7 +284,7 @@ int ks__threads_read(struct ks__threads *t, uint32_t probe, struct ks__groups *i
 	return rc;
 }
 
-/* ---- emptying ---------------------------------------------------------------------------------- */
+/* ---- emptying -------------------------------------------------------------------------------- */
 
 static int is_open(struct ks__threads *t, uint32_t slot)
 {
@@ -298,7 +299,7 @@ static int is_open(struct ks__threads *t, uint32_t slot)
 	return 0;
 }
 
-/* Its numbers to `base`, of all probes or of none. */
+/* Frees a slot: adds its numbers to `base`, for all probes or for none. 0 or -ENOMEM. */
 static int empty_slot(struct ks__threads *t, uint32_t slot, struct ks_bpf_thread *thread)
 {
 	struct ks__whose whose = whose_of(thread);
@@ -334,7 +335,7 @@ static int empty_slot(struct ks__threads *t, uint32_t slot, struct ks_bpf_thread
 	return 0;
 }
 
-/* The processes that still have slots. 0 or -ENOMEM. */
+/* Lists the processes that still have slots. 0 or -ENOMEM. */
 static int list_processes(struct ks__threads *t, struct ks__groups *ret_list)
 {
 	struct ks_bpf_thread *slots = atomic_load(&t->slots);
@@ -361,8 +362,9 @@ static int is_gone(const struct ks__whose *whose, const struct ks__groups *with_
 }
 
 /*
- * Numbers of processes that are gone stay by cgroup and role. Not before the last of their slots is
- * empty: a row by process loses all of its numbers at once, or a delta would be less than nothing.
+ * Keeps the numbers of processes that are gone only by cgroup and role. Waits until all slots of a
+ * process are free: a row by process must lose all its numbers at once, or a delta would be
+ * negative.
  */
 static void forget_processes(struct ks__thread_rows *r, const struct ks__groups *with_slots)
 {
@@ -388,8 +390,8 @@ static void forget_processes(struct ks__thread_rows *r, const struct ks__groups 
 }
 
 /*
- * A thread that left its slot may still be counted there by a program that began before, but no run
- * takes a second. The dead were given up after a grace period.
+ * A program run that began earlier may still count into a slot after its thread left it, but no run
+ * takes a second. Slots of dead threads have passed a grace period already.
  */
 static int may_empty(struct ks__threads *t, uint32_t slot, const struct ks_bpf_thread *thread,
 		     uint64_t now, uint64_t keep_ns)
@@ -402,7 +404,7 @@ static int may_empty(struct ks__threads *t, uint32_t slot, const struct ks_bpf_t
 	return state == KS_THREAD_LEFT && ago >= SECOND && !is_open(t, slot);
 }
 
-/* When half of the slots are dead, the consumer is woken. */
+/* Sets the watermark at which programs wake the consumer: half of the slots have dead threads. */
 static void set_mark(struct ks__threads *t)
 {
 	uint32_t mark = __atomic_load_n(&t->emptied, __ATOMIC_RELAXED) + t->n_slots / 2;
@@ -435,7 +437,7 @@ static void empty(struct ks__threads *t, uint64_t keep_ns)
 			if (t->free_fd < 0 ||
 			    (is_own && !bpf_map_update_elem(t->free_fd, NULL, &i, BPF_ANY)))
 				continue;
-			slots[i].state = KS_THREAD_DEAD; /* and empty: it is given back next time */
+			slots[i].state = KS_THREAD_DEAD; /* empty; the next sweep puts it back */
 			kept++;
 		} else if (slots[i].state == KS_THREAD_LEFT || slots[i].state == KS_THREAD_DEAD) {
 			kept++;
@@ -443,16 +445,16 @@ static void empty(struct ks__threads *t, uint64_t keep_ns)
 	}
 	if (emptied)
 		forget(t);
-	/* what ended meanwhile is counted too often, until the next time */
+	/* threads that ended meanwhile are counted twice until the next sweep */
 	__atomic_store_n(&t->emptied, dead - kept, __ATOMIC_RELAXED);
-	/* also if it was said while slots were being given back */
+	/* also clears a flag that a program set while slots were being freed */
 	__atomic_store_n(&t->control->threads_full, 0, __ATOMIC_RELEASE);
 	set_mark(t);
 }
 
-/* ---- tidying ---------------------------------------------------------------------------------- */
+/* ---- tidying --------------------------------------------------------------------------------- */
 
-/* While there is no room, new threads have no rows: then the dead do not keep theirs. */
+/* If slots ran out, new threads get no rows: free slots of dead threads now, not after KEEP_NS. */
 void ks__threads_tidy(struct ks__threads *t)
 {
 	uint32_t dead, full;
@@ -474,7 +476,7 @@ void ks__threads_tidy(struct ks__threads *t)
 	if (!many && now - __atomic_load_n(&t->swept_ns, __ATOMIC_RELAXED) < SECOND)
 		return;
 	if (pthread_rwlock_trywrlock(&t->lock))
-		return; /* a reader is at work; there will be another time */
+		return; /* a reader holds the lock; a later call will free the slots */
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
 	__atomic_store_n(&t->swept_ns, now, __ATOMIC_RELAXED);
 	empty(t, many || full ? 0 : KEEP_NS);
@@ -482,9 +484,9 @@ void ks__threads_tidy(struct ks__threads *t)
 	pthread_setcancelstate(state, NULL);
 }
 
-/* ---- on and off -------------------------------------------------------------------------------- */
+/* ---- on and off ------------------------------------------------------------------------------ */
 
-/* Tasks that have ended unseen are in the hash still, by an address that another one gets. */
+/* Empties the hash by task address: it may have ended tasks, whose addresses new tasks may get. */
 static void forget_tasks(int fd)
 {
 	uint64_t key;
@@ -504,7 +506,7 @@ void ks__threads_track(struct ks__threads *t, int on, int new)
 		return;
 	pthread_rwlock_wrlock(&t->lock);
 	if (on && !control->track) {
-		/* some have ended unseen */
+		/* some threads have ended while nothing tracked them */
 		for (uint32_t i = 0; i < t->n_slots; i++)
 			if (slots[i].state == KS_THREAD_LIVE) {
 				slots[i].ended_ns = now;
@@ -514,7 +516,7 @@ void ks__threads_track(struct ks__threads *t, int on, int new)
 		if (ks__fd_is_own(t->fds, t->who_fd))
 			forget_tasks(t->who_fd);
 		control->era++;
-		/* has all look again; who names a thread adds here too */
+		/* programs look up all roles again; bpf_roles.c raises this count, too */
 		__atomic_fetch_add(&control->roles, 1, __ATOMIC_RELAXED);
 	}
 	set_mark(t);
@@ -523,7 +525,7 @@ void ks__threads_track(struct ks__threads *t, int on, int new)
 	pthread_rwlock_unlock(&t->lock);
 }
 
-/* What was open when it was switched off ended then. No program runs that writes here. */
+/* Closes open intervals at the time of the detach. No program that writes them runs. */
 static void close_open(struct ks__threads *t, struct ks__thread_rows *r, uint64_t off)
 {
 	char *mem = atomic_load(&r->mem);

@@ -22,7 +22,7 @@ static void scan_bytes(const void *data, size_t size, const char *path, struct k
 
 	of->error = ks__btf_scan(data, size, of->asks, n, &cut, &flaw);
 	if (of->error)
-		snprintf(of->why, sizeof(of->why), "BTF: %.100s is broken: %s", path, flaw);
+		snprintf(of->why, sizeof(of->why), "BTF: %.100s cannot be used: %s", path, flaw);
 	free(of->cut.data);
 	of->cut = cut;
 }
@@ -42,14 +42,14 @@ static void scan_fd(int fd, const char *path, struct ks__types_of *of, size_t n)
 	ks__btf_close(&file);
 }
 
-/* Some programs need no types of the kernel's own. */
+/* Adds to the reason that untyped programs work without the kernel's own BTF. */
 static void tell_of_copy(struct ks__types *t)
 {
 	size_t n = strlen(t->own.why);
 
 	if (!t->ks->opts.btf_path && !ks__answer_ends(t->own.error))
 		snprintf(t->own.why + n, sizeof(t->own.why) - n,
-			 "; programs that are not typed do with a copy (btf_path)");
+			 "; untyped programs can use a copy (ks_open_opts.btf_path)");
 }
 
 static void scan_own(struct ks__types *t)
@@ -60,11 +60,11 @@ static void scan_own(struct ks__types *t)
 	snprintf(path, sizeof(path), "%.100s/kernel/btf/vmlinux", t->ks->opts.sys_path);
 	if (fd < 0) {
 		t->own.error = fd;
-		/* an O_PATH descriptor of sys_path that could not be opened is -1: EBADF */
+		/* EBADF: sys_path could not be opened, so its descriptor is -1 */
 		snprintf(t->own.why, sizeof(t->own.why), "BTF: %.100s %s", path,
 			 t->own.error == -ENOENT || t->own.error == -EBADF ?
-				 "is missing: it needs a kernel with CONFIG_DEBUG_INFO_BTF" :
-				 "may not be opened by this user");
+				 "is missing: the kernel needs CONFIG_DEBUG_INFO_BTF" :
+				 "cannot be opened by this user");
 		tell_of_copy(t);
 		return;
 	}
@@ -89,7 +89,7 @@ static void scan_core(struct ks__types *t)
 	close(fd);
 }
 
-/* What is embedded for the running kernel, or NULL. */
+/* Returns the BTF that is embedded for the running kernel, or NULL. */
 static const struct ks__types_builtin *builtin(void)
 {
 	const struct ks__types_builtin *b = ks__types_builtin;
@@ -102,7 +102,7 @@ static const struct ks__types_builtin *builtin(void)
 	return b->release ? b : NULL;
 }
 
-/* What is asked of the kernel's own is asked of the other one. */
+/* Copies the asks of the own BTF, so that both files are scanned for the same names. */
 static int ask_both(struct ks__types *t)
 {
 	struct ks__btf_ask *asks = realloc(t->core.asks, t->n * sizeof(*asks));
@@ -125,7 +125,7 @@ static void scan(struct ks__types *t)
 		b = builtin();
 	t->replaced = t->ks->opts.btf_path || b;
 	if (t->replaced && ask_both(t))
-		snprintf(t->core.why, sizeof(t->core.why), "BTF: no memory for it");
+		snprintf(t->core.why, sizeof(t->core.why), "BTF: no memory to read it");
 	else if (b)
 		scan_bytes(b->data, b->size, b->release, &t->core, t->n);
 	else if (t->replaced)
@@ -160,7 +160,7 @@ int ks__types_expect(struct ks__types *t, enum ks__btf_kind kind, const char *na
 		t->own.asks = grown;
 		t->room = room;
 	}
-	t->scanned = 0; /* who announces late, since memory was short before, has it read again */
+	t->scanned = 0; /* a late name (after a shortage of memory) needs another scan */
 	memcpy(ask.name, name, length + 1);
 	t->own.asks[t->n++] = ask;
 	return 0;
@@ -243,7 +243,7 @@ int ks__types_core(struct ks__types *t, char *why, size_t size)
 
 /* ---- for libbpf ------------------------------------------------------------------------------ */
 
-/* A memory file with the cut; -errno: this process cannot have one, or not by a name. */
+/* Creates a memfd with the cut and its path. -errno: memfd or /proc/self/fd does not work here. */
 static int cut_file(const struct ks__btf_cut *cut, char *path, size_t size)
 {
 	int fd, rc;
@@ -254,7 +254,7 @@ static int cut_file(const struct ks__btf_cut *cut, char *path, size_t size)
 	if (fd < 0)
 		return -errno;
 	snprintf(path, size, "/proc/self/fd/%d", fd);
-	errno = ENOMEM; /* of a write that is too short */
+	errno = ENOMEM; /* for a short write, which sets no errno */
 	if (write(fd, cut->data, cut->size) == (ssize_t)cut->size && !access(path, R_OK))
 		return fd;
 	rc = -errno;

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * types.h - the type information of a handle: the running kernel's, which typed programs (tp_btf,
- * fentry) attach by, and what programs are loaded against, which opts.btf_path may replace, and where
- * the kernel has or shows none, what was embedded for its release (-Dbtf)
+ * types.h - the type information (BTF) of a handle
  *
- * Read at the first question, and again at the first one after more names have been announced.
+ * "own" is the BTF of the running kernel; typed programs (tp_btf, fentry) need it to attach. "core"
+ * is the BTF that programs are relocated against. It is the same as "own", unless opts.btf_path
+ * replaces it, or the kernel shows no BTF and the build embeds some for its release (-Dbtf).
+ *
+ * The first query reads the files. The first query after more names were announced reads them
+ * again.
  */
 #ifndef KS_TYPES_H
 #define KS_TYPES_H
@@ -15,13 +18,13 @@
 #include "../ks.h"
 #include "btf_scan.h"
 
-/* One reading of one file. */
+/* The result of reading one file. */
 struct ks__types_of {
 	int error;
 	char why[256];
 	struct ks__btf_ask *asks;
 	struct ks__btf_cut cut;
-	int is_kernels; /* the kernel wrote it */
+	int is_kernels; /* 1: the kernel wrote the file */
 };
 
 struct ks__types {
@@ -29,10 +32,10 @@ struct ks__types {
 	int scanned;
 	size_t n, room;
 	int replaced;
-	struct ks__types_of own, core; /* core: if own is replaced */
+	struct ks__types_of own, core; /* core: used only if `replaced` */
 };
 
-/* BTF of other kernels, cut down to what programs are loaded against; the last one has no release. */
+/* Embedded BTF of other kernels, cut down to the types of programs; the last has no release. */
 struct ks__types_builtin {
 	const char *release;
 	const void *data;
@@ -44,27 +47,28 @@ extern const struct ks__types_builtin ks__types_builtin[];
 void ks__types_init(struct ks__types *t, const struct ks *ks);
 void ks__types_free(struct ks__types *t);
 
-/* 0, -ENOSPC: too long a name, or -ENOMEM. */
+/* Announces a name that later queries use. 0, -ENOSPC: the name is too long, or -ENOMEM. */
 int ks__types_expect(struct ks__types *t, enum ks__btf_kind kind, const char *name);
 
-/* Type id in the running kernel's BTF; 0: it is not there, or there is no BTF. */
+/* Type id in the running kernel's BTF; 0: the name is not there, or there is no BTF. */
 uint32_t ks__types_id(struct ks__types *t, enum ks__btf_kind kind, const char *name);
-/* Arguments of a tracepoint, by what programs are loaded against; -1: not known. */
+/* Number of arguments of a tracepoint in the core BTF; -1: unknown. */
 int ks__types_args(struct ks__types *t, const char *event);
-/* Is its argument `n`, from 0 on, a pointer? 1 or 0; not known is 0, too. */
+/* 1: argument `n` (from 0) of a tracepoint is a pointer in the core BTF; 0: no, or unknown. */
 int ks__types_arg_is_pointer(struct ks__types *t, const char *event, unsigned n);
-/* The same for members of a struct that was announced: 1, 0 or -ENOENT. */
+/* 1: the announced struct has this member in the core BTF; 0: it has not; -ENOENT: no such type. */
 int ks__types_member(struct ks__types *t, const char *type, const char *member);
 
-/* 0, or -errno and a sentence: the running kernel's; what programs are loaded against. */
+/* Is this BTF usable? 0, or -errno and the reason in why. */
 int ks__types_own(struct ks__types *t, char *why, size_t size);
 int ks__types_core(struct ks__types *t, char *why, size_t size);
 
 /*
- * A path for libbpf's btf_custom_path, good until *ret_fd, if that is not -1, is closed: what
- * programs are loaded against, cut down to the types that were announced. Where this process cannot
- * have a file for that it is all that the kernel says: libbpf looks through all types for each name,
- * 0.9 ms a name. Bytes of others never reach libbpf as they are. 0, or -errno: there is no path.
+ * Writes a path for libbpf's btf_custom_path. The file holds the core BTF, cut down to the types
+ * that were announced. The path is valid until the caller closes *ret_fd, unless that is -1. If
+ * this process cannot create such a file, the path names the kernel's whole BTF: libbpf then
+ * searches all types for each name, 0.9 ms a name. BTF that the kernel did not write never reaches
+ * libbpf uncut. 0, or -errno: there is no path.
  */
 int ks__types_path(struct ks__types *t, char *path, size_t size, int *ret_fd);
 

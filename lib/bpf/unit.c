@@ -26,10 +26,10 @@ static int quiet(enum libbpf_print_level level, const char *format, va_list args
 }
 
 /*
- * A libbpf of our own stays silent. The host may use the same one (-Dlibbpf=shared): then its print
- * callback is put aside for the time of a load. Two handles that load at once do not take quiet()
- * for the host's; what can go wrong is that messages of the later one's load are printed, or the
- * host's of that moment are not.
+ * Silences libbpf. A static libbpf stays silent. A shared one (-Dlibbpf=shared) may be the host's,
+ * too: then a load replaces the host's print callback and restores it afterwards. Two handles that
+ * load at once never take quiet() for the host's callback. But messages of the later load may be
+ * printed, or messages of the host may be lost during a load.
  */
 static libbpf_print_fn_t silence(void)
 {
@@ -44,13 +44,14 @@ static void unsilence(libbpf_print_fn_t old)
 		libbpf_set_print(old);
 }
 
-/* Exported since libbpf 1.2 only, though declared before; libbpf.a has it. */
+/* A shared libbpf exports it only since 1.2, though older headers declare it; libbpf.a has it. */
 extern int libbpf_set_memlock_rlim(size_t bytes) __attribute__((weak));
 
 /*
- * Before 5.11 memory of maps and programs counts against RLIMIT_MEMLOCK, and libbpf raises that
- * unasked, once a process: told not to, or, where it cannot be told, put back after the load
- * (*limit). It is raised here if the host allowed it. Returns 1 if *limit is to be put back.
+ * Raises RLIMIT_MEMLOCK if the host allows it, and keeps libbpf from raising it otherwise. Before
+ * 5.11 memory of maps and programs counts against that limit, and libbpf raises it unasked, once in
+ * a process. Returns 1 if libbpf cannot be kept from that: the caller restores *limit after the
+ * load.
  */
 static int memlock(struct ks__features *f, struct rlimit *limit)
 {
@@ -69,8 +70,8 @@ static int memlock(struct ks__features *f, struct rlimit *limit)
 /* ---- the unit -------------------------------------------------------------------------------- */
 
 /*
- * libbpf has codes of its own, from 4000 up. Of an object that is part of this library they mean that
- * libelf has had no memory.
+ * Maps libbpf's own error codes, from 4000 up, to -ENOMEM. For the embedded object, which is valid,
+ * they mean that libelf ran out of memory.
  */
 static int as_errno(int code)
 {
@@ -87,9 +88,9 @@ static struct bpf_object *open_object(const char *types)
 static void say(const struct ks__unit *unit, int error, char *why, size_t size)
 {
 	if (error == -EPERM || ks__answer(error) != KS__ANSWER_FINAL)
-		ks__machine_bpf(unit->features->ks, "loading", error, why, size);
+		ks__machine_bpf(unit->features->ks, "loading programs", error, why, size);
 	else
-		snprintf(why, size, "loading failed (%s)", ks_error_name(error));
+		snprintf(why, size, "loading programs failed (%s)", ks_error_name(error));
 }
 
 static void say_types(const struct ks__unit *unit, int error, char *why, size_t size)
@@ -98,8 +99,8 @@ static void say_types(const struct ks__unit *unit, int error, char *why, size_t 
 		say(unit, error, why, size);
 	else
 		snprintf(why, size,
-			 "BTF: what does not come from the kernel itself needs a memory file by a "
-			 "name in /proc, and this process cannot have one (%s)",
+			 "BTF: libbpf reads BTF that is not the kernel's from a memfd by its path "
+			 "in /proc/self/fd, and this process cannot open one (%s)",
 			 ks_error_name(error));
 }
 
@@ -129,7 +130,7 @@ static int load(const struct ks__unit *unit, struct bpf_object *obj, enum ks__ty
 	return rc;
 }
 
-/* At most so many maps are created, that of constants included. */
+/* Upper bound of the maps that the load creates, with the map of constants. */
 static unsigned count_wanted(const struct ks__unit *unit)
 {
 	unsigned n = 1;
@@ -141,9 +142,10 @@ static unsigned count_wanted(const struct ks__unit *unit)
 }
 
 /*
- * libbpf keeps for the life of the process what it takes the kernel for, and a trial that failed
- * for want of a descriptor says that the kernel lacks the feature: so there must be enough of them
- * first. Twice what stays, since it is copied before the object goes, and some for the trials.
+ * Checks that enough descriptors are free for a load. libbpf caches for the life of the process
+ * which features the kernel has, and takes a trial that found no free descriptor for a missing
+ * feature. A load needs two descriptors for each map and program, since they are duplicated before
+ * the object is closed, and some for the trials.
  */
 static int spare_descriptors(const struct ks__unit *unit)
 {
@@ -173,7 +175,10 @@ static int has_typed(const struct ks__unit *unit)
 	return 0;
 }
 
-/* Typed programs that we could not load are left to libbpf; if it cannot either, its log tells why. */
+/*
+ * If this library cannot load the typed programs, libbpf tries it. If that fails, too, the
+ * verifier's log says why.
+ */
 static int load_object(const struct ks__unit *unit, const char *types, void *scratch)
 {
 	int rc, typed = has_typed(unit) ? KS__TYPED_BY_US : KS__TYPED_BY_LIBBPF;
@@ -231,7 +236,7 @@ int ks__unit_load(const struct ks__unit *unit, char *why, size_t size)
 	return rc;
 }
 
-/* Names as the kernel has them: what follows ___ tells one version of a type from another. */
+/* Announces the kernel types that programs use, without the suffix ___ of a type's version. */
 static int announce_types(const struct bpf_object *obj, struct ks__types *types)
 {
 	const struct btf *btf = bpf_object__btf(obj);

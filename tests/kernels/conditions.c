@@ -192,7 +192,8 @@ static void refuse_links(struct ks_open_opts *opts)
 #define FILTER_WHY "a seccomp filter refuses"
 #define FILTER_DO "allow it in the filter"
 #define BTF_DO "CONFIG_DEBUG_INFO_BTF"
-#define NOT_HERE_WHY "this kernel does not have it \\(EINVAL\\)|does not let its code be changed"
+#define NOT_HERE_WHY \
+	"this kernel does not have it \\(EINVAL\\)|this kernel cannot patch its functions"
 #define KEPT_WHY \
 	"it finds tasks by address" /* and a variant that was on before keeps them otherwise */
 #define SWITCHED_OFF "switched off by features_off"

@@ -102,7 +102,7 @@ static void is_because(const struct condition *c, const char *variant, const cha
 static int is_lacking(const char *reason)
 {
 	return kt_missing(reason) ||
-	       (strstr(reason, "BTF does not tell what its function is given") &&
+	       (strstr(reason, "BTF lacks the argument types of its function") &&
 		!kt_knows_registers());
 }
 

@@ -91,7 +91,7 @@ static void judge(struct image *i, const char *want)
 
 /* ---- circles ---------------------------------------------------------------------------------- */
 
-#define ITSELF "a type in it holds itself"
+#define ITSELF "a type in it contains itself"
 
 /* struct task { A pid; }, A is const B, B is volatile A. */
 static void test_modifiers(gconstpointer data)
@@ -218,11 +218,11 @@ static void test_names(void)
 
 	judge(&i, NULL);
 	i = named(512, 1);
-	judge(&i, "a name in it is longer than those of a kernel");
+	judge(&i, "a name in it is longer than in any kernel");
 	i = named(5000000, 20000);
-	judge(&i, "a name in it is longer than those of a kernel");
+	judge(&i, "a name in it is longer than in any kernel");
 	i = named(511, 20000);
-	judge(&i, "its types are larger than those of a kernel");
+	judge(&i, "its types are larger than in any kernel");
 }
 
 /* What is cut out would be too large, and is not handed over whole. */
@@ -236,11 +236,11 @@ static void test_large(void)
 		for (unsigned m = 0; m < 65535; m++)
 			member(&i, pid, m % 2 ? 1 : 0x7ffffff0, NOT_BITFIELD);
 	}
-	judge(&i, "its types are larger than those of a kernel");
+	judge(&i, "its types are larger than in any kernel");
 	i = begin();
 	for (unsigned n = 0; n < 70000; n++)
 		type(&i, "task", BTF_KIND_STRUCT, 0, 8);
-	judge(&i, "its types are larger than those of a kernel");
+	judge(&i, "its types are larger than in any kernel");
 }
 
 /* ---- sizes ------------------------------------------------------------------------------------ */
@@ -264,7 +264,7 @@ static void sized(uint32_t kind, uint32_t size, uint32_t bits, const char *want)
 static void test_sizes(void)
 {
 	static const uint32_t good[] = { 1, 2, 4, 8 }, bad[] = { 0, 3, 5, 12, 32, UINT32_MAX };
-	const char *want = "a number in it has a size that there is not";
+	const char *want = "an integer or enum in it has an invalid size";
 
 	for (size_t n = 0; n < G_N_ELEMENTS(good); n++) {
 		sized(BTF_KIND_INT, good[n], 5, NULL);
@@ -282,8 +282,8 @@ static void test_sizes(void)
 /* libbpf divides by the size of its type, which is 0 of a pointer that was cut. */
 static void test_bitfields(void)
 {
-	sized(BTF_KIND_PTR, 1, 5, "a bit-field in it is no number");
-	sized(BTF_KIND_STRUCT, 0, 5, "a bit-field in it is no number");
+	sized(BTF_KIND_PTR, 1, 5, "a bit-field in it is neither an integer nor an enum");
+	sized(BTF_KIND_STRUCT, 0, 5, "a bit-field in it is neither an integer nor an enum");
 	sized(BTF_KIND_PTR, 1, NOT_BITFIELD, NULL);
 	sized(BTF_KIND_CONST, 1, 5, NULL);
 }
