@@ -3,8 +3,8 @@
  * ring.h - inside a stream: lanes, and the losses of each CPU that were reported
  *
  * A lane is one ring buffer (ring.c) or the perf buffer of one CPU (perfbuf.c): bytes between the
- * kernel's position and the consumer position that the library publishes. CPU c writes to lane c %
- * n_lanes. Private to stream.c, ring.c, perfbuf.c and tests, which build lanes in ordinary memory.
+ * kernel's position and the consumer position that the library publishes. CPU c writes to lane
+ * c % n_lanes. Private to stream.c, ring.c, perfbuf.c and tests, which build lanes in plain memory.
  */
 #ifndef KS_RING_H
 #define KS_RING_H
@@ -37,7 +37,7 @@ struct ks__lane {
 
 /* Which losses and throttled events of one CPU the consumer has reported. */
 struct ks__told {
-	uint32_t lost;        /* highest running count of losses seen in a record */
+	uint32_t lost;        /* running count of losses up to which losses are reported */
 	uint8_t generation;   /* of the last record */
 	uint64_t time_ns;     /* of the last record, or when the stream was opened */
 	uint64_t throttle_ns; /* all throttled events that are not reported yet came later */

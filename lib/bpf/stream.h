@@ -63,8 +63,8 @@ int ks__stream_drain(struct ks__stream *stream, struct ks__sink *sink, unsigned 
 /*
  * Prepares to sleep after a drain that left nothing. Arms a lane at once if the drains since the
  * last call read few records (<= 4) and the wake-up budget (50/s, burst 10) allows; else holds the
- * lane and returns the time of the next look in *ret_deadline_ns, 0: none is needed. 1: records
- * arrived meanwhile: drain again. 0: the consumer may sleep.
+ * lane and returns the time of the next look in *ret_deadline_ns, 0: none is needed.
+ * 1: records arrived meanwhile: drain again. 0: the consumer may sleep.
  */
 int ks__stream_rest(struct ks__stream *stream, uint64_t *ret_deadline_ns);
 
