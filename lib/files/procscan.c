@@ -14,6 +14,7 @@
 #include "kv.h"
 #include "member.h"
 #include "scan.h"
+#include "starts.h"
 #include "../base/text.h"
 
 #define STAT_BYTES 2048
@@ -35,6 +36,7 @@ struct process {
 	char comm[16];
 	uint8_t tree;
 	uint8_t dead;
+	uint8_t knows_start;
 };
 
 /* In ascending order of pid. */
@@ -49,6 +51,7 @@ struct procscan {
 	int begun;
 	int forks, execs, exits; /* words of the statistics */
 	uint64_t tick_ns;
+	struct ks__starts starts;
 	int64_t ahead_ns; /* CLOCK_BOOTTIME of CLOCK_MONOTONIC: the time asleep */
 };
 
@@ -155,16 +158,6 @@ static int64_t ahead_ns(void)
 	return ahead;
 }
 
-static uint64_t start_ns(const struct procscan *scan, uint64_t ticks)
-{
-	int64_t since_boot;
-
-	if (__builtin_mul_overflow(ticks, scan->tick_ns, &since_boot) ||
-	    since_boot < scan->ahead_ns)
-		return 0;
-	return (uint64_t)(since_boot - scan->ahead_ns);
-}
-
 static int read_stat(int proc_fd, int32_t pid, struct ks__stat *ret)
 {
 	char path[32], text[STAT_BYTES];
@@ -185,13 +178,16 @@ static struct process describe(const struct procscan *scan, int32_t pid,
 		.session = (int32_t)column[KS__STAT_SESSION],
 		.flags = (uint32_t)column[KS__STAT_FLAGS],
 		.ticks = column[KS__STAT_START],
-		.start_ns = start_ns(scan, column[KS__STAT_START]),
 		.code = column[KS__STAT_CODE],
 		.stack = column[KS__STAT_STACK],
 		/* a leader that ended before its threads is a zombie, too */
 		.dead = (stat->state == 'Z' || stat->state == 'X') && column[KS__STAT_THREADS] <= 1,
 	};
+	int64_t start;
 
+	p.knows_start = !ks__starts_ns(&scan->starts, p.ticks, scan->tick_ns, &start);
+	if (p.knows_start)
+		p.start_ns = (uint64_t)(start - scan->ahead_ns);
 	memcpy(p.comm, stat->comm, sizeof(p.comm));
 	return p;
 }
@@ -229,7 +225,8 @@ static int see(struct procscan *scan, struct ks__look *look, int32_t pid)
 	} else if (is_within_exec(p)) {
 		*p = *known;
 	} else {
-		p->start_ns = known->start_ns; /* the machine may have slept since */
+		if (known->knows_start)
+			p->start_ns = known->start_ns; /* the machine may have slept since */
 		p->tree = known->tree;
 	}
 	return 0;
@@ -254,6 +251,9 @@ static int walk(struct procscan *scan, struct ks__look *look)
 
 	scan->now.n = 0;
 	scan->ahead_ns = ahead_ns();
+	rc = ks__starts_find(&scan->starts, look->proc_fd);
+	if (rc == -ENOMEM)
+		return rc;
 	rc = ks__file_numbers(look->proc_fd, ".", see_number, &w);
 	sort(&scan->now);
 	return rc;
@@ -322,11 +322,16 @@ static void ask_cgroups(struct procscan *scan, const struct ks__look *look)
 
 /* ---- records --------------------------------------------------------------------------------- */
 
+static uint64_t start(const struct process *p)
+{
+	return p->knows_start ? KS_HAS_PROC_START : 0;
+}
+
 static void put_fork(struct ks__look *look, uint32_t weight, const struct process *child,
 		     const char *comm)
 {
 	struct ks_event_proc_fork e = {
-		.valid = KS_HAS_PROC_START,
+		.valid = start(child),
 		.start_ns = child->start_ns,
 		.child_pid = child->pid,
 		.child_tid = child->pid,
@@ -375,7 +380,7 @@ static uint64_t family(const struct process *p)
 static void put_exec(struct ks__look *look, uint32_t weight, const struct process *p)
 {
 	struct ks_event_proc_exec e = {
-		.valid = KS_HAS_PROC_START | family(p),
+		.valid = start(p) | family(p),
 		.start_ns = p->start_ns,
 		.ppid = p->ppid,
 		.session = p->session,
@@ -390,7 +395,7 @@ static void put_exec(struct ks__look *look, uint32_t weight, const struct proces
 static void put_exit(struct ks__look *look, uint32_t weight, const struct process *p)
 {
 	struct ks_event_proc_exit e = {
-		.valid = KS_HAS_PROC_START | family(p),
+		.valid = start(p) | family(p),
 		.start_ns = p->start_ns,
 		.ppid = p->ppid,
 		.session = p->session,

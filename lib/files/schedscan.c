@@ -15,6 +15,7 @@
 #include "kv.h"
 #include "member.h"
 #include "scan.h"
+#include "starts.h"
 #include "../base/text.h"
 
 #define FILE_BYTES 4096
@@ -40,6 +41,7 @@ struct schedscan {
 	struct ks__family family; /* of a tree */
 	uint32_t scope_turn;
 	uint64_t tick_ns;
+	struct ks__starts starts;
 	uint64_t now_ns, old_ns; /* of the looks; CLOCK_BOOTTIME, as the start of threads is told */
 	int word[NUMBERS];       /* of the statistics */
 };
@@ -136,8 +138,9 @@ static int read_thread(int proc_fd, struct thread *thread)
 				  &thread->number[PREEMPTED]);
 }
 
-/* When it began, CLOCK_BOOTTIME; 0: not known. */
-static int64_t begun_ns(const struct schedscan *scan, int proc_fd, const struct thread *thread)
+/* When it began, CLOCK_BOOTTIME. 0; negative: not known. */
+static int begun_ns(const struct schedscan *scan, int proc_fd, const struct thread *thread,
+		    int64_t *ret_ns)
 {
 	char path[64], text[FILE_BYTES];
 	struct ks__stat stat;
@@ -146,8 +149,8 @@ static int64_t begun_ns(const struct schedscan *scan, int proc_fd, const struct 
 	snprintf(path, sizeof(path), "%d/task/%d/stat", thread->pid, thread->tid);
 	n = ks__text_read(proc_fd, path, text, sizeof(text));
 	if (n < 0 || ks__columns_stat(text, (size_t)n, &stat))
-		return 0;
-	return ks__columns_start_ns(stat.column[KS__STAT_START], scan->tick_ns);
+		return -ENODATA;
+	return ks__starts_ns(&scan->starts, stat.column[KS__STAT_START], scan->tick_ns, ret_ns);
 }
 
 /* What it has done since the last look; of one that was there before it was in scope, nothing. */
@@ -161,9 +164,10 @@ static void count(const struct schedscan *scan, struct ks__look *look, const str
 	if (old && (old->pid != now->pid || old->number[ONCPU] > now->number[ONCPU]))
 		old = NULL; /* another one with its number */
 	if (!old) {
-		int64_t begun = begun_ns(scan, look->proc_fd, now);
+		int64_t begun;
 
-		if (begun + (int64_t)scan->tick_ns <= (int64_t)scan->old_ns)
+		if (begun_ns(scan, look->proc_fd, now, &begun) ||
+		    begun + (int64_t)scan->tick_ns <= (int64_t)scan->old_ns)
 			return;
 		since = (uint64_t)begun;
 	}
@@ -304,6 +308,9 @@ static int schedscan_look(void *state, struct ks__look *look)
 	struct table swap;
 	int rc;
 
+	rc = ks__starts_find(&scan->starts, look->proc_fd);
+	if (rc == -ENOMEM)
+		return rc;
 	clock_gettime(CLOCK_BOOTTIME, &boot);
 	scan->now_ns = (uint64_t)boot.tv_sec * 1000000000u + (uint64_t)boot.tv_nsec;
 	if (scan->scope_turn != look->scope_turn)

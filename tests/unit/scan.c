@@ -4,6 +4,7 @@
  * reused numbers, zombies; and that files which cannot be read make no events.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -13,6 +14,8 @@
 #include "support/ks_test.h"
 
 #define TICK_NS 10000000ull
+#define SECOND 1000000000ll
+#define OLDER ((UINT64_MAX - 2 * SECOND) / TICK_NS) /* than the clock's zero, by two seconds */
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
@@ -181,52 +184,180 @@ static void test_zombies(void)
 	bed_free(bed);
 }
 
-/* Clock ticks since boot, asleep or not, on the events' clock. */
-static void test_start(void)
-{
-	struct ks__tally tally = { .block = g_new0(uint64_t, 1000) };
-	struct ks__scope scope = { .kind = KS_SCOPE_SYSTEM };
-	struct bed *bed = bed_new(0);
+/* One scan by itself, whose records are wanted whole. */
+struct direct {
+	struct ks__tally tally;
+	struct ks__scope scope;
+	struct bed *bed;
 	struct ks__queue queue;
-	struct ks__look at = {
-		.proc_fd = bed->ks->proc_fd,
-		.scope = &scope,
-		.set = &bed->set,
-		.tally = &tally,
-		.queue = &queue,
-	};
+	struct ks__look at;
+	void *state;
 	union {
 		struct ks_event_proc_fork fork;
 		char bytes[KS__QUEUE_RECORD_MAX];
 	} e;
-	struct timespec boot, mono;
-	uint64_t before;
-	int64_t want;
-	void *state;
+};
 
-	ks_assert_rc(ks__queue_init(&queue, 4096), 0);
-	ks_assert_rc(ks__scan_proc.open(bed->ks->slots[KS_PROBE_PROC].probe, &state), 0);
-	ks_assert_rc(ks__scan_proc.look(state, &at), 0);
-	show(bed, 200, 1, "a", 400000000, 11, FORKNOEXEC);
-	show(bed, 300, 1, "b", UINT64_MAX, 11, FORKNOEXEC);
-	ks_assert_rc(ks__scan_proc.look(state, &at), 0);
+static void look(struct direct *d)
+{
+	ks_assert_rc(ks__scan_proc.look(d->state, &d->at), 0);
+}
+
+static void begin(struct direct *d, struct bed *bed)
+{
+	*d = (struct direct){ .tally.block = g_new0(uint64_t, 1000), .bed = bed };
+	d->scope.kind = KS_SCOPE_SYSTEM;
+	d->at = (struct ks__look){
+		.proc_fd = bed->ks->proc_fd,
+		.scope = &d->scope,
+		.set = &bed->set,
+		.tally = &d->tally,
+		.queue = &d->queue,
+	};
+	ks_assert_rc(ks__queue_init(&d->queue, 4096), 0);
+	ks_assert_rc(ks__scan_proc.open(bed->ks->slots[KS_PROBE_PROC].probe, &d->state), 0);
+	look(d);
+}
+
+/* The next fork's. */
+static const struct ks_event_proc_fork *take(struct direct *d, int32_t pid)
+{
+	g_assert_cmpint(ks__queue_take(&d->queue, 0, &d->e.fork.ev), ==, 1);
+	g_assert_cmpint(d->e.fork.child_pid, ==, pid);
+	return &d->e.fork;
+}
+
+static void finish(struct direct *d)
+{
+	ks__scan_proc.close(d->state);
+	ks__queue_free(&d->queue);
+	g_free(d->tally.block);
+	bed_free(d->bed);
+}
+
+/* What one clock is ahead of the other. */
+static int64_t ahead(clockid_t clock, clockid_t other)
+{
+	struct timespec t, o;
+	uint64_t before;
+
 	do { /* nothing but their difference counts */
 		before = ks__now();
-		clock_gettime(CLOCK_BOOTTIME, &boot);
-		clock_gettime(CLOCK_MONOTONIC, &mono);
+		clock_gettime(clock, &t);
+		clock_gettime(other, &o);
 	} while (ks__now() - before > 1000000);
-	want = (int64_t)(400000000 * TICK_NS) - (boot.tv_sec - mono.tv_sec) * 1000000000ll -
-	       (boot.tv_nsec - mono.tv_nsec);
-	g_assert_cmpint(ks__queue_take(&queue, 0, &e.fork.ev), ==, 1);
-	g_assert_cmpint(e.fork.child_pid, ==, 200);
-	g_assert_cmpint(llabs((long long)e.fork.start_ns - want), <, 50000000);
-	g_assert_cmpuint(e.fork.ev.time_ns, ==, at.now_ns);
-	g_assert_cmpint(ks__queue_take(&queue, 0, &e.fork.ev), ==, 1);
-	g_assert_cmpuint(e.fork.start_ns, ==, 0);
-	ks__scan_proc.close(state);
-	ks__queue_free(&queue);
-	g_free(tally.block);
-	bed_free(bed);
+	return (t.tv_sec - o.tv_sec) * SECOND + t.tv_nsec - o.tv_nsec;
+}
+
+static void is_about(uint64_t start_ns, int64_t want)
+{
+	g_assert_cmpint(llabs((long long)start_ns - want), <, 50000000);
+}
+
+/* Clock ticks since boot, asleep or not, on the events' clock. */
+static void test_start(void)
+{
+	int64_t asleep = ahead(CLOCK_BOOTTIME, CLOCK_MONOTONIC);
+	const struct ks_event_proc_fork *fork;
+	struct direct d;
+
+	begin(&d, bed_new(0));
+	show(d.bed, 200, 1, "a", 400000000, 11, FORKNOEXEC);
+	show(d.bed, 300, 1, "b", UINT64_MAX, 11, FORKNOEXEC);
+	show(d.bed, 400, 1, "c", OLDER, 11, FORKNOEXEC);
+	look(&d);
+	fork = take(&d, 200);
+	g_assert_cmpuint(fork->valid, ==, KS_HAS_PROC_START);
+	is_about(fork->start_ns, (int64_t)(400000000 * TICK_NS) - asleep);
+	g_assert_cmpuint(fork->ev.time_ns, ==, d.at.now_ns);
+	fork = take(&d, 300); /* no number of ticks */
+	g_assert_cmpuint(fork->valid, ==, 0);
+	g_assert_cmpuint(fork->start_ns, ==, 0);
+	fork = take(&d, 400);
+	g_assert_cmpuint(fork->valid, ==, KS_HAS_PROC_START);
+	is_about(fork->start_ns, -2 * SECOND - asleep);
+	finish(&d);
+}
+
+/* The host is in a time namespace. btime is the zero of a clock so far from ours. */
+static void enter(struct bed *bed, int64_t offset_s, int64_t btime_ns, int goes_on)
+{
+	int64_t zero = ahead(CLOCK_REALTIME, CLOCK_BOOTTIME);
+	char text[64], *ns = bed_path(bed, 100, "ns");
+
+	g_assert_cmpint(mkdir(ns, 0755), ==, 0);
+	bed_write(bed, 100, "ns/time", "");
+	if (goes_on) {
+		char *time = bed_path(bed, 100, "ns/time");
+		char *children = bed_path(bed, 100, "ns/time_for_children");
+
+		g_assert_cmpint(link(time, children), ==, 0);
+		g_free(time);
+		g_free(children);
+	} else {
+		bed_write(bed, 100, "ns/time_for_children", "");
+	}
+	snprintf(text, sizeof(text), "monotonic  7 0\nboottime %" G_GINT64_FORMAT " 500000000\n",
+		 offset_s);
+	bed_write(bed, 100, "timens_offsets", text);
+	snprintf(text, sizeof(text), "intr 1 2\nbtime %" G_GINT64_FORMAT "\n",
+		 (int64_t)((zero + btime_ns) / SECOND));
+	bed_write(bed, 100, "../stat", text);
+	g_free(ns);
+}
+
+static void leave(struct bed *bed)
+{
+	static const char *const files[] = { "ns/time", "ns/time_for_children", "ns",
+					     "timens_offsets", "../stat" };
+
+	for (size_t i = 0; i < G_N_ELEMENTS(files); i++) {
+		char *path = bed_path(bed, 100, files[i]);
+
+		g_assert_cmpint(remove(path), ==, 0);
+		g_free(path);
+	}
+}
+
+/* Kernels before 5.11 shift neither starts nor btime; where it is not to be told, nothing is. */
+static void test_time_namespace(void)
+{
+	static const int64_t ahead_ns = 3000 * SECOND + SECOND / 2, behind_ns = -39 * SECOND / 2;
+	const struct {
+		int64_t offset_s; /* and half a second */
+		int64_t btime_ns;
+		int goes_on, known;
+		int64_t shift_ns;
+	} all[] = {
+		{ 3000, 0, 1, 1, 0 },
+		{ 3000, ahead_ns, 1, 1, ahead_ns },
+		{ -20, 0, 1, 1, 0 },
+		{ -20, behind_ns, 1, 1, behind_ns },
+		{ 3000, ahead_ns, 0, 0, 0 }, /* of another namespace */
+		{ 3000, 0, 0, 1, 0 },
+		{ 3000, 100 * SECOND, 1, 0, 0 }, /* somebody's own file */
+	};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(all); i++) {
+		int64_t asleep = ahead(CLOCK_BOOTTIME, CLOCK_MONOTONIC);
+		const struct ks_event_proc_fork *fork;
+		struct bed *bed = bed_new(0);
+		struct direct d;
+
+		enter(bed, all[i].offset_s, all[i].btime_ns, all[i].goes_on);
+		begin(&d, bed);
+		show(bed, 200, 1, "a", 400000000, 11, FORKNOEXEC);
+		look(&d);
+		fork = take(&d, 200);
+		g_assert_cmpuint(fork->valid, ==, all[i].known ? KS_HAS_PROC_START : 0);
+		if (all[i].known)
+			is_about(fork->start_ns,
+				 (int64_t)(400000000 * TICK_NS) + all[i].shift_ns - asleep);
+		else
+			g_assert_cmpuint(fork->start_ns, ==, 0);
+		leave(bed);
+		finish(&d);
+	}
 }
 
 /* ---- files that cannot be read --------------------------------------------------------------- */
@@ -316,6 +447,7 @@ int main(int argc, char **argv)
 		{ "/scan/threads", test_threads },
 		{ "/scan/zombies", test_zombies },
 		{ "/scan/start", test_start },
+		{ "/scan/time namespace", test_time_namespace },
 		{ "/scan/unreadable", test_unreadable },
 		{ "/scan/malformed", test_malformed },
 		{ "/scan/no descriptors", test_no_descriptors },

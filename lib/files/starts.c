@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* starts.c - on which clock /proc/PID/stat tells the starts of tasks */
+#include "starts.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "../base/file.h"
+#include "../base/text.h"
+#include "columns.h"
+#include "kv.h"
+
+#define SECOND ((int64_t)1000000000)
+#define SLACK (SECOND / 100)      /* two clocks are not read at once */
+#define TIME_NS_FIRST 0xeffffffau /* inode of the first time namespace, fixed by the kernel */
+#define STAT_MAX (4u << 20)
+
+/* The offset of our CLOCK_BOOTTIME. The file has that of our children, which may be in another one. */
+static int read_offset(int proc_fd, const struct stat *own, int64_t *ret_ns)
+{
+	uint64_t seconds, ns;
+	struct stat next;
+	char text[256];
+	ssize_t n;
+	int rc;
+
+	if (fstatat(proc_fd, "self/ns/time_for_children", &next, 0))
+		return -errno;
+	if (next.st_ino != own->st_ino)
+		return -ENODATA;
+	n = ks__text_read(proc_fd, "self/timens_offsets", text, sizeof(text));
+	if (n < 0)
+		return (int)n;
+	rc = ks__kv_number(text, (size_t)n, "boottime", 0, &seconds);
+	if (!rc)
+		rc = ks__kv_number(text, (size_t)n, "boottime", 1, &ns);
+	if (!rc)
+		*ret_ns = (int64_t)seconds * SECOND + (int64_t)ns;
+	return rc;
+}
+
+static int read_btime(int proc_fd, int64_t *ret_ns)
+{
+	uint64_t seconds;
+	size_t length;
+	char *text;
+	int rc = ks__file_whole(proc_fd, "stat", STAT_MAX, &text, &length);
+
+	if (rc)
+		return rc;
+	rc = ks__kv_number(text, length, "btime", 0, &seconds);
+	free(text);
+	if (!rc)
+		*ret_ns = (int64_t)seconds * SECOND;
+	return rc;
+}
+
+static int64_t clock_ns(clockid_t clock)
+{
+	struct timespec t;
+
+	clock_gettime(clock, &t);
+	return t.tv_sec * SECOND + t.tv_nsec;
+}
+
+/* When CLOCK_BOOTTIME was zero: the closest of some readings. */
+static int64_t zero_ns(void)
+{
+	int64_t zero = 0, closest = INT64_MAX;
+
+	for (unsigned i = 0; i < 10 && closest > SLACK / 100; i++) {
+		int64_t before = clock_ns(CLOCK_BOOTTIME), wall = clock_ns(CLOCK_REALTIME);
+		int64_t gap = clock_ns(CLOCK_BOOTTIME) - before;
+
+		if (gap >= closest)
+			continue;
+		closest = gap;
+		zero = wall - before - gap / 2;
+	}
+	return zero;
+}
+
+/* btime has whole seconds. */
+static int fits(int64_t zero, int64_t btime)
+{
+	return zero - btime > -SLACK && zero - btime < SECOND + SLACK;
+}
+
+/*
+ * The kernel began to shift btime and the starts at once (5.11), and btime can be checked: it is the
+ * zero of our clock, or that of the machine's.
+ */
+int ks__starts_find(struct ks__starts *starts, int proc_fd)
+{
+	int64_t zero, btime, offset = 0;
+	int has_offset, shifted, rc;
+	struct stat own;
+
+	if (starts->known)
+		return 0;
+	starts->shift_ns = 0;
+	starts->known = fstatat(proc_fd, "self/ns/time", &own, 0) || own.st_ino == TIME_NS_FIRST;
+	if (starts->known)
+		return 0;
+	rc = read_btime(proc_fd, &btime);
+	if (rc)
+		return rc;
+	has_offset = !read_offset(proc_fd, &own, &offset);
+	zero = zero_ns();
+	shifted = fits(zero, btime);
+	if (shifted == (has_offset && fits(zero + offset, btime)))
+		return -ENODATA; /* neither, or so small an offset that it may be both */
+	starts->known = 1;
+	starts->shift_ns = shifted ? 0 : offset;
+	return 0;
+}
+
+int ks__starts_ns(const struct ks__starts *starts, uint64_t ticks, uint64_t tick_ns,
+		  int64_t *ret_ns)
+{
+	uint64_t ns;
+
+	if (!starts->known || __builtin_mul_overflow(ticks, tick_ns, &ns))
+		return -ENODATA;
+	*ret_ns = ks__columns_start_ns(ticks, tick_ns) + starts->shift_ns;
+	return 0;
+}
