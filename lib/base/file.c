@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "fd.h"
@@ -138,12 +139,12 @@ int ks__file_names(int dir_fd, const char *path,
 {
 	char list[NAMES_BYTES] __attribute__((aligned(8)));
 	int fd = ks__file_folder(dir_fd, path), left = KS__FILE_NUMBERS_MAX, rc = 0;
-	const struct dirent64 *entry;
+	const struct dirent *entry; /* the kernel's, with 64 bits: _FILE_OFFSET_BITS */
 	ssize_t n = 0;
 
 	if (fd < 0)
 		return fd;
-	while (!rc && (n = getdents64(fd, list, sizeof(list))) > 0) {
+	while (!rc && (n = syscall(SYS_getdents64, fd, list, sizeof(list))) > 0) {
 		for (ssize_t at = 0; !rc && at < n; at += entry->d_reclen) {
 			struct ks__file_name name = { .folder = fd };
 

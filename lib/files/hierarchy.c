@@ -4,9 +4,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -38,15 +40,24 @@ static int is_wanted(const struct ks__mount *mount, int version)
 	return !strcmp(mount->type, "cgroup") && ks__mounts_option(mount, "memory");
 }
 
+/* What statx() fills: not every libc has a struct for it (musl before 1.2.4). */
+struct extended {
+	uint32_t mask, others[35];
+	uint64_t mount;
+	uint64_t more[13];
+};
+
+#define MOUNT_ID 0x1000 /* STATX_MNT_ID, Linux 5.8 */
+
 /* Or is another mount over it? */
 static int is_reached(const struct ks__mount *mount, int fd, struct stat *ret_st)
 {
-	struct statx stx;
+	struct extended x;
 
 	if (fstat(fd, ret_st) || ret_st->st_dev != makedev(mount->major, mount->minor))
 		return 0;
-	return statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &stx) || !(stx.stx_mask & STATX_MNT_ID) ||
-	       stx.stx_mnt_id == mount->id;
+	return syscall(SYS_statx, fd, "", AT_EMPTY_PATH, MOUNT_ID, &x) || !(x.mask & MOUNT_ID) ||
+	       x.mount == mount->id;
 }
 
 /* 1: it is better than what `best` says. */
