@@ -227,7 +227,8 @@ KS_API int ks_set_scope(struct ks *ks, const struct ks_scope *scope);
  * further call costs it again. A probe that cannot be loaded does not fail it: ks_query_probe().
  * @probes, @n: KS_PROBE_...; @probes NULL: all that this library has
  * Returns how many of them run on kernel programs now (the rest: fallback or unavailable). Errors:
- *   -EINVAL (no such probe), -ENOMEM, -EMFILE, -ENFILE, -EAGAIN, -KS_EFORKED.
+ *   -EINVAL (no such probe), -ENOMEM, -EMFILE, -ENFILE, -EAGAIN, -ESTALE (after chroot(), until /proc
+ *   and /sys are back), -KS_EFORKED.
  * Cost: 35 ms, at its peak 18 MiB (KS_OPEN_TRIM) and 250 descriptors; of all probes together at most
  *   120 stay. Where memory is limited (a cgroup), 32 MiB must be free, maps included: with less the
  *   kernel may kill the host, since a limit is no -ENOMEM there. Not for an event-loop thread. Since: 0.1
@@ -289,8 +290,8 @@ struct ks_enable_opts {
  *   and ks_probe_info.reason say why.
  * Errors: -KS_EUNAVAIL (ks_last_error(): why, and the remedy), -EINVAL (no such probe or variant,
  *   a parameter out of bounds), -EBUSY (it is on by another variant or with other flags),
- *   -ENOMEM, -EMFILE, -ENFILE, -EAGAIN (the kernel was interrupted each time: try again), -E2BIG,
- *   -KS_EFORKED.
+ *   -ENOMEM, -EMFILE, -ENFILE, -EAGAIN (the kernel was interrupted each time: try again), -ESTALE
+ *   (after chroot(): see ks_prepare()), -E2BIG, -KS_EFORKED.
  * Cost: if prepared, below a millisecond, else that of ks_prepare(). Two things make it wait, without
  *   using a CPU: the kernel, 5-20 ms, if the event lost its last program less than a grace period
  *   (30 ms) ago; and the library, as ks_configure_probe(), if within a second it is the second time

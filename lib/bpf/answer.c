@@ -24,6 +24,8 @@ enum ks__answer ks__answer(int error)
 	case -EMFILE:
 	case -ENFILE:
 		return KS__ANSWER_SHORTAGE;
+	case -ESTALE: /* ks__types_path() */
+		return KS__ANSWER_ROOT;
 	default:
 		return KS__ANSWER_FINAL;
 	}
@@ -33,7 +35,8 @@ int ks__answer_ends(int error)
 {
 	enum ks__answer answer = ks__answer(error);
 
-	return answer == KS__ANSWER_PASSING || answer == KS__ANSWER_SHORTAGE;
+	return answer == KS__ANSWER_PASSING || answer == KS__ANSWER_SHORTAGE ||
+	       answer == KS__ANSWER_ROOT;
 }
 
 /*

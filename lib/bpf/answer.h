@@ -19,13 +19,14 @@ enum ks__answer {
 	KS__ANSWER_PASSING,  /* a signal interrupted the call: the same call works the next time */
 	KS__ANSWER_BUSY,     /* the resource is in use: a retry may work soon, or much later */
 	KS__ANSWER_SHORTAGE, /* no memory or descriptors: works when the host has some again */
+	KS__ANSWER_ROOT,     /* chroot() hides /proc and /sys: works when they are in reach again */
 };
 
 enum ks__answer ks__answer(int error);
 
 /*
- * 1: the host's call fails with this error and closes nothing (PASSING and SHORTAGE). Using a
- * fallback instead would hide from the host that it only has to retry.
+ * 1: the host's call fails with this error and closes nothing (PASSING, SHORTAGE, ROOT).
+ * Using a fallback instead would hide from the host that it only has to retry.
  */
 int ks__answer_ends(int error);
 

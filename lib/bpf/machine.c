@@ -235,6 +235,12 @@ static int say_for_now(const char *what, int error, char *buf, size_t size)
 			 error == -ENOMEM ? "the kernel has no memory for it" :
 					    "too few free descriptors: raise RLIMIT_NOFILE");
 		return 1;
+	case KS__ANSWER_ROOT:
+		snprintf(buf, size,
+			 "%s: the paths of /proc and /sys do not lead where they led at ks_open() "
+			 "(chroot): try again where they do (%s)",
+			 what, ks_error_name(error));
+		return 1;
 	default:
 		return 0;
 	}

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -262,15 +263,30 @@ static int cut_file(const struct ks__btf_cut *cut, char *path, size_t size)
 	return rc;
 }
 
+/* A directory that was open at ks_open() and that its path does not reach any more. */
+static int is_lost(int fd, const char *path)
+{
+	struct stat was, is;
+
+	return fd >= 0 && !fstat(fd, &was) &&
+	       (stat(path, &is) || is.st_dev != was.st_dev || is.st_ino != was.st_ino);
+}
+
 int ks__types_path(struct ks__types *t, char *path, size_t size, int *ret_fd)
 {
 	const struct ks__types_of *of = core(t);
 	int fd = of->error ? of->error : cut_file(&of->cut, path, size);
+	int by_kernel = !of->error && !t->replaced && of->is_kernels;
 
-	if (fd < 0 && (of->error || t->replaced || !of->is_kernels))
-		return fd;
 	*ret_fd = fd;
-	if (fd < 0)
+	if (fd >= 0)
+		return 0;
+	if (by_kernel)
 		snprintf(path, size, "%s/kernel/btf/vmlinux", t->ks->opts.sys_path);
-	return 0;
+	if (by_kernel && !access(path, R_OK))
+		return 0;
+	if (!of->error && (is_lost(t->ks->proc_fd, t->ks->opts.proc_path) ||
+			   is_lost(t->ks->sys_fd, t->ks->opts.sys_path)))
+		return -ESTALE;
+	return by_kernel ? 0 : fd;
 }

@@ -304,6 +304,37 @@ static void add_damages(void)
 	}
 }
 
+/* Out of reach of /proc and /sys: a refusal that says so, and nothing is closed for good. */
+static void other_root(const void *data)
+{
+	static const uint32_t probes[] = { KS_PROBE_PROC, KS_PROBE_SCHED };
+	char dir[] = "/tmp/ks-root-XXXXXX", text[KS_ERROR_MAX];
+	int root = open("/", O_PATH | O_DIRECTORY);
+	struct ks *ks = fault_open(NULL);
+
+	(void)data;
+	g_assert_nonnull(mkdtemp(dir));
+	g_assert_cmpint(chroot(dir), ==, 0);
+	ks_assert_rc(ks_prepare(ks, probes, G_N_ELEMENTS(probes)), -ESTALE);
+	g_assert_cmpint(ks_last_error(ks, text, sizeof(text)), >, 0);
+	g_assert_nonnull(strstr(text, "chroot"));
+	ks_assert_rc(ks_enable_probe(ks, KS_PROBE_PROC, NULL), -ESTALE);
+	g_assert_cmpint(fchdir(root), ==, 0);
+	g_assert_cmpint(chroot("."), ==, 0);
+	ks_assert_ok(ks, ks_prepare(ks, probes, G_N_ELEMENTS(probes)));
+	for (size_t i = 0; i < G_N_ELEMENTS(probes); i++)
+		ks_assert_rc(ks_enable_probe(ks, probes[i], NULL), 0);
+	ks_close(ks);
+	close(root);
+	g_assert_cmpint(rmdir(dir), ==, 0);
+}
+
+static void chrooted(void)
+{
+	if (ks_test_root())
+		fault_in_child(other_root, NULL);
+}
+
 int main(int argc, char **argv)
 {
 	static const char by_filter[] = "seccomp";
@@ -340,5 +371,6 @@ int main(int argc, char **argv)
 	add("/seccomp/perf-eperm", filtered, &perf_eperm);
 	add("/seccomp/perf-enosys", filtered, &perf_enosys);
 	add("/seccomp/perf-buffers", filtered, &perf_buffers);
+	g_test_add_func("/hidden/chroot", chrooted);
 	return g_test_run();
 }

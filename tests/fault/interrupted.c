@@ -2,12 +2,15 @@
 /*
  * Shows that the README's host, whose loop ends when ks_poll() says something negative, lives through
  * what interrupts a wait without any handler of its own: Ctrl-Z and fg at a terminal, SIGSTOP and
- * SIGCONT.
+ * SIGCONT, children that another thread spawns.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <spawn.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
@@ -167,10 +170,51 @@ static void terminal(void)
 	fault_in_child(shell, NULL);
 }
 
+/* ---- beside children -------------------------------------------------------------------- */
+
+struct waiter {
+	struct ks *ks;
+	atomic_int stop;
+	int answer;
+};
+
+static void *wait_on(void *user)
+{
+	struct waiter *w = user;
+	int rc = 0;
+
+	while (!atomic_load(&w->stop) && rc >= 0)
+		rc = ks_poll(w->ks, -1, 0, ignore, NULL);
+	w->answer = rc;
+	return NULL;
+}
+
+/* posix_spawn() shares its memory with the child until that executes a program. */
+static void spawning(void)
+{
+	char *const argv[] = { (char *)"true", NULL };
+	struct waiter w = { .ks = fault_open(NULL) };
+	pthread_t thread;
+
+	g_assert_cmpint(pthread_create(&thread, NULL, wait_on, &w), ==, 0);
+	for (unsigned i = 0, n = ks_test_volume(100, 20); i < n; i++) {
+		pid_t pid;
+
+		if (!posix_spawnp(&pid, "true", NULL, NULL, argv, NULL))
+			fault_reap(pid); /* guests may have no such program */
+	}
+	atomic_store(&w.stop, 1);
+	ks_wakeup(w.ks);
+	pthread_join(thread, NULL);
+	g_assert_cmpint(w.answer, >=, 0);
+	ks_close(w.ks);
+}
+
 int main(int argc, char **argv)
 {
 	ks_test_init(&argc, &argv);
 	g_test_add_func("/interrupted/stopped", stopped);
 	g_test_add_func("/interrupted/terminal", terminal);
+	g_test_add_func("/interrupted/spawning", spawning);
 	return g_test_run();
 }
