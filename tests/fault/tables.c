@@ -125,6 +125,79 @@ static void rest(void)
 	close_tables(c.ks);
 }
 
+/* ---- slots of the dead ----------------------------------------------------------------------- */
+
+#define FEW 64
+
+static int nobody(const struct ks_event *ev, void *user)
+{
+	(void)ev, (void)user;
+	g_assert_not_reached();
+}
+
+static void *sleep_in_poll(void *ks)
+{
+	g_assert_cmpint(ks_poll(ks, -1, 0, nobody, NULL), ==, 0);
+	return NULL;
+}
+
+static void *call_once(void *user)
+{
+	(void)user;
+	sums_call(1);
+	return NULL;
+}
+
+static void live_and_die(unsigned n)
+{
+	while (n--) {
+		pthread_t thread;
+
+		g_assert_cmpint(pthread_create(&thread, NULL, call_once, NULL), ==, 0);
+		pthread_join(thread, NULL);
+	}
+}
+
+static uint64_t wakeups(struct ks_reader *self)
+{
+	struct ks_stats stats = { .size = sizeof(stats) };
+
+	ks_assert_rc(ks_read_stats(self, &stats), 0);
+	return ((const struct ks_stats_self *)ks_stats_row(&stats, 0))->wakeups;
+}
+
+/* No record is there: the sleeping consumer is woken once for each half of the slots, to empty them. */
+static void half_dead(void)
+{
+	uint64_t end = work_now() + 60 * UINT64_C(1000000000), base;
+	struct ks_reader *self;
+	pthread_t thread;
+	struct ks *ks;
+
+	if (!ks_test_root())
+		return;
+	ks = open_tables(FEW);
+	sums_enable(ks, 1);
+	ks_assert_ok(ks, ks_reader_new(ks, KS_PROBE_SELF, NULL, &self));
+	ks_assert_rc(ks_poll(ks, 0, 0, nobody, NULL), 0);
+	base = wakeups(self);
+	g_assert_cmpint(pthread_create(&thread, NULL, sleep_in_poll, ks), ==, 0);
+	live_and_die(FEW / 2 - 1);
+	g_assert_cmpuint(wakeups(self), ==, base);
+	live_and_die(FEW / 8);
+	while (wakeups(self) == base) {
+		g_assert_cmpuint(work_now(), <, end);
+		sched_yield();
+	}
+	live_and_die(FEW / 4); /* not the second half */
+	g_assert_cmpuint(wakeups(self), ==, base + 1);
+	ks_wakeup(ks);
+	pthread_join(thread, NULL);
+	g_assert_cmpuint(wakeups(self), ==, base + 2);
+	ks_reader_free(self);
+	close_tables(ks);
+}
+
 /* ---- processes ------------------------------------------------------------------------------- */
 
 /* Of microseconds each. */
@@ -422,6 +495,7 @@ int main(int argc, char **argv)
 	ks_test_init(&argc, &argv);
 	g_test_add_func("/tables/increments", increments);
 	g_test_add_func("/tables/rest", rest);
+	g_test_add_func("/tables/half-dead", half_dead);
 	g_test_add_func("/tables/many-rows", many_rows);
 	g_test_add_func("/tables/short-lives", short_lives);
 	g_test_add_data_func("/tables/storm", NULL, storm);
