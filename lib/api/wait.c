@@ -68,7 +68,7 @@ int ks__wait_until(struct ks *ks, uint64_t deadline_ns)
 
 	if (deadline_ns == ks->deadline_ns)
 		return 0;
-	if (!ks__fd_is_own(&ks->fds, ks->timer_fd))
+	if (!ks__fd_is_member(&ks->fds, ks->timer_fd)) /* ks__wait() has looked at the set */
 		return ks__fail_closed(ks);
 	ks->deadline_ns = deadline_ns;
 	timerfd_settime(ks->timer_fd, TFD_TIMER_ABSTIME, &when, NULL);
@@ -166,6 +166,12 @@ static int is_ready(const struct ks *ks)
 	return poll(&p, 1, 0) != 0;
 }
 
+/* Two syscalls, since every wait makes them: a set of the host's would hold neither of these files. */
+static int is_ours(struct ks *ks)
+{
+	return ks__fd_is_own(&ks->fds, ks->wake_fds[0]) && ks__fd_is_member(&ks->fds, ks->timer_fd);
+}
+
 int ks__wait(struct ks *ks, int timeout_ms)
 {
 	struct epoll_event e[WAIT_EVENTS];
@@ -173,7 +179,7 @@ int ks__wait(struct ks *ks, int timeout_ms)
 
 	if (!timeout_ms && !is_ready(ks))
 		return 0;
-	if (!ks__fd_is_own(&ks->fds, ks->timer_fd)) /* nor is it, if the set is not */
+	if (!is_ours(ks))
 		return ks__fail_closed(ks);
 	n = epoll_wait(ks->epoll_fd, e, WAIT_EVENTS, timeout_ms);
 	if (n < 0 && errno == EINTR) {
@@ -187,8 +193,9 @@ int ks__wait(struct ks *ks, int timeout_ms)
 		atomic_fetch_add_explicit(&ks->wakeups, 1, memory_order_relaxed);
 	for (int i = 0; i < n && woken >= 0; i++) {
 		if (e[i].data.fd == ks->wake_fds[0])
-			woken = ks__fd_is_own(&ks->fds, ks->wake_fds[0]) ? take_wakes(ks) :
-									   ks__fail_closed(ks);
+			woken = !timeout_ms || ks__fd_is_own(&ks->fds, ks->wake_fds[0]) ?
+					take_wakes(ks) :
+					ks__fail_closed(ks);
 		else if (e[i].data.fd == ks->wake_fds[1])
 			woken = ks__fail_closed(ks);
 		else if (e[i].data.fd == ks->timer_fd)

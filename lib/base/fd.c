@@ -349,6 +349,14 @@ int ks__fd_is_own(struct ks__fds *fds, int fd)
 	return is_own;
 }
 
+int ks__fd_is_member(struct ks__fds *fds, int fd)
+{
+	int saved = errno, is_member = has_member(atomic_load(&fds->set), fd, EPOLLIN);
+
+	errno = saved;
+	return is_member;
+}
+
 /* Another thread of ours may be closing one meanwhile. */
 static int is_lost(struct ks__fds *fds, const struct ks__fd_note *note)
 {

@@ -70,6 +70,11 @@ int ks__fd_keep_member(struct ks__fds *fds, int fd);
 
 /* Is this number still what was noted? 1 or 0; 0 for a negative one. fds NULL: 1. */
 int ks__fd_is_own(struct ks__fds *fds, int fd);
+/*
+ * Does the set have this very file under this number? One syscall, for a caller that found the set to be
+ * its own a moment ago.
+ */
+int ks__fd_is_member(struct ks__fds *fds, int fd);
 /* Are all of them? 0: the host has closed one. */
 int ks__fds_are_own(struct ks__fds *fds);
 /* Closes it if it is still ours, and forgets it. fds NULL: closes it. */
