@@ -148,11 +148,11 @@ struct ks__probe {
 	                         none. 0: the row has no histograms */
 	const struct ks__need *needs;       /* may be NULL */
 	const struct ks__variant *variants; /* best first; NULL: no kernel programs */
-	const char *const *maps; /* maps that only this probe uses: first NAME_stats, statistics by CPU,
-	                            then NAME_rows, statistics by thread */
-	const char *const *open; /* names of histograms: the sum of open[i] grows while a thread is in
-	                            state i + 1 of struct ks_bpf_open. NULL: intervals count only when
-	                            they end */
+	const char *const *maps; /* maps that only this probe uses: first NAME_stats (statistics by
+	                            CPU), then NAME_rows (statistics by thread) */
+	const char *const *open; /* names of histograms: the sum of open[i] grows while a thread is
+	                            in state i + 1 of struct ks_bpf_open. NULL: intervals count only
+	                            when they end */
 	uint32_t by;             /* ks_by bits: the groupings of its statistics */
 	const struct ks__struct *stats;  /* the row */
 	const struct ks__struct *events; /* their ids are probe << 8 | 1, 2, ... */

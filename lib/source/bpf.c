@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* bpf.c - the source that runs kernel programs */
+/* bpf.c - the source that uses kernel programs (eBPF) */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,7 +61,7 @@ static int bpf_open(struct ks *ks, struct ks__source **ret_source)
 	return 0;
 }
 
-/* Programs are made inert first: a forked child that still lives may hold their links. */
+/* Makes the programs do nothing first: a forked child that still lives may hold their links. */
 static void bpf_stop(struct ks__source *s)
 {
 	struct ks__bpf *b = ks__bpf_of(s);
@@ -99,7 +99,7 @@ static void bpf_close_forked(struct ks__source *s)
 	free(b);
 }
 
-/* Rings are not mapped in a child; descriptors are closed by their notes. */
+/* Rings are not mapped in a child. The api layer closes descriptors by its own list of them. */
 static void bpf_leave_forked(struct ks__source *s)
 {
 	struct ks__bpf *b = ks__bpf_of(s);
@@ -111,7 +111,10 @@ static void bpf_leave_forked(struct ks__source *s)
 
 /* ---- settings -------------------------------------------------------------------------------- */
 
-/* The bounds of settings (lib/api/schema.c) keep each within its word, burst_ns within 2^54. */
+/*
+ * The bounds of settings (lib/api/settings.c) keep each value within its word and burst_ns within
+ * 2^54.
+ */
 static void convert(const struct ks__settings *in, struct ks_bpf_settings *out)
 {
 	memset(out, 0, sizeof(*out));
@@ -129,7 +132,8 @@ static void convert(const struct ks__settings *in, struct ks_bpf_settings *out)
 		out->record_ns = 1000000000u / in->max_per_sec;
 		out->burst_ns = out->record_ns * in->burst;
 	}
-	_Static_assert(sizeof(out->param) == sizeof(in->own), "own settings have one number");
+	_Static_assert(sizeof(out->param) == sizeof(in->own),
+		       "KS__PARAMS_OWN and KS_BPF_PARAMS must be equal");
 	memcpy(out->param, in->own, sizeof(out->param));
 }
 
@@ -172,8 +176,8 @@ static int has_rows(const struct ks__bpf *b, uint32_t probe)
 }
 
 /*
- * Rows by thread are for as long as somebody sees threads end. Without those programs, statistics
- * have a total and the rest.
+ * Keeps rows by thread only while the programs that see threads end are attached. Without them,
+ * statistics have a total and the rest row.
  */
 static int track_threads(struct ks__bpf *b)
 {
@@ -194,7 +198,7 @@ static int track_threads(struct ks__bpf *b)
 	return ks__answer_ends(rc) ? rc : 0;
 }
 
-/* The program of the attached variant that looks at all threads: its link, or -1. */
+/* Returns the link of the task iterator of the attached variant, or -1. */
 static int seed_link(const struct ks__bpf_user *u)
 {
 	const struct ks__bpf_way *w = u->way >= 0 ? &u->ways[u->way] : NULL;
@@ -205,7 +209,7 @@ static int seed_link(const struct ks__bpf_user *u)
 	return -1;
 }
 
-/* All programs are attached before any of them counts: they begin at one moment. */
+/* Attaches all programs before any of them counts: they begin at one moment. */
 static int bpf_enable(struct ks__source *s, uint32_t probe, const char *variant,
 		      uint32_t *ret_variant, uint64_t *ret_valid)
 {
@@ -228,7 +232,7 @@ static int bpf_enable(struct ks__source *s, uint32_t probe, const char *variant,
 	if (rc) {
 		s->ops->disable(s, probe);
 		return ks__fail(s->ks, rc,
-				"%s: the threads that are there cannot be looked at (%s)",
+				"%s: cannot read the state of the threads that already run (%s)",
 				b->users[probe].name, ks_error_name(rc));
 	}
 	*ret_variant = (uint32_t)b->users[probe].way;
@@ -236,7 +240,7 @@ static int bpf_enable(struct ks__source *s, uint32_t probe, const char *variant,
 	return 0;
 }
 
-/* Closing is slow for classic tracepoints and kprobes: the kernel waits 72 ms for each. */
+/* Detaching a classic tracepoint or a kprobe is slow: the kernel waits 72 ms for each. */
 static void bpf_disable(struct ks__source *s, uint32_t probe)
 {
 	struct ks__bpf *b = ks__bpf_of(s);
@@ -302,7 +306,7 @@ static int bpf_why(struct ks__source *s, uint32_t probe, uint64_t bit, char *buf
 			return 1;
 		}
 	snprintf(buf, size, "%s: %s", v->name,
-		 v->lacks & bit && v->lacks_why ? v->lacks_why : "it is not known there");
+		 v->lacks & bit && v->lacks_why ? v->lacks_why : "this variant does not know it");
 	return 1;
 }
 
@@ -313,7 +317,7 @@ static int bpf_drain(struct ks__source *s, struct ks__sink *sink, unsigned max)
 	struct ks__stream *stream =
 		atomic_load_explicit(&ks__bpf_of(s)->stream, memory_order_acquire);
 
-	if (!stream) /* it is published last: without it maps may go again */
+	if (!stream) /* published last: before that, a failed load may unmap the maps again */
 		return 0;
 	ks__threads_tidy(&ks__bpf_of(s)->threads);
 	return ks__stream_drain(stream, sink, max);

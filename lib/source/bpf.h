@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * bpf.h - the source that fills records and rows by kernel programs; private to bpf*.c
+ * bpf.h - the source that uses kernel programs (eBPF); private to bpf*.c
  *
- *	bpf.c         the table of functions, settings, attaching, consumer and readers
- *	bpf_facts.c   what is possible here
+ *	bpf.c         the table of functions; settings, enable and disable, consumer, readers
+ *	bpf_facts.c   which variants are possible on this machine; constants of the programs
  *	bpf_load.c    loading and attaching
- *	bpf_scope.c   whom to watch
- *	bpf_roles.c   what threads are for
- *	bpf_report.c  what there is, for people
+ *	bpf_scope.c   the scope: which threads the programs watch
+ *	bpf_roles.c   the roles of threads
+ *	bpf_report.c  ledger, ks_explain(), ks_check(), sizes
  *
- * The handle's lock is held but by the consumer, readers and ks_query functions of other threads:
- * what those look at is published by one atomic store and stays until the handle is closed.
+ * Callers hold the handle's lock, except the consumer, readers and ks_query functions of other
+ * threads. What these may read is published by one atomic store, and it stays until the handle is
+ * closed.
+ *
+ * In the names here a "user" is what uses kernel programs (a probe, the tree, the thread tracker),
+ * and a "way" is one of its variants with the state of its programs.
  */
 #ifndef KS_SOURCE_BPF_H
 #define KS_SOURCE_BPF_H
@@ -29,46 +33,46 @@
 #include "../ks.h"
 #include "source.h"
 
-/* Beside the probes: the programs that enrol the children of a tree, and those that know threads. */
+/* Users after the probes: the programs that add the children of a tree, and the thread tracker. */
 #define KS__BPF_TREE KS__PROBES_MAX
 #define KS__BPF_THREADS (KS__PROBES_MAX + 1)
 #define KS__BPF_USERS (KS__PROBES_MAX + 2)
 
-_Static_assert(KS__PROBES_MAX == KS_BPF_PROBES, "each probe has a slot in the maps");
-_Static_assert(KS__BPF_USERS <= 32, "masks of users have 32 bits");
+_Static_assert(KS__PROBES_MAX == KS_BPF_PROBES,
+	       "each probe needs a slot in the maps: make KS_BPF_PROBES equal to KS__PROBES_MAX");
+_Static_assert(KS__BPF_USERS <= 32, "masks of users are uint32_t: widen them for more users");
 
-/* One variant: what is known of it, and its programs. */
+/* One variant: its note and its programs. */
 struct ks__bpf_way {
 	struct ks__note note;
 	unsigned n;
 	struct ks__program progs[KS__PROGS_MAX];
 	int loaded;
-	int again; /* closed by an answer that does not last: opened when it is asked for again */
-	atomic_int
-		counted; /* was attached at some time: programs stay until the handle is closed */
+	int again;          /* closed because of a temporary error: try again on the next request */
+	atomic_int counted; /* was ever attached: its programs stay until the handle is closed */
 };
 
-/* A probe, or the tree: what attaches by one of several variants. */
+/* A probe, the tree or the thread tracker. It attaches one of several variants. */
 struct ks__bpf_user {
 	const char *name;
 	const struct ks__variant *variants;
 	const char *const *maps;
-	uint64_t lacks; /* bits of `valid` that this kernel's configuration leaves out */
+	uint64_t lacks; /* KS_HAS_... bits that the configuration of this kernel leaves out */
 	unsigned n_ways;
 	struct ks__bpf_way *ways;
-	int way; /* attached by this one, or -1 */
+	int way; /* index of the attached variant, or -1 */
 	int links[KS__PROGS_MAX];
 	atomic_uint n_links;
 };
 
 struct ks__bpf {
 	struct ks__source base;
-	int ready; /* hooks are known, the ground is tested */
-	int error; /* nothing can be loaded here: why */
-	int again; /* that does not last */
+	int ready; /* the hooks are known, and the common requirements are tested */
+	int error; /* no kernel program can be loaded here: the error */
+	int again; /* that error is temporary */
 	char reason[256];
-	int nested; /* the caller is not in the first pid namespace; -1: /proc does not tell */
-	int shifted; /* nor in the first time namespace; -1: /proc does not tell */
+	int nested; /* 1: the caller is not in the initial pid namespace; -1: /proc does not tell */
+	int shifted; /* 1: not in the initial time namespace; -1: /proc does not tell */
 	int have_consts;
 	struct ks_bpf_const consts;
 	struct ks__features features;
@@ -80,15 +84,15 @@ struct ks__bpf {
 	struct ks__bpf_user users[KS__BPF_USERS];
 	_Atomic uint64_t map_bytes, ways_bytes;
 
-	/* under the lock of roles */
-	unsigned n_roles; /* as in the map ks_roles, once there is one */
+	/* guarded by the lock of roles */
+	unsigned n_roles; /* the same roles as in the map ks_roles, if the map exists */
 	struct ks__thread_role *roles;
-	int roles_fd; /* that map; -1: none yet */
+	int roles_fd; /* descriptor of that map; -1: it does not exist yet */
 	struct ks_bpf_control *roles_control;
 
-	uint32_t n_pids; /* of the scope as last set; pids are put into the map once there is one */
+	uint32_t n_pids; /* pids of the current scope, for the map ks_pids when it is created */
 	struct ks__pid *pids;
-	int tree_error; /* the scope is a tree, and no program can enrol its children: why */
+	int tree_error; /* the scope is a tree, and no program can add its children: the error */
 	char tree_reason[256];
 };
 
@@ -99,27 +103,31 @@ static inline struct ks__bpf *ks__bpf_of(struct ks__source *s)
 
 /* ---- bpf_facts.c ----------------------------------------------------------------------------- */
 
-/* Learns where programs attach and which variants are possible. 0, -ENOMEM and the like. */
+/* Finds out where programs attach and which variants are possible. 0; -ENOMEM, -EMFILE. */
 int ks__bpf_setup(struct ks__bpf *b);
 /*
- * The constants that programs are loaded with, made once. by_pointer: the first ones to be loaded need
- * threads to be known by address. 0, or -errno and a sentence.
+ * Sets the constants that all programs of the handle are loaded with, once. by_pointer: the first
+ * programs know tasks only by address, so no program may use task storage. 0, or -errno and a
+ * sentence.
  */
 int ks__bpf_consts(struct ks__bpf *b, int by_pointer, char *why, size_t size);
-/* Level + 1 of the cgroup whose folder that is; 0: not known, and it was logged why. */
+/*
+ * Returns the level of a cgroup + 1, by a descriptor of its folder; 0: unknown, the log says why.
+ */
 uint32_t ks__bpf_cgroup_level(struct ks__bpf *b, int dir_fd);
+/* Marks a variant as unusable and logs the reason. */
 void ks__bpf_close_way(struct ks__bpf *b, struct ks__bpf_user *u, int way, int error,
 		       const char *reason);
-/* The host asks once more for the users of the mask: closed ways that may work by now are tried again. */
+/* The host requests the users of the mask again: reopens the variants with a temporary error. */
 void ks__bpf_reopen(struct ks__bpf *b, uint32_t mask);
 
 /* ---- bpf_load.c ------------------------------------------------------------------------------ */
 
-/* Loads for each user of the mask (1 << number) the best way that works, or the named one. */
+/* Loads the best variant that works, or the named one, for each user of the mask (1 << number). */
 int ks__bpf_prepare(struct ks__bpf *b, uint32_t mask, const char *variant);
-/* The best way not known to fail, or the named one if it is; -1: none. */
+/* Returns the best variant without a known error; with a name only that one. -1: none. */
 int ks__bpf_choose(const struct ks__bpf *b, uint32_t user, const char *variant);
-/* Attach by the best way or the named one, loading it first. 0, -KS_EUNAVAIL (notes), -errno. */
+/* Loads and attaches the best variant or the named one. 0; -KS_EUNAVAIL: see the notes; -errno. */
 int ks__bpf_attach(struct ks__bpf *b, uint32_t user, const char *variant);
 void ks__bpf_detach(struct ks__bpf *b, uint32_t user);
 /* Closes all descriptors and mappings. */
@@ -128,17 +136,17 @@ void ks__bpf_unload(struct ks__bpf *b);
 /* ---- bpf_scope.c ----------------------------------------------------------------------------- */
 
 int ks__bpf_set_scope(struct ks__source *s, const struct ks__scope *scope);
-/* Puts the pids of the scope into a map that is new. 0 or -errno. */
+/* Puts the pids of the scope into the new map ks_pids. 0 or -errno. */
 int ks__bpf_fill_pids(struct ks__bpf *b);
-/* Learns what only a program can tell of the scope, before the first ones are in force. */
+/* Asks a kernel program for the level of the scope's cgroup, before the first load. */
 void ks__bpf_scope_facts(struct ks__bpf *b);
 
 /* ---- bpf_roles.c ----------------------------------------------------------------------------- */
 
 int ks__bpf_set_role(struct ks__source *s, int32_t tid, uint32_t role, uint64_t ticks);
-/* There is a map now: puts roles into it that were said before. 0 or -errno. */
+/* The map ks_roles is new: puts in the roles that the host has set before. 0 or -errno. */
 int ks__bpf_fill_roles(struct ks__bpf *b);
-/* It goes again. */
+/* The map ks_roles is about to be closed. */
 void ks__bpf_leave_roles(struct ks__bpf *b);
 
 /* ---- bpf_report.c ---------------------------------------------------------------------------- */

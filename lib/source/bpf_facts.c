@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* bpf_facts.c - what is possible here: the ground, each variant, constants of the programs */
+/* bpf_facts.c - what is possible on this machine: common requirements, variants, constants */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +16,7 @@
 #include "../files/facts.h"
 #include "bpf.h"
 
-/* Inodes of the first namespaces, fixed by the kernel. */
+/* Inode numbers of the initial namespaces, fixed by the kernel. */
 #define PID_NS_FIRST 0xeffffffcu
 #define TIME_NS_FIRST 0xeffffffau
 
@@ -50,7 +50,7 @@ void ks__bpf_reopen(struct ks__bpf *b, uint32_t mask)
 	}
 }
 
-/* ---- the ground: what all programs need ------------------------------------------------------ */
+/* ---- the ground: what every kernel program needs --------------------------------------------- */
 
 static int user_ways(struct ks__bpf *b, struct ks__bpf_user *u)
 {
@@ -105,7 +105,10 @@ static int read_hooks(struct ks__bpf *b)
 	return rc;
 }
 
-/* Before 5.11. What was raised for the trials then stays: another handle may be loading by it. */
+/*
+ * Before Linux 5.11, maps count against RLIMIT_MEMLOCK. There the raised limit stays, since another
+ * handle may rely on it for a load.
+ */
 static int stays_raised(struct ks__bpf *b)
 {
 	int rc = ks__feature(&b->features, KS__FEATURE_MEMCG);
@@ -113,7 +116,7 @@ static int stays_raised(struct ks__bpf *b)
 	return rc && !ks__answer_ends(rc) && !ks__feature(&b->features, KS__FEATURE_BPF);
 }
 
-/* -1: not known, whoami() asks the kernel. */
+/* -1: unknown; whoami() asks the kernel. */
 static void find_namespaces(struct ks__bpf *b)
 {
 	struct stat st;
@@ -151,7 +154,7 @@ static int test_ground(struct ks__bpf *b)
 	return 0;
 }
 
-/* Cheap tests of one way. Only a shortage is an error. */
+/* Cheap tests of one variant. Returns an error only if the process lacks a resource. */
 static int gate(struct ks__bpf *b, struct ks__bpf_user *u, int way)
 {
 	struct ks__bpf_way *w = &u->ways[way];
@@ -162,12 +165,11 @@ static int gate(struct ks__bpf *b, struct ks__bpf_user *u, int way)
 		snprintf(why, sizeof(why), "%s", b->reason);
 	} else if (b->nested && u->variants[way].first_pidns) {
 		rc = -KS_EUNAVAIL;
-		snprintf(why, sizeof(why),
-			 "its process ids are those of the first pid namespace, and "
-			 "%s",
+		snprintf(why, sizeof(why), "it reports pids of the initial pid namespace, and %s",
 			 b->nested > 0 ?
 				 "this process is in another one" :
-				 "without procfs nobody knows whether this process is in it");
+				 "without procfs it is unknown whether this process is in that "
+				 "one: mount procfs, or name it in proc_path");
 	}
 	for (unsigned i = 0; i < w->n && !rc; i++)
 		rc = ks__hook_possible(&w->progs[i].hook, &b->features, why, sizeof(why));
@@ -178,7 +180,7 @@ static int gate(struct ks__bpf *b, struct ks__bpf_user *u, int way)
 	return 0;
 }
 
-/* What is not known by any way, as the kernel does not keep it. */
+/* Finds the KS_HAS_... bits that no variant knows, because the kernel does not keep the data. */
 static void read_lacks(struct ks__bpf *b)
 {
 	for (const struct ks__probe *const *p = ks__probes; *p; p++) {
@@ -197,7 +199,7 @@ int ks__bpf_setup(struct ks__bpf *b)
 
 	if (b->ready)
 		return 0;
-	/* what cannot be read now is not missing for ever */
+	/* a file that cannot be read now may be readable later: no result is kept */
 	if (!ks__fds_are_own(&b->base.ks->fds))
 		return ks__fail_closed(b->base.ks);
 	for (unsigned u = 0; u < KS__BPF_USERS && !rc; u++)
@@ -218,7 +220,7 @@ int ks__bpf_setup(struct ks__bpf *b)
 
 /* ---- constants of the programs --------------------------------------------------------------- */
 
-/* One number of 64 bits that ks_whoami tells in two halves. */
+/* Gets a number of 64 bits, which ks_whoami returns in two halves. */
 static int ask(int fd, enum ks_bpf_whoami low, uint64_t *ret)
 {
 	uint32_t half[2] = { 0 };
@@ -231,8 +233,8 @@ static int ask(int fd, enum ks_bpf_whoami low, uint64_t *ret)
 }
 
 /*
- * Before 5.11 or so, start times in /proc are those of the machine in every time namespace. What this
- * thread's own file says decides.
+ * Up to about Linux 5.11, start times in /proc ignore the time namespace. The file of the calling
+ * thread shows which kind this kernel has.
  */
 static uint64_t shift_of_ticks(struct ks__bpf *b, uint64_t boot_ns, uint64_t start_ns)
 {
@@ -262,11 +264,11 @@ static int ask_all(struct ks__bpf *b, int fd, void *user)
 		rc = ask(fd, KS_WHOAMI_START_LOW, &start_ns);
 	if (!rc && boot_ns)
 		c->boot_ns = shift_of_ticks(b, boot_ns, start_ns);
-	c->pid_level = pid >> 24; /* below it: our own number */
+	c->pid_level = pid >> 24; /* the other bits: the pid of this process */
 	return rc;
 }
 
-/* Loads a program, asks it about ourselves, and forgets it. 0 or -errno. */
+/* Loads a program, runs it once in the calling thread and closes it. 0 or -errno. */
 static int ask_once(struct ks__bpf *b, const char *name,
 		    int (*ask_it)(struct ks__bpf *b, int fd, void *user), void *user, char *why,
 		    size_t size)
@@ -299,8 +301,8 @@ static int ask_once(struct ks__bpf *b, const char *name,
 }
 
 /*
- * The level of our pid namespace, the offsets of our time namespace: a program that is run on
- * ourselves sees them.
+ * Gets the level of this process's pid namespace and the offsets of its time namespace: a program
+ * that runs in the calling thread can read them.
  */
 static int whoami(struct ks__bpf *b, char *why, size_t size)
 {
@@ -330,17 +332,18 @@ uint32_t ks__bpf_cgroup_level(struct ks__bpf *b, int dir_fd)
 		rc = ask_once(b, "ks_cgroup_level", ask_level, &ask, why, sizeof(why));
 	if (!ask.level)
 		ks__log(b->base.ks, KS_LOG_WARNING,
-			"the level of the scope's cgroup is not known (%s): tasks are found up to 32 "
-			"cgroups below it, where the kernel has bpf_iter_num_next() up to 1,024",
+			"the depth of the scope's cgroup is unknown (%s): tasks more than 32 "
+			"cgroups below it are not watched (1,024 where the kernel has "
+			"bpf_iter_num_next())",
 			why[0] ? why :
 			rc < 0 ? ks_error_name(rc) :
-				 "it is none of kernfs");
+				 "its folder is not one of kernfs");
 	return ask.level;
 }
 
 /*
- * Where sched_switch tells the state in which a thread leaves its CPU: (preempt, prev, next, state);
- * for some time (preempt, state, prev, next).
+ * Finds the argument of sched_switch that holds the state of the thread that leaves its CPU. The
+ * arguments are (preempt, prev, next, state), in some kernels (preempt, state, prev, next).
  */
 static uint32_t prev_state(struct ks__types *types)
 {
@@ -350,7 +353,10 @@ static uint32_t prev_state(struct ks__types *types)
 								    KS_PREV_STATE_SECOND;
 }
 
-/* Is it there? A constant is for the life of the handle: no answer that does not last becomes one. */
+/*
+ * Does the kernel have this feature? Sets *rc if the answer is temporary: a constant stays for the
+ * life of the handle, so it must not rest on such an answer.
+ */
 static int has(struct ks__features *f, enum ks__feature_id id, int *rc, char *why, size_t size)
 {
 	int error = ks__feature(f, id);
@@ -383,7 +389,7 @@ int ks__bpf_consts(struct ks__bpf *b, int by_pointer, char *why, size_t size)
 		return 0;
 	rc = ks__types_own(&f->types, why, size);
 	if (!ks__answer_ends(rc))
-		rc = 0; /* typed programs are closed already */
+		rc = 0; /* variants that need BTF are closed already */
 	c->ring = has(f, KS__FEATURE_RINGBUF, &rc, why, size);
 	c->task_storage = !by_pointer && has(f, KS__FEATURE_TASK_STORAGE, &rc, why, size) &&
 			  has(f, KS__FEATURE_TP_BTF, &rc, why, size);
@@ -391,7 +397,7 @@ int ks__bpf_consts(struct ks__bpf *b, int by_pointer, char *why, size_t size)
 	c->rdonly_cast = has(f, KS__FEATURE_RDONLY_CAST, &rc, why, size);
 	c->iter_num = has(f, KS__FEATURE_ITER_NUM, &rc, why, size);
 	c->own_guard = has(f, KS__FEATURE_OWN_GUARD, &rc, why, size);
-	has(f, KS__FEATURE_PERF_MISSES, &rc, why, size); /* ks__bpf_book() must not try it */
+	has(f, KS__FEATURE_PERF_MISSES, &rc, why, size); /* now: ks__bpf_book() must not */
 	if (rc)
 		return rc;
 	why[0] = '\0';

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* bpf_load.c - loading and attaching */
+/* bpf_load.c - loads and attaches kernel programs */
 #include <errno.h>
 #include <malloc.h>
 #include <stdio.h>
@@ -11,9 +11,9 @@
 #include "bpf.h"
 
 /*
- * Processes of a tree that live at one time; in a nested pid namespace half as many. 2.5 MiB, from
- * the start: programs keep the map that they were loaded with, and the scope may become a tree
- * later. Preallocated, as tracing programs want it before 6.1.
+ * Size of the map ks_pids: the live processes of a tree; in a nested pid namespace half as many. It
+ * takes 2.5 MiB from the first load on: programs keep the map that they were loaded with, and the
+ * scope may become a tree later. It is preallocated, as tracing programs need before Linux 6.1.
  */
 #define PIDS_MAX 32768
 #define PROGS_MAX (KS__BPF_USERS * KS__PROGS_MAX)
@@ -99,7 +99,7 @@ static int wire_threads(struct ks__bpf *b)
 			       b->base.ks->n_cpus, b->control.map, !b->consts.atomic_fetch);
 }
 
-/* The map NAME_rows of a probe, if it has one. */
+/* Maps the map NAME_rows of a probe, if it has one. */
 static int wire_rows(struct ks__bpf *b, uint32_t probe, const char *const *maps)
 {
 	for (; *maps; maps++) {
@@ -116,7 +116,7 @@ static int wire_rows(struct ks__bpf *b, uint32_t probe, const char *const *maps)
 	return 0;
 }
 
-/* User space's ends of the maps of a unit that was loaded. */
+/* Maps into this process the maps of a unit that was loaded, and opens the stream. */
 static int wire(struct ks__bpf *b, const struct pick *picks, unsigned n, char *why, size_t size)
 {
 	struct ks__map *control = ks__maps_find(&b->maps, "ks_control");
@@ -152,8 +152,8 @@ static int wire(struct ks__bpf *b, const struct pick *picks, unsigned n, char *w
 }
 
 /*
- * Back to the maps of before; the first unit leaves nothing at all. Nobody has read what is mapped of a
- * probe whose maps are new: it was never on.
+ * Undoes wire(): drops the maps that this unit has created; after the first unit all of them. No
+ * reader can be using the mappings of such a probe, since it was never on.
  */
 static void unwire(struct ks__bpf *b, const struct pick *picks, unsigned n)
 {
@@ -236,7 +236,7 @@ static unsigned pick(struct ks__bpf *b, uint32_t mask, const char *variant, stru
 	return n;
 }
 
-/* Closes the ways whose programs were refused; returns how many. */
+/* Closes the variants whose programs the kernel has refused. Returns their number. */
 static unsigned close_refused(struct ks__bpf *b, const struct pick *picks, unsigned n)
 {
 	unsigned closed = 0;
@@ -266,9 +266,11 @@ static void unload_way(struct ks__bpf *b, struct ks__bpf_way *w)
 	w->loaded = 0;
 }
 
-/* ---- where what is known of threads is kept ---------------------------------------------------- */
+/* ---- task storage or hash map: where programs keep data of threads --------------------------- */
 
-/* Programs of a tree look at no thread. */
+/*
+ * Has any program counted? The programs of a tree keep no data of threads, so they do not matter.
+ */
 static int has_counted(const struct ks__bpf *b)
 {
 	for (unsigned u = 0; u < KS__BPF_USERS; u++)
@@ -278,7 +280,7 @@ static int has_counted(const struct ks__bpf *b)
 	return 0;
 }
 
-/* Nothing has been kept there yet: what was loaded for it goes, and is loaded for the hash when wanted. */
+/* Switches to the hash map while task storage is still empty: unloads what was loaded for it. */
 static void leave_storage(struct ks__bpf *b)
 {
 	for (unsigned u = 0; u < KS__BPF_USERS; u++)
@@ -289,8 +291,9 @@ static void leave_storage(struct ks__bpf *b)
 }
 
 /*
- * A program that gets only the address of a task cannot use task storage, and all programs of a handle
- * keep what they know of threads in one place, a frozen constant. 1: a way was closed for that.
+ * A program that gets only the raw address of a task cannot use task storage. All programs of a
+ * handle must keep the data of threads in the same place, which is a constant of the load. Returns
+ * 1: a variant was closed for that reason.
  */
 static int refuse_by_pointer(struct ks__bpf *b, const struct pick *picks, unsigned n)
 {
@@ -303,9 +306,9 @@ static int refuse_by_pointer(struct ks__bpf *b, const struct pick *picks, unsign
 			return 0;
 		}
 		ks__bpf_close_way(b, picks[i].user, picks[i].way, -KS_EUNAVAIL,
-				  "it finds tasks by address, and probes that were on in this "
-				  "handle keep what they know of them in task storage: ask for it "
-				  "first in another handle");
+				  "it knows tasks only by address, but this handle already keeps "
+				  "their data in task storage: open another handle and enable this "
+				  "variant there first");
 		return 1;
 	}
 	return 0;
@@ -335,7 +338,9 @@ static int load_mask(struct ks__bpf *b, uint32_t mask, const char *variant)
 			ks__bpf_close_way(b, picks[0].user, picks[0].way, rc, why);
 			continue;
 		}
-		/* nobody is named: each for itself, so that none takes the others down */
+		/*
+		 * no program is blamed: load each probe alone, so that one cannot fail the others
+		 */
 		for (unsigned i = 0; i < n; i++) {
 			rc = load_mask(b, 1u << picks[i].number, variant);
 			if (rc)
@@ -351,7 +356,7 @@ int ks__bpf_prepare(struct ks__bpf *b, uint32_t mask, const char *variant)
 	struct pick picks[KS__BPF_USERS];
 	int rc = ks__bpf_setup(b);
 
-	/* in the same unit: another one would cost another pass over the kernel's types */
+	/* in the same unit: one more would parse the kernel's BTF once more */
 	if (mask & ((1u << KS__PROBES_MAX) - 1))
 		mask |= 1u << KS__BPF_THREADS;
 	if (rc || b->error || !pick(b, mask, variant, picks))

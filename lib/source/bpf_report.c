@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* bpf_report.c - ledgers, and what there is in the kernel, for people */
+/* bpf_report.c - the ledger, and what ks_explain(), ks_check() and sizes report */
 #include <string.h>
 
 #include <linux/bpf.h>
@@ -8,9 +8,9 @@
 #include "../data/doc.h"
 #include "bpf.h"
 
-/* ---- book ------------------------------------------------------------------------------------ */
+/* ---- ledger ---------------------------------------------------------------------------------- */
 
-/* Programs that were ever attached stay until the handle is closed, and so do their counts. */
+/* Programs that were ever attached stay loaded until the handle is closed, with their counts. */
 static void add_missed(struct ks__bpf *b, const struct ks__bpf_user *u, struct ks__book *ret)
 {
 	ret->missed_known = 1;
@@ -34,8 +34,8 @@ static void add_missed(struct ks__bpf *b, const struct ks__bpf_user *u, struct k
 }
 
 /*
- * What the host has is read before what the programs have counted, and that before what they were
- * not run for: counts only grow, so that no difference is negative.
+ * Reads the counts in this order: records that the host has got, outcomes of the programs, missed
+ * runs. Counts only grow, so no difference between them can be negative.
  */
 int ks__bpf_book(struct ks__source *s, uint32_t probe, int idle, struct ks__book *ret)
 {
@@ -53,7 +53,7 @@ int ks__bpf_book(struct ks__source *s, uint32_t probe, int idle, struct ks__book
 		ks__stream_in_flight(stream, counts);
 		ret->in_flight = counts[probe];
 	}
-	if (stream) /* it is published last: without it maps may go again */
+	if (stream) /* published last: before that, a failed load may unmap the maps again */
 		ks__tables_book(&b->tables, probe, ret);
 	add_missed(b, &b->users[probe], ret);
 	ret->programs = atomic_load(&b->users[probe].n_links);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* bpf_roles.c - roles of threads: the map ks_roles, where programs look them up by number and start */
+/* bpf_roles.c - roles of threads: kernel programs look them up in ks_roles by tid and start time */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,11 +9,12 @@
 #include "../base/text.h"
 #include "bpf.h"
 
-#define AT_ONCE 64 /* 0.1 ms */
+#define AT_ONCE 64 /* roles for each hold of the lock, about 0.1 ms */
 
 /*
- * From the last one down, with the lock let go in between: roles that are named meanwhile are put into
- * the map at once, and one that goes leaves its place to the last one, which is there already.
+ * Walks from the last role down and releases the lock in between. A role that is set meanwhile goes
+ * into the map at once. A role that is removed meanwhile gives its place to the last one, which is
+ * in the map already. So no role is left out.
  */
 int ks__bpf_fill_roles(struct ks__bpf *b)
 {
@@ -47,6 +48,7 @@ void ks__bpf_leave_roles(struct ks__bpf *b)
 	pthread_mutex_unlock(&b->base.ks->roles_lock);
 }
 
+/* Is the thread of this role still alive? */
 static int lives(const struct ks *ks, const struct ks__thread_role *r)
 {
 	char path[32], text[1024];
@@ -66,7 +68,7 @@ static void drop(struct ks__bpf *b, int fd, unsigned i)
 	b->roles[i] = b->roles[--b->n_roles];
 }
 
-/* Room for one more; the threads of some may have ended. */
+/* Makes room for one more role: drops the roles of threads that have ended. */
 static int make_room(struct ks__bpf *b, int fd)
 {
 	if (!b->roles)
@@ -80,7 +82,7 @@ static int make_room(struct ks__bpf *b, int fd)
 			drop(b, fd, i);
 	if (b->n_roles < KS__ROLES_MAX)
 		return 0;
-	return ks__fail(b->base.ks, -ENOSPC, "%d threads that live have roles: more is not kept",
+	return ks__fail(b->base.ks, -ENOSPC, "%d live threads have roles: take one back first",
 			KS__ROLES_MAX);
 }
 

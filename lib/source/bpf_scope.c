@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * bpf_scope.c - whom to watch: the words in ks_control, the map ks_pids, and the programs that
- * follow a tree
+ * bpf_scope.c - the scope: its words in ks_control, its processes in ks_pids, and the kernel
+ * programs that follow a tree
  *
- * A scope stands in the slot of ks_control that is not in use, and its processes in ks_pids under
- * the number of that slot, before it is in force: nobody who is in the old and in the new one is
- * ever out, and a new one that is refused leaves no trace. What the old one had goes when its slot is
- * needed again.
+ * ks_control has two slots for a scope. A new scope is written to the slot that is not in use, its
+ * processes to ks_pids under the number of that slot, and only then it takes effect. So a process
+ * that is in both scopes is watched all the time, and a new scope that is refused leaves no trace.
+ * The entries of the old scope are removed when its slot is needed again.
  */
 #include <errno.h>
 #include <signal.h>
@@ -23,20 +23,20 @@
 #include "../files/facts.h"
 #include "bpf.h"
 
-#define GROW_MAX_NS 5000000000u /* 20,000 processes take 1.5 s */
-#define WALKS_MAX 64            /* a walk that enrols nobody comes after three or four */
+#define GROW_MAX_NS 5000000000u /* limit for one tree; 20,000 processes take 1.5 s */
+#define WALKS_MAX 64            /* usually the third or fourth walk finds no new process */
 
 _Static_assert((int)KS_BPF_SCOPE_SELF == KS_SCOPE_SELF && (int)KS_BPF_SCOPE_TREE == KS_SCOPE_TREE &&
 		       (int)KS_BPF_SCOPE_PIDS == KS_SCOPE_PIDS &&
 		       (int)KS_BPF_SCOPE_CGROUP == KS_SCOPE_CGROUP &&
 		       (int)KS_BPF_SCOPE_SYSTEM == KS_SCOPE_SYSTEM,
-	       "one numbering");
+	       "enum ks_scope_kind and the kernel programs must number scopes alike");
 
-/* ---- how deep a cgroup is --------------------------------------------------------------------- */
+/* ---- the depth of a cgroup ------------------------------------------------------------------- */
 
 static uint32_t read_level(struct ks__bpf *b, const struct ks__scope *scope)
 {
-	const struct ks__cgroups *cgroups = b->base.ks->cgroups; /* by it the scope was resolved */
+	const struct ks__cgroups *cgroups = b->base.ks->cgroups; /* it has resolved the scope */
 	int fd = cgroups ? ks__cgroups_open_dir(cgroups, scope->cgroup_path, scope->cgroup) : -1;
 	uint32_t level = ks__bpf_cgroup_level(b, fd);
 
@@ -46,8 +46,9 @@ static uint32_t read_level(struct ks__bpf *b, const struct ks__scope *scope)
 }
 
 /*
- * 0: not known, or not yet, as nothing is loaded. That of the same path is the same: the consumer, who
- * follows a cgroup that was made again, loads nothing.
+ * Returns the level of the scope's cgroup + 1; 0: unknown, or nothing is loaded yet. The same path
+ * has the same level, so no program is loaded for it: the consumer calls this when a cgroup was
+ * removed and made again, and the consumer must not load.
  */
 static uint32_t level_of(struct ks__bpf *b, const struct ks__scope *scope)
 {
@@ -84,7 +85,7 @@ static void convert(struct ks__bpf *b, const struct ks__scope *scope, struct ks_
 	strncpy((char *)ret->exclude, scope->exclude, sizeof(ret->exclude));
 }
 
-/* ---- the map --------------------------------------------------------------------------------- */
+/* ---- the map ks_pids ------------------------------------------------------------------------- */
 
 static int pids_fd(struct ks__bpf *b)
 {
@@ -93,7 +94,7 @@ static int pids_fd(struct ks__bpf *b)
 	return map ? map->fd : -1;
 }
 
-/* Bit 30 of a key: see KS_PID_KEY(). */
+/* Bit 30 of a key is the slot: see KS_PID_KEY(). */
 static uint32_t slot_of(uint32_t key)
 {
 	return key >> 30 & 1;
@@ -118,7 +119,7 @@ static int add_all(int fd, uint32_t slot, const struct ks__pid *pids, uint32_t n
 	return rc;
 }
 
-/* Takes out those of a slot: all, or the dead. */
+/* Removes the entries of a slot: all, or only those of dead processes. */
 static int clear(int fd, uint32_t slot, int only_dead)
 {
 	struct ks__pid *pids = NULL;
@@ -132,7 +133,7 @@ static int clear(int fd, uint32_t slot, int only_dead)
 
 		if (slot_of(pids[i].pid) != slot)
 			continue;
-		/* the top bit: what leads to a number, not a number; see tree.bpf.c */
+		/* top bit: the key is no pid but leads to one; see tree.bpf.c */
 		if (only_dead && (pids[i].pid >> 31 || !kill((pid_t)pid, 0) || errno != ESRCH))
 			continue;
 		ks__pids_delete(fd, pids[i].pid);
@@ -177,9 +178,11 @@ static void put_tree(struct ks__bpf *b, uint32_t bits)
 }
 
 /*
- * Programs enrol whoever is made and the children of whoever dies while we look; so a walk that
- * finds nobody new has found all. The first one is for children of those who were dying already when
- * the window was opened. Whoever it found and died before that, nobody else takes out.
+ * Adds the processes of a tree to ks_pids. While the window is open, kernel programs add each new
+ * process and the children of each process that dies, so the tree is complete after a walk that
+ * finds no new process. A first walk before the window opens finds children of processes that are
+ * dying just then. No program removes what that walk has added and what died before the window
+ * opened: clear() does.
  */
 static int grow(struct ks__bpf *b, uint32_t slot, int fd)
 {
@@ -196,7 +199,7 @@ static int grow(struct ks__bpf *b, uint32_t slot, int fd)
 	for (unsigned turn = 0; rc > 0 && turn < WALKS_MAX; turn++)
 		rc = ks__descent_walk(b->base.ks->proc_fd, &tree);
 	if (rc > 0)
-		rc = -EAGAIN; /* it goes on: a tree with somebody missing is none */
+		rc = -EAGAIN; /* still growing: an incomplete tree must not take effect */
 	if (!rc) {
 		put_tree(b, other | (uint32_t)(KS_TREE_FOLLOW << slot));
 		rc = clear(fd, slot, 1);
@@ -206,7 +209,7 @@ static int grow(struct ks__bpf *b, uint32_t slot, int fd)
 	return rc;
 }
 
-/* Why no program can enrol children: of the best way. */
+/* Writes why no kernel program can follow a tree: the reason of the best variant. */
 static int no_tree(struct ks__bpf *b, char *why, size_t size)
 {
 	const struct ks__bpf_user *u = &b->users[KS__BPF_TREE];
@@ -226,7 +229,7 @@ static int is_watching(const struct ks__bpf *b)
 	return 0;
 }
 
-/* *ret_error: why nothing of this source can serve while the scope is so. */
+/* Attaches the tree programs. *ret_error: this source cannot serve a tree, but another one may. */
 static int follow(struct ks__bpf *b, int *ret_error)
 {
 	char why[256];
@@ -239,28 +242,30 @@ static int follow(struct ks__bpf *b, int *ret_error)
 	rc = no_tree(b, why, sizeof(why));
 	if (is_watching(b))
 		return ks__fail(b->base.ks, rc, "%s", why);
-	/* another source may serve */
 	*ret_error = rc;
 	snprintf(b->tree_reason, sizeof(b->tree_reason), "%s", why);
 	return 0;
 }
 
-/* Keys are our numbers: those of another namespace's procfs would be other processes. */
+/*
+ * Keys are pids of this pid namespace. In the procfs of another one the numbers mean other
+ * processes.
+ */
 static int refuse_foreign(struct ks__bpf *b)
 {
 	if (ks__facts_own_proc(b->base.ks->proc_fd))
 		return 0;
 	return ks__fail(
 		b->base.ks, -KS_EUNAVAIL,
-		"%s is of another pid namespace than this process: a tree needs that of its own",
+		"%s is of another pid namespace than this process: a tree needs a procfs of its own",
 		b->base.ks->opts.proc_path);
 }
 
 /* ---- any scope ------------------------------------------------------------------------------- */
 
 /*
- * When a process was started, as KS_PID_TICK says. Who has ended since its number was taken is nobody:
- * no start is that late.
+ * Returns the start time of a process, in the form of KS_PID_TICK. A process that has ended gets a
+ * time that no process can have, so that a later process with its pid is not watched. 0: unknown.
  */
 static uint64_t start_of(const struct ks__bpf *b, int32_t pid)
 {
@@ -277,7 +282,7 @@ static uint64_t start_of(const struct ks__bpf *b, int32_t pid)
 	return kill(pid, 0) && errno == ESRCH ? KS_PID_TICK - 1 : 0;
 }
 
-/* Processes of a tree are known by their forks and ends. */
+/* Start times are for KS_SCOPE_PIDS only: the programs of a tree see forks and exits themselves. */
 static struct ks__pid *name_all(const struct ks__bpf *b, const struct ks__scope *scope)
 {
 	struct ks__pid *pids = malloc(scope->n_pids * sizeof(*pids));
@@ -290,7 +295,7 @@ static struct ks__pid *name_all(const struct ks__bpf *b, const struct ks__scope 
 	return pids;
 }
 
-/* Complete in the slot that is not in use; then in force. */
+/* Fills the slot that is not in use completely, then makes it take effect. */
 static int enter(struct ks__bpf *b, const struct ks__scope *scope, const struct ks__pid *pids,
 		 const struct ks_bpf_scope *next)
 {
@@ -310,10 +315,11 @@ static int enter(struct ks__bpf *b, const struct ks__scope *scope, const struct 
 	if (rc) {
 		clear(fd, slot, 0);
 		ks__control_scope_refused(&b->control, slot);
-		return ks__fail(b->base.ks, rc, "the processes of the scope: %s",
-				rc == -E2BIG  ? "the map has no room for so many" :
-				rc == -EAGAIN ? "they move faster than /proc tells; try again" :
-						ks_strerror(rc));
+		return ks__fail(
+			b->base.ks, rc, "cannot watch the processes of the scope: %s",
+			rc == -E2BIG  ? "there are more than the map has room for" :
+			rc == -EAGAIN ? "they fork faster than /proc can be read; try again" :
+					ks_strerror(rc));
 	}
 	ks__control_scope(&b->control, next);
 	put_tree(b, b->control.map->tree & (uint32_t)(KS_TREE_FOLLOW << slot));

@@ -38,7 +38,7 @@ static inline const struct ks__probe *probe_of(const struct files *files, uint32
 	return files->source.ks->slots[probe].probe;
 }
 
-/* ---- files_facts.c ----------------------------------------------------------------------------- */
+/* ---- files_facts.c --------------------------------------------------------------------------- */
 
 /* 0, or why not, with a sentence. */
 int ks__files_usable(const struct files *files, uint32_t probe, char *why, size_t size);

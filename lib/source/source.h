@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * source.h - who fills records and rows: kernel programs, files, and later a recording or a helper
+ * source.h - the interface of a source: it produces the records and statistics of probes
  *
- * The api layer knows sources only through this table. It holds the handle's lock around every call
- * but those of the consumer (drain, rest) and of readers (read), which run beside them.
+ * There are two sources: kernel programs (eBPF, bpf.c) and the files of procfs (files.c). The api
+ * layer knows a source only through struct ks__source_ops. It holds the handle's lock during every
+ * call except those of the consumer (drain, rest) and of readers (read, read_groups), which run in
+ * parallel with the others.
  */
 #ifndef KS_SOURCE_H
 #define KS_SOURCE_H
@@ -23,14 +25,15 @@ struct ks__groups;
 struct ks__rows;
 
 /*
- * Where a source puts records, in the order in which the host shall see them: into the host's own
- * callback, if nothing is to be done in between. A record costs as much again for each function more.
+ * Where a source delivers records, in the order in which the host gets them. Where no layer in
+ * between has work to do, fn is the host's own callback: each further function in the path would
+ * double the cost of a record.
  */
 struct ks__sink {
-	ks_event_fn fn; /* negative: taken, and stop */
+	ks_event_fn fn; /* returns negative: the record is taken, stop */
 	void *user;
-	int rc;                    /* what fn has said, if negative */
-	const uint32_t *alive;     /* 0 after a call of fn: stop, and touch nothing of the stream */
+	int rc;                    /* the negative result of fn */
+	const uint32_t *alive;     /* 0 after a call of fn: stop, and do not touch the stream */
 	_Atomic uint64_t *last_ns; /* by probe: time of its last record */
 };
 
@@ -39,13 +42,15 @@ static inline void ks__seen(struct ks__sink *sink, const struct ks_event *ev)
 	atomic_store_explicit(&sink->last_ns[ev->id >> 8], ev->time_ns, memory_order_relaxed);
 }
 
-/* fn may have closed the handle, or come back in a forked child, which has no rings. */
+/* fn may have closed the handle, or may have returned in a forked child, which has no rings. */
 static inline int ks__sink_alive(const struct ks__sink *sink)
 {
 	return *(const volatile uint32_t *)sink->alive != 0;
 }
 
-/* Without that: who hands over many of a kind says it of the last. */
+/*
+ * Does not record the time: a caller with many records of one probe calls ks__seen() for the last.
+ */
 static inline int ks__hand_over(struct ks__sink *sink, const struct ks_event *ev)
 {
 	int rc = sink->fn(ev, sink->user);
@@ -56,8 +61,8 @@ static inline int ks__hand_over(struct ks__sink *sink, const struct ks_event *ev
 }
 
 /*
- * 1: stop; the record was taken all the same. It is the source's memory, valid during the call, and
- * 8-aligned.
+ * Delivers one record. Returns 1: stop; the record was taken nevertheless. `ev` is memory of the
+ * source, aligned to 8 bytes, and valid only during the call.
  */
 static inline int ks__put(struct ks__sink *sink, const struct ks_event *ev)
 {
@@ -65,130 +70,145 @@ static inline int ks__put(struct ks__sink *sink, const struct ks_event *ev)
 	return ks__hand_over(sink, ev);
 }
 
-/* What a source has found out about one variant of one probe. */
+/* What a source knows about one variant of one probe. */
 struct ks__note {
-	int error;        /* 0: usable, or in use; else -errno, -KS_E… */
-	uint8_t tried;    /* 1: the kernel has answered; 0: a guess by cheap tests */
-	char reason[256]; /* with the remedy; of a usable one what it does not see, mostly "" */
+	int error;        /* 0: usable, or in use; else -errno, -KS_E... */
+	uint8_t tried;    /* 1: the kernel has answered; 0: a guess from cheap tests */
+	char reason[256]; /* of an error: with the remedy; else what it does not see, or "" */
 };
 
-/* Settings of one probe, as the api layer has checked them. */
+/* Settings of one probe. The api layer has checked them. */
 struct ks__settings {
-	uint32_t generation; /* 0: inert */
+	uint32_t generation; /* 0: kernel programs of the probe do nothing */
 	uint32_t flags;      /* ks_enable_flag: NO_EVENTS, NO_STATS */
 	uint64_t sample_every, max_per_sec, burst, identity, interval_ms;
 	uint64_t own[KS__PARAMS_OWN];
 };
 
-/* The scope, resolved: pids are those of the caller's namespace. */
+/* The scope, resolved. Pids are numbers of the caller's pid namespace. */
 struct ks__scope {
 	uint32_t kind;
 	uint32_t n_pids;
 	int32_t *pids;
 	int has_comm, has_exclude;
 	char comm[16], exclude[16];
-	uint64_t cgroup; /* of KS_SCOPE_CGROUP: its id, and its path in the hierarchy */
+	uint64_t cgroup; /* KS_SCOPE_CGROUP: id of the cgroup, and its path in the hierarchy */
 	char cgroup_path[1024];
 };
 
-struct ks__source; /* each source begins with one */
+struct ks__source; /* the first member of each source */
 
 struct ks__source_ops {
 	uint16_t kind; /* ks_source */
 
-	/* Cheap; no privilege needed. *ret_source is passed to all others. */
+	/* Cheap, needs no privilege. *ret_source is the first argument of all other calls. */
 	int (*open)(struct ks *ks, struct ks__source **ret_source);
 	void (*close)(struct ks__source *s);
-	/* Programs count nothing any more. Nothing is freed; close follows, sooner or later. May be NULL. */
+	/* Stops all counting. Frees nothing: close follows later. May be NULL. */
 	void (*stop)(struct ks__source *s);
-	/* In a forked child: unmap and free, and disturb nothing of the parent. */
+	/* In a forked child: unmaps and frees, without any effect on the parent. */
 	void (*close_forked)(struct ks__source *s);
 	/*
-	 * The same in a child whose parent had another thread in here: only what is one pointer is
-	 * unmapped, nothing is freed, no list is walked. May be NULL.
+	 * The same in a child that was forked while another thread of the parent was in the
+	 * library, so that memory may be inconsistent: unmaps what a single pointer holds, frees
+	 * nothing, walks no list. May be NULL.
 	 */
 	void (*leave_forked)(struct ks__source *s);
 
 	/*
-	 * Load what the probes of the mask (1 << id) need, all in one pass; what cannot be loaded is
-	 * noted. `variant` forces one (of all in the mask), NULL is the best that works.
-	 * 0 also if nothing could be loaded; negative only for -ENOMEM and the like.
+	 * Loads the kernel programs of the probes in the mask (1 << id), in one pass. `variant`
+	 * forces the variant of that name for all of them; NULL: the best one that works. What
+	 * cannot be loaded gets a note. Returns 0 even if nothing could be loaded; negative only if
+	 * the process lacks a resource (-ENOMEM, -EMFILE).
 	 */
 	int (*prepare)(struct ks__source *s, uint32_t mask, const char *variant);
 	/*
-	 * Attach. *ret_variant: index in use, numbered over probe->variants, then the fallback.
-	 * *ret_valid: what it can know here. -KS_EUNAVAIL and a sentence in the notes if it cannot.
-	 * Settings were applied before.
+	 * Attaches. The caller has applied the settings. *ret_variant: the index in use; the
+	 * indexes are those of probe->variants, then the fallback. *ret_valid: the KS_HAS_... bits
+	 * that are known here. Returns -KS_EUNAVAIL if no variant works; the notes say why.
 	 */
 	int (*enable)(struct ks__source *s, uint32_t probe, const char *variant,
 		      uint32_t *ret_variant, uint64_t *ret_valid);
-	/* Detach. Records already submitted stay readable. */
+	/* Detaches. Records that were already submitted stay readable. */
 	void (*disable)(struct ks__source *s, uint32_t probe);
-	/* New settings; at one moment for all programs. */
+	/* Applies settings, for all kernel programs of the probe at one moment. */
 	int (*apply)(struct ks__source *s, uint32_t probe, const struct ks__settings *set);
 	/*
-	 * New scope, checked, in two steps. First each source says whether it could watch it and gets
-	 * what that takes; nothing is seen of it, and the next try forgets it. May be NULL.
+	 * The api layer changes the scope in two steps. Step 1: each source checks that it can
+	 * watch the new scope, and allocates what it needs. This has no effect that can be seen,
+	 * and the next try discards it. May be NULL.
 	 */
 	int (*try_scope)(struct ks__source *s, const struct ks__scope *scope);
 	/*
-	 * Then each takes the one it has tried, best source first; only that one may still refuse: a
-	 * scope that was left cannot always be had again, since an old tree has grown. On failure the
-	 * old scope stays. Texts of both go to ks__fail().
+	 * Step 2, commit: each source takes the scope that it has tried, best source first. Only
+	 * the first source may fail now: rolling back is impossible, since a tree scope may have
+	 * grown. On failure the old scope stays. Both steps report errors through ks__fail().
 	 */
 	int (*set_scope)(struct ks__source *s, const struct ks__scope *scope);
 
 	/*
-	 * This thread, started at that clock tick, has that role from now on; 0: none. The text goes to
-	 * ks__fail(). NULL: roles mean nothing to it. Called under the lock of roles alone: a load may be
-	 * going on.
+	 * Gives a role to thread `tid`, which was started at clock tick `ticks`; role 0: none.
+	 * Reports errors through ks__fail(). NULL: the source does not use roles. The caller holds
+	 * only the lock of roles, so a load may run in parallel.
 	 */
 	int (*set_role)(struct ks__source *s, int32_t tid, uint32_t role, uint64_t ticks);
 
-	/* Watch this process too and flag its records KS_FLAG_SELFTEST; 0: no longer. May be NULL. */
+	/*
+	 * Also watches this process and marks its records KS_FLAG_SELFTEST; 0: ends that. May be
+	 * NULL.
+	 */
 	int (*admit)(struct ks__source *s, int32_t pid);
 
-	/* What is known of a variant (own numbering: 0 …); -ENOENT past the last. */
+	/*
+	 * Returns the note of a variant; the source counts its variants from 0. -ENOENT: past the
+	 * last.
+	 */
 	int (*note)(struct ks__source *s, uint32_t probe, uint32_t index, struct ks__note *ret);
-	/* The variant that would be used and what it would know, without loading: cheap tests. */
+	/* Predicts the variant and its KS_HAS_... bits from cheap tests, without a load. */
 	int (*expect)(struct ks__source *s, uint32_t probe, uint32_t *ret_variant,
 		      uint64_t *ret_valid);
-	/* Why one bit of `valid` is unknown with the variant in use or expected. 0 if it is known. */
+	/*
+	 * Writes why one KS_HAS_... bit is unknown with the variant in use (else the predicted one)
+	 * and returns 1; 0: the bit is known.
+	 */
 	int (*why)(struct ks__source *s, uint32_t probe, uint64_t bit, char *buf, size_t size);
 
 	/*
-	 * Consumer. drain: hand over up to `max` records, losses included; returns how many were put.
-	 * rest: everything was read: get ready to sleep. 1: more has come, drain again. 0: the next
-	 * record will make the handle's epoll descriptor readable, at once or by the timer: then
-	 * *ret_deadline_ns (0: none) is when drain wants to be called at the latest.
+	 * For the consumer. drain: delivers up to `max` records, records of losses included, and
+	 * returns their number. rest: the consumer has read everything and is about to idle.
+	 * Returns 1: new records are there, drain again. Returns 0: the next record makes the
+	 * handle's epoll descriptor readable, at once or by the timer. *ret_deadline_ns is then the
+	 * latest time for the next drain; 0: none.
 	 */
 	int (*drain)(struct ks__source *s, struct ks__sink *sink, unsigned max);
 	int (*rest)(struct ks__source *s, uint64_t *ret_deadline_ns);
 
 	/*
-	 * Readers. Add this source's share of the statistics of a probe to `rows` (lib/data/rows.h):
-	 * per_cpu 0: one row, else one a CPU. Any thread, in parallel with everything.
+	 * For readers: adds this source's statistics of a probe to `rows` (lib/data/rows.h).
+	 * per_cpu 0: one row; else one row for each CPU. Any thread, in parallel with every other
+	 * call.
 	 */
 	int (*read)(struct ks__source *s, uint32_t probe, struct ks__rows *rows, int per_cpu);
 	/*
-	 * The same by whose they are, what nobody's thread has counted in the group of nobody. NULL:
-	 * the source cannot tell.
+	 * The same by process, cgroup and role. Counts that belong to no thread go to the group
+	 * without an owner. NULL: the source cannot tell whose the counts are.
 	 */
 	int (*read_groups)(struct ks__source *s, uint32_t probe, struct ks__groups *groups);
 	/*
-	 * idle 1: the caller is the consumer, outside drain and rest: in_flight is counted by walking
-	 * the rings; 0: it is left 0.
+	 * Returns the ledger of a probe. idle 1: the caller is the consumer, outside of drain and
+	 * rest, so the source may walk the rings to count in_flight; 0: in_flight is 0.
 	 */
 	int (*book)(struct ks__source *s, uint32_t probe, int idle, struct ks__book *ret);
 
 	/*
-	 * For ks_explain(): an object each for programs (name, hook, id, bytes, runs, run time) and maps
-	 * (name, kind, bytes) of a probe; probe 0: what belongs to none.
+	 * For ks_explain(): writes an object for each kernel program of a probe (name, hook, id,
+	 * bytes, runs, run time) and for each of its maps (name, kind, bytes). Probe 0: those that
+	 * belong to no probe.
 	 */
 	void (*explain)(struct ks__source *s, uint32_t probe, struct ks__doc *doc);
-	/* For ks_check(): what the source found out about this machine. */
+	/* For ks_check(): writes what the source has found out about this machine. */
 	void (*check)(struct ks__source *s, struct ks__doc *doc);
-	/* Kernel memory of maps and rings, and user memory. */
+	/* Returns bytes: kernel memory of maps and rings, and memory of the process. */
 	void (*size)(struct ks__source *s, uint64_t *ret_kernel, uint64_t *ret_user);
 };
 
@@ -197,10 +217,10 @@ struct ks__source {
 	struct ks *ks;
 };
 
-/* The sources of this build, best first, NULL-ended. */
+/* The sources of this build, best first; ends with NULL. */
 extern const struct ks__source_ops *const ks__sources[];
 
 extern const struct ks__source_ops ks__source_bpf;   /* bpf.c; not with -Dbpf=disabled */
-extern const struct ks__source_ops ks__source_files; /* files.c; any build has it */
+extern const struct ks__source_ops ks__source_files; /* files.c; in every build */
 
 #endif

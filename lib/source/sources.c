@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* sources.c - which sources this build has */
+/* sources.c - the list of sources of this build */
 #include "config.h"
 #include "source.h"
 

@@ -195,7 +195,7 @@ static void refuse_links(struct ks_open_opts *opts)
 #define NOT_HERE_WHY \
 	"this kernel does not have it \\(EINVAL\\)|this kernel cannot patch its functions"
 #define KEPT_WHY \
-	"it finds tasks by address" /* and a variant that was on before keeps them otherwise */
+	"it knows tasks only by address" /* and a variant that was on before uses task storage */
 #define SWITCHED_OFF "switched off by features_off"
 #define LOCKDOWN_WHY "lockdown \\(confidentiality\\)"
 
