@@ -14,31 +14,31 @@
 #include "../base/file.h"
 #include "hierarchy.h"
 
-#define KNOWN_MAX (1u << 16)     /* cgroups, 10 MiB of memory */
-#define GONE_MAX (1u << 13)      /* of those, removed ones */
-#define SEEN_MAX (4 * KNOWN_MAX) /* directories in one walk, about a second */
+#define KNOWN_MAX (1u << 16)     /* cgroups; 10 MiB of memory */
+#define GONE_MAX (1u << 13)      /* removed cgroups among them */
+#define SEEN_MAX (4 * KNOWN_MAX) /* directories in one walk; takes about a second */
 #define WALK_NS 1000000000ull
 
 struct known {
 	uint64_t id;
-	char *path;    /* NULL: asked for, and not there */
-	uint32_t walk; /* in which it was seen last */
+	char *path;    /* NULL: no walk has found this id */
+	uint32_t walk; /* number of the last walk that has seen it */
 	char label[KS__CGROUP_LABEL];
 };
 
 struct ks__cgroups {
 	struct ks__hierarchy h;
 
-	pthread_mutex_t lock; /* of all below */
+	pthread_mutex_t lock; /* guards all members below */
 	struct known *known;
-	size_t n, n_sorted, room; /* sorted by id; what is asked for in vain comes behind */
-	uint32_t walk;            /* number of the last one, from 1 */
+	size_t n, n_sorted, room; /* the first n_sorted by id, then ids that were not found */
+	uint32_t walk;            /* number of the last walk, from 1 */
 	uint64_t walked_ns;       /* see ks__cgroups_label() */
 };
 
-/* ---- what is known --------------------------------------------------------------------------- */
+/* ---- the cache ------------------------------------------------------------------------------- */
 
-/* Flags of enum ks__cgroup_flag. */
+/* Finds the container of a path. Returns ks__cgroup_flag bits. */
 static uint32_t identify(const struct ks__cgroups *c, const char *path, struct ks__container *ret)
 {
 	if (ks__container_parse(path, ret))
@@ -79,7 +79,7 @@ static int set_path(const struct ks__cgroups *c, struct known *k, const char *pa
 	return 0;
 }
 
-/* At the end; path NULL: not there. */
+/* Appends an entry; path NULL: the id does not exist. */
 static int append(struct ks__cgroups *c, uint64_t id, const char *path)
 {
 	struct known k = { .id = id, .walk = path ? c->walk : 0 };
@@ -102,7 +102,10 @@ static int append(struct ks__cgroups *c, uint64_t id, const char *path)
 	return rc;
 }
 
-/* Into order, without the oldest of too many that are gone. Ids grow with time. */
+/*
+ * Sorts the entries and removes duplicates. Of too many removed cgroups it drops the oldest, which
+ * have the lowest ids.
+ */
 static void settle(struct ks__cgroups *c)
 {
 	size_t n = 0, gone = 0, drop;
@@ -129,10 +132,10 @@ static void settle(struct ks__cgroups *c)
 
 struct walk {
 	struct ks__cgroups *c;
-	char **todo; /* paths of directories that have others */
+	char **todo; /* paths of directories with subdirectories */
 	size_t n, room;
-	const char *path; /* of the directory whose names are read */
-	size_t left; /* directories that may still be seen: what calls itself a hierarchy may be none */
+	const char *path; /* the directory that is being read */
+	size_t left;      /* limit of directories: a mount may pretend to be a cgroup hierarchy */
 };
 
 static int push(struct walk *w, const char *path)
@@ -153,7 +156,7 @@ static int push(struct walk *w, const char *path)
 	return 0;
 }
 
-/* A leaf has two links: most cgroups need not be opened, which costs ten times as much. */
+/* A leaf has two links, so the walk does not open it. To open one costs ten times as much. */
 static int see(struct walk *w, const struct stat *st, const char *path)
 {
 	struct ks__cgroups *c = w->c;
@@ -198,7 +201,7 @@ static int see_below(struct walk *w, const char *path)
 	rc = ks__file_names(w->c->h.fd, ks__hierarchy_below(&w->c->h, path), see_name, w);
 	if (rc == -ENOMEM || rc == -EMFILE || rc == -ENFILE || rc == -E2BIG)
 		return rc;
-	return 0; /* gone by now, or not for us */
+	return 0; /* removed meanwhile, or no permission */
 }
 
 static int walk(struct ks__cgroups *c)
@@ -218,7 +221,7 @@ static int walk(struct ks__cgroups *c)
 		rc = see_below(&w, path);
 		free(path);
 	}
-	/* what an unfinished walk has not seen is not gone */
+	/* an unfinished walk says nothing about the cgroups that it has not seen */
 	for (size_t i = 0; rc && i < c->n; i++)
 		if (c->known[i].walk == c->walk - 1)
 			c->known[i].walk = c->walk;
@@ -229,9 +232,9 @@ static int walk(struct ks__cgroups *c)
 	return rc;
 }
 
-/* ---- questions ------------------------------------------------------------------------------- */
+/* ---- look-ups -------------------------------------------------------------------------------- */
 
-/* openat, read and close would let a thread be cancelled with the lock held. */
+/* Disables cancellation: openat, read and close are cancellation points. */
 static int hold(struct ks__cgroups *c)
 {
 	int state;
@@ -274,7 +277,11 @@ int ks__cgroups_open_dir(const struct ks__cgroups *c, const char *path, uint64_t
 	return -ENOENT;
 }
 
-/* Walks if there is something new to learn: not again for one that the last walk has missed. */
+/*
+ * Finds the entry of an id. Walks the hierarchy if the id is unknown, or if the path of a present
+ * cgroup belongs to another one now. A cgroup that the last walk has not seen is gone: it causes no
+ * walk.
+ */
 static int learn(struct ks__cgroups *c, uint64_t id, struct known **ret)
 {
 	struct known *k = find(c, id);
@@ -331,7 +338,7 @@ int ks__cgroups_label(struct ks__cgroups *c, uint64_t id, uint64_t read_ns,
 	else if (!rc)
 		rc = -ENOENT;
 	if (!k && rc == -ENOENT && read_ns <= c->walked_ns)
-		append(c, id, NULL); /* without memory it is asked again */
+		append(c, id, NULL); /* if this fails, the next look-up walks again */
 	let_go(c, state);
 	return rc;
 }

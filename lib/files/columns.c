@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* columns.c - files whose numbers are known by their place */
+/* columns.c - parses files whose numbers are identified by their position */
 #include "columns.h"
 
 #include <errno.h>
@@ -30,8 +30,8 @@ uint64_t ks__columns_tick_ns(void)
 }
 
 /*
- * "12 (comm) S 1 …": comm is as the process named itself, brackets and newlines included, and the
- * numbers behind it hold no bracket: it ends at the last one.
+ * Format: "12 (comm) S 1 ...". A process chooses its comm, which may contain brackets and newlines.
+ * The numbers after it contain no bracket, so comm ends at the last bracket of the text.
  */
 int ks__columns_stat(const char *text, size_t length, struct ks__stat *ret)
 {

@@ -7,26 +7,26 @@
 
 #include "mounts.h"
 
-#define ID_DIGITS 64 /* of OCI runtimes: SHA-256 */
+#define ID_DIGITS 64 /* ids of OCI runtimes: SHA-256 in hex */
 #define SHORT_DIGITS 12
 
-/* A part of a path. */
+/* One component of a path; not ended with NUL. */
 struct part {
 	const char *text;
 	size_t length;
 };
 
-/* Whose cgroups stand right below one of this name. */
+/* A runtime that puts its cgroups right below a cgroup of this name. */
 struct parent {
 	const char *name;
 	const char *runtime;
-	int any; /* ids have any form */
+	int any; /* 1: its ids have no fixed form */
 };
 
 static const struct parent parents[] = {
 	{ "docker", "docker", 0 },
 	{ "moby", "docker", 0 },
-	{ "k8s.io", "containerd", 0 }, /* namespaces of containerd */
+	{ "k8s.io", "containerd", 0 }, /* this and the next: namespaces of containerd */
 	{ "default", "containerd", 0 },
 	{ "garden", "garden", 1 },
 	{ "mesos", "mesos", 1 },
@@ -35,7 +35,7 @@ static const struct parent parents[] = {
 	{ "lxc.payload", "lxc", 1 },
 };
 
-/* What stands before the digits of an id. */
+/* Prefixes of ids, as in docker-ID.scope. */
 static const struct {
 	const char *text;
 	const char *runtime;
@@ -90,7 +90,7 @@ static int cut_suffix(struct part *p, const char *text)
 	return 1;
 }
 
-/* The next part of a path, without its slashes; *at then points behind it. */
+/* Gets the next component of a path, without slashes, and moves *at behind it. 0: no more. */
 static int next_part(const char **at, struct part *ret)
 {
 	*at += strspn(*at, "/");
@@ -100,7 +100,7 @@ static int next_part(const char **at, struct part *ret)
 	return ret->length > 0;
 }
 
-/* systemd writes in names of units what may not be there as \x2d. */
+/* Unescapes a unit name: systemd writes a character that is not allowed as \x2d. */
 static void copy_unescaped(char *buf, size_t size, struct part p)
 {
 	size_t n = 0;
@@ -123,7 +123,7 @@ static void copy_unescaped(char *buf, size_t size, struct part p)
 
 /* ---- pods ------------------------------------------------------------------------------------ */
 
-/* A UUID, or the hash that pods out of a file of the node have. */
+/* Is it a UUID, or the hash of a static pod (a pod from a file of the node)? */
 static int is_uid(struct part p)
 {
 	static const unsigned char groups[] = { 8, 4, 4, 4, 12 };
@@ -138,7 +138,7 @@ static int is_uid(struct part p)
 	return 1;
 }
 
-/* The last place of a text in a part, or NULL. */
+/* Finds the last occurrence of a text, or NULL. */
 static const char *find_last(struct part p, const char *text)
 {
 	size_t length = strlen(text);
@@ -150,9 +150,12 @@ static const char *find_last(struct part p, const char *text)
 }
 
 /*
- * podUID; kubepods-burstable-podUID.slice, with _ for -, maybe a prefix, and with
- * :cri-containerd:ID behind it where kubelet's driver is systemd and containerd's is not;
- * libpod_pod_ID.slice.
+ * Takes the pod from one of these forms:
+ *  podUID
+ *  kubepods-burstable-podUID.slice  "_" stands for "-" in UID; may have a prefix. It ends with
+ *                                   ":cri-containerd:ID" if kubelet uses the systemd driver, but
+ *                                   containerd does not
+ *  libpod_pod_ID.slice
  */
 static int take_pod(struct part p, int below_libpod, struct ks__container *ret)
 {
@@ -193,7 +196,7 @@ static void set(struct ks__container *ret, const char *runtime, struct part id)
 	snprintf(ret->runtime, sizeof(ret->runtime), "%s", runtime);
 }
 
-/* [PREFIX-]ID[.scope], with : or _ for - too. */
+/* Takes the container from [PREFIX-]ID[.scope]; ":" or "_" may stand for "-". */
 static int take_digits(struct part p, const struct parent *parent, struct ks__container *ret)
 {
 	const char *runtime = parent ? parent->runtime : "";
@@ -226,7 +229,7 @@ static int take_digits(struct part p, const struct parent *parent, struct ks__co
 	return 1;
 }
 
-/* TASK-NUMBER, below /ecs/TASK */
+/* Is it TASK-NUMBER, the form of Amazon ECS below /ecs/TASK? */
 static int is_ecs(struct part p)
 {
 	if (p.length < 34 || !is_hex(p.text, 32) || p.text[32] != '-')
@@ -238,8 +241,8 @@ static int is_ecs(struct part p)
 }
 
 /*
- * machine-NAME.scope, systemd-nspawn@NAME.service. What is in machine-NAME.scope is nspawn's only
- * if it has made its payload there: virtual machines are registered too.
+ * Takes the container from machine-NAME.scope or systemd-nspawn@NAME.service. Virtual machines have
+ * a machine-NAME.scope too: it belongs to systemd-nspawn only if a cgroup "payload" is below it.
  */
 static int take_machine(struct part p, const char **at, struct ks__container *ret)
 {
@@ -261,7 +264,7 @@ static int take_machine(struct part p, const char **at, struct ks__container *re
 	} else {
 		return 0;
 	}
-	if (!strcmp(runtime, "libvirt-lxc")) { /* its number comes first */
+	if (!strcmp(runtime, "libvirt-lxc")) { /* NAME begins with a number */
 		struct part name = p;
 
 		while (name.length && isdigit((unsigned char)*name.text)) {
@@ -301,7 +304,7 @@ static int take_container(struct part p, const struct parent *parent, const char
 
 static const struct parent *find_parent(struct part p, const struct parent *before)
 {
-	/* garden has a level for its share of the CPU */
+	/* garden has one more level, for shares of the CPU */
 	if (before && part_is((struct part){ before->name, strlen(before->name) }, "garden") &&
 	    (part_is(p, "good") || part_is(p, "bad")))
 		return before;
@@ -322,12 +325,12 @@ int ks__container_parse(const char *path, struct ks__container *ret)
 	while (next_part(&at, &p)) {
 		int pod = take_pod(p, below_libpod, &found);
 
-		if (pod) { /* a node in a container: its pods are not that container */
+		if (pod) { /* a node in a container: the container of its pods is another one */
 			found.id[0] = found.runtime[0] = 0;
 			found.behind = (uint32_t)(at - path);
 		}
 		next = find_parent(p, parent);
-		if (parent && parent->any && next != parent) /* whatever it is called */
+		if (parent && parent->any && next != parent) /* any name is an id here */
 			next = NULL;
 		if (!(pod && below_libpod) && !next && take_container(p, parent, &at, &found))
 			found.behind = (uint32_t)(at - path);
@@ -338,9 +341,9 @@ int ks__container_parse(const char *path, struct ks__container *ret)
 	return found.id[0] != 0;
 }
 
-/* ---- the own one ----------------------------------------------------------------------------- */
+/* ---- the caller's own container -------------------------------------------------------------- */
 
-/* How sure an id is; what a container shares with others comes last. */
+/* How certain an id is, in ascending order: containers of a pod share hosts files. */
 enum { NOTHING, BY_HOSTS, BY_HOSTNAME, BY_ITS_OWN };
 
 static int rank(const char *point)
@@ -355,9 +358,11 @@ static int rank(const char *point)
 }
 
 /*
- * containers/ID/hostname of docker, overlay-containers/ID/userdata/hostname of podman and cri-o,
- * containers/NAMESPACE/ID/hostname and etchosts/NAMESPACE/ID/hosts of nerdctl,
- * sandboxes/ID/hostname of containerd, where ID is the pod's.
+ * Takes the container from the source path of a mount:
+ *  containers/ID/hostname                   docker
+ *  overlay-containers/ID/userdata/hostname  podman, cri-o
+ *  containers/NAMESPACE/ID/hostname, etchosts/NAMESPACE/ID/hosts  nerdctl
+ *  sandboxes/ID/hostname                    containerd; ID is that of the pod
  */
 static int take_mount(const char *root, struct ks__container *ret)
 {
@@ -384,7 +389,7 @@ static int take_mount(const char *root, struct ks__container *ret)
 	return 0;
 }
 
-/* pods/UID/etc-hosts, pods/UID/containers/NAME/NUMBER, below kubelet's folder. */
+/* Takes the pod from pods/UID/etc-hosts or pods/UID/containers/NAME/NUMBER in kubelet's folder. */
 static void take_kubelet(const struct ks__mount *mount, struct ks__container *ret)
 {
 	struct part p, before = { "", 0 };
@@ -397,7 +402,9 @@ static void take_kubelet(const struct ks__mount *mount, struct ks__container *re
 			copy(ret->pod_uid, sizeof(ret->pod_uid), p.text, p.length);
 }
 
-/* Runtimes that boot a system, and name it like the container. */
+/*
+ * Takes the container of runtimes that boot a whole system: its hostname is the container's name.
+ */
 static void take_system(const struct ks__mount *mount, const char *hostname,
 			struct ks__container *ret)
 {
@@ -440,7 +447,7 @@ int ks__container_own(const char *mountinfo, size_t length, const char *hostname
 	return found.id[0] || found.runtime[0] || found.pod_uid[0];
 }
 
-/* ---- names ----------------------------------------------------------------------------------- */
+/* ---- labels ---------------------------------------------------------------------------------- */
 
 static int short_length(const char *id, int otherwise)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* descent.c - who descends from whom */
+/* descent.c - finds the descendants of a tree of processes in procfs */
 #include "descent.h"
 
 #include <errno.h>
@@ -13,16 +13,16 @@
 #include "family.h"
 
 #define CLIMBS_MAX 8
-#define DEPTH_MORE 64 /* ancestors that were made since the snapshot */
+#define DEPTH_MORE 64 /* allowance for ancestors that are younger than the snapshot */
 
 struct walk {
 	const struct ks__descent *tree;
 	int proc_fd;
 	struct ks__family all;
-	size_t left; /* files of ancestors that may still be read one by one */
+	size_t left; /* limit of files of ancestors that climb() may still read */
 };
 
-/* 0, or -1: it is gone. */
+/* Reads a process. 0; -1: the process is gone. */
 static int look(int proc_fd, int32_t pid, struct ks__kin *ret)
 {
 	char path[32], text[1024];
@@ -48,6 +48,7 @@ static int add(void *user, int32_t pid)
 	return look(w->proc_fd, pid, &found) ? 0 : ks__family_add(&w->all, &found);
 }
 
+/* Takes a snapshot of all processes. */
 static int take(struct walk *w)
 {
 	int rc = ks__file_numbers(w->proc_fd, ".", add, w);
@@ -57,7 +58,10 @@ static int take(struct walk *w)
 	return rc == -EMFILE || rc == -ENFILE || rc == -ENOMEM || rc == -EFBIG ? rc : 0;
 }
 
-/* A parent that is not there is out of sight, or was gone when its turn came: then there is another. */
+/*
+ * The parent of this process is not in the snapshot. Either it is not visible here, or it has died
+ * and the process has another parent now. 1: the latter.
+ */
 static int has_moved(int proc_fd, const struct ks__kin *kin)
 {
 	struct ks__kin now;
@@ -65,14 +69,17 @@ static int has_moved(int proc_fd, const struct ks__kin *kin)
 	return look(proc_fd, kin->pid, &now) || now.parent != kin->parent;
 }
 
-/* One ancestor after the other, as it is now. 1, 0, or -1: one of them died meanwhile. */
+/*
+ * Reads the present ancestors one by one. 1: one is in the tree; 0: none is; -1: one died
+ * meanwhile.
+ */
 static int climb(struct walk *w, int32_t pid)
 {
-	size_t depth = w->all.n + DEPTH_MORE; /* files may lie: a circle ends */
+	size_t depth = w->all.n + DEPTH_MORE; /* ends a circle of parents in inconsistent files */
 	struct ks__kin kin, parent;
 
 	if (look(w->proc_fd, pid, &kin))
-		return 0; /* nobody is there any more */
+		return 0; /* the process is gone */
 	while (kin.parent > 0 && depth--) {
 		int is_gone;
 
@@ -88,7 +95,7 @@ static int climb(struct walk *w, int32_t pid)
 	return 0;
 }
 
-/* Its ancestors in the snapshot are not all of the same moment. */
+/* For a process whose ancestors in the snapshot were read at different moments. */
 static int descends_now(struct walk *w, int32_t pid)
 {
 	int is_below = -1;
@@ -98,7 +105,7 @@ static int descends_now(struct walk *w, int32_t pid)
 	return is_below;
 }
 
-/* All from `from` up to `to`, which need not come. */
+/* Places a process and its ancestors up to `to`, or up to a known place. */
 static void settle(struct walk *w, struct ks__kin *from, const struct ks__kin *to,
 		   enum ks__place place)
 {
@@ -110,7 +117,7 @@ static void settle(struct walk *w, struct ks__kin *from, const struct ks__kin *t
 	}
 }
 
-/* 1, 0, or -1: its ancestors die too fast. */
+/* Is the process in the tree? 1, 0; -1: its ancestors die too fast to tell. */
 static int descends(struct walk *w, struct ks__kin *child)
 {
 	size_t steps = w->all.n;

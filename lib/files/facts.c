@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* facts.c - what the kernel says of this process and this machine */
+/* facts.c - reads facts about this process and this machine from the kernel */
 #include "facts.h"
 
 #include <errno.h>
@@ -15,7 +15,7 @@
 #include "kv.h"
 #include "../base/text.h"
 
-#define STATUS_MAX (4u << 20) /* its line of groups alone may be half a megabyte long */
+#define STATUS_MAX (4u << 20) /* bytes; the line of groups alone can have half a megabyte */
 
 int ks__facts_status(int proc_fd, const char *key, int base, uint64_t *ret_value)
 {
@@ -44,7 +44,7 @@ int ks__facts_caps(uint64_t *ret_caps)
 	return 0;
 }
 
-/* "none [integrity] confidentiality": the one in force is in brackets. */
+/* Format: "none [integrity] confidentiality", with the present mode in brackets. */
 int ks__facts_lockdown(int sys_fd, char *buf, size_t size)
 {
 	char text[128];
@@ -63,7 +63,7 @@ int ks__facts_lockdown(int sys_fd, char *buf, size_t size)
 	return 0;
 }
 
-/* A line is: controller, number of its v1 hierarchy (0: it is on v2), cgroups, is it enabled. */
+/* Format of a line: controller, number of its v1 hierarchy (0: v2), number of cgroups, enabled. */
 int ks__facts_memcg(int proc_fd)
 {
 	char text[4096];
@@ -94,7 +94,7 @@ int ks__facts_modules(int sys_fd, char *buf, size_t size)
 	return first_line(sys_fd, "kernel/security/lsm", buf, size);
 }
 
-/* Of several modules, AppArmor has a place of its own; the other one is the first of them. */
+/* AppArmor has a file of its own; self/attr/current belongs to the first module. */
 int ks__facts_confinement(int proc_fd, char *buf, size_t size)
 {
 	int n = first_line(proc_fd, "self/attr/apparmor/current", buf, size);
@@ -106,7 +106,10 @@ int ks__facts_confinement(int proc_fd, char *buf, size_t size)
 	return n;
 }
 
-/* capget() asks the security modules, and AppArmor leaves out what its profile denies; /proc does not. */
+/*
+ * capget() asks the security modules: AppArmor removes the capabilities that its profile denies.
+ * CapEff in procfs has them.
+ */
 uint64_t ks__facts_withheld(int proc_fd, char *profile, size_t size)
 {
 	uint64_t has, given;
@@ -120,7 +123,7 @@ uint64_t ks__facts_withheld(int proc_fd, char *profile, size_t size)
 	return given;
 }
 
-/* A line is: "nodev" or nothing, a tab, its name. */
+/* Format of a line: "nodev" or nothing, a tab, the name. */
 int ks__facts_filesystem(int proc_fd, const char *name)
 {
 	size_t length = strlen(name);

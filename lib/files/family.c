@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* family.c - processes and their parents, as one walk over /proc has found them */
+/* family.c - a table of processes and their parents, from one walk over /proc */
 #include "family.h"
 
 #include <errno.h>
@@ -49,10 +49,10 @@ struct ks__kin *ks__family_parent(const struct ks__family *family, const struct 
 	return parent && parent->start <= kin->start ? parent : NULL;
 }
 
-/* Up to the first ancestor whose place is known, and down again. */
+/* Climbs to the first ancestor with a known place, then gives that place to all on the path. */
 static void place(struct ks__family *family, struct ks__kin *from)
 {
-	size_t steps = family->n; /* files may lie: a circle ends */
+	size_t steps = family->n; /* ends a circle of parents in inconsistent files */
 	struct ks__kin *kin = from;
 	uint8_t found;
 

@@ -19,8 +19,8 @@
 #include "../base/text.h"
 
 #define FILE_MAX (16u << 20)
-#define ROOT_INODE 1                /* of a whole hierarchy: kernfs counts from 1 */
-#define FIRST_NAMESPACE 0xeffffffbu /* PROC_CGROUP_INIT_INO */
+#define ROOT_INODE 1                /* inode of the root of a hierarchy in kernfs */
+#define FIRST_NAMESPACE 0xeffffffbu /* inode of the initial cgroup namespace */
 
 static int is_below(const char *path, const char *top)
 {
@@ -40,7 +40,7 @@ static int is_wanted(const struct ks__mount *mount, int version)
 	return !strcmp(mount->type, "cgroup") && ks__mounts_option(mount, "memory");
 }
 
-/* What statx() fills: not every libc has a struct for it (musl before 1.2.4). */
+/* The struct that statx() fills. Not every libc has it (musl before 1.2.4). */
 struct extended {
 	uint32_t mask, others[35];
 	uint64_t mount;
@@ -49,7 +49,7 @@ struct extended {
 
 #define MOUNT_ID 0x1000 /* STATX_MNT_ID, Linux 5.8 */
 
-/* Or is another mount over it? */
+/* Does fd show this mount? 0: another mount hides it. */
 static int is_reached(const struct ks__mount *mount, int fd, struct stat *ret_st)
 {
 	struct extended x;
@@ -60,7 +60,7 @@ static int is_reached(const struct ks__mount *mount, int fd, struct stat *ret_st
 	       x.mount == mount->id;
 }
 
-/* 1: it is better than what `best` says. */
+/* 1: this mount is better than the best one so far; *ret_fd is its descriptor. */
 static int try_mount(const struct ks__mount *mount, const char *sys_path, int *best, int *ret_fd,
 		     struct stat *ret_st)
 {
@@ -83,7 +83,9 @@ static int try_mount(const struct ks__mount *mount, const char *sys_path, int *b
 	return 0;
 }
 
-/* A mount of less than the hierarchy says from where on; "/" is the root of the own namespace. */
+/*
+ * mount->root says which part of the hierarchy is mounted; "/": the root of the cgroup namespace.
+ */
 static int take_mount(struct ks__hierarchy *h, const struct ks__mount *mount, int fd,
 		      const struct stat *st)
 {
@@ -122,7 +124,10 @@ static int find_mount(int version, const char *sys_path, const char *text, size_
 	return rc ? rc : best ? 0 : -ENOENT;
 }
 
-/* Outside of a cgroup namespace paths tell of containers, and mounts may be those of others. */
+/*
+ * Finds the caller's own container by its mounts. Not in the initial cgroup namespace: there the
+ * paths name containers, and the mounts may belong to others.
+ */
 static int find_own(int proc_fd, const char *text, size_t length, struct ks__container *ret)
 {
 	struct stat st;

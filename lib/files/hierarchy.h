@@ -10,12 +10,12 @@
 #include "container.h"
 
 struct ks__hierarchy {
-	int fd; /* of the mount, O_PATH */
-	struct ks__fds *fds; /* that keep it; NULL: nobody does */
-	int is_own; /* "/" is the cgroup of the container that the caller is in: `own` */
+	int fd; /* O_PATH descriptor of the mount */
+	struct ks__fds *fds; /* the list of descriptors that has fd; NULL: none */
+	int is_own; /* 1: "/" is the cgroup of the caller's container, `own` */
 	dev_t dev;
 	char *mount;
-	char *prefix; /* all paths begin with it; "" or /..., without a slash at its end */
+	char *prefix; /* all paths begin with it: "" or /..., without a trailing slash */
 	struct ks__container own;
 };
 
@@ -23,10 +23,10 @@ struct ks__hierarchy {
 int ks__hierarchy_open(int proc_fd, const char *sys_path, struct ks__hierarchy *ret);
 void ks__hierarchy_close(struct ks__hierarchy *h);
 
-/* A path of the hierarchy as openat() and its like want it with `fd`. */
+/* Converts a path of the hierarchy to one that openat() and others accept with `fd`. */
 const char *ks__hierarchy_below(const struct ks__hierarchy *h, const char *path);
 
-/* The id of the cgroup that a person's path means; see ks__cgroups_resolve(). */
+/* Finds the id for a path that a person gives; see ks__cgroups_resolve(). */
 int ks__hierarchy_resolve(const struct ks__hierarchy *h, const char *path, uint64_t *ret_id);
 
 #endif

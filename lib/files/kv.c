@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* kv.c - files with a key on each line */
+/* kv.c - parses files that have a key on each line */
 #include "kv.h"
 
 #include <errno.h>
@@ -7,7 +7,7 @@
 
 #include "../base/text.h"
 
-/* Behind the key and its colon, or NULL if the line has another key. */
+/* Returns the text behind the key and its colon, or NULL: the line has another key. */
 static const char *behind_key(const char *line, const char *end, const char *key)
 {
 	size_t length = strlen(key);
@@ -50,7 +50,7 @@ int ks__kv_number(const char *text, size_t length, const char *key, unsigned ind
 
 	if (rc)
 		return rc;
-	end = at + rest + 1; /* with the newline, which ends the last number */
+	end = at + rest + 1; /* includes the newline, which ends the last number */
 	for (i = 0; i <= index; i++) {
 		rc = ks__text_number(&at, end, &value);
 		if (rc)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * kv.h - files with a key on each line: "Uid:\t0\t0\t0\t0", "MemFree:  12 kB", "pgscan_kswapd 12"
+ * kv.h - parses files that have a key on each line: "Uid:\t0\t0\t0\t0", "MemFree:  12 kB",
+ * "pgscan_kswapd 12"
  *
- * Pure: any bytes may be in the buffer, none outside it is read, nothing is allocated.
+ * Pure functions: they accept any bytes, read only the buffer and allocate nothing.
  */
 #ifndef KS_KV_H
 #define KS_KV_H
@@ -11,13 +12,13 @@
 #include <stdint.h>
 
 /*
- * What stands behind a key, up to the end of its line, without the blanks before it. The first line
- * counts if a key comes twice. 0; -ENOENT: no such key, or its line is cut off.
+ * Finds the value of a key: the rest of its line, without leading blanks. If a key occurs twice,
+ * the first line counts. 0; -ENOENT: no such key, or its line is cut off.
  */
 int ks__kv_find(const char *text, size_t length, const char *key, const char **ret_value,
 		size_t *ret_length);
 
-/* Number `index`, from 0, of those behind a key. 0, -ENOENT, -EINVAL (not a number), -ERANGE. */
+/* Parses number `index` (from 0) of a key's value. 0; -ENOENT; -EINVAL: no number; -ERANGE. */
 int ks__kv_number(const char *text, size_t length, const char *key, unsigned index,
 		  uint64_t *ret_value);
 

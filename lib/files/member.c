@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* member.c - is a process in a cgroup or below it */
+/* member.c - tests whether a process is in a cgroup or below it */
 #include "member.h"
 
 #include <errno.h>
@@ -12,7 +12,7 @@
 
 #define WHOLE_MAX (1u << 20)
 
-/* Is "memory" one of the names between commas? */
+/* Is "memory" one of these names, which commas separate? */
 static int has_memory(const char *names, const char *end)
 {
 	static const char memory[] = "memory";
@@ -29,7 +29,7 @@ static int has_memory(const char *names, const char *end)
 	return 0;
 }
 
-/* Each line is: number, colon, controllers, colon, path. Version 2 has no controllers there. */
+/* Format of a line: number:controllers:path. The line of cgroup v2 has no controllers. */
 const char *ks__member_path(const char *text, size_t length, size_t *ret_length)
 {
 	const char *end = text + length, *found = NULL;
@@ -67,7 +67,10 @@ static int is_below(const char *text, size_t got, const char *cgroup)
 	return length >= n && !memcmp(path, cgroup, n) && (length == n || path[n] == '/');
 }
 
-/* Most are short. Of deep cgroups each line may have 4 KiB, and version 1 has a line a controller. */
+/*
+ * Most files fit into the buffer. In deep cgroups a line can have 4 KiB, and v1 has a line for each
+ * controller.
+ */
 int ks__member_below(int proc_fd, int32_t pid, const char *cgroup)
 {
 	char file[32], text[4096], *whole;

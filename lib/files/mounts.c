@@ -6,7 +6,7 @@
 
 #include "../base/text.h"
 
-/* A field of a line; *at then points behind it. 0: there is none. */
+/* Gets the next field of a line and moves *at behind it. Returns its length; 0: no more. */
 static size_t next_field(const char **at, const char *end, const char **ret_field)
 {
 	const char *c = *at;
@@ -34,7 +34,7 @@ static int octal(const char *c, const char *end)
 	return value > 0 && value < 256 ? value : -1;
 }
 
-/* 1 if all of it fits. */
+/* 1: all of the text fits into buf; 0: it is cut. */
 static int unescape(const char *field, size_t length, char *buf, size_t size)
 {
 	const char *end = field + length;
@@ -50,7 +50,7 @@ static int unescape(const char *field, size_t length, char *buf, size_t size)
 	return field == end;
 }
 
-/* ID PARENT MAJOR:MINOR ROOT POINT OPTIONS [TAG...] - TYPE SOURCE OPTIONS */
+/* Format: ID PARENT MAJOR:MINOR ROOT POINT OPTIONS [TAG...] - TYPE SOURCE OPTIONS */
 static int parse_line(const char *at, const char *end, struct ks__mount *ret)
 {
 	const char *field, *found[5];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* procscan.c - processes, by the differences of two walks over /proc */
+/* procscan.c - finds events of processes by comparing two walks over /proc */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +20,7 @@
 #define STAT_BYTES 2048
 #define STATUS_BYTES 4096
 
-/* Kernel ABI since 2.6, though no header for user space names them */
+/* PF_... flags of a process: ABI since 2.6, but no header of user space defines them */
 #define PF_EXITING 0x00000004
 #define PF_FORKNOEXEC 0x00000040
 #define PF_KTHREAD 0x00200000
@@ -28,9 +28,9 @@
 enum tree { TREE_UNKNOWN, TREE_OUT, TREE_IN };
 
 struct process {
-	uint64_t ticks; /* start time as the file has it: who it is, with pid */
+	uint64_t ticks; /* start time in the file's unit: with pid it identifies the process */
 	uint64_t start_ns;
-	uint64_t code, stack; /* where exec put the program; stack 0: not to be known */
+	uint64_t code, stack; /* addresses that exec has chosen; stack 0: no permission */
 	int32_t pid, ppid, session;
 	uint32_t flags;
 	char comm[16];
@@ -49,10 +49,10 @@ struct procscan {
 	struct table now, old;
 	uint32_t probe, scope_turn;
 	int begun;
-	int forks, execs, exits; /* words of the statistics */
+	int forks, execs, exits; /* indexes of words in the statistics */
 	uint64_t tick_ns;
 	struct ks__starts starts;
-	int64_t ahead_ns; /* CLOCK_BOOTTIME of CLOCK_MONOTONIC: the time asleep */
+	int64_t ahead_ns; /* CLOCK_BOOTTIME minus CLOCK_MONOTONIC: time that the machine slept */
 };
 
 static int procscan_open(const struct ks__probe *probe, void **ret_state)
@@ -97,7 +97,7 @@ static int by_pid(const void *a, const void *b)
 	return (p->pid > q->pid) - (p->pid < q->pid);
 }
 
-/* procfs lists them in this order already. */
+/* procfs usually lists processes in this order already. */
 static void sort(struct table *table)
 {
 	size_t i = 1;
@@ -115,7 +115,7 @@ static struct process *find(const struct table *table, int32_t pid)
 	return table->n ? bsearch(&key, table->at, table->n, sizeof(key), by_pid) : NULL;
 }
 
-/* Room for one more; doubles, so that in the long run nothing is allocated. */
+/* Room for one more. The table doubles, so in the long run nothing is allocated. */
 static struct process *append(struct table *table)
 {
 	size_t room = table->room ? 2 * table->room : 256;
@@ -141,7 +141,10 @@ static int64_t clock_ns(clockid_t clock)
 	return t.tv_sec * (int64_t)1000000000 + t.tv_nsec;
 }
 
-/* Whoever loses its CPU between two clocks takes that for sleep: so the closest of some readings. */
+/*
+ * A thread that is preempted between the two clocks would take that time for sleep. So this reads
+ * them several times and takes the closest pair.
+ */
 static int64_t ahead_ns(void)
 {
 	int64_t ahead = 0, closest = INT64_MAX;
@@ -180,7 +183,7 @@ static struct process describe(const struct procscan *scan, int32_t pid,
 		.ticks = column[KS__STAT_START],
 		.code = column[KS__STAT_CODE],
 		.stack = column[KS__STAT_STACK],
-		/* a leader that ended before its threads is a zombie, too */
+		/* a leader that ended before its threads also looks like a zombie */
 		.dead = (stat->state == 'Z' || stat->state == 'X') && column[KS__STAT_THREADS] <= 1,
 	};
 	int64_t start;
@@ -192,15 +195,15 @@ static struct process describe(const struct procscan *scan, int32_t pid,
 	return p;
 }
 
-/* Its new program is not in place yet, its name perhaps still the old one. */
+/* Is the process inside exec? Its new program is not in place yet; its comm may be the old one. */
 static int is_within_exec(const struct process *p)
 {
 	return !p->code && !(p->flags & (PF_EXITING | PF_KTHREAD));
 }
 
 /*
- * Into the table. Only a process that is not there is gone: of one that cannot be read now, for
- * want of permission or of descriptors, stays what is known.
+ * Adds a process to the table. A process is gone only if its file does not exist. If the file
+ * cannot be read now (no permission, no descriptor), the entry of the last walk stays.
  */
 static int see(struct procscan *scan, struct ks__look *look, int32_t pid)
 {
@@ -221,12 +224,12 @@ static int see(struct procscan *scan, struct ks__look *look, int32_t pid)
 	*p = rc ? *known : describe(scan, pid, &stat);
 	if (!known || known->ticks != p->ticks) {
 		if (is_within_exec(p))
-			p->flags |= PF_FORKNOEXEC; /* the next look tells of its exec */
+			p->flags |= PF_FORKNOEXEC; /* the next look reports its exec */
 	} else if (is_within_exec(p)) {
 		*p = *known;
 	} else {
 		if (known->knows_start)
-			p->start_ns = known->start_ns; /* the machine may have slept since */
+			p->start_ns = known->start_ns; /* ahead_ns changes when the machine sleeps */
 		p->tree = known->tree;
 	}
 	return 0;
@@ -261,7 +264,7 @@ static int walk(struct procscan *scan, struct ks__look *look)
 
 /* ---- the tree -------------------------------------------------------------------------------- */
 
-/* Of this walk, or of the last one if it is gone. */
+/* Finds a process in this walk, else in the last one. */
 static struct process *find_either(struct procscan *scan, int32_t pid)
 {
 	struct process *p = find(&scan->now, pid);
@@ -269,10 +272,10 @@ static struct process *find_either(struct procscan *scan, int32_t pid)
 	return p ? p : find(&scan->old, pid);
 }
 
-/* Up to the first ancestor whose place is known, and down again: each process is asked once. */
+/* Climbs to the first ancestor with a known place, then gives that place to all on the path. */
 static void place(struct procscan *scan, struct process *from)
 {
-	size_t steps = scan->now.n + scan->old.n; /* files may lie: a circle ends */
+	size_t steps = scan->now.n + scan->old.n; /* ends a circle of parents */
 	struct process *p = from;
 	enum tree tree;
 
@@ -283,7 +286,10 @@ static void place(struct procscan *scan, struct process *from)
 		p->tree = (uint8_t)tree;
 }
 
-/* A new scope: its roots are those of the table, and nobody who gets their numbers later. */
+/*
+ * Marks the roots of a new tree. Only processes of this table are roots, not a later process that
+ * gets the pid of one.
+ */
 static void plant(struct procscan *scan, struct table *table, const struct ks__look *look)
 {
 	size_t i;
@@ -299,6 +305,7 @@ static void plant(struct procscan *scan, struct table *table, const struct ks__l
 	scan->scope_turn = look->scope_turn;
 }
 
+/* Places all processes of the table. */
 static void grow(struct procscan *scan, struct table *table)
 {
 	size_t i;
@@ -308,7 +315,10 @@ static void grow(struct procscan *scan, struct table *table)
 			place(scan, &table->at[i]);
 }
 
-/* Processes move between cgroups: each look asks anew. Who is gone stays where it was. */
+/*
+ * Finds which processes are in the cgroup of the scope. Processes move between cgroups, so each
+ * look reads that again. A process that is gone keeps its last place.
+ */
 static void ask_cgroups(struct procscan *scan, const struct ks__look *look)
 {
 	for (size_t i = 0; i < scan->now.n; i++) {
@@ -371,7 +381,7 @@ static void read_path(int proc_fd, struct ks_event_proc_exec *e)
 	}
 }
 
-/* 0: not visible in the pid namespace of this /proc, or none. */
+/* The number 0 means: not visible in the pid namespace of this procfs, or none. */
 static uint64_t family(const struct process *p)
 {
 	return (p->ppid ? KS_HAS_PROC_PARENT : 0) | (p->session ? KS_HAS_PROC_SESSION : 0);
@@ -405,7 +415,7 @@ static void put_exit(struct ks__look *look, uint32_t weight, const struct proces
 	ks__look_put(look, &e.ev, weight);
 }
 
-/* ---- what has happened ----------------------------------------------------------------------- */
+/* ---- events ---------------------------------------------------------------------------------- */
 
 static uint32_t count(const struct procscan *scan, struct ks__look *look, const struct process *p,
 		      int word)
@@ -431,7 +441,10 @@ static void executed(struct procscan *scan, struct ks__look *look, const struct 
 		put_exec(look, weight, p);
 }
 
-/* The parent is judged, who may be out of sight: 0 is the kernel, or another namespace. */
+/*
+ * The scope applies to the parent. It may be invisible: ppid 0 is the kernel or a process of
+ * another pid namespace.
+ */
 static void forked(struct procscan *scan, struct ks__look *look, const struct process *child)
 {
 	const struct process nobody = { .pid = child->ppid };
@@ -444,7 +457,7 @@ static void forked(struct procscan *scan, struct ks__look *look, const struct pr
 
 static int has_executed(const struct process *old, const struct process *now)
 {
-	if (now->flags & PF_KTHREAD) /* workers are renamed all the time */
+	if (now->flags & PF_KTHREAD) /* kernel workers change their comm all the time */
 		return 0;
 	if (old->flags & ~now->flags & PF_FORKNOEXEC)
 		return 1;
@@ -477,7 +490,10 @@ static void changed(struct procscan *scan, struct ks__look *look, const struct p
 		exited(scan, look, now);
 }
 
-/* Both tables side by side. A pid that two had in turn: the exit of the first comes first. */
+/*
+ * Compares the tables pid by pid. If two processes had the same pid in turn, the exit of the first
+ * one comes before the fork of the second one.
+ */
 static void compare(struct procscan *scan, struct ks__look *look)
 {
 	const struct process *old = scan->old.at, *old_end = old + scan->old.n;
@@ -503,7 +519,7 @@ static int procscan_look(void *state, struct ks__look *look)
 	struct table swap;
 	int rc;
 
-	/* before anything is added: what is new is in the tree by its parents alone */
+	/* before the walk: new processes get into the tree only by their parents */
 	if (scan->begun && scan->scope_turn != look->scope_turn) {
 		plant(scan, &scan->old, look);
 		scan->now.n = 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* queue.c - records that a scan has found and the consumer has not read yet */
+/* queue.c - a bounded queue of records, from the scans of files to the consumer */
 #include "queue.h"
 
 #include <errno.h>
@@ -22,7 +22,7 @@ void ks__queue_free(struct ks__queue *queue)
 	*queue = (struct ks__queue){ 0 };
 }
 
-/* Room was made sure of. */
+/* The caller has checked that there is room. */
 static void push(struct ks__queue *queue, const struct ks_event *ev)
 {
 	size_t at = (queue->head + queue->used) % queue->size;
@@ -40,10 +40,11 @@ static void pop(struct ks__queue *queue, void *to, size_t n)
 	memcpy(to, queue->bytes + queue->head, first);
 	memcpy((unsigned char *)to + first, queue->bytes, n - first);
 	queue->used -= n;
-	/* begin anew when empty, so that only as much memory is touched as there are records */
+	/* start over when empty, so that no more memory is touched than the records need */
 	queue->head = queue->used ? (queue->head + n) % queue->size : 0;
 }
 
+/* Counts one more missing record. */
 static void widen(struct ks__queue *queue, struct ks__hole *hole, uint32_t probe)
 {
 	if (!hole->lost++) {
@@ -54,7 +55,7 @@ static void widen(struct ks__queue *queue, struct ks__hole *hole, uint32_t probe
 	}
 }
 
-/* Tells of a hole and closes it. */
+/* Writes the record that reports a hole, and resets the hole. */
 static void fill(struct ks__queue *queue, struct ks__hole *hole, uint64_t to_ns, uint8_t generation,
 		 struct ks_event_lost *ret)
 {

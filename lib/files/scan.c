@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* scan.c - what becomes of an event that was found in files */
+/* scan.c - decides about each event that a scan finds: scope, sample, limit, record */
 #include "scan.h"
 
 #include <string.h>
@@ -44,7 +44,7 @@ int ks__look_in_scope(const struct ks__look *look, int32_t pid, int in_tree, con
 	}
 }
 
-/* 1 in n, at random: events that alternate must not fall into step with the sample. */
+/* Takes 1 event in n, at random: a fixed step would miss one kind of events that alternate. */
 static int is_sampled(struct ks__tally *tally, uint64_t n)
 {
 	tally->random ^= tally->random << 13;
@@ -53,7 +53,7 @@ static int is_sampled(struct ks__tally *tally, uint64_t n)
 	return tally->random % n == 0;
 }
 
-/* A bucket of `burst` records that is filled by max_per_sec a second. */
+/* A token bucket: holds `burst` records and gets max_per_sec new ones per second. */
 static int is_affordable(struct ks__tally *tally, const struct ks__settings *set, uint64_t now_ns)
 {
 	uint64_t cost, depth, spent;
@@ -64,7 +64,7 @@ static int is_affordable(struct ks__tally *tally, const struct ks__settings *set
 	cost = 1000000000u / set->max_per_sec;
 	depth = cost * set->burst;
 	spent = tally->full_ns > now_ns ? tally->full_ns - now_ns : 0;
-	if (spent > depth) /* under settings that allowed more */
+	if (spent > depth) /* spent under earlier settings with a larger burst */
 		spent = depth;
 	affordable = spent + cost <= depth;
 	tally->full_ns = now_ns + spent + (affordable ? cost : 0);
@@ -90,7 +90,7 @@ uint32_t ks__look_count(struct ks__look *look, uint32_t probe, int in_scope, int
 
 	if (outcome != KS_FILTERED && word >= 0 && !(look->set->flags & KS_ENABLE_NO_STATS))
 		look->tally->block[word]++;
-	if (outcome == KS_SUBMITTED) /* ks__look_put() will know */
+	if (outcome == KS_SUBMITTED) /* ks__look_put() counts this outcome: the queue may be full */
 		return (uint32_t)look->set->sample_every;
 	look->tally->outcome[outcome]++;
 	if (outcome == KS_THROTTLED)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * scan.h - fallbacks that make events: files are looked at, and what differs from the last look is
- * what has happened
+ * scan.h - the interface of a scan: it serves a probe from files, without kernel programs
  *
- * A scan finds events and asks of each, in this order: is it in scope (ks__look_in_scope), what
- * becomes of it (ks__look_count), and, if a record is wanted, fills one (ks__look_put). Each event
- * ends in exactly one outcome of the ledger, and settings mean what they mean in the kernel.
+ * A look reads the files. A scan finds events, or changes of counters, as differences between two
+ * looks. For each event it calls ks__look_in_scope(), then ks__look_count(), and if that asks for a
+ * record ks__look_head() and ks__look_put(). So each event ends in exactly one outcome of the
+ * ledger, and settings mean the same as for kernel programs.
  */
 #ifndef KS_SCAN_H
 #define KS_SCAN_H
@@ -17,55 +17,63 @@
 #include "../source/source.h"
 #include "queue.h"
 
-/* What is counted of one probe. */
+/* The counts of one probe. */
 struct ks__tally {
 	uint64_t outcome[KS_OUTCOMES];
 	uint64_t delivered, queued; /* submitted is their sum */
-	uint64_t *block;            /* raw statistics, see lib/data/rows.h */
-	uint64_t full_ns;           /* the record limit: time up to which records are spent */
-	uint64_t random;            /* picks the sample; never 0 */
+	uint64_t *block;            /* raw statistics; see lib/data/rows.h */
+	uint64_t full_ns;           /* token bucket of the record limit: when it is full again */
+	uint64_t random;            /* state of the random numbers for the sample; never 0 */
 };
 
 /* One look. */
 struct ks__look {
 	int proc_fd;
-	int32_t self;         /* the host, as its number is below proc_fd */
-	uint32_t scope_turn;  /* another number: another scope */
+	int32_t self;         /* the pid of the host in this procfs */
+	uint32_t scope_turn;  /* changes with each change of the scope */
 	const struct ks__scope *scope; /* pids in ascending order */
 	const struct ks__settings *set;
 	struct ks__tally *tally;
 	struct ks__queue *queue;
-	uint64_t now_ns; /* set by the scan when it has read its files: time of all that it found */
+	uint64_t now_ns; /* the scan sets it after it has read its files: the time of its events */
 };
 
 struct ks__scan {
-	const char *const *files; /* what it reads below proc_path, NULL-ended; for ks_explain() */
+	const char *const *files; /* the files that it reads below proc_path, for ks_explain() */
 
-	/* No look yet. 0 or -ENOMEM. */
+	/* Allocates the state, without a look. 0 or -ENOMEM. */
 	int (*open)(const struct ks__probe *probe, void **ret_state);
 	void (*close)(void *state);
-	/* The first look finds nothing. What a failed one would have found the next one does. */
+	/*
+	 * Looks once. The first look only notes the present state. After a look that failed, the
+	 * next one also finds its events. 0 or a negative code.
+	 */
 	int (*look)(void *state, struct ks__look *look);
 	size_t (*bytes)(const void *state);
 
-	/* Why it has no answer for such a scope, in words; NULL: it has. The member may be NULL. */
+	/*
+	 * Returns why it cannot serve such a scope, for people; NULL: it can. The member may be
+	 * NULL.
+	 */
 	const char *(*no_scope)(const struct ks__scope *scope);
-	/* 1: what ends between two looks is lost, so it is looked at each interval, not only when read */
+	/* 1: it misses what ends between two looks, so the consumer looks each interval, too */
 	int misses_ends;
-	/* 1: it sees single processes, of which procfs may hide some */
+	/* 1: it reads single processes, so a procfs with hidepid hides some of them */
 	int sees_processes;
 };
 
-/* Does it watch this process? in_tree: for KS_SCOPE_TREE and KS_SCOPE_CGROUP the scan knows. */
+/*
+ * Is this process in scope? in_tree: the answer of the scan for KS_SCOPE_TREE and KS_SCOPE_CGROUP.
+ */
 int ks__look_in_scope(const struct ks__look *look, int32_t pid, int in_tree, const char *comm);
 
 /*
- * Count an event in word `word` of the statistics (negative: in none) and in the ledger. The weight
- * of the record to put, or 0: no record.
+ * Counts an event in word `word` of the statistics (negative: in none) and in the ledger. Returns
+ * the weight of the record that the caller must put; 0: no record.
  */
 uint32_t ks__look_count(struct ks__look *look, uint32_t probe, int in_scope, int word);
 
-/* Begin a record: size, id, who, and what the settings ask for. */
+/* Fills the head of a record. ks__look_put() then puts the record into the queue. */
 void ks__look_head(const struct ks__look *look, uint16_t size, uint16_t id, int32_t pid,
 		   const char *comm, struct ks_event *ret);
 void ks__look_put(struct ks__look *look, struct ks_event *ev, uint32_t weight);
@@ -73,32 +81,36 @@ void ks__look_put(struct ks__look *look, struct ks_event *ev, uint32_t weight);
 /* ---- the scans of this library --------------------------------------------------------------- */
 
 /*
- * proc: processes, by the differences of two walks over /proc, known by pid and start time.
+ * proc: events of processes, as differences between two walks over /proc. A pid and a start time
+ * identify a process.
  *
- *  fork  a process that was not there. By its parent of now: if the one who forked is gone already,
- *        that is who adopted it.
- *  exec  PF_FORKNOEXEC went away, or the program's addresses, which ASLR makes anew, are others.
- *        Where they may not be read (another user's process): another name, which may also be
- *        a mere prctl(PR_SET_NAME). The path is what /proc/PID/exe says, so not a script's.
- *  exit  it is gone or a zombie.
+ *  fork  The process is new. The record names the present parent: if the process that forked has
+ *        ended, that is the process that has adopted the child.
+ *  exec  PF_FORKNOEXEC is cleared, or the addresses of the program have changed (ASLR chooses new
+ *        ones). Where the addresses cannot be read (a process of another user): the comm has
+ *        changed, which may be only a prctl(PR_SET_NAME). The path is that of /proc/PID/exe: for a
+ *        script, the interpreter.
+ *  exit  The process is gone or a zombie.
  *
- * Several execs between two looks are one; who came and went between them was never there.
- * start_ns has the resolution of clock ticks, 10 ms, rounded down: the file counts since boot, with
- * the time asleep, and what CLOCK_BOOTTIME is ahead of CLOCK_MONOTONIC at the first sight of the
- * process is taken off. Pids are those of the namespace of the procfs at proc_path.
+ * Several execs between two looks count as one. A process that begins and ends between two looks is
+ * not seen. start_ns is rounded down to clock ticks, 10 ms. The file counts from boot, including
+ * the time that the machine slept; the scan subtracts the difference between CLOCK_BOOTTIME and
+ * CLOCK_MONOTONIC at the first look that sees the process. Pids are those of the pid namespace of
+ * the procfs at proc_path.
  */
 extern const struct ks__scan ks__scan_proc;
 
 /*
- * vmstat: for pagecache, what block devices have read, less what was for swap. Of the whole machine:
- * it has no answer for any scope but the system's, rather than tell others' numbers.
+ * vmstat: for pagecache, the bytes that block devices have read, without swap. The file has numbers
+ * of the whole machine, so this scan serves KS_SCOPE_SYSTEM only.
  */
 extern const struct ks__scan ks__scan_vmstat;
 
 /*
- * sched: sums of threads, which the kernel keeps, as differences of two looks. It makes no events. Of a
- * thread that ends, what it did since the last look is missing. Asleep is what is neither running
- * nor waiting; of a thread that began since, to a clock tick.
+ * sched: differences between two looks at the sums that the kernel keeps for each thread. It makes
+ * no events. It misses what a thread did between the last look and its end. Time asleep is the time
+ * that a thread neither ran nor waited for a CPU; for a thread that began since the last look, to
+ * the precision of a clock tick.
  */
 extern const struct ks__scan ks__scan_sched;
 

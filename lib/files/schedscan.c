@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* schedscan.c - time and switches of threads, by the differences of two looks at their files */
+/* schedscan.c - time and switches of threads, as differences between two looks at their files */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,7 +27,7 @@ static const char *const fields[] = { "voluntary", "preempted", "runq_ns", "oncp
 
 struct thread {
 	int32_t pid, tid;
-	uint64_t number[OFFCPU]; /* as the kernel counts them since it began */
+	uint64_t number[OFFCPU]; /* the kernel's counts since the start of the thread */
 };
 
 /* In ascending order of tid. */
@@ -38,12 +38,12 @@ struct table {
 
 struct schedscan {
 	struct table now, old;
-	struct ks__family family; /* of a tree */
+	struct ks__family family; /* for KS_SCOPE_TREE */
 	uint32_t scope_turn;
 	uint64_t tick_ns;
 	struct ks__starts starts;
-	uint64_t now_ns, old_ns; /* of the looks; CLOCK_BOOTTIME, as the start of threads is told */
-	int word[NUMBERS];       /* of the statistics */
+	uint64_t now_ns, old_ns; /* times of the looks, CLOCK_BOOTTIME like the start of threads */
+	int word[NUMBERS];       /* indexes of words in the statistics */
 };
 
 static int schedscan_open(const struct ks__probe *probe, void **ret_state)
@@ -112,7 +112,7 @@ static int append(struct table *table, const struct thread *thread)
 
 /* ---- threads --------------------------------------------------------------------------------- */
 
-/* 0; negative: it is gone, or not to be read. */
+/* 0; negative: the thread is gone, or its files cannot be read. */
 static int read_thread(int proc_fd, struct thread *thread)
 {
 	char path[64], text[FILE_BYTES];
@@ -138,7 +138,7 @@ static int read_thread(int proc_fd, struct thread *thread)
 				  &thread->number[PREEMPTED]);
 }
 
-/* When it began, CLOCK_BOOTTIME. 0; negative: not known. */
+/* Gets the start time of a thread, CLOCK_BOOTTIME. 0; negative: unknown. */
 static int begun_ns(const struct schedscan *scan, int proc_fd, const struct thread *thread,
 		    int64_t *ret_ns)
 {
@@ -153,7 +153,10 @@ static int begun_ns(const struct schedscan *scan, int proc_fd, const struct thre
 	return ks__starts_ns(&scan->starts, stat.column[KS__STAT_START], scan->tick_ns, ret_ns);
 }
 
-/* What it has done since the last look; of one that was there before it was in scope, nothing. */
+/*
+ * Adds what a thread did since the last look. A thread that is older but comes into scope only now
+ * adds nothing: its earlier time is out of scope.
+ */
 static void count(const struct schedscan *scan, struct ks__look *look, const struct thread *now)
 {
 	const struct thread *old = find(&scan->old, now->tid);
@@ -162,7 +165,7 @@ static void count(const struct schedscan *scan, struct ks__look *look, const str
 	if (!scan->old_ns || look->set->flags & KS_ENABLE_NO_STATS)
 		return;
 	if (old && (old->pid != now->pid || old->number[ONCPU] > now->number[ONCPU]))
-		old = NULL; /* another one with its number */
+		old = NULL; /* another thread has got the same tid */
 	if (!old) {
 		int64_t begun;
 
@@ -180,7 +183,7 @@ static void count(const struct schedscan *scan, struct ks__look *look, const str
 		look->tally->block[scan->word[i]] += delta[i];
 }
 
-/* What a walk hands on. */
+/* The context of a walk. */
 struct walk {
 	struct schedscan *scan;
 	struct ks__look *look;
@@ -225,7 +228,7 @@ static int see_threads(struct walk *w, int32_t pid, int in_tree, const char *com
 	w->pid = pid;
 	snprintf(folder, sizeof(folder), "%d/task", pid);
 	rc = ks__file_numbers(w->look->proc_fd, folder, see_thread, w);
-	return rc == -ENOMEM ? rc : 0; /* it may be gone */
+	return rc == -ENOMEM ? rc : 0; /* the process may be gone */
 }
 
 static int see_process(void *user, int32_t pid)
@@ -244,7 +247,10 @@ static int see_process(void *user, int32_t pid)
 
 /* ---- a tree ---------------------------------------------------------------------------------- */
 
-/* In it: the roots, and whoever was once: the parents may be gone. */
+/*
+ * Adds a process to the family. The roots are in the tree, and so is a process that was in it
+ * before: its ancestors may be gone.
+ */
 static int see_kin(void *user, int32_t pid)
 {
 	const struct walk *w = user;
@@ -314,7 +320,7 @@ static int schedscan_look(void *state, struct ks__look *look)
 	clock_gettime(CLOCK_BOOTTIME, &boot);
 	scan->now_ns = (uint64_t)boot.tv_sec * 1000000000u + (uint64_t)boot.tv_nsec;
 	if (scan->scope_turn != look->scope_turn)
-		scan->old_ns = 0; /* another scope begins with what is there */
+		scan->old_ns = 0; /* the first look at a new scope only notes the present state */
 	scan->now.n = 0;
 	rc = walk(scan, look);
 	if (rc)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* vmstat.c - what the machine has read from block devices, by /proc/vmstat */
+/* vmstat.c - pages that the machine has read from block devices, from /proc/vmstat */
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -11,11 +11,11 @@
 #include "../base/text.h"
 
 #define VMSTAT_BYTES 16384
-#define PAGE_KB 4 /* of the pages that are counted */
+#define PAGE_KB 4 /* size of the pages in the statistics, in KiB */
 
 struct vmstat {
 	int begun, word;
-	uint64_t kb; /* read from devices but not for swap, up to the last page counted */
+	uint64_t kb; /* KiB read from devices, without swap, up to the last page counted */
 	char text[VMSTAT_BYTES];
 };
 
@@ -36,7 +36,7 @@ static size_t vmstat_bytes(const void *state)
 	return sizeof(struct vmstat);
 }
 
-/* pgpgin counts kilobytes, pswpin the kernel's pages. */
+/* pgpgin counts KiB, pswpin pages of the kernel's page size. */
 static int read_kb(struct vmstat *v, const struct ks__look *look, uint64_t *ret_kb)
 {
 	ssize_t n = ks__text_read(look->proc_fd, "vmstat", v->text, sizeof(v->text));
@@ -51,16 +51,19 @@ static int read_kb(struct vmstat *v, const struct ks__look *look, uint64_t *ret_
 	return 0;
 }
 
-/* Numbers of the whole machine are an answer to nothing else. */
+/* The file has numbers of the whole machine only. */
 static const char *vmstat_no_scope(const struct ks__scope *scope)
 {
 	if (scope->kind == KS_SCOPE_SYSTEM && !scope->has_comm && !scope->has_exclude)
 		return NULL;
-	return "vmstat counts the whole machine: it serves the scope KS_SCOPE_SYSTEM, without comm and "
-	       "exclude_comm, and no other";
+	return "vmstat counts the whole machine: it serves the scope KS_SCOPE_SYSTEM, without comm "
+	       "and exclude_comm, and no other";
 }
 
-/* Both may lag behind each other on other CPUs: a difference below 0 is made up for later. */
+/*
+ * The two counters are not updated together on all CPUs, so their difference may go backwards for a
+ * moment. Then this look adds 0 and a later one the remainder.
+ */
 static int vmstat_look(void *state, struct ks__look *look)
 {
 	struct vmstat *v = state;

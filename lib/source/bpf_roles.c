@@ -82,7 +82,8 @@ static int make_room(struct ks__bpf *b, int fd)
 			drop(b, fd, i);
 	if (b->n_roles < KS__ROLES_MAX)
 		return 0;
-	return ks__fail(b->base.ks, -ENOSPC, "%d live threads have roles: take one back first",
+	return ks__fail(b->base.ks, -ENOSPC,
+			"%d live threads have roles: take one back first (role NULL)",
 			KS__ROLES_MAX);
 }
 

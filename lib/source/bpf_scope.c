@@ -257,7 +257,7 @@ static int refuse_foreign(struct ks__bpf *b)
 		return 0;
 	return ks__fail(
 		b->base.ks, -KS_EUNAVAIL,
-		"%s is of another pid namespace than this process: a tree needs a procfs of its own",
+		"%s is of another pid namespace than this process: a tree needs one of its own",
 		b->base.ks->opts.proc_path);
 }
 

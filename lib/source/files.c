@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * files.c - the source without kernel programs: probes by what /proc says
+ * files.c - the source without kernel programs: the fallbacks of probes read files of procfs
  *
- * A probe is looked at when its statistics are read, when its scope changes, when it is switched
- * off and, if it makes records, by the consumer each interval. Records that a reader's look has
- * found wait in a queue for the consumer's next one.
+ * A look is one read of the files of a probe. The source looks when a reader reads the statistics,
+ * when the scope changes, when the probe is disabled and, if the probe makes records, each interval
+ * in the consumer. Records that the look of a reader has found wait in a queue for the consumer.
  *
- * `lock` guards everything here: consumer and readers do not take the handle's. It is not held
- * while the host is called: a callback of events may read statistics, one of messages may take its
- * time.
+ * `lock` guards everything here, since the consumer and readers do not take the handle's lock. It
+ * is released while a callback of the host runs: a callback of events may read statistics, and one
+ * of messages may take long.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -19,11 +19,12 @@
 #include "../data/rows.h"
 #include "files.h"
 
-_Static_assert(KS_OUTCOMES == KS__OUTCOMES, "a tally and a book have the same outcomes");
+_Static_assert(KS_OUTCOMES == KS__OUTCOMES,
+	       "KS_OUTCOMES (bpf/shared.h) and KS__OUTCOMES (ledger.h) must be equal");
 
 /*
- * What is read under the lock are files, and each read is a cancellation point: whoever holds it
- * cannot be cancelled.
+ * Takes the lock and disables the cancellation of this thread: the source reads files under the
+ * lock, and each read is a cancellation point. Returns the old state, for unlock().
  */
 static int lock(struct files *files)
 {
@@ -43,13 +44,13 @@ static void unlock(struct files *files, int state)
 	pthread_mutex_unlock(&files->lock);
 	pthread_setcancelstate(state, NULL);
 	if (rc)
-		ks__log(ks, KS_LOG_WARNING, "%s cannot be looked at now: %s", ks->opts.proc_path,
+		ks__log(ks, KS_LOG_WARNING, "%s cannot be read now: %s", ks->opts.proc_path,
 			ks_strerror(rc));
 }
 
 /* ---- open and close -------------------------------------------------------------------------- */
 
-/* Below another proc_path this process may have another number. */
+/* The pid of this process in the procfs at proc_path, which may be of another pid namespace. */
 static int32_t own_pid(int proc_fd)
 {
 	char link[16] = "";
@@ -122,12 +123,12 @@ static int look(struct files *files, struct served *served)
 	int is_own = look.proc_fd < 0 || ks__fd_is_own(&files->source.ks->fds, look.proc_fd);
 	int rc = is_own ? served->scan->look(served->state, &look) : -EBADF;
 
-	/* after a failure as well: it is not tried again at once */
+	/* also after a failure, so that the next look waits for the interval */
 	served->looked_ns = ks__now();
 	return rc;
 }
 
-/* What a failed look has missed the next one finds. */
+/* Keeps the error for unlock() to log. The next look finds what a failed look has missed. */
 static void try_look(struct files *files, struct served *served)
 {
 	int rc = look(files, served);
@@ -142,14 +143,14 @@ static int makes_records(const struct served *served)
 	       served->set.sample_every;
 }
 
-/* Statistics, too, lack what ends between two looks. */
+/* Statistics, too, miss what ends between two looks. */
 static int wants_looks(const struct served *served)
 {
 	return makes_records(served) || (served->scan && served->scan->misses_ends &&
 					 !(served->set.flags & KS_ENABLE_NO_STATS));
 }
 
-/* When the consumer has to look again, or UINT64_MAX. */
+/* The time of the consumer's next look; UINT64_MAX: none. */
 static uint64_t due_ns(const struct served *served)
 {
 	return wants_looks(served) ? served->looked_ns + served->set.interval_ms * 1000000u :
@@ -164,7 +165,7 @@ static int files_prepare(struct ks__source *s, uint32_t mask, const char *varian
 	return 0;
 }
 
-/* Memory that stays until the handle is closed. */
+/* Allocates memory that stays until the handle is closed. */
 static int reserve(struct files *files, const struct ks__probe *probe, struct served *served)
 {
 	if (!served->tally.block)
@@ -177,7 +178,7 @@ static int reserve(struct files *files, const struct ks__probe *probe, struct se
 	return ks__queue_init(&files->queue, files->source.ks->opts.ring_bytes);
 }
 
-/* Begins with what is there now. */
+/* The first look only notes the present state: events count from now on. */
 static int start(struct files *files, const struct ks__probe *probe, struct served *served)
 {
 	int rc = reserve(files, probe, served);
@@ -205,7 +206,7 @@ static int files_enable(struct ks__source *s, uint32_t probe, const char *varian
 		return -KS_EUNAVAIL;
 	rc = ks__files_usable(files, probe, why, sizeof(why));
 	if (rc == -EMFILE || rc == -ENFILE ||
-	    rc == -ENOMEM) /* the host's to mend, not the machine's */
+	    rc == -ENOMEM) /* the host can mend this: no reason to call the variant unusable */
 		return ks__fail(s->ks, rc, "%s: %s cannot be read: %s", p->name,
 				s->ks->opts.proc_path, ks_strerror(rc));
 	if (rc)
@@ -214,7 +215,7 @@ static int files_enable(struct ks__source *s, uint32_t probe, const char *varian
 	rc = files->served[probe].scan ? 0 : start(files, p, &files->served[probe]);
 	unlock(files, state);
 	if (rc)
-		return ks__fail(s->ks, rc, "%s: %s cannot be walked: %s", p->name,
+		return ks__fail(s->ks, rc, "%s: %s cannot be scanned: %s", p->name,
 				s->ks->opts.proc_path, ks_strerror(rc));
 	ks__files_hidden(files, probe, why, sizeof(why));
 	if (why[0])
@@ -224,7 +225,7 @@ static int files_enable(struct ks__source *s, uint32_t probe, const char *varian
 	return 0;
 }
 
-/* With a last look, so that nothing of the time before is missing. */
+/* Looks a last time, so that events up to now are counted. */
 static void files_disable(struct ks__source *s, uint32_t probe)
 {
 	struct files *files = files_of(s);
@@ -270,7 +271,7 @@ static int files_try_scope(struct ks__source *s, const struct ks__scope *scope)
 	return 0;
 }
 
-/* A look divides what was before from what comes after. */
+/* Looks before the change, so that earlier events count under the old scope. */
 static int files_set_scope(struct ks__source *s, const struct ks__scope *scope)
 {
 	struct files *files = files_of(s);
@@ -307,7 +308,7 @@ static void look_if_due(struct files *files)
 			try_look(files, &files->served[i]);
 }
 
-/* It counts as delivered before the host has it: its callback may unwind. */
+/* Counts the record as delivered before the callback gets it, since the callback may unwind. */
 static int take(struct files *files, struct ks_event *ret)
 {
 	unsigned probe;
@@ -376,7 +377,7 @@ static int files_read(struct ks__source *s, uint32_t probe, struct ks__rows *row
 	struct served *served = &files->served[probe];
 	int state, rc = 0;
 
-	(void)per_cpu; /* no CPU has seen it: all is in the first row */
+	(void)per_cpu; /* files do not name the CPU: all counts go to the first row */
 	state = lock(files);
 	if (served->scan)
 		rc = look(files, served);
@@ -388,7 +389,7 @@ static int files_read(struct ks__source *s, uint32_t probe, struct ks__rows *row
 	if (rc == -EBADF)
 		return ks__fail_closed(s->ks);
 	if (rc)
-		return ks__fail(s->ks, rc, "%s cannot be looked at now: %s", s->ks->opts.proc_path,
+		return ks__fail(s->ks, rc, "%s cannot be read now: %s", s->ks->opts.proc_path,
 				ks_strerror(rc));
 	return 0;
 }
@@ -397,7 +398,7 @@ static int files_book(struct ks__source *s, uint32_t probe, int idle, struct ks_
 {
 	struct files *files = files_of(s);
 	const struct ks__tally *tally = &files->served[probe].tally;
-	struct ks__book book = { 0 }; /* who came and went between two looks, nobody knows */
+	struct ks__book book = { 0 }; /* missed_known 0: what ended between two looks is unknown */
 	int state;
 
 	state = lock(files);
@@ -409,7 +410,7 @@ static int files_book(struct ks__source *s, uint32_t probe, int idle, struct ks_
 	return 0;
 }
 
-/* ---- size ------------------------------------------------------------------------------------- */
+/* ---- size ------------------------------------------------------------------------------------ */
 
 static void files_size(struct ks__source *s, uint64_t *ret_kernel, uint64_t *ret_user)
 {
@@ -428,7 +429,7 @@ static void files_size(struct ks__source *s, uint64_t *ret_kernel, uint64_t *ret
 	*ret_user = bytes;
 }
 
-/* No admit: looks are too seldom to see the child of a self-test. */
+/* admit is NULL: looks are too rare to see the short-lived child of a self-test. */
 const struct ks__source_ops ks__source_files = {
 	.kind = KS_SOURCE_FILES,
 	.open = files_open,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* files.h - what the files of the source without kernel programs share */
+/* files.h - the source without kernel programs; private to files*.c */
 #ifndef KS_FILES_H
 #define KS_FILES_H
 
@@ -7,9 +7,9 @@
 #include "../files/scan.h"
 #include "../ks.h"
 
-/* A probe that was enabled here at some time. */
+/* The state of one probe in this source. */
 struct served {
-	const struct ks__scan *scan; /* NULL: off */
+	const struct ks__scan *scan; /* NULL: the probe is off here */
 	void *state;
 	uint64_t looked_ns;
 	struct ks__settings set;
@@ -22,8 +22,8 @@ struct files {
 	int32_t self;
 	uint32_t scope_turn;
 	struct ks__scope scope;
-	int32_t *room;  /* for the pids of the scope that was tried; under the handle's lock */
-	int look_error; /* of the last look that failed: told when the lock is released */
+	int32_t *room;  /* for the pids of the scope that is tried; under the handle's lock */
+	int look_error; /* of the last look that failed: unlock() logs it */
 	struct ks__queue queue;
 	struct served served[KS__PROBES_MAX];
 };
@@ -40,10 +40,11 @@ static inline const struct ks__probe *probe_of(const struct files *files, uint32
 
 /* ---- files_facts.c --------------------------------------------------------------------------- */
 
-/* 0, or why not, with a sentence. */
+/* Can the fallback of this probe be used now? 0, or an error and a sentence. */
 int ks__files_usable(const struct files *files, uint32_t probe, char *why, size_t size);
-/* What it lacks though it works: "" or a sentence. */
+/* Writes what a fallback that works does not see, or "". */
 void ks__files_hidden(const struct files *files, uint32_t probe, char *buf, size_t size);
+/* The index of the fallback among the variants of a probe: the last. */
 uint32_t ks__files_variant(const struct ks__probe *probe);
 int ks__files_note(struct ks__source *s, uint32_t probe, uint32_t index, struct ks__note *ret);
 int ks__files_expect(struct ks__source *s, uint32_t probe, uint32_t *ret_variant,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* files_facts.c - what files can tell of a probe here, and what people are told of it */
+/* files_facts.c - whether fallbacks work on this machine, and what reports say about them */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -36,7 +36,7 @@ int ks__files_usable(const struct files *files, uint32_t probe, char *why, size_
 	return n < 0 ? (int)n : -ENOENT;
 }
 
-/* Of the host itself nothing is hidden. */
+/* procfs never hides the host's own process from it. */
 void ks__files_hidden(const struct files *files, uint32_t probe, char *buf, size_t size)
 {
 	const struct ks *ks = files->source.ks;

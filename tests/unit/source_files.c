@@ -372,7 +372,7 @@ static void test_reasons(void)
 	ks_assert_rc(bed->s->ops->note(bed->s, KS_PROBE_PROC, 1, &note), -ENOENT);
 	ks_assert_rc(bed->s->ops->why(bed->s, KS_PROBE_PROC, KS_HAS_PROC_PATH, why, 256), 0);
 	ks_assert_rc(bed->s->ops->why(bed->s, KS_PROBE_PROC, KS_HAS_PROC_SHORT, why, 256), 1);
-	g_assert_nonnull(strstr(why, "procfs: a scan of /proc misses what begins and ends"));
+	g_assert_nonnull(strstr(why, "procfs: a scan of /proc misses processes that begin and end"));
 	ks_assert_rc(bed->s->ops->enable(bed->s, KS_PROBE_PROC, "raw_tp", &variant, &valid),
 		     -KS_EUNAVAIL);
 
@@ -403,7 +403,7 @@ static void on_log(int level, const char *text, void *user)
 	g_assert_cmpint(level, ==, KS_LOG_WARNING);
 	g_assert_true(g_str_has_prefix(text, told->bed->dir));
 	g_assert_true(g_str_has_suffix(
-		text, " cannot be looked at now: too many open descriptors in this process"));
+		text, " cannot be read now: too many open descriptors in this process"));
 	told->bed->s->ops->book(told->bed->s, KS_PROBE_PROC, 0, &book);
 	told->times++;
 }
