@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* fadvise.c - posix_fadvise: calls, errors, pages really dropped */
+/* fadvise.c - posix_fadvise(): calls, errors, and pages that left the page cache */
 #include "probe.h"
 #include "rawcall.h"
 
@@ -21,7 +21,7 @@ static const struct ks__field row_fields[] = {
 	  .unit = KS_UNIT_COUNT,
 	  .label = "advice",
 	  .values = advice,
-	  .help = "calls, finished" },
+	  .help = "calls that have returned" },
 	{ .name = "ok",
 	  .offset = offsetof(struct ks_stats_fadvise, ok),
 	  .bytes = 8,
@@ -44,31 +44,31 @@ static const struct ks__field row_fields[] = {
 	  .help = "calls that failed" },
 	{ KS__AT(struct ks_stats_fadvise, dropped_pages), .count = 1, .kind = KS_KIND_COUNTER,
 	  .unit = KS_UNIT_PAGES, .valid = KS_HAS_FADVISE_DROPPED,
-	  .help = "taken out of the page cache by DONTNEED" },
+	  .help = "pages that left the page cache in calls with DONTNEED" },
 	{ 0 },
 };
 
 static const struct ks__field call_fields[] = {
 	{ KS__AT(struct ks_event_fadvise_call, offset), .count = 1, .kind = KS_KIND_VALUE,
-	  .unit = KS_UNIT_BYTES, .is_signed = 1, .help = "begin of the range" },
+	  .unit = KS_UNIT_BYTES, .is_signed = 1, .help = "begin of the range in the file" },
 	{ KS__AT(struct ks_event_fadvise_call, length), .count = 1, .kind = KS_KIND_VALUE,
 	  .unit = KS_UNIT_BYTES, .is_signed = 1,
-	  .help = "of the range, 0: to the end of the file" },
+	  .help = "length of the range; 0: to the end of the file" },
 	{ KS__AT(struct ks_event_fadvise_call, duration_ns), .count = 1, .kind = KS_KIND_VALUE,
 	  .unit = KS_UNIT_NS, .help = "time in the call" },
 	{ KS__AT(struct ks_event_fadvise_call, dropped_pages), .count = 1, .kind = KS_KIND_VALUE,
 	  .unit = KS_UNIT_PAGES, .valid = KS_HAS_FADVISE_DROPPED,
-	  .help = "taken out of the page cache" },
+	  .help = "pages that left the page cache in this call" },
 	{ KS__AT(struct ks_event_fadvise_call, inode), .count = 1, .kind = KS_KIND_ID,
-	  .valid = KS_HAS_FADVISE_FILE, .help = "of the file" },
+	  .valid = KS_HAS_FADVISE_FILE, .help = "inode of the file" },
 	{ KS__AT(struct ks_event_fadvise_call, device), .count = 1, .kind = KS_KIND_ID,
-	  .valid = KS_HAS_FADVISE_FILE, .help = "major << 20 | minor" },
+	  .valid = KS_HAS_FADVISE_FILE, .help = "device of the file: major << 20 | minor" },
 	{ KS__AT(struct ks_event_fadvise_call, advice), .count = 1, .kind = KS_KIND_CODE,
-	  .values = advice, .help = "as passed, also when there is no such advice" },
+	  .values = advice, .help = "advice as passed, also if no such advice exists" },
 	{ KS__AT(struct ks_event_fadvise_call, result), .count = 1, .kind = KS_KIND_VALUE,
 	  .is_signed = 1, .valid = KS_HAS_FADVISE_RESULT, .help = "0 or -errno" },
 	{ KS__AT(struct ks_event_fadvise_call, fd), .count = 1, .kind = KS_KIND_ID, .is_signed = 1,
-	  .help = "as passed" },
+	  .help = "descriptor as passed" },
 	{ 0 },
 };
 
@@ -77,7 +77,7 @@ static const struct ks__struct stats = {
 	.id = KS_STATS_FADVISE,
 	.bytes = sizeof(struct ks_stats_fadvise),
 	.fields = row_fields,
-	.help = "Advice about files, and what came of it.",
+	.help = "Advice about files, and its effect.",
 };
 
 static const struct ks__struct events[] = {
@@ -86,14 +86,15 @@ static const struct ks__struct events[] = {
 		.id = KS_EVENT_FADVISE_CALL,
 		.bytes = sizeof(struct ks_event_fadvise_call),
 		.fields = call_fields,
-		.help = "A call that took slow_ns or longer, or one of the sample of the others.",
+		.help = "A call that took slow_ns or longer, or a sampled shorter one.",
 	},
 	{ 0 },
 };
 
 /*
- * fentry first: it costs this system call and no other. A program on sys_enter, of whatever kind,
- * puts every task of the machine on the slow path of system calls (57 ns each) and runs for each.
+ * fentry comes first, since it costs time in this syscall only. A program on sys_enter, of any
+ * kind, puts every task of the machine on the slow path of syscalls (57 ns each) and runs in each
+ * of them.
  */
 static const struct ks__variant variants[] = {
 	{
@@ -132,12 +133,12 @@ static const struct ks__param params[] = {
 		.unit = KS_UNIT_NS,
 		.highest = 3600000000000,
 		.default_value = 10000000,
-		.help = "a record for each call that takes so long; 0: for every call",
+		.help = "a call makes a record if it takes this long; 0: every call",
 	},
 	{ 0 },
 };
 
-/* Advice about a file in memory: counted as any other, nothing is read or dropped. */
+/* Gives advice about a memfd: the call counts like any other, and no page is read or dropped. */
 static int RAW_CODE provoke_call(int dir_fd)
 {
 	static const char name[] = "kernelsight";
@@ -181,6 +182,6 @@ const struct ks__probe ks__probe_fadvise = {
 		.burst = 5000,
 		.identity = KS_IDENTITY_CGROUP | KS_IDENTITY_COMM,
 	},
-	.no_fallback = "no file of the kernel counts advice, so there is no fallback",
+	.no_fallback = "no file of procfs counts advice, so there is no fallback",
 	.provocations = provocations,
 };

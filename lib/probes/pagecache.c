@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* pagecache.c - the page cache: what is asked of it, comes in and goes out */
+/* pagecache.c - the page cache: requests, misses, pages added and removed */
 #include "../files/scan.h"
 #include "probe.h"
 #include "rawcall.h"
@@ -11,36 +11,37 @@
 static const struct ks__field row_fields[] = {
 	{ KS__AT(struct ks_stats_pagecache, requested_pages), .count = 1, .kind = KS_KIND_COUNTER,
 	  .unit = KS_UNIT_PAGES, .valid = KS_HAS_PAGECACHE_REQUESTS,
-	  .help = "asked for by buffered reads" },
+	  .help = "pages that buffered reads touch" },
 	{ KS__AT(struct ks_stats_pagecache, missed_pages), .count = 1, .kind = KS_KIND_COUNTER,
 	  .unit = KS_UNIT_PAGES, .valid = KS_HAS_PAGECACHE_MISSES,
-	  .help = "of those, from the first that was missing to the end of the read" },
+	  .help = "requested pages from the first missing one to the end of the read" },
 	{ KS__AT(struct ks_stats_pagecache, readin_pages), .count = 1, .kind = KS_KIND_COUNTER,
 	  .unit = KS_UNIT_PAGES, .valid = KS_HAS_PAGECACHE_READIN,
-	  .help = "brought in for reads and faults, read-ahead included" },
+	  .help = "pages brought in for reads and faults, read-ahead included" },
 	{ KS__AT(struct ks_stats_pagecache, write_pages), .count = 1, .kind = KS_KIND_COUNTER,
-	  .unit = KS_UNIT_PAGES, .valid = KS_HAS_PAGECACHE_WRITES, .help = "added by writes" },
+	  .unit = KS_UNIT_PAGES, .valid = KS_HAS_PAGECACHE_WRITES,
+	  .help = "pages added by writes" },
 	{ KS__AT(struct ks_stats_pagecache, evicted_pages), .count = 1, .kind = KS_KIND_COUNTER,
 	  .unit = KS_UNIT_PAGES, .valid = KS_HAS_PAGECACHE_EVICTED,
-	  .help = "taken out: reclaimed, dropped, truncated" },
+	  .help = "pages taken out: reclaimed, dropped, truncated" },
 	{ KS__AT(struct ks_stats_pagecache, mapped_faults), .count = 1, .kind = KS_KIND_COUNTER,
 	  .unit = KS_UNIT_COUNT, .valid = KS_HAS_PAGECACHE_MAPPED,
-	  .help = "faults on pages of mapped files that were not mapped around another" },
+	  .help = "faults on pages of mapped files that were not mapped around another fault" },
 	{ KS__AT(struct ks_stats_pagecache, mapped_pages), .count = 1, .kind = KS_KIND_COUNTER,
 	  .unit = KS_UNIT_PAGES, .valid = KS_HAS_PAGECACHE_MAPPED,
-	  .help = "around faults, looked for and mapped if they were there" },
+	  .help = "pages looked for around faults, and mapped if they were in memory" },
 	{ 0 },
 };
 
 static const struct ks__field miss_fields[] = {
 	{ KS__AT(struct ks_event_pagecache_miss, inode), .count = 1, .kind = KS_KIND_ID,
-	  .help = "of the file" },
+	  .help = "inode of the file" },
 	{ KS__AT(struct ks_event_pagecache_miss, offset), .count = 1, .kind = KS_KIND_VALUE,
-	  .unit = KS_UNIT_BYTES, .help = "of the first page that was missing" },
+	  .unit = KS_UNIT_BYTES, .help = "offset of the first missing page" },
 	{ KS__AT(struct ks_event_pagecache_miss, device), .count = 1, .kind = KS_KIND_ID,
-	  .help = "major << 20 | minor" },
+	  .help = "device of the file: major << 20 | minor" },
 	{ KS__AT(struct ks_event_pagecache_miss, pages), .count = 1, .kind = KS_KIND_VALUE,
-	  .unit = KS_UNIT_PAGES, .help = "from there to the end of the read" },
+	  .unit = KS_UNIT_PAGES, .help = "pages from there to the end of the read" },
 	{ 0 },
 };
 
@@ -49,7 +50,7 @@ static const struct ks__struct stats = {
 	.id = KS_STATS_PAGECACHE,
 	.bytes = sizeof(struct ks_stats_pagecache),
 	.fields = row_fields,
-	.help = "Files in memory: what is asked for, comes in and goes out.",
+	.help = "The page cache of files: pages requested, missed, added and removed.",
 };
 
 static const struct ks__struct events[] = {
@@ -58,28 +59,28 @@ static const struct ks__struct events[] = {
 		.id = KS_EVENT_PAGECACHE_MISS,
 		.bytes = sizeof(struct ks_event_pagecache_miss),
 		.fields = miss_fields,
-		.help = "One of the sample of reads that found a page missing.",
+		.help = "A sampled read that found a page missing.",
 	},
 	{ 0 },
 };
 
-#define NO_MAPPED_WHY                                        \
-	"the kernel does not tell what faults find (events " \
-	"mm_filemap_fault and mm_filemap_map_pages, Linux 6.12)"
-#define NO_PIECES_WHY                                                          \
-	"the kernel's event of a read (mm_filemap_get_pages) leaves out some " \
-	"pieces, and does not tell one read from the next by AIO or splice()"
+#define NO_MAPPED_WHY                                                  \
+	"faults of mapped files need the events mm_filemap_fault and " \
+	"mm_filemap_map_pages (Linux 6.12)"
+#define NO_PIECES_WHY                                                            \
+	"the event of reads (mm_filemap_get_pages) leaves out some pieces, and " \
+	"does not separate a read by AIO or splice() from the next one"
 #define NO_REQUESTS                                                                     \
 	KS_HAS_PAGECACHE_REQUESTS | KS_HAS_PAGECACHE_MISSES | KS_HAS_PAGECACHE_MAPPED | \
 		KS_HAS_PAGECACHE_PIECES
-#define NO_REQUESTS_WHY                                                      \
-	"the kernel tells of pages that come and go, and not of reads that " \
-	"find them (event mm_filemap_get_pages, Linux 6.12, or fentry)"
+#define NO_REQUESTS_WHY                                                         \
+	"requests need the event mm_filemap_get_pages (Linux 6.12) or fentry; " \
+	"this variant sees only pages that are added and removed"
 
 /*
- * Functions of the kernel tell more than its events: each piece of a read, and how it ended. Not by
- * kprobes: of a read that waits the end counts, and there are return probes for some ten tasks at a
- * time.
+ * fentry programs see more than programs on the kernel's events: each piece of a read, and its
+ * result. There is no variant with kprobes: a read counts when it returns, and return probes follow
+ * only some ten tasks at a time, while many tasks may be waiting in a read.
  */
 static const struct ks__variant variants[] = {
 	{
@@ -102,8 +103,8 @@ static const struct ks__variant variants[] = {
 			   "pagecache_get_tp_btf", "pagecache_fault_tp_btf",
 			   "pagecache_map_tp_btf" },
 		.lacks = KS_HAS_PAGECACHE_MISSES | KS_HAS_PAGECACHE_PIECES,
-		.lacks_why = "the kernel does not tell of reads that find a page missing (event "
-			     "page_cache_sync_ra, Linux 6.18, or fentry), and " NO_PIECES_WHY,
+		.lacks_why = "misses need the event page_cache_sync_ra (Linux 6.18) or fentry, "
+			     "and " NO_PIECES_WHY,
 	},
 	{
 		.name = "fentry-no-mapped",
@@ -139,8 +140,8 @@ static const struct ks__variant variants[] = {
 		.lacks = KS_HAS_PAGECACHE_READIN | KS_HAS_PAGECACHE_WRITES |
 			 KS_HAS_PAGECACHE_EVICTED | KS_HAS_PAGECACHE_EXACT |
 			 KS_HAS_PAGECACHE_PIECES,
-		.lacks_why = "its records do not lead to the file: whether it is being written, is "
-			     "a block device or in memory, or where it ends; and " NO_PIECES_WHY,
+		.lacks_why = "its records do not lead to the file, so it cannot tell writes, block "
+			     "devices and files in memory; and " NO_PIECES_WHY,
 	},
 	{ 0 },
 };
@@ -154,11 +155,11 @@ static const struct ks__fallback fallback = {
 	.lacks = KS_HAS_PAGECACHE_REQUESTS | KS_HAS_PAGECACHE_MISSES | KS_HAS_PAGECACHE_WRITES |
 		 KS_HAS_PAGECACHE_EVICTED | KS_HAS_PAGECACHE_MAPPED | KS_HAS_PAGECACHE_EXACT |
 		 KS_HAS_PAGECACHE_PIECES,
-	.lacks_why = "/proc/vmstat has what block devices have read, and nobody's requests",
+	.lacks_why = "/proc/vmstat counts what block devices read, not what programs request",
 	.scan = &ks__scan_vmstat,
 };
 
-/* The first read of a hole misses, others hit; then the pages are dropped. */
+/* Reads a hole, where the first read misses and the others hit, then drops the pages. */
 static int RAW_CODE provoke(int dir_fd)
 {
 	return raw_read_and_drop(dir_fd);
@@ -177,7 +178,7 @@ extern const struct ks__probe ks__probe_pagecache;
 const struct ks__probe ks__probe_pagecache = {
 	.id = KS_PROBE_PAGECACHE,
 	.name = "pagecache",
-	.summary = "The page cache: requests, misses, what comes in and goes out.",
+	.summary = "The page cache: requests, misses, pages added and removed.",
 	.caps = 1ull << CAP_BPF | 1ull << CAP_PERFMON,
 	.valid = KS_HAS_PAGECACHE_REQUESTS | KS_HAS_PAGECACHE_MISSES | KS_HAS_PAGECACHE_READIN |
 		 KS_HAS_PAGECACHE_WRITES | KS_HAS_PAGECACHE_EVICTED | KS_HAS_PAGECACHE_MAPPED |

@@ -15,9 +15,10 @@ static const struct ks__field row_fields[] = {
 	{ KS__AT(struct ks_stats_proc, processes), .count = 1, .kind = KS_KIND_COUNTER,
 	  .unit = KS_UNIT_COUNT, .help = "processes made" },
 	{ KS__AT(struct ks_stats_proc, threads), .count = 1, .kind = KS_KIND_COUNTER,
-	  .unit = KS_UNIT_COUNT, .valid = KS_HAS_PROC_THREADS, .help = "threads made" },
+	  .unit = KS_UNIT_COUNT, .valid = KS_HAS_PROC_THREADS,
+	  .help = "threads made, without the first thread of each process" },
 	{ KS__AT(struct ks_stats_proc, execs), .count = 1, .kind = KS_KIND_COUNTER,
-	  .unit = KS_UNIT_COUNT, .help = "programs started" },
+	  .unit = KS_UNIT_COUNT, .help = "programs started by exec" },
 	{ KS__AT(struct ks_stats_proc, process_exits), .count = 1, .kind = KS_KIND_COUNTER,
 	  .unit = KS_UNIT_COUNT, .help = "processes that ended" },
 	{ KS__AT(struct ks_stats_proc, thread_exits), .count = 1, .kind = KS_KIND_COUNTER,
@@ -31,19 +32,20 @@ static const struct ks__field row_fields[] = {
 	  .help = "processes that a signal ended" },
 	{ KS__AT(struct ks_stats_proc, lifetime_ns), .count = 1, .kind = KS_KIND_HIST,
 	  .unit = KS_UNIT_NS, .valid = KS_HAS_PROC_LIFETIME,
-	  .help = "from fork to exit, of processes" },
+	  .help = "time of a process from fork to exit" },
 	{ 0 },
 };
 
 static const struct ks__field fork_fields[] = {
 	{ KS__AT(struct ks_event_proc_fork, start_ns), .count = 1, .kind = KS_KIND_TIME,
-	  .unit = KS_UNIT_NS, .valid = KS_HAS_PROC_START, .help = "start of the new one" },
+	  .unit = KS_UNIT_NS, .valid = KS_HAS_PROC_START,
+	  .help = "start of the new process or thread" },
 	{ KS__AT(struct ks_event_proc_fork, child_pid), .count = 1, .kind = KS_KIND_ID,
-	  .is_signed = 1, .help = "its process" },
+	  .is_signed = 1, .help = "pid of the new process, or of the process of the new thread" },
 	{ KS__AT(struct ks_event_proc_fork, child_tid), .count = 1, .kind = KS_KIND_ID,
-	  .is_signed = 1, .help = "its thread" },
+	  .is_signed = 1, .help = "tid of the new thread" },
 	{ KS__AT(struct ks_event_proc_fork, thread), .count = 1, .kind = KS_KIND_VALUE,
-	  .help = "1: a thread, 0: a process" },
+	  .help = "1: a thread was made, 0: a process" },
 	{ 0 },
 };
 
@@ -51,15 +53,16 @@ static const struct ks__field exec_fields[] = {
 	{ KS__AT(struct ks_event_proc_exec, start_ns), .count = 1, .kind = KS_KIND_TIME,
 	  .unit = KS_UNIT_NS, .valid = KS_HAS_PROC_START, .help = "start of the process" },
 	{ KS__AT(struct ks_event_proc_exec, ppid), .count = 1, .kind = KS_KIND_ID, .is_signed = 1,
-	  .valid = KS_HAS_PROC_PARENT, .help = "its parent" },
+	  .valid = KS_HAS_PROC_PARENT, .help = "pid of the parent" },
 	{ KS__AT(struct ks_event_proc_exec, session), .count = 1, .kind = KS_KIND_ID,
-	  .is_signed = 1, .valid = KS_HAS_PROC_SESSION, .help = "its session" },
+	  .is_signed = 1, .valid = KS_HAS_PROC_SESSION, .help = "session of the process" },
 	{ KS__AT(struct ks_event_proc_exec, old_tid), .count = 1, .kind = KS_KIND_ID,
-	  .is_signed = 1, .valid = KS_HAS_PROC_OLD_TID, .help = "the thread that called exec" },
+	  .is_signed = 1, .valid = KS_HAS_PROC_OLD_TID,
+	  .help = "tid of the thread that called exec" },
 	{ KS__AT(struct ks_event_proc_exec, uid), .count = 1, .kind = KS_KIND_ID,
-	  .valid = KS_HAS_PROC_UID, .help = "real user" },
+	  .valid = KS_HAS_PROC_UID, .help = "real user id" },
 	{ KS__AT(struct ks_event_proc_exec, path), .count = 1, .kind = KS_KIND_TEXT,
-	  .valid = KS_HAS_PROC_PATH, .help = "of the program, as it was called" },
+	  .valid = KS_HAS_PROC_PATH, .help = "path of the program, as the caller gave it" },
 	{ 0 },
 };
 
@@ -72,17 +75,17 @@ static const struct ks__field exit_fields[] = {
 	{ KS__AT(struct ks_event_proc_exit, system_ns), .count = 1, .kind = KS_KIND_VALUE,
 	  .unit = KS_UNIT_NS, .valid = KS_HAS_PROC_CPU, .help = "CPU time in the kernel" },
 	{ KS__AT(struct ks_event_proc_exit, ppid), .count = 1, .kind = KS_KIND_ID, .is_signed = 1,
-	  .valid = KS_HAS_PROC_PARENT, .help = "its parent" },
+	  .valid = KS_HAS_PROC_PARENT, .help = "pid of the parent" },
 	{ KS__AT(struct ks_event_proc_exit, session), .count = 1, .kind = KS_KIND_ID,
-	  .is_signed = 1, .valid = KS_HAS_PROC_SESSION, .help = "its session" },
+	  .is_signed = 1, .valid = KS_HAS_PROC_SESSION, .help = "session of the process" },
 	{ KS__AT(struct ks_event_proc_exit, status), .count = 1, .kind = KS_KIND_VALUE,
 	  .is_signed = 1, .valid = KS_HAS_PROC_STATUS, .help = "argument of exit(), 0 to 255" },
 	{ KS__AT(struct ks_event_proc_exit, signal), .count = 1, .kind = KS_KIND_VALUE,
-	  .valid = KS_HAS_PROC_STATUS, .help = "that ended it, or 0" },
+	  .valid = KS_HAS_PROC_STATUS, .help = "signal that ended the process, or 0" },
 	{ KS__AT(struct ks_event_proc_exit, core_dumped), .count = 1, .kind = KS_KIND_VALUE,
 	  .valid = KS_HAS_PROC_STATUS, .help = "1: a core was written" },
 	{ KS__AT(struct ks_event_proc_exit, thread), .count = 1, .kind = KS_KIND_VALUE,
-	  .help = "1: one of several threads, 0: the process" },
+	  .help = "1: a thread ended, 0: the process" },
 	{ KS__AT(struct ks_event_proc_exit, peak_rss), .count = 1, .kind = KS_KIND_VALUE,
 	  .unit = KS_UNIT_BYTES, .valid = KS_HAS_PROC_MEMORY,
 	  .help = "most memory the process had at once" },
@@ -92,9 +95,10 @@ static const struct ks__field exit_fields[] = {
 	  .unit = KS_UNIT_COUNT, .valid = KS_HAS_PROC_FAULTS,
 	  .help = "page faults that read from a device" },
 	{ KS__AT(struct ks_event_proc_exit, read_bytes), .count = 1, .kind = KS_KIND_VALUE,
-	  .unit = KS_UNIT_BYTES, .valid = KS_HAS_PROC_IO, .help = "read from block devices" },
+	  .unit = KS_UNIT_BYTES, .valid = KS_HAS_PROC_IO, .help = "bytes read from block devices" },
 	{ KS__AT(struct ks_event_proc_exit, write_bytes), .count = 1, .kind = KS_KIND_VALUE,
-	  .unit = KS_UNIT_BYTES, .valid = KS_HAS_PROC_IO, .help = "written to block devices" },
+	  .unit = KS_UNIT_BYTES, .valid = KS_HAS_PROC_IO,
+	  .help = "bytes written to block devices" },
 	{ 0 },
 };
 
@@ -150,8 +154,7 @@ static const struct ks__variant variants[] = {
 		.name = "tracepoint",
 		.progs = { "proc_fork_tracepoint", "proc_exec_tracepoint", "proc_exit_tracepoint" },
 		.lacks = KS_HAS_PROC_START,
-		.lacks_why =
-			"the record of task_newtask has no start time; exec and exit do tell it",
+		.lacks_why = "the record of task_newtask has no start time, unlike exec and exit",
 		.first_pidns = 1,
 	},
 	{ 0 },
@@ -171,12 +174,12 @@ static const struct ks__fallback fallback = {
 	.lacks = KS_HAS_PROC_STATUS | KS_HAS_PROC_CPU | KS_HAS_PROC_THREADS | KS_HAS_PROC_MEMORY |
 		 KS_HAS_PROC_IO | KS_HAS_PROC_SHORT | KS_HAS_PROC_LIFETIME | KS_HAS_PROC_OLD_TID |
 		 KS_HAS_PROC_FAULTS | KS_HAS_PROC_BUCKETS,
-	.lacks_why = "a scan of /proc misses what begins and ends between two looks, how it ended, "
-		     "and which thread called exec",
+	.lacks_why = "a scan of /proc misses processes that begin and end between two looks, how a "
+		     "process ended and what it used, and which thread called exec",
 	.scan = &ks__scan_proc,
 };
 
-/* ---- the self-test: in a child that shares the host's memory, see struct ks__provocation -------- */
+/* ---- the self-test: runs in a child, see struct ks__provocation ------------------------------ */
 
 static int RAW_CODE provoke_fork(int dir_fd)
 {
@@ -188,7 +191,7 @@ static int RAW_CODE provoke_fork(int dir_fd)
 	return pid < 0 ? (int)pid : 0;
 }
 
-/* A program of one instruction or two: exit(0). In memory, so that no file is needed. */
+/* An ELF program that calls exit(0). The test writes it to a memfd, so it needs no folder. */
 static const struct {
 	Elf64_Ehdr head;
 	Elf64_Phdr load;
@@ -226,7 +229,10 @@ static const struct {
 #endif
 };
 
-/* By a grandchild: exec makes SIGCHLD the signal of its end, and the host must not get one. */
+/*
+ * A process that has called exec sends SIGCHLD to its parent when it ends. The host must not get
+ * that signal, so a grandchild calls exec.
+ */
 static int RAW_CODE provoke_exec(int dir_fd)
 {
 	static const char name[] = "kernelsight", empty[] = "";
@@ -245,7 +251,7 @@ static int RAW_CODE provoke_exec(int dir_fd)
 	if (pid < 0)
 		return (int)pid;
 	raw6(SYS_wait4, pid, (long)&status, __WALL, 0, 0, 0);
-	return status ? -EACCES : 0; /* memory may be mounted so that nothing in it is executed */
+	return status ? -EACCES : 0; /* the machine may forbid to execute a memfd */
 }
 
 static const struct ks__provocation provocations[] = {
@@ -260,7 +266,7 @@ extern const struct ks__probe ks__probe_proc;
 const struct ks__probe ks__probe_proc = {
 	.id = KS_PROBE_PROC,
 	.name = "proc",
-	.summary = "Processes and threads: fork, exec, exit, and what they have used.",
+	.summary = "Processes and threads: fork, exec, exit, and the resources they used.",
 	.caps = 1ull << CAP_BPF | 1ull << CAP_PERFMON,
 	.valid = ALL,
 	.buckets = KS_HAS_PROC_BUCKETS,

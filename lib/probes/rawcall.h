@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * rawcall.h - bare system calls, for code that runs in a child which shares the host's memory
+ * rawcall.h - bare syscalls, for code that runs in a child that shares the memory of the host
  *
- * The child of ks_selftest() has the thread pointer of the thread that made it: libc's wrappers
- * would write that thread's errno. Nothing of a sanitizer may run there either.
+ * The child of ks_selftest() has the thread pointer of the thread that made it, so a wrapper of
+ * libc would write that thread's errno. Code of sanitizers must not run there either.
  */
 #ifndef KS_RAWCALL_H
 #define KS_RAWCALL_H
@@ -30,7 +30,7 @@
 #define RAW_CODE
 #endif
 
-/* The kernel's answer: negative is -errno. */
+/* Makes a syscall and returns the kernel's result; negative: -errno. */
 #if defined(__x86_64__)
 static inline __attribute__((always_inline)) long raw6(long nr, long a, long b, long c, long d,
 						       long e, long f)
@@ -69,9 +69,10 @@ static inline __attribute__((always_inline)) long raw6(long nr, long a, long b, 
 #endif
 
 /*
- * A child that makes one system call and, should that return, ends; the caller waits inside, as with
- * vfork(), until it has ended or begun another program. All in one statement: the child runs on the
- * caller's stack and must not touch it. Its number, or -errno. No SIGCHLD unless it execs.
+ * Makes a child that makes one syscall, and ends if that returns. As with vfork(), the caller waits
+ * until the child has ended or has called exec. It is one asm statement, since the child runs on
+ * the caller's stack and must not write to it. Returns the pid of the child, or -errno. The child
+ * sends SIGCHLD only if it has called exec.
  */
 static inline RAW_PLAIN __attribute__((always_inline)) long raw_vfork_call(long nr, long a, long b, long c,
 								 long d, long e)
@@ -130,7 +131,7 @@ static inline RAW_PLAIN __attribute__((always_inline)) long raw_vfork_call(long 
 	return pid;
 }
 
-/* Is the begin of the file in the page cache? 1, 0, or an error: cannot be asked. */
+/* Is the first page of the file in the page cache? 1, 0; negative: that cannot be asked. */
 static inline RAW_PLAIN __attribute__((always_inline)) int raw_is_cached(long fd)
 {
 	long at = raw6(SYS_mmap, 0, 4096, PROT_NONE, MAP_SHARED, fd, 0), rc;
@@ -143,7 +144,7 @@ static inline RAW_PLAIN __attribute__((always_inline)) int raw_is_cached(long fd
 	return rc < 0 ? (int)rc : page & 1;
 }
 
-/* Read a hole of 64 KiB, which leaves clean pages, and drop them. Files in memory have none. */
+/* Reads a hole of 64 KiB, which leaves clean pages, and drops them. A file in memory has none. */
 static inline RAW_PLAIN __attribute__((always_inline)) int raw_drop(long fd)
 {
 	long rc = raw6(SYS_ftruncate, fd, 65536, 0, 0, 0, 0), at;
@@ -162,7 +163,7 @@ static inline RAW_PLAIN __attribute__((always_inline)) int raw_drop(long fd)
 	return raw_is_cached(fd) == 0 ? 0 : -EBUSY;
 }
 
-/* The same of a file without a name in that folder. */
+/* The same with a new file without a name in that folder. */
 static inline RAW_PLAIN __attribute__((always_inline)) int raw_read_and_drop(int dir_fd)
 {
 	static const char here[] = ".";

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* registry.c - find a probe; the list itself is generated from `probes` in meson.build */
+/* registry.c - finds a probe. meson generates the list from `probes` in meson.build. */
 #include <string.h>
 
 #include "probe.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* sched.c - threads on CPUs: switches, and how long they run, queue and sleep */
+/* sched.c - threads on CPUs: switches, and how long threads run, wait for a CPU and sleep */
 #include "probe.h"
 #include "rawcall.h"
 
@@ -15,38 +15,43 @@ static const struct ks__field row_fields[] = {
 	  .help = "switches because the thread had to wait" },
 	{ KS__AT(struct ks_stats_sched, preempted), .count = 1, .kind = KS_KIND_COUNTER,
 	  .unit = KS_UNIT_COUNT, .valid = KS_HAS_SCHED_SWITCHES,
-	  .help = "switches although it could go on" },
+	  .help = "switches although the thread could go on" },
 	{ KS__AT(struct ks_stats_sched, wakeups), .count = 1, .kind = KS_KIND_COUNTER,
-	  .unit = KS_UNIT_COUNT, .valid = KS_HAS_SCHED_WAKEUPS, .help = "of the thread" },
+	  .unit = KS_UNIT_COUNT, .valid = KS_HAS_SCHED_WAKEUPS, .help = "wake-ups of the thread" },
 	{ KS__AT(struct ks_stats_sched, runq_ns), .count = 1, .kind = KS_KIND_HIST,
-	  .unit = KS_UNIT_NS, .valid = KS_HAS_SCHED_RUNQ, .help = "ready, waiting for a CPU" },
+	  .unit = KS_UNIT_NS, .valid = KS_HAS_SCHED_RUNQ,
+	  .help = "time in the run queue: ready, waiting for a CPU" },
 	{ KS__AT(struct ks_stats_sched, oncpu_ns), .count = 1, .kind = KS_KIND_HIST,
-	  .unit = KS_UNIT_NS, .valid = KS_HAS_SCHED_ONCPU, .help = "running, per turn" },
+	  .unit = KS_UNIT_NS, .valid = KS_HAS_SCHED_ONCPU,
+	  .help = "time on a CPU, each turn one value" },
 	{ KS__AT(struct ks_stats_sched, offcpu_ns), .count = 1, .kind = KS_KIND_HIST,
-	  .unit = KS_UNIT_NS, .valid = KS_HAS_SCHED_OFFCPU, .help = "waiting for something else" },
+	  .unit = KS_UNIT_NS, .valid = KS_HAS_SCHED_OFFCPU,
+	  .help = "time asleep: waiting for something other than a CPU" },
 	{ 0 },
 };
 
 static const struct ks__field wait_fields[] = {
 	{ KS__AT(struct ks_event_sched_wait, wait_ns), .count = 1, .kind = KS_KIND_VALUE,
-	  .unit = KS_UNIT_NS, .valid = KS_HAS_SCHED_RUNQ, .help = "ready, without a CPU" },
+	  .unit = KS_UNIT_NS, .valid = KS_HAS_SCHED_RUNQ,
+	  .help = "how long the thread was ready without a CPU" },
 	{ KS__AT(struct ks_event_sched_wait, held_cgroup), .count = 1, .kind = KS_KIND_ID,
-	  .valid = KS_HAS_SCHED_CULPRIT, .help = "of who was on the CPU right before; 0: idle" },
+	  .valid = KS_HAS_SCHED_CULPRIT,
+	  .help = "cgroup of the thread that was on the CPU right before; 0: idle" },
 	{ KS__AT(struct ks_event_sched_wait, held_pid), .count = 1, .kind = KS_KIND_ID,
-	  .is_signed = 1, .valid = KS_HAS_SCHED_CULPRIT, .help = "its process; 0: idle" },
+	  .is_signed = 1, .valid = KS_HAS_SCHED_CULPRIT, .help = "pid of that thread; 0: idle" },
 	{ KS__AT(struct ks_event_sched_wait, held_tid), .count = 1, .kind = KS_KIND_ID,
-	  .is_signed = 1, .valid = KS_HAS_SCHED_CULPRIT, .help = "its thread" },
+	  .is_signed = 1, .valid = KS_HAS_SCHED_CULPRIT, .help = "tid of that thread" },
 	{ KS__AT(struct ks_event_sched_wait, held_comm), .count = 1, .kind = KS_KIND_TEXT,
-	  .valid = KS_HAS_SCHED_CULPRIT, .help = "its name" },
+	  .valid = KS_HAS_SCHED_CULPRIT, .help = "comm of that thread" },
 	{ 0 },
 };
 
 static const struct ks__field block_fields[] = {
 	{ KS__AT(struct ks_event_sched_block, block_ns), .count = 1, .kind = KS_KIND_VALUE,
-	  .unit = KS_UNIT_NS, .valid = KS_HAS_SCHED_OFFCPU, .help = "asleep" },
+	  .unit = KS_UNIT_NS, .valid = KS_HAS_SCHED_OFFCPU, .help = "how long the thread slept" },
 	{ KS__AT(struct ks_event_sched_block, sleep_state), .count = 1, .kind = KS_KIND_VALUE,
 	  .valid = KS_HAS_SCHED_SLEEP,
-	  .help = "the kernel's: 1 interruptible, 2 not, or with more bits" },
+	  .help = "the kernel's task state: 1 interruptible, 2 not, or with more bits" },
 	{ 0 },
 };
 
@@ -55,7 +60,7 @@ static const struct ks__struct stats = {
 	.id = KS_STATS_SCHED,
 	.bytes = sizeof(struct ks_stats_sched),
 	.fields = row_fields,
-	.help = "What threads did with their time.",
+	.help = "What threads do with their time: run, wait for a CPU, sleep.",
 };
 
 static const struct ks__struct events[] = {
@@ -77,8 +82,9 @@ static const struct ks__struct events[] = {
 };
 
 /*
- * No classic tracepoint: its record has numbers of threads, not the threads, so that neither the one
- * who comes nor the one who is woken could be judged; and raw_tp is wherever tracepoints are.
+ * There is no variant with classic tracepoints. Their records hold tids instead of task pointers,
+ * so a program could test the scope neither of the thread that gets the CPU nor of the thread that
+ * is woken. And raw_tp works wherever they do.
  */
 static const struct ks__variant variants[] = {
 	{
@@ -106,7 +112,7 @@ static const struct ks__param params[] = {
 		.unit = KS_UNIT_NS,
 		.highest = 3600000000000,
 		.default_value = 10000000,
-		.help = "a record for each wait for a CPU that takes so long; 0: none",
+		.help = "a wait for a CPU makes a record if it takes this long; 0: no records",
 	},
 	{
 		.name = "block_ns",
@@ -114,7 +120,7 @@ static const struct ks__param params[] = {
 		.kind = KS_KIND_VALUE,
 		.unit = KS_UNIT_NS,
 		.highest = 3600000000000,
-		.help = "a record for each sleep that takes so long; 0: none",
+		.help = "a sleep makes a record if it takes this long; 0: no records",
 	},
 	{ 0 },
 };
@@ -124,12 +130,12 @@ static const struct ks__fallback fallback = {
 	.needs = "self/schedstat",
 	.lacks = KS_HAS_SCHED_WAKEUPS | KS_HAS_SCHED_BUCKETS | KS_HAS_SCHED_COUNTS |
 		 KS_HAS_SCHED_CULPRIT | KS_HAS_SCHED_SLEEP,
-	.lacks_why = "/proc has sums by thread: neither single waits nor wake-ups, and nothing of "
-		     "who came and went between two looks",
+	.lacks_why = "/proc has only sums for each thread: no single waits, no wake-ups, and no "
+		     "threads that begin and end between two looks",
 	.scan = &ks__scan_sched,
 };
 
-/* Sleeps for a millisecond: off the CPU, and woken. */
+/* Sleeps for 1 ms: a voluntary switch and a wake-up. */
 static int RAW_CODE provoke_sleep(int dir_fd)
 {
 	const struct timespec time = { .tv_nsec = 1000000 };

@@ -353,10 +353,14 @@ static void test_params(const void *data)
 	g_assert_cmpuint(own, <=, KS__PARAMS_OWN);
 }
 
-static void check_lacks(const struct ks__probe *probe, uint64_t lacks, const char *why)
+/* A host gets "NAME: WHY", which must fit into the reason of struct ks_probe_info. */
+static void check_lacks(const struct ks__probe *probe, const char *name, uint64_t lacks,
+			const char *why)
 {
 	g_assert_cmpuint(lacks & ~probe->valid, ==, 0);
 	g_assert_cmpint(lacks != 0, ==, why != NULL);
+	g_assert_cmpuint(strlen(name) + 2 + (why ? strlen(why) : 0), <,
+			 sizeof(((struct ks_probe_info *)0)->reason));
 }
 
 static void test_ways(const void *data)
@@ -367,13 +371,14 @@ static void test_ways(const void *data)
 	for (v = probe->variants; v && v->name; v++) {
 		g_assert_cmpint(v - probe->variants, <, KS__VARIANTS_MAX);
 		g_assert_nonnull(v->progs[0]);
-		check_lacks(probe, v->lacks, v->lacks_why);
+		check_lacks(probe, v->name, v->lacks, v->lacks_why);
 		for (other = probe->variants; other < v; other++)
 			g_assert_cmpstr(other->name, !=, v->name);
 	}
 	if (probe->fallback) {
 		g_assert_nonnull(probe->fallback->name);
-		check_lacks(probe, probe->fallback->lacks, probe->fallback->lacks_why);
+		check_lacks(probe, probe->fallback->name, probe->fallback->lacks,
+			    probe->fallback->lacks_why);
 	}
 	if (probe->variants) {
 		g_assert_cmpuint(probe->caps, !=, 0);
