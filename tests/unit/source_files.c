@@ -372,7 +372,8 @@ static void test_reasons(void)
 	ks_assert_rc(bed->s->ops->note(bed->s, KS_PROBE_PROC, 1, &note), -ENOENT);
 	ks_assert_rc(bed->s->ops->why(bed->s, KS_PROBE_PROC, KS_HAS_PROC_PATH, why, 256), 0);
 	ks_assert_rc(bed->s->ops->why(bed->s, KS_PROBE_PROC, KS_HAS_PROC_SHORT, why, 256), 1);
-	g_assert_nonnull(strstr(why, "procfs: a scan of /proc misses processes that begin and end"));
+	g_assert_nonnull(
+		strstr(why, "procfs: a scan of /proc misses processes that begin and end"));
 	ks_assert_rc(bed->s->ops->enable(bed->s, KS_PROBE_PROC, "raw_tp", &variant, &valid),
 		     -KS_EUNAVAIL);
 
