@@ -229,7 +229,8 @@ static int see(struct procscan *scan, struct ks__look *look, int32_t pid)
 		*p = *known;
 	} else {
 		if (known->knows_start)
-			p->start_ns = known->start_ns; /* ahead_ns changes when the machine sleeps */
+			p->start_ns =
+				known->start_ns; /* ahead_ns changes when the machine sleeps */
 		p->tree = known->tree;
 	}
 	return 0;

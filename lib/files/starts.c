@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* starts.c - on which clock /proc/PID/stat tells the starts of tasks */
+/* starts.c - converts start times of tasks in procfs to the reader's CLOCK_BOOTTIME */
 #include "starts.h"
 
 #include <errno.h>
@@ -13,11 +13,14 @@
 #include "kv.h"
 
 #define SECOND ((int64_t)1000000000)
-#define SLACK (SECOND / 100)      /* two clocks are not read at once */
-#define TIME_NS_FIRST 0xeffffffau /* inode of the first time namespace, fixed by the kernel */
+#define SLACK (SECOND / 100)      /* two clocks cannot be read at the same moment */
+#define TIME_NS_FIRST 0xeffffffau /* inode of the initial time namespace */
 #define STAT_MAX (4u << 20)
 
-/* The offset of our CLOCK_BOOTTIME. The file has that of our children, which may be in another one. */
+/*
+ * Reads the offset of this process's CLOCK_BOOTTIME. The file has the offset for children of the
+ * process, which may be in another time namespace: then -ENODATA.
+ */
 static int read_offset(int proc_fd, const struct stat *own, int64_t *ret_ns)
 {
 	uint64_t seconds, ns;
@@ -65,7 +68,7 @@ static int64_t clock_ns(clockid_t clock)
 	return t.tv_sec * SECOND + t.tv_nsec;
 }
 
-/* When CLOCK_BOOTTIME was zero: the closest of some readings. */
+/* The wall time at which CLOCK_BOOTTIME was zero: the closest of several readings. */
 static int64_t zero_ns(void)
 {
 	int64_t zero = 0, closest = INT64_MAX;
@@ -82,15 +85,15 @@ static int64_t zero_ns(void)
 	return zero;
 }
 
-/* btime has whole seconds. */
+/* Is btime, which has whole seconds, the wall time of this zero? */
 static int fits(int64_t zero, int64_t btime)
 {
 	return zero - btime > -SLACK && zero - btime < SECOND + SLACK;
 }
 
 /*
- * The kernel began to shift btime and the starts at once (5.11), and btime can be checked: it is the
- * zero of our clock, or that of the machine's.
+ * Linux 5.11 began to shift btime and the start times together, and btime can be checked: it is the
+ * zero of either the reader's clock or the machine's clock.
  */
 int ks__starts_find(struct ks__starts *starts, int proc_fd)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* starts.h - on which clock /proc/PID/stat tells the starts of tasks */
+/* starts.h - converts start times of tasks in procfs to the reader's CLOCK_BOOTTIME */
 #ifndef KS_STARTS_H
 #define KS_STARTS_H
 
@@ -7,16 +7,17 @@
 
 struct ks__starts {
 	int known;
-	int64_t shift_ns; /* to be added to KS__STAT_START: then it is CLOCK_BOOTTIME of the reader */
+	int64_t shift_ns; /* KS__STAT_START + shift_ns is the reader's CLOCK_BOOTTIME */
 };
 
 /*
- * Kernels before 5.11 tell the machine's CLOCK_BOOTTIME in every time namespace. Asked until it is
- * known: a handle keeps to its time namespace. 0 or -errno: the starts are not to be told.
+ * Finds shift_ns: before Linux 5.11, procfs shows the machine's CLOCK_BOOTTIME in every time
+ * namespace. Call it again until it returns 0; the result stays valid for the handle. -errno: start
+ * times are unknown.
  */
 int ks__starts_find(struct ks__starts *starts, int proc_fd);
 
-/* CLOCK_BOOTTIME of a start in ticks, negative before the clock's zero. 0 or -ENODATA. */
+/* Converts ticks to CLOCK_BOOTTIME, which may be negative. 0; -ENODATA: unknown. */
 int ks__starts_ns(const struct ks__starts *starts, uint64_t ticks, uint64_t tick_ns, int64_t *ret_ns);
 
 #endif
