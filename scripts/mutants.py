@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Small wrong changes to a C file, as text. It reads tokens and braces, no grammar: a change that is
-no C does not compile, and whoever asked for it does not count it."""
+"""Makes small wrong changes (mutants) to the text of a C file. It knows tokens and braces, but no grammar.
+So a mutant may not compile; the caller then does not count it."""
 import re
 from pathlib import Path
 
-# What each operator does. `scripts/dev mutate --operators bound,drop` takes some of them.
+# What each operator does. `scripts/dev mutate --operators bound,drop` uses only these two.
 OPERATORS = {
     'bound': '< to <=, >= to >, and back',
     'equal': '== to !=, and back',
@@ -43,10 +43,10 @@ TYPES = {'const', 'static', 'struct', 'enum', 'union', 'unsigned', 'signed', 'in
          'short', 'void', 'bool', 'float', 'double', 'typedef', 'extern', 'volatile', '_Bool'}
 NOT_DROPPED = {'if', 'for', 'while', 'do', 'switch', 'else', 'return', 'case', 'default',
                '_Static_assert', 'typedef'}
-# Calls whose arguments are names of members.
+# Functions and macros whose arguments are names of members.
 BY_NAME = {'ks_read', 'ks_get', 'BPF_CORE_READ', 'bpf_core_field_offset', 'bpf_core_field_exists',
            'BPF_CORE_READ_BITFIELD', 'offsetof', '__builtin_offsetof'}
-# Not to be changed: what the compiler checks, and where a test would end strangers or remove files.
+# Code that stays as it is: the compiler checks it, or a mutant would end other processes or remove files.
 LEFT_ALONE = re.compile(r'\b(_Static_assert|t?g?kill|pidfd_send_signal|syscall|unlink\w*|rmdir)\s*\(')
 
 
@@ -54,9 +54,9 @@ class Token:
     def __init__(self, kind, text, at):
         self.kind, self.text, self.at = kind, text, at
         self.end = at + len(text)
-        self.place = 'file'  # the kind of braces around it: file, body, type, values
-        self.depth = 0       # of parentheses and brackets inside these braces
-        self.mate = None     # number of the token that closes or opens what this one opens or closes
+        self.place = 'file'  # kind of the braces around the token: file, body, type, values
+        self.depth = 0       # depth of parentheses and brackets inside these braces
+        self.mate = None     # number of the matching bracket, if the token is a bracket
 
 
 class Mutant:
@@ -78,7 +78,7 @@ def lex(text):
 
 
 def brace_kind(tokens, i):
-    """What the { that is token i begins."""
+    """The kind of the braces that token i opens."""
     before = tokens[i - 1] if i else Token('sign', ';', 0)
     for word in tokens[max(0, i - 2):i]:
         if word.text in ('struct', 'union', 'enum'):
@@ -111,15 +111,15 @@ def place_braces(tokens):
         token.place, token.depth = place, depth
 
 
-# ---- what the headers say ------------------------------------------------------------------------
+# ---- names in headers ----------------------------------------------------------------------------
 
 
 class Names:
-    """Enumerators and members, from all headers and the file itself."""
+    """Enumerators and members of all headers and of the file itself."""
 
     def __init__(self, texts):
         self.neighbour = {}
-        self.structs = []  # of each: name of a member to its type
+        self.structs = []  # for each struct: {name of a member: its type}
         for name, other in zip(ERRORS, ERRORS[1:] + ERRORS[:1]):
             self.neighbour[name] = [other]
         for text in texts:
@@ -170,7 +170,7 @@ def enumerators(inside, brace):
 
 
 def members(inside):
-    """Of a struct, without those of structs inside it."""
+    """The members of a struct, without those of structs inside it."""
     found, declared = {}, []
     for token in inside:
         if token.place != 'type' or token.depth:
@@ -179,7 +179,7 @@ def members(inside):
             words = [t for t in declared if t.kind == 'word']
             if len(words) > 1:
                 found[words[-1].text] = ' '.join(t.text for t in declared if t is not words[-1])
-            # of `a, b` the type goes on
+            # in `a, b` the type holds for both
             declared = words[:-1] if token.text == ',' else []
         elif token.text not in ('[', ']', '(', ')', '{', '}'):
             declared.append(token)
@@ -195,7 +195,7 @@ def is_operand(token):
 
 
 def is_binary(tokens, i):
-    """Not a sign, an address, or a pointer in a declaration."""
+    """Is the operator binary? Not a sign, an address operator, or a pointer in a declaration."""
     if i == 0 or not is_operand(tokens[i - 1]) or tokens[i - 1].text in TYPES or \
             tokens[i + 1].text == ')':
         return False
@@ -206,7 +206,7 @@ def is_binary(tokens, i):
 
 
 def declares(tokens, i):
-    """Does a statement or a parameter that begins with word i declare something?"""
+    """Is the statement or parameter that begins with word i a declaration?"""
     before = tokens[i - 1].text if i else ';'
     return before in ('struct', 'enum', 'union', 'const', ';', '{', '}', '(', ',') and \
         tokens[i].kind == 'word' and tokens[i + 1].text == '*' and \
@@ -224,7 +224,7 @@ def change_number(text):
 
 
 def is_room(tokens, i):
-    """The bound of an array that is declared, or a lone 0 in braces."""
+    """Is the number the bound of a declared array, or a single 0 in braces? Those stay as they are."""
     if tokens[i - 1].text == '[' and tokens[i + 1].text == ']':
         return tokens[i].place == 'type' or tokens[i - 2].kind == 'word' and \
             (tokens[i - 3].kind == 'word' or tokens[i - 3].text in ('*', ','))
@@ -271,7 +271,7 @@ def names_member(tokens, i):
 
 
 def condition_mutants(tokens, i, text):
-    """Of if (…), while (…) and … ? … : …"""
+    """Mutants of the conditions of if (…), while (…) and … ? … : …"""
     token = tokens[i]
     if token.text in ('if', 'while') and tokens[i + 1].text == '(' and tokens[i + 1].mate:
         at, end = tokens[i + 1].end, tokens[tokens[i + 1].mate].at
@@ -291,7 +291,7 @@ def condition_mutants(tokens, i, text):
 
 
 def ends_statement(tokens, i):
-    """The number of the ; of the statement that begins with token i, or None."""
+    """The number of the token ; that ends the statement beginning with token i, or None."""
     for n in range(i, len(tokens)):
         if tokens[n].text == ';' and tokens[n].depth == tokens[i].depth and \
                 tokens[n].place == tokens[i].place:
@@ -338,13 +338,13 @@ def statement_mutants(tokens, i, text):
 
 
 def make(text, headers=(), operators=None):
-    """All mutants of a file, in the order of their places."""
+    """All mutants of a file, in the order of their positions."""
     names = Names([text, *headers])
     tokens = lex(text)
     used = {tokens[i].text for i in range(1, len(tokens)) if names_member(tokens, i)} if \
         len(tokens) > 1 else set()
     found = []
-    # What follows the last token is never looked at.
+    # The text behind the last token needs no mutants.
     for i in range(len(tokens) - 1):
         token = tokens[i]
         if token.kind in ('directive', 'text'):
@@ -360,7 +360,7 @@ def make(text, headers=(), operators=None):
 
 
 def choose(mutants, count, random):
-    """So many of them, each operator in its turn: the frequent ones would crowd out the others."""
+    """Chooses mutants, from each operator in turn, so that frequent operators do not displace others."""
     piles = {}
     for mutant in mutants:
         piles.setdefault(mutant.operator, []).append(mutant)
@@ -378,6 +378,6 @@ def choose(mutants, count, random):
 
 
 def headers_of(root):
-    """The texts that name the members and constants of a tree."""
+    """The headers of a tree, which name its members and constants."""
     return [path.read_text() for folder in ('include', 'lib', 'bpf')
             for path in sorted((Path(root) / folder).rglob('*.h'))]

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""mutate.py FILE…: makes small wrong changes to a file, one at a time, and tells which ones no test
-notices. All happens in a copy of the tree, build/mutate/tree. Exit status: 0 all were caught, 1 some
-survived, 2 it could not be tried."""
+"""mutate.py FILE…: makes small wrong changes (mutants) to a file, one at a time, and prints those that no
+test notices. It works in a copy of the tree, build/mutate/tree. Exit status: 0 the tests caught all
+mutants, 1 some survived, 2 an error."""
 import argparse
 import ctypes
 import difflib
@@ -24,7 +24,7 @@ import mutants
 
 ROOT = Path(__file__).resolve().parent.parent
 TABLE = Path(__file__).with_name('mutate.tests')
-# A short run of each test, as the sanitizers' builds do it.
+# Tests run short, as in the builds with sanitizers.
 SHORT = {'KS_TEST_SCALE': '0.05', 'KS_TEST_WAYS': 'best', 'PYTHONDONTWRITEBYTECODE': '1'}
 MEMORY = 16 << 30
 OUTPUT = 64 << 20
@@ -35,11 +35,11 @@ def die(text):
     sys.exit(2)
 
 
-# ---- which tests see a file ----------------------------------------------------------------------
+# ---- the tests of a file -------------------------------------------------------------------------
 
 
 def read_table(text):
-    """Lines of a file or a folder and its tests: a list of (path, [suite/name])."""
+    """Parses mutate.tests into a list of (path, [suite/name])."""
     rows = []
     for line in text.splitlines():
         words = line.split('#')[0].split()
@@ -49,7 +49,7 @@ def read_table(text):
 
 
 def tests_for(rows, name):
-    """Those of the row that names most of the path; unit tests first, each once."""
+    """The tests of the row with the longest path that fits; unit tests first, each test once."""
     fitting = [row for row in rows if name == row[0] or
                row[0].endswith('/') and name.startswith(row[0])]
     if not fitting:
@@ -62,7 +62,7 @@ def tests_for(rows, name):
 
 
 def code_of(path):
-    """A digest of an object file without what only debuggers read."""
+    """A digest of an object file without debug information."""
     data = path.read_bytes()
     digest = hashlib.sha256()
     if data[:4] != b'\x7fELF':
@@ -73,7 +73,7 @@ def code_of(path):
     texts = sections[names][4]
     for section in sections:
         name = data[texts + section[0]:data.index(b'\0', texts + section[0])].decode()
-        # Type 8 has no bytes; .BTF holds the text of the lines.
+        # A section of type 8 (NOBITS) has no bytes in the file. .BTF contains source lines.
         if 'debug' in name or '.BTF' in name or section[1] == 8 or name in (
                 '.symtab', '.strtab', '.shstrtab', '.llvm_addrsig'):
             continue
@@ -82,7 +82,7 @@ def code_of(path):
 
 
 class Objects:
-    """Knows which object files a build has changed in earnest."""
+    """Finds out whether a build has changed the code of any object file."""
 
     def __init__(self, folders):
         self.folders = [Path(folder) for folder in folders]
@@ -102,7 +102,7 @@ class Objects:
 
 
 def be_subreaper():
-    """Whom a test leaves behind becomes a child of this process, and is ended after the test."""
+    """Processes that a test leaves behind become children of this one, which ends them after the test."""
     ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
 
 
@@ -134,10 +134,10 @@ class Test:
     def __init__(self, name, command, env=None, targets=(), folder=None):
         self.name, self.command, self.env = name, command, env or {}
         self.targets, self.folder = list(targets), folder
-        self.seconds = None  # that it took without a mutant
+        self.seconds = None  # duration without a mutant
 
     def run(self, log):
-        """Does it pass? One that takes much longer than it should does not."""
+        """Does the test pass? A test that takes much longer than without a mutant does not."""
         patience = 20 + 5 * self.seconds if self.seconds is not None else 900
         start = time.monotonic()
         with open(log, 'wb') as output:
@@ -157,7 +157,7 @@ class Test:
 
 
 class Tree:
-    """The copy of the library, its build, and its tests."""
+    """The copy of the tree, its build, and its tests."""
 
     def __init__(self, root=ROOT, base='build/mutate'):
         self.root = root
@@ -168,7 +168,7 @@ class Tree:
         if not (self.dir / 'build.ninja').exists():
             self.dir.mkdir(parents=True, exist_ok=True)
             self.call('meson', 'setup', str(self.dir), str(self.tree), '-Dwerror=false', '-Dtests=true')
-        self.call('ninja', '-C', str(self.dir), 'build.ninja')  # if a meson.build has changed
+        self.call('ninja', '-C', str(self.dir), 'build.ninja')  # meson runs again if a meson.build changed
         self.tests = self.read_tests()
         self.objects = None
 
@@ -179,7 +179,7 @@ class Tree:
         return run.stdout
 
     def copy(self):
-        """What differs alone, so that little is compiled again."""
+        """Copies only files that differ, so that the build compiles little."""
         listed = self.call('git', '-C', str(self.root), 'ls-files', '-co', '--exclude-standard')
         names = {name for name in listed.splitlines() if (self.root / name).is_file()}
         for name in names:
@@ -206,7 +206,7 @@ class Tree:
         return tests
 
     def build(self, tests):
-        """Does it compile? The library first: most mutants that do not are found there."""
+        """Builds the targets of tests. Returns whether that succeeded."""
         targets = sorted({name for test in tests for name in test.targets})
         with open(self.log, 'wb') as log:
             return subprocess.run(['ninja', '-C', str(self.dir), '-j1', *targets], stdout=log,
@@ -228,13 +228,13 @@ class Outcome:
 
 
 def groups_of(tests):
-    """Unit tests are built and run before the others are linked."""
+    """Two groups: unit tests are built and run before the other tests are built."""
     unit = [test for test in tests if test.command and 'unit' in str(test.targets)]
     return [group for group in (unit, [test for test in tests if test not in unit]) if group]
 
 
 def judge(project, tests):
-    """None: it does not compile. '': nothing changed. Else the name of the red test, or False."""
+    """The name of the test that fails; False: none fails; '': no code changed; None: does not compile."""
     checked = False
     for group in groups_of(tests):
         if not project.build(group):
@@ -245,7 +245,7 @@ def judge(project, tests):
         for test in group:
             if test.run(project.log):
                 continue
-            # A busy machine may redden a test that measures; a mutant does it twice.
+            # A test that measures may fail on a busy machine. A mutant must make it fail twice.
             if 'unit' in str(test.targets) or not test.run(project.log):
                 return test.name
     return False
@@ -257,7 +257,7 @@ def difference(name, text, mutant):
 
 
 def mutate(project, path, name, tests, chosen, count, say):
-    """Tries the mutants until `count` of them have been counted; the file is as before afterwards."""
+    """Tries mutants until `count` of them compiled and changed code. Restores the file at the end."""
     text = path.read_text()
     outcome = Outcome()
     try:
@@ -286,37 +286,37 @@ def mutate(project, path, name, tests, chosen, count, say):
 
 
 def baseline(project, tests):
-    """Every test must pass without a mutant, and says how long it takes."""
+    """Runs every test without a mutant: each must pass, and its duration is stored."""
     if not project.build(tests):
-        die(f'it does not build: {project.log}')
+        die(f'the tree does not build without a mutant, see {project.log}')
     project.remember()
     for test in tests:
         if test.seconds is None and not (test.run(project.log) or test.run(project.log)):
-            die(f'{test.name} is red without any change: {project.log}')
+            die(f'{test.name} fails without a mutant, see {project.log}')
 
 
 def main():
     parser = argparse.ArgumentParser(prog='scripts/dev mutate', description=__doc__)
-    parser.add_argument('file', nargs='+', help='of lib/ or bpf/')
-    parser.add_argument('--seed', type=int, default=1, help='which mutants are taken')
-    parser.add_argument('--count', type=int, default=15, help='how many of a file')
-    parser.add_argument('--all', action='store_true', help='all of them')
+    parser.add_argument('file', nargs='+', help='a file in lib/ or bpf/')
+    parser.add_argument('--seed', type=int, default=1, help='seed of the choice of mutants')
+    parser.add_argument('--count', type=int, default=15, help='number of mutants for each file')
+    parser.add_argument('--all', action='store_true', help='try all mutants')
     parser.add_argument('--operators', help=', '.join(mutants.OPERATORS))
-    parser.add_argument('--tests', help='unit/rows,probes/sched instead of those of the table')
+    parser.add_argument('--tests', help='tests to run (unit/rows,probes/sched) instead of those in the table')
     parser.add_argument('--dir', default='build/mutate',
-                        help='of the copy: another one for a second run beside the first')
-    parser.add_argument('--list', action='store_true', help='print the mutants, run nothing')
-    parser.add_argument('--verbose', action='store_true', help='tell of the caught ones, too')
+                        help='folder of the copy; a second run at the same time needs another one')
+    parser.add_argument('--list', action='store_true', help='print the mutants and run no test')
+    parser.add_argument('--verbose', action='store_true', help='also print the mutants that tests caught')
     args = parser.parse_args()
 
     operators = args.operators.split(',') if args.operators else list(mutants.OPERATORS)
     if set(operators) - set(mutants.OPERATORS):
-        die('operators are ' + ', '.join(mutants.OPERATORS))
+        die('unknown operator; the operators are ' + ', '.join(mutants.OPERATORS))
     names = [os.path.relpath(Path(name).resolve(), ROOT) for name in args.file]
     table = read_table(TABLE.read_text())
     be_subreaper()
     os.nice(10)
-    # From here on the copy alone is read: files of the work tree may change meanwhile.
+    # Read only the copy from here on: files of the work tree may change meanwhile.
     tree = None if args.list else Tree(base=args.dir)
     root, survivors = tree.tree if tree else ROOT, 0
     headers = mutants.headers_of(root)
@@ -334,7 +334,7 @@ def main():
             die(f'{TABLE.name} has no tests for {name}')
         unknown = [test for test in wanted if test not in tree.tests]
         if unknown:
-            die('no such test: ' + ', '.join(unknown))
+            die('unknown tests: ' + ', '.join(unknown))
         tests = [tree.tests[test] for test in wanted]
         baseline(tree, tests)
         outcome = mutate(tree, tree.tree / name, name, tests, chosen, count,

@@ -1,13 +1,13 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""new_probe.py NAME [NUMBER]: the stubs of a probe, which build, load and pass as they are."""
+"""new_probe.py NAME [NUMBER]: adds a probe made of stubs. It builds, loads and passes its test at once."""
 import re
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 STUBS = ROOT / 'scripts/stubs'
-SUMMARY = 'Say in one sentence what it tells.'
+SUMMARY = 'Say in one sentence what the probe observes.'
 EVENTS_H = ROOT / 'include/kernelsight/events.h'
 
 
@@ -19,29 +19,29 @@ def choose_number(text, asked):
     used = {int(n) for n in re.findall(r'^\tKS_PROBE_\w+ = (\d+)', text, re.M)}
     number = int(asked) if asked else max(used) + 1
     if number in used or not 0 < number < 15:
-        die(f'the number {number} is taken or out of range; name one: new-probe NAME NUMBER')
+        die(f'the number {number} is taken or not from 1 to 14; give another: new-probe NAME NUMBER')
     return number
 
 
 def insert(path, pattern, addition, after=False):
-    """Before or after the one place that the pattern means."""
+    """Inserts a text before or after the only place that matches the pattern."""
     text = path.read_text()
     found = re.search(pattern, text, re.M | re.S)
     if not found:
-        die(f'{path.relative_to(ROOT)} has no place for it; expected {pattern!r}')
+        die(f'{path.relative_to(ROOT)} has no place for the stub: nothing matches {pattern!r}')
     at = found.end() if after else found.start()
     path.write_text(text[:at] + addition + text[at:])
 
 
 def main():
     if not 2 <= len(sys.argv) <= 3 or not re.fullmatch(r'[a-z][a-z0-9]{1,15}', sys.argv[1]):
-        die('NAME [NUMBER]: a short word in lower case')
+        die('usage: new-probe NAME [NUMBER]; NAME is 2 to 16 lower-case letters and digits')
     name = sys.argv[1]
     number = choose_number(EVENTS_H.read_text(), sys.argv[2] if len(sys.argv) > 2 else None)
     files = {'NAME.bpf.c.in': f'bpf/{name}.bpf.c', 'NAME.c.in': f'lib/probes/{name}.c',
              'NAME.test.c.in': f'tests/probes/{name}.c'}
     if any((ROOT / path).exists() for path in files.values()):
-        die(f'{name} is there already')
+        die(f'the probe {name} exists already')
 
     def stub(file):
         text = (STUBS / file).read_text()
@@ -63,7 +63,7 @@ def main():
     insert(ROOT / 'docs/probes.md', r'^\| `self`', f'| `{name}` | {SUMMARY} | `tp_btf` | unavailable |\n')
     insert(ROOT / 'meson.build', r"^probes = \[[^]]*", f", '{name}'", after=True)
     insert(ROOT / 'tests/probes/meson.build', r'^probe_tests = \{\n', f"  '{name}': [],\n", after=True)
-    print(f'{name} is probe {number}. Now make it yours: git status, git diff')
+    print(f'{name} is probe {number}. Now replace the stubs; git status and git diff show them')
 
 
 main()
