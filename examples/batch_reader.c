@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * batch_reader.c - many records a call, copied into memory of ours
+ * batch_reader.c - reads many records in one call into a buffer of the host
  *
- * What bindings of other languages do: one crossing brings hundreds of records. 500 children are
- * made while nobody reads; then they are read in batches of 64 KiB, and the ledger must add up.
+ * Bindings of other languages do this, so that one call into C brings hundreds of records. The
+ * program makes 500 children while no thread reads. Then it reads the records in batches of 64 KiB
+ * and checks that the ledger adds up.
  */
 #include <kernelsight/kernelsight.h>
 
@@ -41,7 +42,7 @@ int main(void)
 			_exit(0);
 		waitpid(pid, NULL, 0);
 	}
-	ks_disable_probe(ks, KS_PROBE_PROC); /* records that were submitted are still delivered */
+	ks_disable_probe(ks, KS_PROBE_PROC); /* records made so far are still delivered */
 	while (ks_read_events(ks, batch, sizeof(batch), 0, &bytes) > 0) {
 		batches++;
 		for (ev = NULL; (ev = ks_next_event(batch, bytes, ev));)

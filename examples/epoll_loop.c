@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * epoll_loop.c - a server with its own event loop: the library is one descriptor among others
+ * epoll_loop.c - a server with its own event loop, in which the library is one descriptor of
+ * several
  *
- * Its work is a timer; what the kernel does to its children comes in through ks_fd(). 20 short-lived
- * children are started, and it ends when it has seen the last one go.
+ * The server's work is a timer. It starts 20 short-lived children and gets their events when
+ * ks_fd() becomes readable. It ends after the event of the last child.
  */
 #include <kernelsight/kernelsight.h>
 
@@ -23,7 +24,7 @@ static int on_event(const struct ks_event *ev, void *user)
 		printf("child %d of %s\n", ((const struct ks_event_proc_fork *)ev)->child_pid,
 		       ev->comm);
 	*forks += ev->id == KS_EVENT_PROC_FORK;
-	return 0; /* negative would end this ks_poll() */
+	return 0; /* a negative value would end this ks_poll() */
 }
 
 int main(void)
@@ -39,7 +40,7 @@ int main(void)
 
 	if (ks_open(NULL, &ks) < 0)
 		return 1;
-	rc = ks_enable_probe(ks, KS_PROBE_PROC, &programs); /* scope: this process, what it forks */
+	rc = ks_enable_probe(ks, KS_PROBE_PROC, &programs); /* scope: this process, which forks */
 	if (rc < 0) {
 		fprintf(stderr, "proc: %s\n", ks_strerror(rc));
 		ks_close(ks);
@@ -61,7 +62,7 @@ int main(void)
 
 			if (got[i].data.fd != timer)
 				ks_poll(ks, 0, 64, on_event,
-					&forks); /* 64 at most: other work waits */
+					&forks); /* at most 64 events: other work waits */
 			else if (read(timer, &ticks, sizeof(ticks)) > 0 && started++ < CHILDREN &&
 				 !fork())
 				_exit(0);

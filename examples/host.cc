@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
-// host.cc - a C++20 host: a thread that consumes, a thread that reads statistics, RAII around both
+// host.cc - a C++20 host: one thread consumes events, another reads statistics, both owned by RAII
 //
-// An exception may leave an event callback: it counts as delivered, and the handle stays usable.
+// An event callback may throw an exception. The event then counts as delivered, and the handle
+// stays usable.
 
 #include <kernelsight/kernelsight.h>
 
@@ -39,7 +40,7 @@ int on_event(const ks_event *event, void *user)
 	auto &seen = *static_cast<counts *>(user);
 
 	if (event->id != KS_EVENT_PROC_FORK || reinterpret_cast<const ks_event_proc_fork *>(event)
-						       ->thread) // the consumer is one itself
+						       ->thread) // the consumer is a thread itself
 		return 0;
 	if (++seen.forks == 10)
 		throw std::runtime_error("the tenth");

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * two_handles.c - two components of one process, each with a handle of its own
+ * two_handles.c - two components of one process, each with its own handle
  *
- * One watches the process itself, the other a single child. They do not know of each other: each
- * sees exactly what is in its scope.
+ * One component observes the process itself, the other one a child. The handles are independent:
+ * each sees exactly the events in its scope.
  */
 #include <kernelsight/kernelsight.h>
 
@@ -51,7 +51,7 @@ int main(void)
 		if (read(go[0], &byte, 1) < 0)
 			_exit(1);
 		fork_and_wait(
-			7); /* the handles are the parent's; a child that lives on closes its copies */
+			7); /* the handles are the parent's; a child that lives on closes them */
 		_exit(0);
 	}
 	scope.pids = &child;
@@ -73,7 +73,7 @@ int main(void)
 	printf("this process made %lu, its child %lu\n", a, b);
 	ks_close(one);
 	ks_close(two);
-	ks_reader_free(mine); /* in any order with ks_close() */
+	ks_reader_free(mine); /* allowed before and after ks_close() */
 	ks_reader_free(childs);
 	return a == 5 && b == 7 ? 0 : 1;
 }

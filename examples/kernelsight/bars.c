@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* bars.c - histograms, for people: those of one unit stand side by side over the same bounds */
+/* bars.c - prints histograms for people: those of one unit side by side, with the same bounds */
 #include <string.h>
 
 #include "cli.h"
 
-#define BARS 12  /* lines */
-#define WIDTH 80 /* columns */
+#define BARS 12  /* maximum of lines */
+#define WIDTH 80 /* columns of the terminal */
 #define LEFT 28  /* columns of the bounds */
 
-/* Of n histograms side by side: columns of one, and of its numbers. */
+/* Layout of n histograms side by side: the columns of one, and of its counts. */
 #define COLUMNS(n) ((n) > 1 ? (WIDTH - LEFT) / (int)(n) : 46)
 #define DIGITS(n) ((n) > 1 ? 5 : 10)
 
@@ -16,7 +16,7 @@ struct bars {
 	const struct ks_stats *stats;
 	const struct ks_hist *const *hists;
 	unsigned n, unit;
-	int width; /* buckets a bar stands for: a power of two, so that bounds stay round */
+	int width; /* buckets per bar: a power of two, so that bounds are round numbers */
 	int first, last;
 };
 
@@ -90,7 +90,7 @@ static void print_bounds(const struct bars *bars, int bar)
 	printf("  %-24s :", range);
 }
 
-/* From the lowest bucket of all to the highest, in as few bars as fit. */
+/* Covers all buckets in use, from the lowest to the highest, in at most BARS bars. */
 static void find_bounds(struct bars *bars)
 {
 	int lowest = 0, highest = -1, end;

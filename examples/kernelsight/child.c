@@ -13,7 +13,7 @@ static void run_child(int go, int error, char **argv)
 	int code;
 
 	signals_reset();
-	/* No byte: the parent gave up, or is dead. */
+	/* The pipe closed without a byte: the parent gave up or died. */
 	if (read(go, &byte, 1) != 1)
 		_exit(EXIT_FAILED);
 	execvp(argv[0], argv);
@@ -29,7 +29,7 @@ int child_fork(struct child *child, char **argv)
 
 	if (pipe2(go, O_CLOEXEC) || pipe2(error, O_CLOEXEC))
 		goto failed;
-	/* One that comes while the child still has our handlers waits until it has its own. */
+	/* Block signals until the child has reset the handlers that it inherits. */
 	signals_block();
 	child->pid = fork();
 	if (child->pid)
@@ -58,9 +58,9 @@ int child_release(struct child *child, char **argv)
 
 	if (!child->pid)
 		return 0;
-	/* One that was killed while it waited has ended as any other. */
+	/* If a signal killed the child while it waited, that is an ordinary end of the child. */
 	n = write(child->go, "", 1);
-	/* Ends with nothing when exec closes the other end. */
+	/* Returns 0 when exec closes the other end. */
 	while (n == 1 && read(child->error, &code, sizeof(code)) < 0 && errno == EINTR)
 		;
 	close(child->go);
@@ -73,7 +73,7 @@ int child_release(struct child *child, char **argv)
 	return fail(code == ENOENT ? 127 : 126, "cannot run '%s': %s", argv[0], strerror(code));
 }
 
-/* Files tell of a process until its parent has waited for it: that comes later. */
+/* Does not reap the zombie: /proc has files of a process until its parent waits for it. */
 int child_ended(struct child *child)
 {
 	siginfo_t info = { .si_pid = 0 };

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * escape.c - text from outside, for a terminal and for JSON
+ * escape.c - escapes text from outside for a terminal and for JSON
  *
- * Threads, files and cgroups have names of arbitrary bytes. A name must not move the cursor, change
- * the order of what is displayed, or look like something else that the command prints.
+ * Names of threads, files and cgroups are arbitrary bytes. A name must not move the cursor, change
+ * the order of displayed text, or look like other output of the command.
  */
 #include <string.h>
 
@@ -12,7 +12,7 @@
 size_t value_utf8(const char *text, size_t size)
 {
 	const unsigned char *s = (const unsigned char *)text;
-	/* What the second byte of E0, ED, F0 and F4 may be: no overlong forms, no surrogates. */
+	/* Bounds of the second byte after E0, ED, F0 and F4: no overlong forms, no surrogates. */
 	unsigned low = 0x80, high = 0xbf;
 	size_t n, i;
 
@@ -38,7 +38,7 @@ size_t value_utf8(const char *text, size_t size)
 	return n;
 }
 
-/* The code point of a UTF-8 character of n bytes. */
+/* Returns the code point of a UTF-8 character of n bytes. */
 static uint32_t decode(const char *text, size_t n)
 {
 	const unsigned char *s = (const unsigned char *)text;
@@ -51,9 +51,9 @@ static uint32_t decode(const char *text, size_t n)
 }
 
 /*
- * Characters that are not seen themselves: controls (C0, DEL, C1), line and paragraph separators,
- * format characters (category Cf of Unicode 15, bidirectional overrides among them), characters
- * that are ignored by default, and noncharacters.
+ * Ranges of invisible characters: controls (C0, DEL, C1), line and paragraph separators, format
+ * characters (category Cf of Unicode 15, which includes bidirectional overrides), default ignorable
+ * characters, and noncharacters.
  */
 static const struct {
 	uint32_t first, last;
@@ -78,7 +78,7 @@ static int is_invisible(uint32_t c)
 	return (c & 0xfffe) == 0xfffe;
 }
 
-/* Writes the character of n bytes at text, n 0: a byte that is not one. Returns its length. */
+/* Escapes the character of n bytes at text; n 0: a byte that is not UTF-8. Returns the length. */
 static size_t put_character(char buf[12], const char *text, size_t n, const char *also)
 {
 	uint32_t c = n ? decode(text, n) : (unsigned char)*text;
@@ -121,7 +121,7 @@ const char *value_escaped(char *buf, size_t size, const char *text, size_t text_
 	return escape(buf, size, text, text_size, "");
 }
 
-/* Only what is a word of ASCII to everybody stands without quotes: a path may hold " pid=1". */
+/* Can the text stand without quotes? Only an ASCII word can: a path may contain " pid=1". */
 static int is_word(const char *text, size_t size)
 {
 	size_t i;

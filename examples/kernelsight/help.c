@@ -8,9 +8,9 @@ static const struct {
 	const char *name, *argument, *help;
 } texts[] = {
 	{ 's', "scope", "WHOM",
-	  "self, pid:N[,N], tree:N[,N] (these and all that they start), cgroup:PATH (and "
-	  "all below it), comm:NAME or system; default: the command and all that it "
-	  "starts, without a command the system" },
+	  "self, pid:N[,N], tree:N[,N] (these processes and their descendants), cgroup:PATH "
+	  "(and the cgroups below it), comm:NAME (threads of this name) or system; default: "
+	  "the command and its descendants, without a command the system" },
 	{ 'x', "exclude-comm", "NAME", "do not count threads of this name" },
 	{ 'b', "by", "GROUPING",
 	  "print a row for each process, cgroup, role or cpu below the total; total: no "
@@ -25,10 +25,10 @@ static const struct {
 	  "K, M or G if it is a size" },
 	{ 'v', "variant", "NAME",
 	  "use this variant of the probe or fail; 'kernelsight list' names them" },
-	{ 'j', "json", NULL, "one JSON object a line" },
+	{ 'j', "json", NULL, "print one JSON object per line" },
 	{ 'd', NULL, "SECONDS", "end after this time" },
 	{ 'i', NULL, "SECONDS", "print what was counted in each interval of this length" },
-	{ 'h', "help", NULL, "this text" },
+	{ 'h', "help", NULL, "print this text" },
 };
 
 void help_all(FILE *out)
@@ -44,7 +44,7 @@ void help_all(FILE *out)
 	fprintf(out, "\nEXAMPLES\n");
 	for (command = commands; command->name; command++)
 		fputs(command->examples, out);
-	fprintf(out, "\n'kernelsight COMMAND --help' tells the options and settings.\n");
+	fprintf(out, "\n'kernelsight COMMAND --help' lists the options and settings.\n");
 }
 
 static void print_entry(const char *name, const char *help)
@@ -69,7 +69,9 @@ static void print_options(const char *letters)
 	}
 }
 
-/* Those with ids below 32 are every probe's; what they are is said once, their defaults for each. */
+/*
+ * All probes have the settings with ids below 32. Prints their help once, and defaults per probe.
+ */
 static void print_settings(void)
 {
 	struct ks_probe_desc probe;
@@ -118,7 +120,10 @@ static unsigned least(unsigned a, unsigned b)
 	return a < b ? a : b;
 }
 
-/* Edits from a to b: insert, delete, replace, swap neighbours. Words of a book's length are far. */
+/*
+ * Edit distance of two words: insert, delete, replace a letter, swap neighbours. Long words are
+ * never similar.
+ */
 static unsigned distance(const char *a, const char *b)
 {
 	unsigned d[33][33], i, j, n = (unsigned)strlen(a), m = (unsigned)strlen(b);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* json.c - the lines that docs/cli-json.md defines, but events: json_event.c */
+/* json.c - prints the lines of docs/cli-json.md, except events: json_event.c */
 #include <stddef.h>
 #include <string.h>
 
@@ -9,7 +9,7 @@
 
 #define TEXT_MAX (4 * KS_RECORD_MAX)
 
-/* Keys are constants, and each is added once: json-c need neither copy nor look for them. */
+/* Keys are constants, and each is added once, so json-c need not copy or search them. */
 #define KEY_FLAGS (JSON_C_OBJECT_ADD_KEY_IS_NEW | JSON_C_OBJECT_ADD_CONSTANT_KEY)
 
 static void add(struct json_object *object, const char *key, struct json_object *value)
@@ -22,7 +22,9 @@ static void add_u64(struct json_object *object, const char *key, uint64_t value)
 	add(object, key, json_object_new_uint64(value));
 }
 
-/* JSON is UTF-8, names in the kernel are bytes: one that does not belong becomes \xNN, and \ is \\. */
+/*
+ * JSON is UTF-8, names in the kernel are bytes. A byte that is not UTF-8 becomes \xNN, and \ is \\.
+ */
 static struct json_object *new_text(const char *text, size_t size)
 {
 	char buf[TEXT_MAX];
@@ -44,7 +46,7 @@ static struct json_object *new_text(const char *text, size_t size)
 	return json_object_new_string_len(buf, (int)at);
 }
 
-/* NULL or "": null */
+/* Writes null for NULL and "". */
 static void add_text(struct json_object *object, const char *key, const char *text)
 {
 	add(object, key, text && *text ? new_text(text, strlen(text)) : NULL);
@@ -60,7 +62,7 @@ static struct json_object *new_line(const char *type, uint64_t time_ns)
 	return line;
 }
 
-/* Some programs take U+2028 for the end of a line, and some terminals obey C1. */
+/* Escapes U+2028, which some programs take for the end of a line, and C1, which terminals obey. */
 static void put_visible(const char *text, size_t size)
 {
 	size_t at = 0, from = 0, n, length;
@@ -114,7 +116,7 @@ static struct json_object *new_array(const struct ks_field_desc *field, const vo
 
 /* ---- statistics ----------------------------------------------------------------------------- */
 
-/* Rows of these groupings have no buckets. */
+/* In rows of these groupings, histograms have no buckets. */
 #define BY_WHOSE (KS_BY_PROCESS | KS_BY_CGROUP | KS_BY_ROLE)
 
 static struct json_object *new_hist(const struct ks_stats *stats, const struct ks_hist *hist,
@@ -124,7 +126,7 @@ static struct json_object *new_hist(const struct ks_stats *stats, const struct k
 	struct json_object *buckets, *pair;
 	unsigned i;
 
-	/* Sums alone, as files have them: what is 0 there was never counted. */
+	/* A histogram from files has only a sum: its counts of 0 are unknown. */
 	if (hist->count || stats->source != KS_SOURCE_FILES)
 		add_u64(object, "count", hist->count);
 	add_u64(object, "sum", hist->sum);
@@ -156,7 +158,9 @@ static struct json_object *new_stat(const struct ks_stats *stats, const void *ro
 	return new_number(field, value_get(field, row, stats->row_size, 0));
 }
 
-/* "fields" and "unavailable" of a row; skip: which of its fields are not its own. */
+/*
+ * Prints "fields" and "unavailable" of a row. skip: tells which fields do not belong to this row.
+ */
 static void add_row(struct json_object *line, struct ks *ks, const struct ks_stats *stats,
 		    const void *row, int (*skip)(const struct ks_field_desc *field))
 {
@@ -182,7 +186,10 @@ static void add_row(struct json_object *line, struct ks *ks, const struct ks_sta
 	add(line, "unavailable", unavailable);
 }
 
-/* Of a row that has a key: whose it is. The rest, the sum of others and what no CPU has counted do not. */
+/*
+ * Prints to what a row's key belongs. The rest row, the sum of other rows and the row KS_NO_CPU
+ * have no key.
+ */
 static void add_key(struct json_object *line, const struct ks_row *row)
 {
 	int rest = row->flags & KS_ROW_REST;
@@ -201,7 +208,7 @@ static void add_key(struct json_object *line, const struct ks_row *row)
 	add(line, "gone", json_object_new_boolean(row->flags & KS_ROW_GONE));
 }
 
-/* What is behind the id of a cgroup, as far as it is known. */
+/* Prints the path and container of a cgroup, as far as they are known. */
 static void add_cgroup(struct json_object *line, struct ks *ks, uint64_t id)
 {
 	struct ks_cgroup_info info = { .size = sizeof(info) };
@@ -244,7 +251,7 @@ void json_stats(struct ks *ks, const struct probe *probe, const struct ks_stats 
 	}
 }
 
-/* others: how many rows this one is the sum of, 0: it is a row itself */
+/* others: number of rows whose sum this row is; 0: it is an ordinary row. */
 static void keyed_line(struct ks *ks, const struct probe *probe, const struct ks_stats *stats,
 		       const struct ks_row *row, size_t others)
 {
@@ -287,7 +294,7 @@ void json_own(struct ks *ks, const struct ks_stats *stats)
 	end_line(line);
 }
 
-/* Members that are counted for the library as a whole: their 0 in a probe's row says nothing. */
+/* Fields that are counted for the whole library, so that their 0 in a probe's row means nothing. */
 static int only_in_total(const struct ks_field_desc *field)
 {
 	return field->offset == offsetof(struct ks_stats_self, user_ns) ||

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * json_event.c - an event as a line of docs/cli-json.md, the same bytes as json.c would print
+ * json_event.c - prints an event as a line of docs/cli-json.md, with the same bytes as json.c would
  *
- * There may be a hundred thousand a second: nothing is allocated, what is the same in all events of
- * a kind is looked up once, and stdout is the buffer. One thread prints.
+ * There may be a hundred thousand events per second. So this allocates no memory per event, looks
+ * up once what all events of a kind share, and uses stdout as its buffer. Only one thread may
+ * print.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +19,7 @@ struct member {
 	char name_key[KEY_MAX]; /* ,"name_name": */
 };
 
-/* Of one kind of event: what stands between its time and its numbers, and its fields. */
+/* A kind of event: the text between time and numbers, and its fields. */
 struct kind {
 	struct kind *next;
 	uint32_t id, n;
@@ -54,7 +55,7 @@ static struct kind *describe(uint32_t id)
 	return kind;
 }
 
-/* NULL: an event of a library newer than its schema, or no memory. */
+/* Returns NULL if the schema does not have the event, or if there is no memory. */
 static const struct kind *kind_of(uint32_t id)
 {
 	static struct kind *known;
@@ -104,7 +105,7 @@ static void put_member(const char *key, uint64_t value)
 	put_number(value, 0);
 }
 
-/* A name, or null. */
+/* Prints a name, or null if there is none. */
 static void put_name(const char *name)
 {
 	if (!name) {
@@ -116,7 +117,10 @@ static void put_name(const char *name)
 	putc_unlocked('"', stdout);
 }
 
-/* How JSON writes a character of n bytes, n 0: a byte that is not one. Its length, 0: as it is. */
+/*
+ * Writes the JSON escape of a character of n bytes; n 0: a byte that is not UTF-8. Returns the
+ * length of the escape, or 0 if the character needs none.
+ */
 static size_t escape(char buf[16], const char *text, size_t n)
 {
 	static const char from[] = "\b\n\r\t\f\"", to[] = "bnrtf\"";
@@ -134,7 +138,9 @@ static size_t escape(char buf[16], const char *text, size_t n)
 	return n > 1 || c == 0x7f ? value_json(buf, text, n) : 0;
 }
 
-/* JSON is UTF-8, names in the kernel are bytes: one that does not belong becomes \xNN, and \ is \\. */
+/*
+ * JSON is UTF-8, names in the kernel are bytes. A byte that is not UTF-8 becomes \xNN, and \ is \\.
+ */
 static void put_text(const char *text, size_t size)
 {
 	size_t at, from = 0, n, length;
@@ -187,7 +193,7 @@ static void put_array(const struct ks_field_desc *field, const struct ks_event *
 	putc_unlocked('}', stdout);
 }
 
-/* A number, and beside it its name: programs compare the one, people read the other. */
+/* Prints a number and its name: programs compare the number, people read the name. */
 static void put_value(const struct member *m, const struct ks_event *event, uint32_t index)
 {
 	uint64_t value = value_get(&m->field, event, event->size, 0);
@@ -211,7 +217,7 @@ static void put_fields(const struct kind *kind, const struct ks_event *event)
 		const struct member *m = &kind->member[i];
 		const struct ks_field_desc *field = &m->field;
 
-		put_string(i ? m->key : m->key + 1); /* without its comma */
+		put_string(i ? m->key : m->key + 1); /* without the comma */
 		if (!value_known(field, valid) || field->offset + field->bytes > event->size)
 			put("null", 4);
 		else if (field->kind == KS_KIND_TEXT)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* keyed.c - rows by process, cgroup, role and CPU: in order, and as a table for people */
+/* keyed.c - sorts rows by process, cgroup, role or CPU, and prints them as a table for people */
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,7 +41,7 @@ static const struct ks_hist *hist_of(const struct ks_field_desc *field, const st
 	return (const void *)((const char *)row + field->offset);
 }
 
-/* An array is the sum of its elements, a histogram that of what it has observed. */
+/* Returns the amount of a field: the sum of an array's elements or of a histogram's values. */
 static uint64_t amount_of(const struct ks_stats *stats, const struct ks_field_desc *field,
 			  const struct ks_row *row)
 {
@@ -55,7 +55,10 @@ static uint64_t amount_of(const struct ks_stats *stats, const struct ks_field_de
 	return amount;
 }
 
-/* The first time, or else the first field, of those that are known. 0, or -1: there is none. */
+/*
+ * Finds the field that gives the order: the first known field that is a time, or else the first
+ * known field. Returns 0, or -1 if no field is known.
+ */
 static int find_main(const struct ks_stats *stats, uint64_t valid, struct ks_field_desc *ret_main)
 {
 	struct ks_field_desc field;
@@ -73,7 +76,7 @@ static int find_main(const struct ks_stats *stats, uint64_t valid, struct ks_fie
 	return found;
 }
 
-/* Those that did nothing are no rows to read; but a CPU that is not there would be missed. */
+/* Is everything in the row 0? Then it is not printed, except that of a CPU. */
 static int is_idle(const struct ks_stats *stats, const struct ks_row *row)
 {
 	struct ks_field_desc field;
@@ -146,11 +149,11 @@ struct table {
 	const struct keyed *keyed;
 	struct cell cells[CELLS];
 	unsigned n;
-	int name_width, left; /* columns of the name; columns that are left for cells */
-	char more[256];       /* fields for which there was no room */
+	int name_width, left; /* columns of the name; columns left for cells */
+	char more[256];       /* names of fields that found no room */
 };
 
-/* What a cell says of one row or of several together. */
+/* Value of a cell, of one row or summed over several rows. */
 struct tally {
 	uint64_t amount, of;
 };
@@ -186,7 +189,7 @@ static void print_tally(const struct cell *cell, const struct tally *tally)
 	printf(" %*s", cell->width, text);
 }
 
-/* Is there anything in it, in any row? */
+/* Does any row have a value other than 0 in this column? */
 static int is_used(const struct table *table, const struct cell *cell)
 {
 	struct tally all = { 0, 0 };
@@ -220,7 +223,7 @@ static void add_cell(struct table *table, enum show show, const struct ks_field_
 	}
 }
 
-/* "requested" of "requested_pages": a column is narrow, and its unit is that of the total above. */
+/* Heading of a column: "requested" for "requested_pages". The total above shows the unit. */
 static void add_field(struct table *table, const struct ks_field_desc *field)
 {
 	char name[64];
@@ -235,7 +238,9 @@ static void add_field(struct table *table, const struct ks_field_desc *field)
 		add_cell(table, SHOW_MEAN, field, "mean");
 }
 
-/* By what rows are ordered comes first, then ratios, then times, then the others. */
+/*
+ * Chooses columns: first the field that gives the order, then ratios, then times, then the others.
+ */
 static void choose_cells(struct table *table, uint64_t valid)
 {
 	const struct ks_field_desc *first = &table->keyed->main;
@@ -282,7 +287,7 @@ static void print_cells(const struct table *table, const struct ks_row *const *r
 	putchar('\n');
 }
 
-/* The name in its column; a process has its pid beside it. */
+/* Prints a row's name in its column, and the pid of a process beside it. */
 static void print_key(const struct table *table, const char *name, const char *pid, uint32_t by)
 {
 	char fitted[160];

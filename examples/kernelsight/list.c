@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* list.c - the commands list and check: what is possible here */
+/* list.c - the commands list and check, which print what works on this machine */
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,7 +22,7 @@ int list_run(struct options *opt)
 	return status;
 }
 
-/* Runs on kernel programs and lacks no field, be it of its statistics or of an event. */
+/* Does the probe run on kernel programs, with all fields of its statistics and events known? */
 static int has_all(struct ks *ks, const struct probe *probe)
 {
 	uint32_t first = probe->desc.probe << 8, id, i;
@@ -50,14 +50,14 @@ static int verdict(struct ks *ks, const struct options *opt)
 	return !any ? EXIT_NOTHING : all ? EXIT_OK : EXIT_FAILED;
 }
 
-/* The text of ks_check() or ks_explain(), to be freed; NULL: failed. */
+/* Returns the text of ks_check() or ks_explain(), or NULL on failure. The caller frees it. */
 static char *document(struct ks *ks, int (*write)(struct ks *, uint32_t, char *, size_t),
 		      uint32_t format)
 {
 	int length = write(ks, format, NULL, 0), size;
 	char *text = NULL;
 
-	/* Its numbers go on: it may be longer now than it was. */
+	/* The numbers in the text grow, so it may be longer now than at the first call. */
 	do {
 		free(text);
 		if (length < 0)

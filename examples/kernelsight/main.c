@@ -7,12 +7,12 @@
 
 #include "cli.h"
 
-/* Examples are a command and what it is for, at column 50. */
+/* Each example is a command, and from column 50 on its purpose. */
 const struct command commands[] = {
 	{
 		.name = "list",
 		.arguments = "[PROBE]... [--json]",
-		.summary = "the probes: what each can do here, and why not more",
+		.summary = "the probes: what works on this machine, and why not more",
 		.letters = "jh",
 		.examples = "    kernelsight list                              # all probes\n",
 		.run = list_run,
@@ -29,7 +29,7 @@ const struct command commands[] = {
 	{
 		.name = "watch",
 		.arguments = "PROBE... [OPTION]... [-- COMMAND [ARGUMENT]...]",
-		.summary = "events, one a line; ? is unknown, amounts of 0 are left out",
+		.summary = "events, one per line; ? is unknown, amounts of 0 are omitted",
 		.letters = "sxovjdh",
 		.examples =
 			"    kernelsight watch proc                        # until Ctrl-C\n"
@@ -43,7 +43,7 @@ const struct command commands[] = {
 	{
 		.name = "stat",
 		.arguments = "PROBE... [OPTION]... [-- COMMAND [ARGUMENT]...]",
-		.summary = "statistics, at the end or in each interval",
+		.summary = "statistics, at the end or after each interval",
 		.letters = "sxbtrovjdih",
 		.examples = "    kernelsight stat proc -- make                 # what a build did\n"
 			    "    kernelsight stat proc fadvise -i 1            # every second\n"
@@ -55,7 +55,7 @@ const struct command commands[] = {
 	{
 		.name = "selftest",
 		.arguments = "[PROBE]... [OPTION]...",
-		.summary = "provoke events and see them counted",
+		.summary = "provoke events and check that the probes count them",
 		.letters = "vjh",
 		.examples = "    kernelsight selftest proc --variant raw_tp    # exit 0 if seen\n",
 		.run = selftest_run,
@@ -132,7 +132,7 @@ static int run_command(const struct command *command, int argc, char **argv)
 	return status;
 }
 
-/* Of help and lists; a session looks after its own output. */
+/* Checks that help and lists could be written. A session checks its own output. */
 static int close_output(int status)
 {
 	if (fflush(stdout) || ferror(stdout))
@@ -141,8 +141,9 @@ static int close_output(int status)
 }
 
 /*
- * What was closed is taken by nothing else: the library's own descriptors, or a command's pipe, would
- * be written to. Reading it or writing to it fails as before, and a command finds it closed.
+ * Opens /dev/null in place of standard streams that are closed. Else a descriptor of the library or
+ * a pipe could get the number 0 to 2, and output would go there. Reading and writing them still
+ * fails, and a command finds them closed.
  */
 static void hold_standard_streams(void)
 {

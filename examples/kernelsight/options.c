@@ -20,7 +20,7 @@ static const struct option longs[] = {
 	{ NULL, 0, NULL, 0 },
 };
 
-/* What can only be resolved when all of the line has been read. */
+/* State of the parser. It resolves settings after it has read all probes. */
 struct line {
 	const struct command *command;
 	struct options *opt;
@@ -74,15 +74,16 @@ static int add_probes(struct line *line, int argc, char **argv)
 		if (probe_find(argv[i], &desc))
 			return bad_probe(argv[i]);
 		if (options_add(line->opt, &desc))
-			return fail(EXIT_USAGE, "too many probes");
+			return fail(EXIT_USAGE, "more than %d probes", PROBES_MAX);
 	}
 	if (line->command->needs_probe && !line->opt->n_probes)
-		return fail(EXIT_USAGE, "%s which probe? (try 'kernelsight list')",
+		return fail(EXIT_USAGE,
+			    "%s: which probe? name at least one (try 'kernelsight list')",
 			    line->command->name);
 	return 0;
 }
 
-/* 10, 0x0a, 10ms, 64K: exact to 2^64, so no fractions. Returns 0 or -1. */
+/* Parses 10, 0x0a, 10ms, 64K: exact up to 2^64, so without fractions. Returns 0 or -1. */
 static int parse_number(const char *text, unsigned unit, uint64_t *ret_value)
 {
 	static const struct {
@@ -135,7 +136,8 @@ static int set_value(struct probe *probe, const struct ks_param_desc *desc, cons
 			    (unsigned long long)desc->highest, text);
 	}
 	if (probe->n_params == PARAMS_MAX)
-		return fail(EXIT_USAGE, "too many settings of %s", probe->desc.name);
+		return fail(EXIT_USAGE, "more than %d settings of %s", PARAMS_MAX,
+			    probe->desc.name);
 	probe->params[probe->n_params++] = param;
 	return 0;
 }
@@ -171,7 +173,8 @@ static int parse_setting(struct options *opt, const char *text)
 	}
 	if (probe_find(probe, &(struct ks_probe_desc){ 0 }))
 		return bad_probe(probe);
-	return fail(EXIT_USAGE, "-o %s: the probe '%s' was not asked for", text, probe);
+	return fail(EXIT_USAGE, "-o %s: the probe '%s' was not asked for; name it, too", text,
+		    probe);
 }
 
 static int parse_top(const char *text, struct options *opt)
@@ -227,7 +230,7 @@ static int parse_option(struct line *line, int letter)
 		return whom_role(optarg, opt);
 	case 'o':
 		if (line->n_settings == SETTINGS_MAX)
-			return fail(EXIT_USAGE, "too many settings");
+			return fail(EXIT_USAGE, "more than %d settings -o", SETTINGS_MAX);
 		line->settings[line->n_settings++] = optarg;
 		return 0;
 	case 'v':
@@ -245,7 +248,7 @@ static int parse_option(struct line *line, int letter)
 	return -1;
 }
 
-/* Only this command's options exist, so that another's is an error as any other. */
+/* Tells getopt_long() only this command's options, so that those of others are errors. */
 static void choose_options(struct line *line, char short_names[16])
 {
 	const char *letters = line->command->letters, *taking = "odi";
@@ -273,7 +276,7 @@ static int split_command(struct line *line, int *argc, char **argv)
 	if (i == *argc)
 		return 0;
 	if (!strchr(line->command->letters, 'd'))
-		return fail(EXIT_USAGE, "%s takes no command", line->command->name);
+		return fail(EXIT_USAGE, "%s takes no command after --", line->command->name);
 	if (i + 1 == *argc)
 		return fail(EXIT_USAGE, "no command after --");
 	line->opt->command = argv + i + 1;
@@ -291,7 +294,10 @@ int options_parse(const struct command *command, int argc, char **argv, struct o
 	opt->scope.size = sizeof(opt->scope);
 	opt->scope.kind = KS_SCOPE_SYSTEM;
 	opt->by = KS_BY_TOTAL;
-	/* Before getopt_long() moves the words: after it the two halves could not be told apart. */
+	/*
+	 * Before getopt_long(), which reorders the words: options of the command would mix with
+	 * ours.
+	 */
 	status = split_command(&line, &argc, argv);
 	if (status)
 		return status;

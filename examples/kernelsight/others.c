@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* others.c - rows that --top leaves out, as one row, so that the rows add up to the total */
+/* others.c - adds up the rows that --top leaves out, so that the printed rows give the total */
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,7 +23,7 @@ static void add_numbers(const struct ks_stats *stats, const struct ks_field_desc
 	}
 }
 
-/* Counts and sums, and from which bucket to which the sum will have some. */
+/* Adds counts and sums, and finds the range of buckets that the sum needs. */
 static void add_hist(struct ks_hist *sum, const struct ks_hist *hist)
 {
 	int end = sum->lowest + sum->n, hist_end = hist->lowest + hist->n;
@@ -71,7 +71,7 @@ static void add_buckets(const struct ks_stats *stats, const struct keyed *keyed,
 	}
 }
 
-/* The buckets of one histogram behind those of the other. 0, or -1. */
+/* Adds up the buckets of all histograms, one histogram behind the other. Returns 0 or -1. */
 static int sum_buckets(const struct ks_stats *stats, const struct keyed *keyed, struct ks_row *sum,
 		       struct ks_stats *ret)
 {

@@ -2,8 +2,9 @@
 /*
  * reasons.c - why a field is not known
  *
- * The library answers for the variant that a probe runs on. Statistics are read once more after the
- * probes were switched off, when it would answer for the variant to expect: so the answers are kept.
+ * The library answers for the variant on which a probe runs. The command reads statistics once more
+ * after it disabled the probes. The library would then answer for the variant that it would choose
+ * next, so this file stores the earlier answers.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +14,7 @@
 struct kept {
 	struct kept *next;
 	uint32_t probe;
-	uint64_t valid; /* of a field that is missing; 0: the probe's answers are kept */
+	uint64_t valid; /* bit of a missing field; 0: marks that the probe's answers are stored */
 	char why[REASON_MAX];
 };
 

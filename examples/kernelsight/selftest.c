@@ -3,7 +3,7 @@
 
 #include "cli.h"
 
-/* How many kinds of events were seen, or a negative code with its sentence in probe->why. */
+/* Returns the number of kinds of events seen, or a negative code, explained in probe->why. */
 static int test_probe(struct ks *ks, struct probe *probe)
 {
 	struct ks_selftest_opts opts = { .size = sizeof(opts) };
@@ -26,7 +26,7 @@ int selftest_run(struct options *opt)
 	unsigned i;
 	int status, seen, failed = 0;
 
-	/* What others do must not be taken for what was provoked. */
+	/* Events of other processes must not count as provoked ones. */
 	opt->scope.kind = KS_SCOPE_SELF;
 	status = look_open(&ks, opt);
 	if (status)
@@ -39,7 +39,7 @@ int selftest_run(struct options *opt)
 		if (opt->json) {
 			json_selftest(probe, seen);
 		} else if (!seen && probe->info.source == KS_SOURCE_FILES) {
-			printf("%-10s not tested: %s reads files, too seldom to see the test\n",
+			printf("%-10s not tested: %s reads files too seldom to see test events\n",
 			       probe->desc.name, probe->info.variant_name);
 		} else if (seen >= 0) {
 			printf("%-10s ok: %d kinds of events seen, by %s\n", probe->desc.name, seen,

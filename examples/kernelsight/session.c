@@ -22,7 +22,10 @@ uint64_t session_now(void)
 
 static int open_handle(uint32_t flags, struct ks **ret_ks)
 {
-	/* A command's process begins as a copy of this one: what it weighs is told as its peak. */
+	/*
+	 * The command's process begins as a copy of this one, so this one's memory counts in its
+	 * peak.
+	 */
 	struct ks_open_opts opts = { .size = sizeof(opts), .flags = flags | KS_OPEN_TRIM };
 	int ret = ks_open(&opts, ret_ks);
 
@@ -35,8 +38,8 @@ static int wants_tree(const struct options *opt)
 }
 
 /*
- * Loads what a tree needs, with ourselves as its root. Without it the command would wait for that,
- * and its wait would be told as a part of its life.
+ * Loads the programs of a tree scope, with this process as root. If they were loaded later, the
+ * waiting command would wait longer, and its events would show that wait.
  */
 static void prepare_tree(struct session *session)
 {
@@ -65,7 +68,7 @@ static int set_scope(struct session *session)
 		    *why ? why : ks_strerror(ret));
 }
 
-/* Is there such a variant, whether or not it works here? */
+/* Does the probe have a variant of this name, whether or not it works here? */
 static int check_variant(struct ks *ks, const struct probe *probe, const char *name)
 {
 	struct ks_variant_info variant;
@@ -95,11 +98,11 @@ static int prepare(struct ks *ks, struct options *opt)
 		if (opt->variant && !ret)
 			ret = check_variant(ks, &opt->probes[i], opt->variant);
 	}
-	/* A forced variant is loaded when it is enabled; others need not be. */
+	/* Enabling loads a forced variant. The others need not be loaded. */
 	if (ret || opt->variant)
 		return ret;
 	ret = ks_prepare(ks, probes, opt->n_probes);
-	return ret < 0 ? fail(EXIT_FAILED, "cannot load: %s", ks_strerror(ret)) : 0;
+	return ret < 0 ? fail(EXIT_FAILED, "cannot load kernel programs: %s", ks_strerror(ret)) : 0;
 }
 
 void probe_keep_error(struct ks *ks, struct probe *probe, int error)
@@ -148,7 +151,9 @@ int look_open(struct ks **ret_ks, struct options *opt)
 	status = open_handle(0, &ks);
 	if (status)
 		return status;
-	/* Mostly that of watch and stat without a command: some files know the whole system only. */
+	/*
+	 * By default the whole system, as watch and stat: some fallback files know no other scope.
+	 */
 	ks_set_scope(ks, &opt->scope);
 	status = prepare(ks, opt);
 	if (status) {
@@ -161,7 +166,7 @@ int look_open(struct ks **ret_ks, struct options *opt)
 	return 0;
 }
 
-/* One line says what is not the kernel's own word; the first reason is the one for all. */
+/* Prints one line with the probes that are off or read files, and the reason of the first one. */
 static void say_fallbacks(const struct options *opt)
 {
 	char names[256] = "";
@@ -230,8 +235,10 @@ int fail_reading(struct ks *ks, int error)
 	return fail(EXIT_FAILED, "cannot read statistics: %s", why);
 }
 
-/* A reader of the rows that --by wants, of each probe that counts so. At least one must. A fallback
- * may not know whose it was: then the total alone is printed, if another probe has rows. */
+/*
+ * Makes readers of the rows of --by for all probes that have such rows; at least one must. A
+ * fallback may have no such rows. Its total is then printed alone if another probe has rows.
+ */
 static int open_keyed(struct session *session, uint32_t flags)
 {
 	struct options *opt = session->opt;
@@ -260,7 +267,7 @@ static int open_keyed(struct session *session, uint32_t flags)
 	if (!n && refused)
 		return EXIT_FAILED;
 	if (!n)
-		return fail(EXIT_USAGE, "%s is not counted by %s", opt->probes[0].desc.name,
+		return fail(EXIT_USAGE, "%s has no rows by %s", opt->probes[0].desc.name,
 			    by_name(opt->by));
 	return ret ? fail_reading(session->ks, ret) : 0;
 }
@@ -300,7 +307,7 @@ static void free_session(struct session *session)
 	ks_close(session->ks);
 }
 
-/* Before a command is started that could not be told of. */
+/* Fails before it starts a command whose events could not be printed. */
 static int check_output(void)
 {
 	int flags = fcntl(STDOUT_FILENO, F_GETFL);
@@ -310,7 +317,7 @@ static int check_output(void)
 	return fail(EXIT_FAILED, "cannot write the output: standard output is closed");
 }
 
-/* A command that has not been started is not started after a signal. */
+/* Returns an exit status if a signal came: then the command must not start. */
 static int check_signals(const struct options *opt)
 {
 	return opt->command && signals_count() ? 128 + signals_last() : 0;
@@ -347,7 +354,7 @@ int session_open(struct session *session, struct options *opt, const struct flag
 	if (!status)
 		status = open_keyed(session, flags->reader);
 	signals_wake(session->ks);
-	/* From now on the command, which waits, is sent what the terminal sends. */
+	/* From now on the waiting command gets the terminal's signals, too. */
 	if (!status)
 		status = check_signals(opt);
 	if (!status && opt->command)
@@ -359,7 +366,10 @@ int session_open(struct session *session, struct options *opt, const struct flag
 
 /* ---- running -------------------------------------------------------------------------------- */
 
-/* The first signal is left to the command, so that its last events are seen; a second one is not. */
+/*
+ * Handles new signals. Returns 1 if the session must end. The first signal ends only the command,
+ * so that its last events are seen. A second one ends the session.
+ */
 static int heed_signals(struct session *session)
 {
 	int now = signals_count();
@@ -384,11 +394,11 @@ static int milliseconds_until(uint64_t until_ns)
 	return left > INT_MAX ? INT_MAX : (int)left;
 }
 
-/* From here on nothing is printed: the command may still have to be waited for. */
+/* Stops printing. The session goes on, since the command may still run. */
 static void give_up_output(struct session *session)
 {
 	struct pollfd out = { .fd = STDOUT_FILENO };
-	/* `watch ... | head` is no failure */
+	/* a closed pipe as in `watch ... | head` is no failure */
 	int closed = poll(&out, 1, 0) == 1 && out.revents & (POLLERR | POLLHUP);
 
 	session->broken = closed ? EXIT_OK : fail(EXIT_FAILED, "cannot write the output");
@@ -396,7 +406,7 @@ static void give_up_output(struct session *session)
 		session->broken = EXIT_FAILED;
 }
 
-/* Returns 1 if somebody reads what is printed. */
+/* Returns 1 if the output can still be written. */
 static int flush_output(struct session *session)
 {
 	if (session->broken < 0 && (fflush(stdout) || ferror(stdout)))
@@ -404,7 +414,7 @@ static int flush_output(struct session *session)
 	return session->broken < 0;
 }
 
-/* Returns 1 when the time has come, 0 when it is over, -1: go on. */
+/* Returns 1 at until_ns, 0 if the session ends, -1 if it goes on. */
 static int look_around(struct session *session, uint64_t until_ns)
 {
 	if (heed_signals(session) || child_ended(&session->child))
@@ -475,12 +485,14 @@ int session_close(struct session *session, int status)
 
 	if (!flush_output(session))
 		status = session->broken;
-	/* Left behind by -d or a closed output; a second signal gives it up. */
+	/*
+	 * The command still runs after -d or a closed output. A second signal ends the wait for it.
+	 */
 	while (session->child.pid && session->signals < 2 && look_around(session, 0) < 0)
 		if (!failed)
 			failed = poll_events(session, -1, drop, NULL);
 		else
-			poll(NULL, 0, 100); /* ends by a signal, SIGCHLD too */
+			poll(NULL, 0, 100); /* any signal ends it, SIGCHLD included */
 	if (session->child.pid)
 		status = 128 + signals_last();
 	else if (session->opt->command)

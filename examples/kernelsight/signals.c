@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* signals.c - what ends a session, and what the command after -- is started with */
+/* signals.c - the signals that end a session, and the signal state of the command after -- */
 #include <signal.h>
 #include <stddef.h>
 
 #include "cli.h"
 
-/* For the signal handler, which is given nothing of ours. */
+/* Static, since a signal handler gets no argument of ours. */
 static struct ks *volatile to_wake;
 static volatile sig_atomic_t count, last, from_terminal;
 
-/* As this process was started. */
+/* The signal state that this process inherited. */
 static struct {
 	char ignored[NSIG];
 	sigset_t mask;
@@ -35,7 +35,7 @@ static int is_ignored(int number)
 	return !sigaction(number, NULL, &action) && action.sa_handler == SIG_IGN;
 }
 
-/* A line that waits for its reader is not torn by the first signal; the second gives it up. */
+/* The first signal does not interrupt a write that waits for its reader; the second one does. */
 static void on_signal(int number, siginfo_t *info, void *context)
 {
 	size_t i;
@@ -44,7 +44,7 @@ static void on_signal(int number, siginfo_t *info, void *context)
 	if (number != SIGCHLD) {
 		count = count + 1;
 		last = number;
-		/* Then the command, in the same group of processes, was sent it as well. */
+		/* Then the command got it, too: it is in the same process group. */
 		from_terminal = info->si_code == SI_KERNEL;
 		for (i = 0; i < ENDS; i++)
 			if (!is_ignored(ends[i]))
@@ -55,8 +55,9 @@ static void on_signal(int number, siginfo_t *info, void *context)
 }
 
 /*
- * What was ignored stays ignored, as by nohup, or by a shell for what stands before &. But without a
- * command, nothing else than SIGINT and SIGTERM would end it.
+ * Signals that were ignored stay ignored, for example under nohup or in the background of a shell.
+ * But without a command, SIGINT and SIGTERM are caught in any case: nothing else would end the
+ * session.
  */
 static int is_caught(int number, int with_command)
 {
@@ -75,7 +76,7 @@ void signals_catch(int with_command)
 		if (is_caught(ends[i], with_command))
 			catch_signal(ends[i], SA_RESTART);
 	catch_signal(SIGCHLD, SA_RESTART);
-	/* A closed output ends the watching, not a command that is being watched. */
+	/* A closed output ends the session, not the command. */
 	signal(SIGPIPE, SIG_IGN);
 }
 

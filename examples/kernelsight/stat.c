@@ -3,7 +3,7 @@
 
 #include "cli.h"
 
-#define TOP_DEFAULT 20 /* rows of a table for people */
+#define TOP_DEFAULT 20 /* rows printed for people without --top */
 
 static int ignore_event(const struct ks_event *event, void *user)
 {
@@ -106,7 +106,7 @@ static void say_start(const struct options *opt)
 		fprintf(stderr, "counting; Ctrl-C ends it\n");
 }
 
-/* Each interval but the last, which ends with everything else. Returns a status. */
+/* Prints each interval but the last one, which ends with the session. Returns a status. */
 static int run_intervals(struct session *session, uint64_t end_ns)
 {
 	uint64_t interval_ns = session->opt->interval_ns, next_ns = session_now();

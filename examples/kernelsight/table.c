@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* table.c - statistics and ledger, for people: 80 columns, and a screen of 24 lines for a probe */
+/* table.c - prints statistics and ledger for people: 80 columns, at most 24 lines for a probe */
 #include <inttypes.h>
 #include <stddef.h>
 #include <string.h>
@@ -10,7 +10,10 @@
 
 /* ---- histograms ----------------------------------------------------------------------------- */
 
-/* A sum has what is still going on; a mean beyond all that has ended would be none. */
+/*
+ * Prints the mean. The sum may include open intervals. If that makes the mean larger than all
+ * values, it prints the sum instead.
+ */
 static void print_mean(const struct ks_hist *hist, unsigned unit)
 {
 	double mean = (double)hist->sum / (double)hist->count;
@@ -29,7 +32,7 @@ static void print_summary(const struct ks_stats *stats, const struct ks_field_de
 	char name[64], count[32], sum[32], p50[32], p99[32];
 
 	printf("  %-18s ", value_name(name, sizeof(name), field));
-	if (!hist->count && hist->sum) { /* files, or all is still going on */
+	if (!hist->count && hist->sum) { /* from files, or only open intervals */
 		printf("%s in all\n",
 		       value_human(sum, sizeof(sum), (double)hist->sum, field->unit, " "));
 		return;
@@ -47,7 +50,7 @@ static void print_summary(const struct ks_stats *stats, const struct ks_field_de
 	putchar('\n');
 }
 
-/* Histograms of one unit share their bounds. Returns how many fields were printed. */
+/* Prints histograms of one unit with the same bounds. Returns the number of fields printed. */
 static uint32_t print_hists(const struct ks_stats *stats, const char *row, uint32_t index)
 {
 	const struct ks_hist *hists[COLUMNS];
@@ -104,7 +107,7 @@ static void print_elements(const struct columns *columns, const char *name, cons
 	putchar('\n');
 }
 
-/* Arrays over the same index stand side by side. */
+/* Finds the arrays with the index of the first one: they are printed side by side. */
 static void find_columns(struct columns *columns, uint32_t id, uint32_t index)
 {
 	const struct ks_field_desc *first = &columns->fields[0];
@@ -120,7 +123,7 @@ static void find_columns(struct columns *columns, uint32_t id, uint32_t index)
 	}
 }
 
-/* Elements that are 0 in all of them are left out. Returns how many fields were printed. */
+/* Leaves out elements that are 0 in all arrays. Returns the number of fields printed. */
 static uint32_t print_arrays(const struct ks_stats *stats, const char *row, uint32_t index)
 {
 	uint64_t values[COLUMNS] = { 0 }, any, all = 0;
@@ -148,7 +151,7 @@ static uint32_t print_arrays(const struct ks_stats *stats, const char *row, uint
 	return columns.n;
 }
 
-/* Two counters share a line. Returns the column of the next one. */
+/* Prints a counter, two on a line. Returns the column of the next one. */
 static int print_counter(const struct ks_stats *stats, const char *row,
 			 const struct ks_field_desc *field, int column)
 {
@@ -162,7 +165,7 @@ static int print_counter(const struct ks_stats *stats, const char *row,
 	return !column;
 }
 
-/* "hit_ratio  93.1 %", where the fields of a ratio are known. Returns the column of the next one. */
+/* Prints "hit_ratio  93.1 %" if both fields are known. Returns the column of the next one. */
 static int print_ratio(const struct ks_stats *stats, const char *row, int column)
 {
 	const struct ks_row *head = (const void *)row;
@@ -225,7 +228,7 @@ void table_stats(struct ks *ks, const struct probe *probe, const struct ks_stats
 
 /* ---- ledger --------------------------------------------------------------------------------- */
 
-/* "fired 12 = filtered 10 + submitted 2": of the sum's members those that are not 0. */
+/* Prints "fired 12 = filtered 10 + submitted 2", without outcomes that are 0. */
 static void add_sum(char *line, size_t size, const struct ks_stats_self *row, size_t total,
 		    size_t first, size_t last)
 {
@@ -277,7 +280,7 @@ void table_ledger(struct ks *ks, uint32_t probe, const struct ks_stats_self *row
 		printf("  NOT BALANCED ");
 		text_wrapped(stdout, 15, 15, why);
 	}
-	/* One run in 256 is measured: of a few, perhaps none was. */
+	/* One run in 256 is measured. If there were few runs, perhaps none was. */
 	if (row->row.valid & KS_HAS_SELF_COST && row->kernel_ns)
 		printf("  cost         %" PRIu64 " ns a run in the kernel\n",
 		       row->kernel_ns / row->fired);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* text.c - events and reasons, for people */
+/* text.c - prints events and reasons for people */
 #include <inttypes.h>
 #include <string.h>
 #include <unistd.h>
@@ -96,7 +96,7 @@ static void print_element(struct ks *ks, const struct ks_event *event, uint32_t 
 		print_number(field, value);
 }
 
-/* A quantity of nothing, of which a line would have many. */
+/* Is the value an amount of 0? A line would have many of them, so they are left out. */
 static int is_nothing(const struct ks_event *event, const struct ks_field_desc *field)
 {
 	return field->unit != KS_UNIT_NONE && field->count == 1 &&
@@ -125,7 +125,7 @@ static void print_field(struct ks *ks, const struct ks_event *event, uint32_t in
 		}
 }
 
-/* The name of a code of an event of the library itself, or "?". */
+/* Returns the name of a code in an event of the library itself, or "?". */
 static const char *code_name(uint32_t id, size_t offset, uint64_t value)
 {
 	struct ks_field_desc field;
@@ -138,7 +138,7 @@ static const char *code_name(uint32_t id, size_t offset, uint64_t value)
 	return name ? name : "?";
 }
 
-/* Where a hole is matters more than any record around it. */
+/* Lost records stand out, since they matter more than the records around them. */
 static void print_lost(const char *clock, const struct ks_event_lost *lost)
 {
 	char count[32];
@@ -177,7 +177,7 @@ static void print_head(const char *clock, const struct ks_event *event,
 	char comm[16 * 10], fitted[16 * 10], kind[64];
 	const char *name = value_quoted(comm, sizeof(comm), event->comm, sizeof(event->comm));
 
-	/* Longer ones are not cut: they move the rest of the line. */
+	/* A longer name is not cut: it moves the rest of the line. */
 	value_fitted(fitted, sizeof(fitted), name, 15);
 	snprintf(kind, sizeof(kind), "%s.%s", probe, event_name(desc, probe));
 	printf("%s %-12s %7d/%-7d %s", clock, kind, event->pid, event->tid,
@@ -218,9 +218,9 @@ void text_event(struct ks *ks, const struct ks_event *event)
 	putchar('\n');
 }
 
-/* ---- what a probe can do here --------------------------------------------------------------- */
+/* ---- what a probe can do on this machine ---------------------------------------------------- */
 
-/* Fields that are missing for the same reason share a line. */
+/* Fields that are missing for the same reason, which share a line. */
 struct missing {
 	char names[256], why[REASON_MAX];
 };

@@ -30,7 +30,7 @@ static const char *scaled(char *buf, size_t size, double value, const char *cons
 {
 	unsigned i = 0;
 
-	/* 999.96 would be printed as 1000.0 */
+	/* Use the next unit for 999.96, which would be printed as 1000.0. */
 	for (; units[i + 1] && fabs(value) >= step - step / 20000; i++)
 		value /= step;
 	if (i)

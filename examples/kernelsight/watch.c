@@ -14,7 +14,7 @@ static int print_event(const struct ks_event *event, void *user)
 	return 0;
 }
 
-/* One line a probe at the end: is what was printed all there was? */
+/* Prints the ledger at the end, one line per probe: it shows whether records were lost. */
 static int close_books(struct session *session)
 {
 	struct ks_stats stats = { .size = sizeof(stats) };
@@ -47,7 +47,7 @@ static void say_start(const struct options *opt)
 
 int watch_run(struct options *opt)
 {
-	/* A person reads a fork before what its child did. */
+	/* In the order of time: people expect a fork before the events of its child. */
 	static const struct flags flags = { .open = KS_OPEN_ORDERED };
 	struct session session;
 	int status = session_open(&session, opt, &flags);

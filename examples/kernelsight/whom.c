@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* whom.c - whose events: --scope, --exclude-comm and --role */
+/* whom.c - the options --scope, --exclude-comm, --role and --by */
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 
 #include "cli.h"
 
-/* A pid and where it ends, or 0. */
+/* Parses a pid. Returns 0 if there is none; *end is behind it. */
 static int32_t parse_pid(const char *text, char **ret_end)
 {
 	unsigned long pid;
@@ -83,7 +83,7 @@ int whom_role(const char *text, struct options *opt)
 	char *end;
 
 	if (opt->n_roles == ROLES_MAX)
-		return fail(EXIT_USAGE, "too many roles");
+		return fail(EXIT_USAGE, "more than %d roles", ROLES_MAX);
 	role->tid = parse_pid(text, &end);
 	if (!role->tid || *end != '=' || !end[1])
 		return fail(EXIT_USAGE, "--role takes TID=NAME, not '%s'", text);
