@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * trust.h - can it be believed: ledger, self-test, and what there is on this machine and in this handle
+ * trust.h - check the library: ledger, self-test, and reports about the machine and the handle
  *
  * Included by kernelsight.h, whose rules hold.
  */
@@ -14,36 +14,42 @@ extern "C" {
 #endif
 
 /*
- * ks_ledger_check - does everything add up (struct ks_stats_self)
+ * ks_ledger_check - do the records of a probe add up: submitted = delivered + discarded + in_flight
  *
- * Exact for probes at rest (off, and their records read); for running ones the difference may be
- * as large as the events of the last microseconds. While a consumer is at work, or inside its
- * callback, records in flight cannot be counted and are taken to be what is missing.
- * @probe: KS_PROBE_..., or KS_PROBE_SELF: all
- * Returns 0. Errors: -KS_EBALANCE (ks_last_error(): which line, by how much), -EINVAL, -KS_EFORKED.
- * Cost: microseconds. Since: 0.1
+ * See struct ks_stats_self. The check is exact for a probe that is off. While a probe runs, its
+ * programs may be between two of these counts: the check allows a difference of 4 records for each
+ * CPU. While a consumer works, or inside its callback, the records in flight cannot be counted: the
+ * check then takes the missing records to be in flight.
+ * @probe: KS_PROBE_..., or KS_PROBE_SELF: all probes
+ * Returns 0.
+ * Errors: -KS_EBALANCE (ks_last_error() says by how many records), -EINVAL (no such probe),
+ *   -KS_EFORKED.
+ * Cost: microseconds, and a grace period of about 30 ms if the first try does not add up.
+ * Since: 0.1
  */
 KS_API int ks_ledger_check(struct ks *ks, uint32_t probe);
 
 struct ks_selftest_opts {
 	size_t size;         /*  0 */
-	const char *dir;     /*  8 for an unlinked file of 64 KiB; NULL: skip what needs one */
-	uint32_t timeout_ms; /* 16 0: 1000 */
+	const char *dir;     /*  8 for an unlinked file of 64 KiB; NULL: skip tests with a file */
+	uint32_t timeout_ms; /* 16 at most 60000; 0: 1000 */
 	uint32_t reserved;   /* 20 */
 };                           /* 24 */
 
 /*
- * ks_selftest - provoke one event of each kind and see it counted, so that 0 means 0
+ * ks_selftest - cause one event of each kind and check that it is counted
  *
- * Works with a short-lived child that shares your memory, raises no SIGCHLD, is invisible to wait()
- * and is in scope whatever the scope is: it is in your statistics, too. Its records carry
- * KS_FLAG_SELFTEST. Needs no consumer.
- * @probe: that is on
+ * After a successful test, a counter of 0 means that nothing happened. The test runs a short-lived
+ * child that shares the host's memory. The child raises no SIGCHLD, and only a wait for clone
+ * children (__WALL, __WCLONE) can see it. It is in scope, whatever the scope is, so your statistics
+ * count its events. Its records carry KS_FLAG_SELFTEST. The test needs no consumer.
+ * @probe: a probe that is on
  * @opts: NULL: defaults
- * Returns how many kinds were seen; kinds that cannot be provoked here are not counted. 0 on a
- *   fallback: files are looked at too seldom to see the child.
- * Errors: -KS_ESILENT (attached and blind; the state becomes KS_STATE_SILENT), -KS_EOFF, -EINVAL,
- *   -EBUSY (inside a callback), -ETIMEDOUT, -KS_EFORKED.
+ * Returns how many kinds of event were counted, without kinds that cannot be caused here. 0 on a
+ *   fallback, which reads files too seldom to see the child.
+ * Errors: -KS_ESILENT (attached, but an event was not counted; the state becomes KS_STATE_SILENT),
+ *   -KS_EOFF (the probe is off), -EINVAL, -E2BIG, -EBUSY (inside an event callback), -ETIMEDOUT,
+ *   -ENOMEM, -EAGAIN (no more processes allowed), the error of opening dir, -KS_EFORKED.
  * Cost: milliseconds. Since: 0.1
  */
 KS_API int ks_selftest(struct ks *ks, uint32_t probe, const struct ks_selftest_opts *opts);
@@ -51,12 +57,12 @@ KS_API int ks_selftest(struct ks *ks, uint32_t probe, const struct ks_selftest_o
 enum ks_format { KS_TEXT = 0, KS_JSON = 1 };
 
 /*
- * ks_check - what this machine allows: kernel, BTF, capabilities, lockdown, sysctls, cgroups, each
- *   with the remedy
- * ks_explain - what this handle has put into the kernel: programs, hooks, maps, bytes, capabilities
- *   used, nanoseconds per event
+ * ks_check - report what this machine allows: kernel, BTF, capabilities, lockdown, sysctls,
+ *   cgroups, with a remedy for each lack
+ * ks_explain - report what this handle has put into the kernel: programs, hooks, maps, bytes, the
+ *   capabilities in use, nanoseconds an event
  * @format: ks_format
- * @buf, @size: text, cut to size and ended with NUL; may be NULL and 0
+ * @buf, @size: receives the text, cut to @size and ended with NUL; may be NULL and 0
  * Returns the length of the whole text, without NUL. Errors: -EINVAL, -ENOMEM, -KS_EFORKED.
  * Cost: milliseconds. Since: 0.1
  */

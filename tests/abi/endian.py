@@ -11,7 +11,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / 'support'))
 import tap
 
-SENTENCE = 'kernelsight: records are little endian and so must the machine be: not ported to'
+SENTENCE = 'kernelsight: records are little endian, and big-endian machines are not supported'
 # No libc of the target is needed: clang brings what the headers include.
 CLANG = ['clang', '-ffreestanding', '-fsyntax-only', '-x', 'c']
 # No compiler for it is needed to be told what is being built for.

@@ -51,7 +51,7 @@ libdir=$(config --variable=libdir)
 headers=$(config --variable=includedir)/kernelsight
 
 check install/headers test -f "$headers/kernelsight.h" -a -f "$headers/events.h" \
-	-a -f "$headers/schema.h" -a -f "$headers/version.h"
+	-a -f "$headers/schema.h" -a -f "$headers/version.h" -a -f "$headers/stats.h"
 licences=$(find "$dir/root" -path '*/licenses/kernelsight/*' -printf '%f\n' | sort)
 check install/licences test "$licences" = "$(ls "$source/LICENSES")"
 check install/soname test -L "$libdir/libkernelsight.so.0" -a -L "$libdir/libkernelsight.so"
