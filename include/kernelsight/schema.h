@@ -83,7 +83,7 @@ enum ks_unit {
 /* A field of a struct: see ks_describe_field(). */
 struct ks_field_desc {
 	size_t size;          /*  0 */
-	uint16_t offset;      /*  8 bytes from the begin of the struct */
+	uint16_t offset;      /*  8 bytes from the start of the struct */
 	uint16_t bytes;       /* 10 size of one element */
 	uint16_t count;       /* 12 elements of an array; 1: no array */
 	uint8_t kind;         /* 14 ks_kind */
@@ -168,7 +168,7 @@ KS_API const char *ks_describe_value(uint32_t id, uint32_t field, uint64_t value
  * ks_param_id - id of a probe's setting, for struct ks_param
  * ks_value - the inverse of ks_describe_value(): the number of a code, a bit or an array's element
  * Returns the number; -ENOENT if there is no such name, or if @name is NULL.
- * Cost: microseconds. Keep numbers that you use often. Since: 0.1
+ * Cost: microseconds. Store the numbers that you use often. Since: 0.1
  */
 KS_API int ks_probe_id(const char *name);
 KS_API int ks_struct_id(const char *name);
