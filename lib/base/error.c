@@ -34,6 +34,7 @@ static const struct code codes[] = {
 	{ EINVAL, "EINVAL", "invalid argument" },
 	{ EIO, "EIO", "input or output error" },
 	{ EMFILE, "EMFILE", "too many open descriptors in this process" },
+	{ ESTALE, "ESTALE", "a path leads elsewhere than before (chroot, a file server)" },
 	{ ENAMETOOLONG, "ENAMETOOLONG", "name too long" },
 	{ ENFILE, "ENFILE", "too many open files on this machine" },
 	{ ENODEV, "ENODEV", "no such device" },
