@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* cpus.c - how many CPUs the kernel may have */
+/* cpus.c - the number of possible CPUs */
 #include "cpus.h"
 
 #include <fcntl.h>
@@ -11,7 +11,7 @@
 #define POSSIBLE "devices/system/cpu/possible"
 #define CPUS_MAX 65536
 
-/* "0-3,8" -> 9; 0: nothing to be read. */
+/* Returns 9 for "0-3,8"; 0: the file cannot be read or holds no number. */
 static uint32_t read_list(int dir_fd, const char *path)
 {
 	char text[4096];
@@ -31,7 +31,10 @@ static uint32_t read_list(int dir_fd, const char *path)
 	return next;
 }
 
-/* The system call says how many bytes of its mask it has copied: glibc's function hides that. */
+/*
+ * Returns the number of bits in the kernel's CPU mask. The syscall returns how many bytes of the
+ * mask it copied; glibc's sched_getaffinity() hides that.
+ */
 static uint32_t mask_bits(void)
 {
 	unsigned long mask[CPUS_MAX / 8 / sizeof(long)];

@@ -20,14 +20,17 @@
 
 #define FIRST 3
 #define FREE -1
-#define TAKEN -2 /* is being written */
+#define TAKEN -2 /* the note is being written */
 
 enum kind { FILE_KIND = 1, PATH_KIND, BPF_KIND, PERF_KIND, ANONYMOUS_KIND, SET_KIND, MEMBER_KIND };
 
-/* ---- what it is ------------------------------------------------------------------------------ */
+/* ---- identity -------------------------------------------------------------------------------- */
 
 #if KS_HAVE_BPF
-/* All kinds of objects but BTF begin with kind and id. 1, 0: it is none, -1: it may not be asked. */
+/*
+ * Info of every BPF object except BTF begins with kind and id. Returns 1; 0: fd is no BPF object;
+ * -1: bpf() refuses to answer.
+ */
 static int bpf_id(int fd, struct ks__fd_id *ret)
 {
 	uint32_t info[2] = { 0, 0 };
@@ -42,7 +45,7 @@ static int bpf_id(int fd, struct ks__fd_id *ret)
 		rc = syscall(SYS_bpf, BPF_OBJ_GET_INFO_BY_FD, &attr, sizeof(attr));
 	while (rc && errno == EINTR);
 	if (rc)
-		return errno == EBADF || errno == EINVAL ? 0 : -1; /* no memory says nothing */
+		return errno == EBADF || errno == EINVAL ? 0 : -1; /* -ENOMEM proves nothing */
 	*ret = (struct ks__fd_id){ BPF_KIND, info[0], info[1] };
 	return 1;
 }
@@ -74,7 +77,7 @@ static int perf_id(int fd, struct ks__fd_id *ret)
 }
 #endif
 
-/* -1: it is closed. Files without a type are the anonymous ones; they share an inode. */
+/* Returns 0; -1: fd is closed. Anonymous files have no file type and share one inode. */
 static int file_id(int fd, struct ks__fd_id *ret)
 {
 	struct stat st;
@@ -105,7 +108,7 @@ static int is_equal(const struct ks__fd_id *x, const struct ks__fd_id *y)
 
 /* ---- notes ----------------------------------------------------------------------------------- */
 
-/* The i-th, or NULL past the last. */
+/* Returns note i, or NULL past the last. */
 static struct ks__fd_note *note_at(struct ks__fds *fds, unsigned i)
 {
 	struct ks__fd_notes *notes = &fds->notes;
@@ -134,7 +137,7 @@ static void init_notes(struct ks__fd_notes *notes)
 	}
 }
 
-/* Chunks are only ever added: whoever walks needs no lock. */
+/* Chunks are only added while the handle lives, so walking them needs no lock. */
 static int add_notes(struct ks__fds *fds)
 {
 	struct ks__fd_notes *more = malloc(sizeof(*more)), *last = &fds->notes, *none = NULL;
@@ -207,7 +210,7 @@ static int move_up(int fd)
 	return up;
 }
 
-/* kind 0: what it is by itself. */
+/* kind 0: the kind that identify() finds. */
 static int keep(struct ks__fds *fds, int fd, uint32_t kind)
 {
 	struct ks__fd_note *note, *stale;
@@ -215,7 +218,7 @@ static int keep(struct ks__fds *fds, int fd, uint32_t kind)
 	fd = move_up(fd);
 	if (fd < 0 || !fds)
 		return fd;
-	stale = find(fds, fd); /* was closed by somebody else, else it would not be ours again */
+	stale = find(fds, fd); /* the host closed it, or the kernel could not reuse its number */
 	note = claim(fds);
 	if (!note || identify(fd, &note->id)) {
 		int rc = note ? -errno : -ENOMEM;
@@ -245,7 +248,7 @@ static int add_member(int set, int fd, uint32_t events)
 	return epoll_ctl(set, EPOLL_CTL_ADD, fd, &e) ? -errno : 0;
 }
 
-/* The end that is written to is a member for its errors alone. */
+/* The library writes to end [1], so the set watches it for errors only. */
 static const uint32_t pair_events[2] = { EPOLLIN, 0 };
 
 int ks__fd_keep_set(struct ks__fds *fds, int fd, const int pair[2])
@@ -288,8 +291,8 @@ int ks__fd_keep_member(struct ks__fds *fds, int fd)
 /* ---- is it ours ------------------------------------------------------------------------------ */
 
 /*
- * The kernel finds members by file and number, and refuses to change one that is not there. What is
- * written is what is there: nothing is changed.
+ * The kernel finds a member by file and number, and EPOLL_CTL_MOD fails if there is none. This call
+ * sets the events that the member has already, so it changes nothing.
  */
 static int has_member(int set, int fd, uint32_t events)
 {
@@ -325,7 +328,7 @@ static int is_same(struct ks__fds *fds, const struct ks__fd_note *note, int fd)
 		return !file_id(fd, &now) && is_equal(&now, &note->id);
 	case BPF_KIND:
 		switch (bpf_id(fd, &now)) {
-		case -1: /* what may not be asked is still an anonymous file, or it is not ours */
+		case -1: /* without bpf(), compare only whether it is anonymous */
 			return !file_id(fd, &now) && now.kind == ANONYMOUS_KIND;
 		case 1:
 			return is_equal(&now, &note->id);
@@ -357,7 +360,7 @@ int ks__fd_is_member(struct ks__fds *fds, int fd)
 	return is_member;
 }
 
-/* Another thread of ours may be closing one meanwhile. */
+/* Another thread of the library may be closing this descriptor at the same time. */
 static int is_lost(struct ks__fds *fds, const struct ks__fd_note *note)
 {
 	int fd = atomic_load(&note->fd);
@@ -379,7 +382,10 @@ int ks__fds_are_own(struct ks__fds *fds)
 
 /* ---- close ----------------------------------------------------------------------------------- */
 
-/* Forgotten after it is closed: a child that is forked in between finds it closed, not open for ever. */
+/*
+ * Frees the note after close(): a child forked in between then finds a note of a closed descriptor,
+ * not an open descriptor without a note, which nobody would close.
+ */
 static void close_note(struct ks__fds *fds, struct ks__fd_note *note, int fd)
 {
 	atomic_store(&note->closing, 1);
@@ -406,7 +412,7 @@ void ks__fd_close(struct ks__fds *fds, int fd)
 	errno = saved;
 }
 
-/* A member is known by its set, and the set by its pair: these go last. */
+/* The set identifies its members, and the pair identifies the set: close members, set, pair. */
 static unsigned turn_of(struct ks__fds *fds, const struct ks__fd_note *note, int fd)
 {
 	if (fd == atomic_load(&fds->pair[0]) || fd == atomic_load(&fds->pair[1]))

@@ -1,22 +1,23 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * fd.h - the descriptors that a handle keeps: none is 0, 1 or 2, and each is known again
+ * fd.h - the descriptors that a handle keeps
  *
- * The host may close a descriptor of the library by mistake (closefrom(3) of a daemon), and the kernel
- * gives its number to the next file that the host opens. So each kept descriptor is noted with what it
- * is, and nothing is closed or written to whose note no longer fits:
+ * No kept descriptor is 0, 1 or 2. The host may close a descriptor of the library by mistake
+ * (closefrom(3) of a daemon), and the kernel gives its number to the next file that the host opens.
+ * Therefore a note records the identity of each kept descriptor, and the library closes and writes
+ * to a descriptor only if its identity still equals the note:
  *
  *	file, directory, socket device and inode
- *	BPF object, link        its kind and id
- *	perf event              its id
- *	epoll set               it has one of our pair of sockets, which are known by their inodes
- *	member of that set      the set has this very file under this number
+ *	BPF object, link        kind and id
+ *	perf event              id
+ *	epoll set               one socket of our socket pair is a member; sockets have inodes
+ *	member of that set      the set has this file under this number
  *
- * Another descriptor of the same file at the same number is taken for ours. Any other anonymous file,
- * and a BPF object for a process that may no longer call bpf(), is only known to be anonymous.
+ * Another descriptor of the same file at the same number is taken for ours. Any other anonymous
+ * file is only known to be anonymous; so is a BPF object if the process may no longer call bpf().
  *
- * Any thread, without a lock; ks__fd_is_own() is async-signal-safe. A forked child has its parent's
- * notes: at whatever moment it was forked, they are whole.
+ * Any thread may call these functions, without a lock; ks__fd_is_own() is async-signal-safe. A
+ * forked child has its parent's notes, which are complete at every moment.
  */
 #ifndef KS_FD_H
 #define KS_FD_H
@@ -33,7 +34,7 @@ struct ks__fd_id {
 
 struct ks__fd_note {
 	atomic_int fd;      /* -1: the note is free */
-	atomic_int closing; /* by us, just now */
+	atomic_int closing; /* the library is closing it */
 	struct ks__fd_id id;
 };
 
@@ -45,39 +46,40 @@ struct ks__fd_notes {
 struct ks__fds {
 	struct ks__fd_notes notes;
 	atomic_int set;     /* the epoll set, or -1 */
-	atomic_int pair[2]; /* its members that tell that it is ours, or -1 */
+	atomic_int pair[2]; /* the members by which the set is recognized, or -1 */
 };
 
 void ks__fds_init(struct ks__fds *fds);
-/* Closes all that are still ours. Also in a forked child. */
+/* Closes all descriptors that are still ours. Works in a forked child, too. */
 void ks__fds_close(struct ks__fds *fds);
-/* Of the notes; closes nothing. */
+/* Frees the notes; closes no descriptor. */
 void ks__fds_free(struct ks__fds *fds);
-/* How many are kept. */
+/* Returns how many descriptors are kept. */
 uint32_t ks__fds_count(struct ks__fds *fds);
 
 /*
- * Takes a descriptor over, moves it to 3 or above, and notes it. Returns its number, or -errno (it is
- * closed then). A negative fd is returned as it is. fds NULL: moves it only.
+ * Takes over a descriptor, moves it to 3 or above and notes it. Returns its number, or -errno after
+ * closing it. A negative fd is returned unchanged. fds NULL: moves the descriptor only.
  */
 int ks__fd_keep(struct ks__fds *fds, int fd);
 /*
- * An epoll set, of which both ends of a pair that is kept become members: one to be read, one for its
- * errors. And another member, to be read.
+ * Like ks__fd_keep(), for an epoll set. Both ends of the socket pair, which are kept already,
+ * become members: [0] for reading, [1] for errors only.
  */
 int ks__fd_keep_set(struct ks__fds *fds, int fd, const int pair[2]);
+/* Like ks__fd_keep(), and adds the descriptor to that set, for reading. */
 int ks__fd_keep_member(struct ks__fds *fds, int fd);
 
-/* Is this number still what was noted? 1 or 0; 0 for a negative one. fds NULL: 1. */
+/* Returns 1 if fd is still the file of its note, else 0; 0 for a negative fd. fds NULL: 1. */
 int ks__fd_is_own(struct ks__fds *fds, int fd);
 /*
- * Does the set have this very file under this number? One syscall, for a caller that found the set to be
- * its own a moment ago.
+ * Returns 1 if the set has the file of fd under this number, else 0. One syscall, for a caller that
+ * has just found the set to be its own.
  */
 int ks__fd_is_member(struct ks__fds *fds, int fd);
-/* Are all of them? 0: the host has closed one. */
+/* Returns 1 if ks__fd_is_own() is 1 for all kept descriptors; 0: the host has closed one. */
 int ks__fds_are_own(struct ks__fds *fds);
-/* Closes it if it is still ours, and forgets it. fds NULL: closes it. */
+/* Closes fd if it is still ours, and frees its note. fds NULL: closes fd. */
 void ks__fd_close(struct ks__fds *fds, int fd);
 
 #endif

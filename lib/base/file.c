@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* file.c - files and folders that a host or the machine names: the only place that opens them */
+/* file.c - the only place that opens files and directories named by the host or the machine */
 #include "file.h"
 
 #include <dirent.h>
@@ -15,7 +15,7 @@
 #define FIRST_BYTES 4096
 #define NAMES_BYTES 4096
 
-/* Filesystems over a network or in user space may be interrupted. */
+/* A signal can interrupt openat() on network and FUSE file systems. */
 static int open_at(int dir_fd, const char *path, int flags)
 {
 	int fd;
@@ -26,7 +26,7 @@ static int open_at(int dir_fd, const char *path, int flags)
 	return fd;
 }
 
-/* Without O_NONBLOCK the open of a FIFO waits for a writer; O_NOCTTY: a terminal stays a stranger's. */
+/* O_NONBLOCK: do not wait for a FIFO's writer. O_NOCTTY: do not acquire a controlling terminal. */
 int ks__file_open(int dir_fd, const char *path)
 {
 	int fd = open_at(dir_fd, path, O_RDONLY | O_NONBLOCK | O_NOCTTY), rc = 0;
@@ -61,13 +61,15 @@ int ks__file_place(int dir_fd, const char *path)
 	return open_folder(dir_fd, path, O_PATH);
 }
 
-/* Files such as trace_pipe are regular, and wait all the same: then O_NONBLOCK says EAGAIN. */
+/*
+ * Some regular files, such as trace_pipe, wait for data: with O_NONBLOCK read() fails with EAGAIN.
+ */
 ssize_t ks__file_read(int fd, char *buf, size_t size)
 {
 	size_t length = 0;
 	ssize_t n = 0;
 
-	/* seq_file gives a page at a time */
+	/* seq_file returns at most a page for each read() */
 	while (length < size) {
 		n = read(fd, buf + length, size - length);
 		if (n > 0)
@@ -80,7 +82,7 @@ ssize_t ks__file_read(int fd, char *buf, size_t size)
 	return (ssize_t)length;
 }
 
-/* Doubles the buffer until something of it stays free. */
+/* Doubles the buffer until a read leaves a part of it unused. */
 static int read_whole(int fd, size_t most, char **text, size_t *ret_length)
 {
 	size_t room = 0, length = 0;
@@ -122,7 +124,7 @@ int ks__file_whole(int dir_fd, const char *path, size_t most, char **ret_text, s
 	return rc;
 }
 
-/* The number that a name is, or 0. */
+/* Converts a decimal name to its number; 0: the name is no process or thread id. */
 static int32_t name_to_number(const char *name)
 {
 	int32_t number = 0;

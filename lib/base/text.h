@@ -8,18 +8,18 @@
 #include <sys/types.h>
 
 /*
- * The beginning of a file below a directory, up to size bytes, into the caller's buffer; no NUL is
- * added. Returns its length, or -errno.
+ * Reads the first bytes of a file below dir_fd, up to size, into buf; adds no NUL. Returns the
+ * length or -errno.
  */
 ssize_t ks__text_read(int dir_fd, const char *path, char *buf, size_t size);
 
-/* The same with a NUL behind it, up to size - 1 bytes. */
+/* The same, up to size - 1 bytes, and adds a NUL. */
 int ks__text_string(int dir_fd, const char *path, char *buf, size_t size);
 
 /*
- * The decimal number at *at, after blanks; *at then points behind it. Negative ones come out in
- * two's complement. A blank, a tab or a newline must follow: what was cut off is not a number.
- * 0, -EINVAL (no number), -ERANGE (more than 64 bits).
+ * Parses the decimal number at *at, after blanks, and moves *at behind it. A negative number is
+ * stored in two's complement. A blank, a tab or a newline must follow, because a text cut at `end`
+ * may hold only part of a number. Returns 0, -EINVAL (no number) or -ERANGE (more than 64 bits).
  */
 int ks__text_number(const char **at, const char *end, uint64_t *ret_value);
 

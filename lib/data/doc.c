@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* doc.c - one walk, two formats */
+/* doc.c - writes a document as JSON or as text */
 #include "doc.h"
 
 #include <errno.h>
@@ -35,7 +35,9 @@ static void put_text(struct ks__doc *doc, const char *text)
 	put(doc, text, strlen(text));
 }
 
-/* Bytes of the UTF-8 character at s, 0 if there is none: as the Unicode standard's table 3-7. */
+/*
+ * Returns the bytes of the UTF-8 character at s; 0: it is no UTF-8 (Unicode standard, table 3-7).
+ */
 static size_t utf8_length(const unsigned char *s)
 {
 	unsigned low = 0x80, high = 0xbf;
@@ -47,20 +49,20 @@ static size_t utf8_length(const unsigned char *s)
 		return 0;
 	n = s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
 	if (s[0] == 0xe0)
-		low = 0xa0; /* no longer form than needed */
+		low = 0xa0; /* excludes overlong forms */
 	else if (s[0] == 0xed)
-		high = 0x9f; /* no surrogates */
+		high = 0x9f; /* excludes surrogates */
 	else if (s[0] == 0xf0)
 		low = 0x90;
 	else if (s[0] == 0xf4)
-		high = 0x8f; /* none above U+10FFFF */
+		high = 0x8f; /* excludes code points above U+10FFFF */
 	for (i = 1; i < n; i++, low = 0x80, high = 0xbf)
 		if (s[i] < low || s[i] > high)
 			return 0;
 	return n;
 }
 
-/* The inside of a JSON string, or of a line of text. */
+/* Writes the content of a JSON string, or the value of a text line. */
 static void put_escaped(struct ks__doc *doc, const char *value)
 {
 	const unsigned char *s = (const unsigned char *)value;
@@ -105,8 +107,8 @@ static void json_key(struct ks__doc *doc, const char *key)
 }
 
 /*
- * The first line of an object in an array carries its dash, "  - name: proc_fork_tp_btf", and the
- * others are indented as far.
+ * In an array, the dash of an object stands before its first member, "  - name: proc_fork_tp_btf",
+ * and the other members are indented to the same column.
  */
 static void text_key(struct ks__doc *doc, const char *key)
 {
@@ -160,7 +162,9 @@ static void open_container(struct ks__doc *doc, const char *key, int is_array)
 		begin_member(doc, key);
 		put(doc, is_array ? "[" : "{", 1);
 	} else if (is_array || !doc->is_array[doc->depth]) {
-		/* An object in an array has no line of its own. */
+		/*
+		 * An object in an array has no line of its own: its dash precedes its first member.
+		 */
 		begin_member(doc, key);
 		end_member(doc);
 	}
@@ -193,7 +197,7 @@ void ks__doc_close(struct ks__doc *doc)
 	if (doc->format == KS_JSON)
 		put(doc, doc->is_array[doc->depth] ? "]" : "}", 1);
 	doc->depth--;
-	/* An object in an array has counted its own members, not itself. */
+	/* Opening an object in an array in KS_TEXT has not marked the array as non-empty. */
 	doc->has_members[doc->depth] = 1;
 }
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* groups.c - numbers by whose they are */
+/* groups.c - sums of counters, grouped by process, cgroup or role */
 #include "groups.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- layout ------------------------------------------------------------------------------------ */
+/* ---- layout ---------------------------------------------------------------------------------- */
 
 static size_t field_words(const struct ks__field *field)
 {
@@ -57,7 +57,7 @@ struct ks__whose ks__whose_by(const struct ks__whose *whose, uint32_t by)
 	}
 }
 
-/* ---- the set ----------------------------------------------------------------------------------- */
+/* ---- the set --------------------------------------------------------------------------------- */
 
 void ks__groups_init(struct ks__groups *g, size_t words)
 {
@@ -79,7 +79,7 @@ void ks__groups_free(struct ks__groups *g)
 	ks__groups_init(g, g->words);
 }
 
-/* Where it is in the index, or where it would be. The index is never full. */
+/* Returns the group's place in the index, or the free place for it. The index is never full. */
 static uint32_t *find(const struct ks__groups *g, const struct ks__whose *whose)
 {
 	uint64_t mixed = (whose->start_ns ^ whose->cgroup << 1) * 0x9e3779b97f4a7c15ULL +
@@ -210,7 +210,7 @@ int ks__groups_add_rest(struct ks__groups *g, const struct ks__rows *rows)
 	return 0;
 }
 
-/* ---- rows -------------------------------------------------------------------------------------- */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 static void fill_row(const struct ks__struct *desc, const uint64_t *words, uint64_t valid,
 		     char *row)
@@ -249,7 +249,10 @@ static struct ks_row head_of(const struct ks__group *group, uint16_t by, uint64_
 	return row;
 }
 
-/* Subtracts what was counted before; of the rest also what belonged to groups that are gone. */
+/*
+ * Subtracts the group's words in `base`. From the rest it also subtracts the groups that are in
+ * `base` but not in `now`: their counts have moved into the rest.
+ */
 static void subtract(const struct ks__groups *now, const struct ks__groups *base,
 		     const struct ks__whose *whose, uint64_t *words)
 {

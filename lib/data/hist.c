@@ -5,8 +5,8 @@
 #include <math.h>
 
 /*
- * floor(2^63 * 2^(k/4)). The bounds between powers of two are irrational, so no integer is equal to
- * one, and comparing the mantissa of v with these is exact for every v.
+ * floor(2^63 * 2^(k/4)) for k = 1, 2, 3. Bounds between powers of two are irrational, so no integer
+ * equals one, and comparing the mantissa of v with these constants is exact for every v.
  */
 static const uint64_t quarter[3] = {
 	0x9837f0518db8a96f,
@@ -19,7 +19,7 @@ int ks__hist_bucket(uint64_t v)
 	int log2 = 63 - __builtin_clzll(v);
 	uint64_t mantissa = v << (63 - log2);
 
-	/* 2^n itself belongs to the bucket that ends there. */
+	/* 2^n is the upper bound of its bucket, which includes it. */
 	if (mantissa == 1ULL << 63)
 		return 4 * log2 - 1;
 	return 4 * log2 + (mantissa > quarter[0]) + (mantissa > quarter[1]) +
@@ -27,8 +27,8 @@ int ks__hist_bucket(uint64_t v)
 }
 
 /*
- * The value whose relative distance to any other of the bucket is smallest: the harmonic mean of
- * its bounds, (b - 1) / (b + 1) = 8.6 % with b = 2^(1/4). Bucket -1 holds nothing but 1.
+ * Returns the value with the smallest relative error for any value of the bucket: the harmonic mean
+ * of its bounds. The error is (b - 1) / (b + 1) = 8.6 % with b = 2^(1/4). Bucket -1 holds only 1.
  */
 static double middle(int bucket)
 {
@@ -37,7 +37,7 @@ static double middle(int bucket)
 	return bucket < 0 ? 1 : upper * 2 / (exp2(0.25) + 1);
 }
 
-/* The rank of the observation, from 1; a double of 2^64 must not be converted back. */
+/* Returns the rank, from 1. `total` may round to 2^64 as a double, which uint64_t cannot hold. */
 static uint64_t rank_of(double q, uint64_t total)
 {
 	double rank = ceil(q * (double)total);

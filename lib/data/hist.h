@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* hist.h - histograms with base 2^(1/4); the kernel's half is bpf/hist.bpf.h */
+/* hist.h - histograms with base 2^(1/4); bpf/hist.bpf.h is the kernel side */
 #ifndef KS_HIST_H
 #define KS_HIST_H
 
@@ -7,10 +7,10 @@
 
 #include <kernelsight/kernelsight.h>
 
-/* The bucket of v >= 1: the i with 2^(i/4) < v <= 2^((i+1)/4); -1 for v = 1, 255 at most. */
+/* Returns the bucket of v >= 1: i with 2^(i/4) < v <= 2^((i+1)/4), from -1 (v = 1) to 255. */
 int ks__hist_bucket(uint64_t v);
 
-/* Quantile over n buckets, `lowest` first; see ks_hist_quantile(). */
+/* Returns quantile q of n buckets, the first of which is `lowest`; see ks_hist_quantile(). */
 double ks__hist_quantile(const uint64_t *buckets, int lowest, unsigned n, uint64_t zeros, double q);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* ledger.c - do the books balance */
+/* ledger.c - sums of a probe's ledger, and whether they agree */
 #include "ledger.h"
 
 #include <errno.h>
@@ -9,13 +9,14 @@
 
 #include <kernelsight/kernelsight.h>
 
-/* A book's outcomes are the members of a row from `filtered` on. */
+/* outcome[] has the members of struct ks_stats_self from `filtered` up to `delivered`. */
 #define OUTCOMES_AT offsetof(struct ks_stats_self, filtered)
 #define SUBMITTED ((offsetof(struct ks_stats_self, submitted) - OUTCOMES_AT) / sizeof(uint64_t))
 
 _Static_assert(offsetof(struct ks_stats_self, delivered) - OUTCOMES_AT ==
 		       KS__OUTCOMES * sizeof(uint64_t),
-	       "a book and a row have the same outcomes");
+	       "KS__OUTCOMES must be the number of members of struct ks_stats_self from filtered "
+	       "up to, but without, delivered");
 
 uint64_t ks__ledger_fired(const struct ks__book *book)
 {

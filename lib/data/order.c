@@ -2,8 +2,9 @@
 /*
  * order.c - a bounded heap of records
  *
- * Copies lie one after the other in an arena. When its end is reached, the live ones are moved
- * together; a quarter of the arena is never filled, so that a move always pays for itself.
+ * An arena holds the copies one after the other. When its end is reached, compact() moves the live
+ * copies to its beginning. Live copies never fill more than three quarters of the arena, so each
+ * move gains at least a quarter.
  */
 #include "order.h"
 
@@ -15,14 +16,14 @@
 
 /* Before each record in the arena. */
 struct slot {
-	uint32_t entry; /* during a move: its number in the heap; GONE: taken out */
-	uint32_t bytes; /* with this head */
+	uint32_t entry; /* during compact(): index of its entry in the heap; GONE: taken */
+	uint32_t bytes; /* size, including this head */
 };
 
 struct entry {
 	uint64_t time_ns;
-	uint64_t turn; /* equal times keep the order in which they came */
-	size_t at;     /* of the slot in the arena */
+	uint64_t turn; /* number of the put: orders records of equal time */
+	size_t at;     /* offset of the slot in the arena */
 };
 
 #define SLOT_MIN (sizeof(struct slot) + sizeof(struct ks_event))
@@ -31,11 +32,11 @@ struct entry {
 struct ks__order {
 	unsigned char *arena;
 	struct entry *heap; /* the children of i are 2i + 1 and 2i + 2 */
-	size_t size, end;   /* of the arena, of its used part */
-	size_t room, live;  /* bytes of slots: at most, now */
+	size_t size, end;   /* bytes of the arena, and of its used part */
+	size_t room, live;  /* bytes of live slots: allowed, and now */
 	size_t count;
 	uint64_t turn;
-	uint64_t out_ns; /* the latest time that was given out */
+	uint64_t out_ns; /* the latest time of a taken record */
 };
 
 static struct slot *slot_at(const struct ks__order *order, size_t at)
@@ -74,7 +75,7 @@ void ks__order_free(struct ks__order *order)
 	free(order);
 }
 
-/* Move the live records to the beginning, in the order in which they lie. */
+/* Moves the live records to the beginning of the arena, without changing their order. */
 static void compact(struct ks__order *order)
 {
 	size_t from, to = 0, bytes, i;
@@ -103,7 +104,7 @@ static void sift_up(struct entry *heap, size_t i)
 	heap[i] = entry;
 }
 
-/* The entry in the root goes down to its place. */
+/* Moves the root entry down to its place. */
 static void sift_down(struct entry *heap, size_t count)
 {
 	struct entry entry = heap[0];
@@ -161,7 +162,7 @@ const struct ks_event *ks__order_take(struct ks__order *order, uint64_t watermar
 	order->live -= slot->bytes;
 	order->heap[0] = order->heap[--order->count];
 	sift_down(order->heap, order->count);
-	/* Nothing is left: begin anew, which leaves the record that is given out in its place. */
+	/* The heap is empty: reuse the arena. The returned record stays until the next put. */
 	if (order->count == 0)
 		order->end = 0;
 	return (const struct ks_event *)(void *)(slot + 1);

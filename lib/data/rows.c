@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* rows.c - from raw per-CPU blocks to rows of statistics */
+/* rows.c - turns raw per-CPU blocks into rows of statistics */
 #include "rows.h"
 
 #include <errno.h>
@@ -46,9 +46,9 @@ int ks__rows_word(const struct ks__struct *desc, const char *name)
 int ks__rows_init(struct ks__rows *rows, const struct ks__struct *desc, size_t n_rows)
 {
 	size_t words = ks__rows_words(desc);
-	uint64_t *raw = calloc(n_rows * words + 1, sizeof(*raw)); /* never of no size */
+	uint64_t *raw = calloc(n_rows * words + 1, sizeof(*raw)); /* calloc(0) may give NULL */
 
-	*rows = (struct ks__rows){ 0 }; /* may be freed whatever comes */
+	*rows = (struct ks__rows){ 0 }; /* so that ks__rows_free() is safe */
 	if (!raw)
 		return -ENOMEM;
 	*rows = (struct ks__rows){ .desc = desc, .words = words, .n_rows = n_rows, .raw = raw };
@@ -72,7 +72,9 @@ void ks__rows_add(struct ks__rows *rows, size_t row, const uint64_t *block)
 		raw[i] += __atomic_load_n(&block[i], __ATOMIC_RELAXED);
 }
 
-/* Room for `need` elements; grows by doubling, so that appending stays cheap. NULL: no memory. */
+/*
+ * Makes room for `need` elements; doubles the size, so that appending stays cheap. NULL: no memory.
+ */
 static void *reserve(void *old, size_t *allocated, size_t need, size_t element)
 {
 	size_t more = *allocated * 2 > need ? *allocated * 2 : need;
@@ -86,7 +88,7 @@ static void *reserve(void *old, size_t *allocated, size_t need, size_t element)
 	return grown;
 }
 
-/* A histogram without its empty ends: the buckets in use go beside the rows. */
+/* Fills a histogram, and appends its buckets to the table without the empty ones at both ends. */
 static int add_hist(struct ks__table *table, const uint64_t *now, const uint64_t *base,
 		    struct ks_hist *hist)
 {
@@ -142,7 +144,7 @@ static int add_field(struct ks__table *table, const struct ks__field *field, con
 	return 0;
 }
 
-/* Row number i into zeroed memory. */
+/* Writes row i into zeroed memory. */
 static int add_row(struct ks__table *table, const struct ks__rows *now, const struct ks__rows *base,
 		   size_t i, uint64_t valid, char *row)
 {
