@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* api.h - what the files of lib/api share */
+/* api.h - declarations that the files of lib/api share */
 #ifndef KS_API_PRIVATE_H
 #define KS_API_PRIVATE_H
 
@@ -8,18 +8,21 @@
 #include "../ks.h"
 
 /* life.c */
-/* NULL: no memory. */
+/* Returns NULL without memory. */
 struct ks__core *ks__core_new(struct ks *ks);
 void ks__core_unref(struct ks__core *core);
-/* NULL: the handle is closed. Else it stays until ks__let_go(). */
+/* Returns NULL if the handle is closed; else it stays alive until ks__let_go(). */
 struct ks__core *ks__hold(struct ks__core *core);
 void ks__let_go(struct ks__core *core);
-/* Also of a half-made handle. */
+/* Frees a handle, which may be only partly initialized. */
 void ks__destroy(struct ks *ks);
-/* 1: a longjmp() has left the ks_poll() whose callback this thread was in. here: a frame of the caller's. */
+/*
+ * Returns 1 if a longjmp() out of an event callback has left its ks_poll(). here: the frame address
+ * of the public function that asks.
+ */
 int ks__frame_gone(const struct ks *ks, const void *here);
 
-/* What a ks_poll() has on the stack: two marks by which it is known. */
+/* Lies on the stack of ks_poll(); its two members identify the call. */
 struct ks__frame {
 	const struct ks *ks;
 	uint64_t number;
@@ -28,79 +31,87 @@ struct ks__frame {
 /* wait.c */
 int ks__wait_open(struct ks *ks);
 /*
- * Consumer. 1: ks_wakeup() was called, or a signal came; 0: time, or records. -EBADF and a sentence: a
- * descriptor is lost.
+ * Consumer only: sleeps. Returns 1: ks_wakeup() was called, or a signal arrived; 0: the time is
+ * over, or there are records; -EBADF with a message: the host closed a descriptor.
  */
 int ks__wait(struct ks *ks, int timeout_ms);
-/* Sets the timer; 0: off. 0 or -EBADF and a sentence. */
+/* Sets the timer; deadline 0: off. Returns 0, or -EBADF with a message. */
 int ks__wait_until(struct ks *ks, uint64_t deadline_ns);
+/* Keeps the descriptor of ks_fd() readable, because there may be more records. */
 void ks__stay_readable(struct ks *ks);
-/* 0, or -EBADF and a sentence: what needs descriptors cannot be had. */
+/* Returns 0 if all descriptors of the handle are its own, else -EBADF with a message. */
 int ks__own(struct ks *ks);
 
 /* settings.c */
 void ks__settings_defaults(const struct ks__probe *probe, struct ks__settings *ret);
-/* All of them into *set, or none and a sentence. */
+/* Copies all parameters into *set. On failure it copies none, and keeps a message. */
 int ks__take_params(struct ks *ks, const struct ks__probe *probe, const struct ks_param *params,
 		    size_t n, struct ks__settings *set);
 
 /* query.c */
-/* The slot of a probe, or NULL after a ks__fail(); switchable: not the library's own. */
+/* Return the slot of a probe, or NULL with a message. ks__switchable() refuses KS_PROBE_SELF. */
 struct ks__slot *ks__slot(struct ks *ks, uint32_t probe);
 struct ks__slot *ks__switchable(struct ks *ks, uint32_t probe);
 int ks__is_on(const struct ks__slot *slot);
-/* Effective capabilities, those included for which another one stands in; all if unknown. */
+/* Returns effective capabilities, including those that CAP_SYS_ADMIN implies; all if unknown. */
 uint64_t ks__caps(void);
-/* Events counted so far, by all sources. */
+/* Returns the events that all sources have counted so far, without filtered ones. */
 uint64_t ks__events_seen(struct ks *ks, uint32_t probe);
-/* Variants are numbered over the probe's own and then its fallback. NULL, -ENOENT past the last. */
+/* Variants have numbers from 0; the fallback has the last. NULL and -ENOENT past the last. */
 const char *ks__variant_name(const struct ks__probe *probe, uint32_t index);
 int ks__note_of(struct ks *ks, const struct ks__probe *probe, uint32_t index, struct ks__note *ret,
 		uint16_t *ret_kind);
 struct ks__source *ks__source_of_kind(struct ks *ks, uint16_t kind);
 int ks__may_serve(const struct ks__source *s, const struct ks__probe *probe);
 int ks__has_variant(const struct ks__source *s, const struct ks__probe *probe, const char *name);
-/* Why nothing serves it: the reasons of its variants, and why there is no fallback. */
+/* Writes why no source serves the probe: each variant's reason, and why there is no fallback. */
 void ks__say_unavailable(struct ks *ks, const struct ks__probe *probe, char *text, size_t size);
 /*
- * Why it is served by none of the variants before this one: what is denied rather than what is missing;
- * "" if this is the best.
+ * Writes why no better variant than this one is in use. A reason that an administrator can remedy
+ * comes before one that the kernel lacks something. "": this is the best variant.
  */
 void ks__say_not_better(struct ks *ks, const struct ks__probe *probe, uint32_t variant, char *text,
 			size_t size);
 
 /* ledger.c */
-/* Books of all sources that ever served the probe. idle: as in source.h. */
+/* Adds up the ledgers of all sources that ever served the probe. idle: as in source.h. */
 void ks__book(struct ks *ks, uint32_t probe, int idle, struct ks__book *ret);
 
 /* self_stats.c */
 struct ks__table;
-/* rows[0]: the total; rows[1 + i]: the i-th probe of ks__probes. Returns how many: ks__self_rows(). */
+/* Fills rows[0] with the total and one row for each probe after it; returns how many it filled. */
 size_t ks__self_read(struct ks *ks, int idle, struct ks_stats_self *rows);
+/* Returns the room that ks__self_read() needs, in rows. */
 size_t ks__self_rows(void);
-/* Those that `by` asks for, into *table. base not NULL: since then, and afterwards it is now. */
+/*
+ * Fills *table with the rows that `by` asks for. base NULL: totals; else counters since base, which
+ * then becomes the present state.
+ */
 int ks__self_table(struct ks *ks, uint32_t by, struct ks_stats_self *base, struct ks__table *table);
 
 /* scope.c */
-/* All sources or none; the handle's lock is held. */
+/* Passes a scope to all sources, or changes none. The caller holds the handle's lock. */
 int ks__scope_tell(struct ks *ks, const struct ks__scope *scope);
 
 /* watch.c */
-/* Consumer: looks if it is time, and hands over what has happened. How many records. */
+/* Consumer only: checks the scope's cgroup when due. Returns how many records it delivered. */
 unsigned ks__watch_drain(struct ks *ks, struct ks__sink *sink, unsigned max);
-/* There is a new scope; the handle's lock is held. */
+/* Starts or stops the checks after a new scope. The caller holds the handle's lock. */
 void ks__watch_begin(struct ks *ks);
 
 /* identity.c */
 struct ks__cgroups;
-/* Names for rows; empty if there is none. read_ns: the same for all rows of one read. */
+/* Names for rows; "" if there is none. read_ns: the same for all rows of one read. */
 void ks__role_name(struct ks *ks, uint32_t role, char *buf, size_t size);
 void ks__cgroup_name(struct ks__cgroups *cgroups, uint64_t id, uint64_t read_ns, char name[32]);
-/* The cgroups of this handle, or NULL and why. */
+/* Returns the handle's cgroups, or NULL and the error in *ret_error, which may be NULL. */
 struct ks__cgroups *ks__cgroups_of(struct ks *ks, int *ret_error);
 
 /* event.c */
-/* Keep the consumer out for a moment: 0 if it is at work, else what to give to ks__consumer_done(). */
+/*
+ * Keeps the consumer out for a moment. Returns 0 if it is at work, else the value that
+ * ks__consumer_done() needs.
+ */
 int ks__consumer_try(struct ks *ks);
 void ks__consumer_done(struct ks *ks, int got);
 
@@ -122,7 +133,7 @@ static inline void ks__restore_cancel(const int *state)
 	pthread_setcancelstate(*state, NULL);
 }
 
-/* Of functions that hold locks over calls at which a thread may be cancelled. */
+/* For functions that hold a lock while they make calls that are cancellation points. */
 #define KS__UNCANCELLED \
 	__attribute__((cleanup(ks__restore_cancel), unused)) int saved_cancel = ks__no_cancel()
 
@@ -132,7 +143,7 @@ static inline void ks__end_hold(struct ks__core **core)
 		ks__let_go(*core);
 }
 
-/* First line of a public function: keeps errno, checks the argument, knows a forked child, holds. */
+/* First line of a public function: saves errno, refuses NULL and a forked child, takes a hold. */
 #define KS__ENTER(ks)                                                                \
 	__attribute__((cleanup(ks__restore_errno), unused)) int saved_errno = errno; \
 	if (!(ks))                                                                   \

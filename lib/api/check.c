@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* check.c - what this machine allows, and what this handle has put into the kernel */
+/* check.c - ks_check(): what this machine allows; ks_explain(): what this handle has loaded */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,7 +13,7 @@
 #include "../base/text.h"
 #include "api.h"
 
-/* First line of a small file, or NULL. */
+/* Returns the first line of a small file, in buf, or NULL. */
 static const char *read_line(int dir, const char *path, char *buf, size_t size)
 {
 	if (ks__text_string(dir, path, buf, size) <= 0)
@@ -22,7 +22,7 @@ static const char *read_line(int dir, const char *path, char *buf, size_t size)
 	return buf;
 }
 
-/* ---- check -------------------------------------------------------------------------------------- */
+/* ---- check ----------------------------------------------------------------------------------- */
 
 static void check_kernel(struct ks__doc *doc)
 {
@@ -57,16 +57,16 @@ static void check_capabilities(struct ks__doc *doc)
 	ks__doc_close(doc);
 }
 
-/* A value of a file that stands in the way of some program, and what to do about it. */
+/* Values of sysctls that keep kernel programs from working, and the remedy. */
 static const struct obstacle {
 	const char *file; /* below proc_path/sys */
-	char value;       /* its first character */
+	char value;       /* first character of the harmful value; '-': report only */
 	const char *remedy;
 } obstacles[] = {
 	{ "kernel/ftrace_enabled", '0',
-	  "sysctl kernel.ftrace_enabled=1: without it fentry and kprobes attach and count nothing" },
+	  "sysctl kernel.ftrace_enabled=1: at 0, fentry and kprobe programs count nothing" },
 	{ "net/core/bpf_jit_enable", '0',
-	  "sysctl net.core.bpf_jit_enable=1: programs are interpreted, several times slower" },
+	  "sysctl net.core.bpf_jit_enable=1: at 0, kernel programs run several times slower" },
 	{ "kernel/unprivileged_bpf_disabled", '-', NULL },
 	{ "kernel/perf_event_paranoid", '-', NULL },
 	{ "kernel/kptr_restrict", '-', NULL },
@@ -85,7 +85,7 @@ static void check_sysctls(struct ks *ks, struct ks__doc *doc)
 	ks__doc_close(doc);
 }
 
-/* What stands in the way of some probe, `why`, is told if it is nothing that is told anyhow. */
+/* why: a reason of some probe. It is written only if no other remedy covers it. */
 static void check_remedies(struct ks *ks, const char *why, struct ks__doc *doc)
 {
 	const uint64_t both = 1ull << CAP_BPF | 1ull << CAP_PERFMON;
@@ -99,19 +99,20 @@ static void check_remedies(struct ks *ks, const char *why, struct ks__doc *doc)
 	if (both & ~ks__caps() & ks__facts_withheld(ks->proc_fd, value, sizeof(value)))
 		ks__doc_str(doc, NULL,
 			    "add `capability bpf, capability perfmon,` to the AppArmor profile of "
-			    "this process (confined_by), and deny neither: it keeps these from it");
+			    "this process (see confined_by), and remove deny rules for them: the "
+			    "profile withholds these capabilities");
 	else if (both & ~ks__caps())
 		ks__doc_str(
 			doc, NULL,
-			"setcap cap_bpf,cap_perfmon+ep PROGRAM, or run as root (in a container: "
-			"with both added): without these capabilities the kernel takes no programs");
+			"setcap cap_bpf,cap_perfmon+ep PROGRAM, or run as root (in a container, "
+			"add both): without these capabilities the kernel refuses kernel programs");
 	else if (why[0] && !(locked && strstr(why, "lockdown (confidentiality)")))
 		ks__doc_str(doc, NULL, why);
 	if (locked)
 		ks__doc_str(
 			doc, NULL,
-			"boot with lockdown=integrity or none: lockdown (confidentiality) lets no "
-			"program read kernel memory");
+			"boot with lockdown=integrity or none: lockdown (confidentiality) does not "
+			"let kernel programs read kernel memory");
 	for (const struct obstacle *o = obstacles; o->file; o++) {
 		snprintf(path, sizeof(path), "sys/%s", o->file);
 		line = read_line(ks->proc_fd, path, value, sizeof(value));
@@ -172,7 +173,10 @@ static void check_fields(struct ks *ks, const struct ks__probe *probe, uint64_t 
 	ks__doc_close(doc);
 }
 
-/* 2: programs and all fields, 1: less, 0: nothing. Why not by programs goes to `why` if it is "". */
+/*
+ * Returns 2: kernel programs serve all fields; 1: some fields, or a fallback; 0: nothing. If `why`
+ * is "", it receives the reason why no kernel program serves the probe.
+ */
 static int check_probe(struct ks *ks, const struct ks__probe *probe, char *why, size_t size,
 		       struct ks__doc *doc)
 {
@@ -216,7 +220,9 @@ int ks_check(struct ks *ks, uint32_t format, char *buf, size_t size)
 	struct ks__doc doc;
 
 	if (format > KS_JSON || (size && !buf))
-		return ks__fail(ks, -EINVAL, "ks_check: format %u is neither KS_TEXT nor KS_JSON",
+		return ks__fail(ks, -EINVAL,
+				"ks_check: format is %u and must be KS_TEXT or KS_JSON; buf may be "
+				"NULL only if size is 0",
 				format);
 	rc = ks__own(ks);
 	if (rc)
@@ -226,7 +232,7 @@ int ks_check(struct ks *ks, uint32_t format, char *buf, size_t size)
 	check_capabilities(&doc);
 	check_sysctls(ks, &doc);
 	ks__facts_lockdown(ks->sys_fd, value, sizeof(value));
-	ks__doc_str(&doc, "lockdown", value[0] ? value : "not in this kernel, or not visible");
+	ks__doc_str(&doc, "lockdown", value[0] ? value : "not in this kernel, or not readable");
 	check_cgroups(ks, &doc);
 	ks__doc_str(&doc, "proc_path", ks->opts.proc_path);
 	ks__doc_str(&doc, "sys_path", ks->opts.sys_path);
@@ -250,7 +256,7 @@ int ks_check(struct ks *ks, uint32_t format, char *buf, size_t size)
 	return ks__end(ks, begun, ks__doc_finish(&doc, buf, size));
 }
 
-/* ---- explain -------------------------------------------------------------------------------------- */
+/* ---- explain --------------------------------------------------------------------------------- */
 
 static void explain_probe(struct ks *ks, struct ks__slot *slot, struct ks__doc *doc)
 {
@@ -285,8 +291,11 @@ int ks_explain(struct ks *ks, uint32_t format, char *buf, size_t size)
 	struct ks__doc doc;
 
 	if (format > KS_JSON || (size && !buf))
-		return ks__fail(ks, -EINVAL, "ks_explain: format %u is neither KS_TEXT nor KS_JSON",
-				format);
+		return ks__fail(
+			ks, -EINVAL,
+			"ks_explain: format is %u and must be KS_TEXT or KS_JSON; buf may be "
+			"NULL only if size is 0",
+			format);
 	ks__doc_begin(&doc, format);
 	pthread_mutex_lock(&ks->lock);
 	ks__doc_array(&doc, "probes");

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * event.c - the consumer: wait, drain, rest
+ * event.c - the consumer: waits for records, drains them, arms the next wake-up
  *
- * A consumer function drains every source; when nothing is left it tells them to rest, which arms
- * the next wake-up or names the time of the next look, and only then waits. One timer serves all.
+ * A consumer function (ks_poll(), ks_read_events()) drains every source. When all are empty it
+ * calls their rest(), which arms the next wake-up or returns a deadline; only then it waits. One
+ * timer serves the deadlines of all sources.
  */
 #include <errno.h>
 #include <string.h>
@@ -13,7 +14,7 @@
 #include "api.h"
 
 #define MAX_EVENTS 1024
-#define SAMPLE_BITS 4 /* of a backlog 1 call in 16 is measured */
+#define SAMPLE_BITS 4 /* during a backlog, 1 call in 16 is measured */
 
 struct guard;
 
@@ -23,12 +24,12 @@ struct call {
 	struct ks *ks;
 	struct guard *guard;
 
-	/* ks_read_events(), else NULL */
+	/* of ks_read_events(); NULL in ks_poll() */
 	char *buf;
 	size_t size, used;
 };
 
-/* ---- who consumes ----------------------------------------------------------------------------- */
+/* ---- one consumer at a time ------------------------------------------------------------------ */
 
 int ks__consumer_try(struct ks *ks)
 {
@@ -45,7 +46,10 @@ void ks__consumer_done(struct ks *ks, int got)
 	atomic_store(&ks->consumer, got == 2 ? KS__CONSUMER_WAITS : KS__CONSUMER_NONE);
 }
 
-/* From a state to another one; who has borrowed it gives it back in microseconds. */
+/*
+ * Changes ks->consumer from one state to another, and waits while it is borrowed, which takes
+ * microseconds. Returns 0, or the state that is neither.
+ */
 static uintptr_t become(struct ks *ks, uintptr_t from, uintptr_t to)
 {
 	const struct timespec moment = { 0, 10000 };
@@ -60,7 +64,7 @@ static uintptr_t become(struct ks *ks, uintptr_t from, uintptr_t to)
 	return 0;
 }
 
-/* here: a frame of the caller's */
+/* here: the frame address of the public function */
 static int enter(struct ks *ks, const void *here)
 {
 	uintptr_t other = become(ks, KS__CONSUMER_NONE, ks__thread());
@@ -70,24 +74,25 @@ static int enter(struct ks *ks, const void *here)
 	if (other == ks__thread() && ks__frame_gone(ks, here)) {
 		atomic_store(&ks->frame, NULL);
 		atomic_store(&ks->in_callback, 0);
-		ks__stay_readable(ks); /* what it has not read */
+		ks__stay_readable(ks); /* the ks_poll() that is gone may have left records */
 		ks__let_go(ks->core);
 		return 0;
 	}
 	if (other == ks__thread())
-		return ks__fail(ks, -EBUSY, "inside an event callback: return from it first");
-	return ks__fail(ks, -EBUSY, "another thread is consuming");
+		return ks__fail(ks, -EBUSY,
+				"this thread is inside an event callback: return from it first");
+	return ks__fail(ks, -EBUSY, "another thread is inside ks_poll() or ks_read_events()");
 }
 
-/* The end of a consumer function, by return, by an exception or by pthread_cancel: -fexceptions. */
+/* Ends a consumer function by leave(): on return, exception or pthread_cancel() (-fexceptions). */
 struct guard {
 	struct ks *ks;
 	struct ks__frame frame;
 	int waits;    /* inside epoll_wait() */
-	int finished; /* by return: the next wake-up is armed, or the descriptor is readable */
+	int finished; /* it returns: the next wake-up is armed, or the descriptor is readable */
 };
 
-/* 0: it was closed meanwhile, or this is a child that a callback has made. */
+/* Returns 0 if the handle was closed, or if this is a child that a callback has forked. */
 static int is_alive(const struct ks *ks)
 {
 	return ((const volatile struct ks__wiped *)ks->core->wiped)->alive != 0;
@@ -106,7 +111,7 @@ static void leave(struct guard *guard)
 	atomic_store(&ks->consumer, KS__CONSUMER_NONE);
 }
 
-/* ---- sinks ------------------------------------------------------------------------------------- */
+/* ---- sinks ----------------------------------------------------------------------------------- */
 
 static struct ks__sink sink_into(struct ks *ks, ks_event_fn fn, void *user)
 {
@@ -121,8 +126,9 @@ static int is_full(const struct call *call)
 }
 
 /*
- * Records are a multiple of 8 bytes, 72 at least: blocks of 32, the last of which may overlap the one
- * before. A call of memcpy() takes longer to find out how to copy than to copy.
+ * A record has a multiple of 8 bytes, at least 72. It is copied in blocks of 32 bytes, the last of
+ * which may overlap the one before: memcpy() of a variable size takes longer to choose its method
+ * than to copy.
  */
 static int put_copy(const struct ks_event *ev, void *user)
 {
@@ -137,7 +143,7 @@ static int put_copy(const struct ks_event *ev, void *user)
 	return is_full(call) ? -1 : 0;
 }
 
-/* ---- KS_OPEN_ORDERED ----------------------------------------------------------------------------- */
+/* ---- KS_OPEN_ORDERED ------------------------------------------------------------------------- */
 
 struct hold {
 	struct ks *ks;
@@ -148,7 +154,7 @@ static int put_order(const struct ks_event *ev, void *user)
 {
 	struct hold *hold = user;
 
-	/* that there is no room cannot be: room for the longest record was there before */
+	/* put cannot fail: the heap had room for the longest record before this call */
 	hold->full = ks__order_put(hold->ks->order, ev) || ks__order_full(hold->ks->order);
 	return hold->full ? -1 : 0;
 }
@@ -166,7 +172,7 @@ static uint64_t hold_ns(const struct ks *ks)
 	return (ks->opts.batch_ms == KS_IMMEDIATE ? 1 : ks->opts.batch_ms) * 1000000ull;
 }
 
-/* ---- drain ----------------------------------------------------------------------------------------- */
+/* ---- drain ----------------------------------------------------------------------------------- */
 
 static int drain_sources(struct ks *ks, struct ks__sink *sink, unsigned max)
 {
@@ -177,7 +183,7 @@ static int drain_sources(struct ks *ks, struct ks__sink *sink, unsigned max)
 		int got;
 
 		if (sink->rc < 0 || !ks__sink_alive(sink))
-			break; /* who was asked to stop is not asked again */
+			break; /* the callback asked to stop, or the handle is closed */
 		got = s->ops->drain(s, sink, max - n);
 		if (got < 0)
 			return got;
@@ -186,7 +192,7 @@ static int drain_sources(struct ks *ks, struct ks__sink *sink, unsigned max)
 	return (int)n;
 }
 
-/* All that the sources have, into the heap. 1: they are empty, 0: the heap is full. */
+/* Moves all records of the sources into the heap. Returns 1: sources are empty; 0: heap is full. */
 static int fill_order(struct ks *ks)
 {
 	struct hold hold = { ks, ks__order_full(ks->order) };
@@ -202,13 +208,15 @@ static int fill_order(struct ks *ks)
 }
 
 /*
- * The clock is read before the sources are emptied: what is older than that by the batch interval
- * was submitted by then and is in the heap, whichever CPU it came from. Sources that are not empty
- * may hold older records still: then the watermark stays, and a full heap gives out what it must.
+ * Reads the clock before it empties the sources. A record older than that time minus the batch
+ * interval was already submitted, on whichever CPU, so it is now in the heap, and the watermark may
+ * move there. If the sources are not empty, they may still hold older records: then the watermark
+ * stays, and a full heap delivers its earliest records.
  */
 static int drain_ordered(struct call *call, unsigned max)
 {
-	_Static_assert(!(KS__PROBES_MAX & (KS__PROBES_MAX - 1)), "it masks numbers of probes");
+	_Static_assert(!(KS__PROBES_MAX & (KS__PROBES_MAX - 1)),
+		       "KS__PROBES_MAX must be a power of 2: it masks probe ids");
 	struct ks *ks = call->ks;
 	uint64_t now = ks__now(), watermark = now > hold_ns(ks) ? now - hold_ns(ks) : 0;
 	const struct ks_event *ev;
@@ -241,9 +249,9 @@ static int drain(struct call *call, unsigned max)
 	return n;
 }
 
-/* ---- rest ------------------------------------------------------------------------------------------ */
+/* ---- arm the next wake-up -------------------------------------------------------------------- */
 
-/* 1: something came in between; -EBADF. */
+/* Arms the sources and the timer. Returns 0; 1: records arrived meanwhile, drain again; -EBADF. */
 static int rest(struct ks *ks)
 {
 	uint64_t first = atomic_load_explicit(&ks->look_ns, memory_order_relaxed);
@@ -272,9 +280,9 @@ static int rest(struct ks *ks)
 	return 0;
 }
 
-/* ---- wait ------------------------------------------------------------------------------------------ */
+/* ---- wait ------------------------------------------------------------------------------------ */
 
-/* Sleeps; meanwhile the rings may be looked at by who counts what is in them. */
+/* Sleeps. Meanwhile another thread may borrow the rings, to count the records in them. */
 static int sleep_for(struct call *call, int timeout_ms)
 {
 	struct ks *ks = call->ks;
@@ -295,7 +303,7 @@ static int left_ms(uint64_t end_ns)
 	return now >= end_ns ? 0 : (int)((end_ns - now + 999999) / 1000000);
 }
 
-/* The room that is left, into what there is. 1: that is all for this call. */
+/* Drains as many records as `max` and the buffer allow. Returns 1 if this call must end, else 0. */
 static int fill(struct call *call, unsigned max, int *n)
 {
 	struct ks *ks = call->ks;
@@ -310,7 +318,7 @@ static int fill(struct call *call, unsigned max, int *n)
 	return 1;
 }
 
-/* 0: may sleep, or return; 1: go on at once; negative. */
+/* Returns 0: may sleep or return; 1: drain again; or a negative error. */
 static int settle(struct ks *ks, int n)
 {
 	int rc = ks->rested ? 0 : rest(ks);
@@ -320,12 +328,12 @@ static int settle(struct ks *ks, int n)
 	return n ? 0 : rc;
 }
 
-/* Records handed over, or negative. 0 says: drained, and the next wake-up is armed. */
+/* Returns the records delivered, or an error. 0: all are drained, and the next wake-up is armed. */
 static int consume(struct call *call, int timeout_ms, unsigned max)
 {
 	struct ks *ks = call->ks;
 	uint64_t end = timeout_ms > 0 ? ks__now() + (uint64_t)timeout_ms * 1000000u : 0;
-	/* what is held back has its time: to look at once finds one record or two, each time */
+	/* held-back records have a deadline: draining earlier finds one or two a call */
 	int waits = timeout_ms && ks->rested && ks->deadline_ns, woken = 0, n = 0, rc;
 
 	if (!ks->more)
@@ -335,7 +343,7 @@ static int consume(struct call *call, int timeout_ms, unsigned max)
 	for (;;) {
 		if (fill(call, max, &n))
 			return n;
-		if (ks->more) { /* until now there was no need to look */
+		if (ks->more) { /* sources are empty now: take the wake-up bytes */
 			ks->more = 0;
 			woken = ks__wait(ks, 0);
 			if (woken < 0)
@@ -356,9 +364,9 @@ static int consume(struct call *call, int timeout_ms, unsigned max)
 }
 
 /*
- * How many calls the measurement of this one stands for, 0: none is made, as it takes two system
- * calls. Those of a backlog are many and alike. Multiples of the golden ratio spread evenly over
- * every rhythm.
+ * Returns how many calls this one stands for when its CPU time is measured; 0: do not measure,
+ * because that takes two syscalls. Calls during a backlog are many and alike, so 1 in 16 is
+ * measured. Multiples of the golden ratio select them evenly, whatever period the calls have.
  */
 static unsigned weigh(struct ks *ks)
 {
@@ -367,7 +375,7 @@ static unsigned weigh(struct ks *ks)
 	return ++ks->turn * 0x9e3779b97f4a7c15u >> (64 - SAMPLE_BITS) ? 0 : 1 << SAMPLE_BITS;
 }
 
-/* consume(), and its cost. */
+/* Calls consume() and adds its CPU time to ks->user_ns. */
 static int consume_measured(struct call *call, int timeout_ms, unsigned max)
 {
 	struct ks *ks = call->ks;
@@ -392,7 +400,7 @@ int ks_poll(struct ks *ks, int timeout_ms, int max_events, ks_event_fn fn, void 
 	if (!fn || max_events < 0 || timeout_ms < -1)
 		return ks__fail(ks, -EINVAL, "ks_poll: %s",
 				!fn ? "fn is NULL" :
-				      "max_events and timeout_ms (-1: for ever) are not negative");
+				      "max_events is below 0, or timeout_ms below -1 (for ever)");
 	rc = enter(ks, __builtin_frame_address(0));
 	if (rc)
 		return rc;
@@ -413,9 +421,11 @@ int ks_read_events(struct ks *ks, void *buf, size_t size, int timeout_ms, size_t
 	int rc;
 
 	if (!buf || !ret_size || timeout_ms < -1 || size < KS_RECORD_MAX || (uintptr_t)buf % 8)
-		return ks__fail(ks, -EINVAL,
-				"ks_read_events: %zu bytes at %p: want %d or more, aligned to 8",
-				size, buf, KS_RECORD_MAX);
+		return ks__fail(
+			ks, -EINVAL,
+			"ks_read_events: %zu bytes at %p: buf needs %d bytes or more, aligned to "
+			"8; ret_size must not be NULL, timeout_ms must be -1 or more",
+			size, buf, KS_RECORD_MAX);
 	rc = enter(ks, __builtin_frame_address(0));
 	if (rc)
 		return rc;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* handle.c - open; the last error, the clock and the version */
+/* handle.c - ks_open(), the last error, the clock, the version */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -34,8 +34,7 @@ int ks__opts_in(void *mine, size_t known, const void *theirs)
 		if (bytes[i])
 			return -E2BIG;
 	memset(mine, 0, known);
-	memcpy(mine, theirs,
-	       (size < known ? size : known) & ~(size_t)7); /* half a pointer is none */
+	memcpy(mine, theirs, (size < known ? size : known) & ~(size_t)7); /* ignore half a member */
 	return 0;
 }
 
@@ -55,7 +54,7 @@ int ks__opts_out(void *theirs, const void *mine, size_t known)
 	return 0;
 }
 
-/* ---- open ------------------------------------------------------------------------------------- */
+/* ---- open ------------------------------------------------------------------------------------ */
 
 static int check_opts(const struct ks_open_opts *o)
 {
@@ -91,7 +90,7 @@ static int take_opts(struct ks *ks, const struct ks_open_opts *opts)
 			return rc;
 	}
 	btf = o->btf_path, proc = o->proc_path, sys = o->sys_path;
-	o->btf_path = o->proc_path = o->sys_path = NULL; /* ours to free from here on */
+	o->btf_path = o->proc_path = o->sys_path = NULL; /* from here on they hold copies */
 	rc = check_opts(o);
 	if (rc)
 		return rc;
@@ -113,7 +112,7 @@ static int take_opts(struct ks *ks, const struct ks_open_opts *opts)
 	return copy_text(&o->sys_path);
 }
 
-/* A host may have neither of them: everything that needs one says so later. */
+/* A missing directory is no error here: each call that needs it reports it. */
 static int open_place(struct ks *ks, const char *path, int *ret_fd)
 {
 	int fd = ks__fd_keep(&ks->fds, ks__file_place(AT_FDCWD, path));
@@ -149,7 +148,7 @@ static int open_sources(struct ks *ks)
 		slot->probe = *p;
 		ks__settings_defaults(*p, &slot->set);
 	}
-	/* The library counts itself from the beginning. */
+	/* The library's own statistics begin now. */
 	atomic_store(&ks->slots[KS_PROBE_SELF].since_ns, ks__now());
 	return 0;
 }
@@ -194,7 +193,7 @@ int ks_open(const struct ks_open_opts *opts, struct ks **ret_ks)
 	return rc;
 }
 
-/* ---- what the library itself says -------------------------------------------------------------- */
+/* ---- last error, clock, version -------------------------------------------------------------- */
 
 int ks_last_error(struct ks *ks, char *buf, size_t size)
 {

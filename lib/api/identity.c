@@ -17,23 +17,23 @@
 _Static_assert((int)KS_CGROUP_IN_CONTAINER == KS__CGROUP_IN_CONTAINER &&
 		       (int)KS_CGROUP_OWN == KS__CGROUP_OWN &&
 		       (int)KS_CGROUP_GONE == KS__CGROUP_GONE,
-	       "one numbering");
+	       "KS_CGROUP_... and KS__CGROUP_... must have the same values");
 
-/* ---- roles ------------------------------------------------------------------------------------- */
+/* ---- roles ----------------------------------------------------------------------------------- */
 
 static int check_role(struct ks *ks, const char *role)
 {
 	size_t n = strlen(role);
 
 	if (n >= KS_ROLE_NAME)
-		return ks__fail(ks, -ENAMETOOLONG, "role \"%.40s...\": %zu bytes, at most %d", role,
-				n, KS_ROLE_NAME - 1);
+		return ks__fail(ks, -ENAMETOOLONG, "role \"%.40s...\" has %zu bytes: at most %d",
+				role, n, KS_ROLE_NAME - 1);
 	if (!n || strspn(role, "abcdefghijklmnopqrstuvwxyz0123456789._-") != n)
-		return ks__fail(ks, -EINVAL, "role \"%s\": its letters are a-z 0-9 . _ -", role);
+		return ks__fail(ks, -EINVAL, "role \"%s\": use one or more of a-z 0-9 . _ -", role);
 	return 0;
 }
 
-/* Names are only ever added, so that readers need no lock. */
+/* Returns the number of a role name, or an error. Names are only added, so readers need no lock. */
 static int role_number(struct ks *ks, const char *role)
 {
 	unsigned n = atomic_load(&ks->n_roles);
@@ -42,8 +42,9 @@ static int role_number(struct ks *ks, const char *role)
 		if (!strcmp(ks->roles[i], role))
 			return (int)i + 1;
 	if (n == KS_ROLE_MAX)
-		return ks__fail(ks, -ENOSPC, "role \"%s\": a handle has %d names of roles", role,
-				KS_ROLE_MAX);
+		return ks__fail(ks, -ENOSPC,
+				"role \"%s\": a handle has room for %d role names, all are used",
+				role, KS_ROLE_MAX);
 	snprintf(ks->roles[n], sizeof(ks->roles[n]), "%s", role);
 	atomic_store(&ks->n_roles, n + 1);
 	return (int)n + 1;
@@ -55,7 +56,7 @@ void ks__role_name(struct ks *ks, uint32_t role, char *buf, size_t size)
 		snprintf(buf, size, "%s", ks->roles[role - 1]);
 }
 
-/* When the thread was started, in clock ticks: with its number it is unique. */
+/* Reads the thread's start time in clock ticks: together, thread id and start time are unique. */
 static int thread_start(struct ks *ks, int32_t tid, uint64_t *ret_ticks)
 {
 	char path[32], text[1024];
@@ -70,12 +71,13 @@ static int thread_start(struct ks *ks, int32_t tid, uint64_t *ret_ticks)
 		return ks__fail(ks, (int)n, "%s/%s: %s", ks->opts.proc_path, path,
 				ks_strerror((int)n));
 	if (ks__columns_stat(text, (size_t)n, &stat))
-		return ks__fail(ks, -EINVAL, "%s/%s is not understood", ks->opts.proc_path, path);
+		return ks__fail(ks, -EINVAL, "%s/%s has an unknown format", ks->opts.proc_path,
+				path);
 	*ret_ticks = stat.column[KS__STAT_START];
 	return 0;
 }
 
-/* Under the lock. */
+/* The caller holds roles_lock. Returns the role's number, 0 for none, or an error. */
 static int set_role(struct ks *ks, int32_t tid, const char *role, uint64_t ticks)
 {
 	unsigned n_roles = atomic_load(&ks->n_roles);
@@ -87,18 +89,17 @@ static int set_role(struct ks *ks, int32_t tid, const char *role, uint64_t ticks
 							   ticks);
 	if (!rc)
 		return number;
-	atomic_store(&ks->n_roles, n_roles); /* a name that nobody has takes no place */
+	atomic_store(&ks->n_roles, n_roles); /* removes a name that this call has added */
 	return rc;
 }
 
 static int find_thread(struct ks *ks, int32_t tid, uint64_t *ret_ticks)
 {
 	if (!ks__facts_own_proc(ks->proc_fd))
-		return ks__fail(
-			ks, -KS_EUNAVAIL,
-			"%s is of another pid namespace than this process: it does not know "
-			"its threads",
-			ks->opts.proc_path);
+		return ks__fail(ks, -KS_EUNAVAIL,
+				"%s belongs to another pid namespace than this process, so the "
+				"threads of this process cannot be found there",
+				ks->opts.proc_path);
 	return thread_start(ks, tid, ret_ticks);
 }
 
@@ -112,7 +113,7 @@ int ks_thread_role(struct ks *ks, int32_t tid, const char *role)
 	if (rc)
 		return ks__end(ks, begun, rc);
 	if (tid < 0)
-		return ks__fail(ks, -EINVAL, "%d is no thread", tid);
+		return ks__fail(ks, -EINVAL, "%d is not a thread id", tid);
 	if (!tid)
 		tid = (int32_t)syscall(SYS_gettid);
 	rc = ks__own(ks);
@@ -126,9 +127,9 @@ int ks_thread_role(struct ks *ks, int32_t tid, const char *role)
 	return ks__end(ks, begun, rc);
 }
 
-/* ---- cgroups ----------------------------------------------------------------------------------- */
+/* ---- cgroups --------------------------------------------------------------------------------- */
 
-/* Opened when first asked for; *ret_error: why there is none. */
+/* Opens the cgroups at the first call. */
 struct ks__cgroups *ks__cgroups_of(struct ks *ks, int *ret_error)
 {
 	struct ks__cgroups *cgroups;

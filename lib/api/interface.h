@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* interface.h - what the public headers declare, as tables; interface.py makes them from the headers */
+/* interface.h - tables of what the public headers declare; interface.py generates them */
 #ifndef KS_API_INTERFACE_H
 #define KS_API_INTERFACE_H
 

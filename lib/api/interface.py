@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Writes C with tables of what the public headers declare: structs, enums and numbers. The headers
-stay the only declaration: offsets, sizes and values come from the compiler.
+"""Writes C tables of the structs, enums and numbers that the public headers declare. Offsets, sizes
+and values come from the compiler, so the headers stay the only declaration.
 
     interface.py OUT HEADER...
 """
@@ -20,7 +20,7 @@ NUMBERS = re.compile(r'u?int(8|16|32|64)_t|size_t')
 
 
 def words(comment):
-    """A comment as one line, without the offset that it may begin with."""
+    """Returns a comment as one line, without the offset that may precede it."""
     text = ' '.join((comment or '').replace('/*', ' ').replace('*/', ' ').replace(' * ', ' ').split())
     return re.sub(r'^\d+( |$)', '', text)
 
@@ -30,7 +30,7 @@ def quoted(text):
 
 
 def body_lines(body):
-    """Members, each with all of its comment on one line."""
+    """Returns the members as lines, each with its whole comment."""
     return COMMENT.sub(lambda c: ' '.join(c[0].split()), body).splitlines()
 
 
@@ -47,27 +47,27 @@ class Headers:
             self.defines += [(name, help) for name, _, help in DEFINE.findall(text)]
             declared = len(re.findall(r'^(?:struct|enum) \w+ \{', text, re.M))
             if declared != len(ENUM.findall(text)) + len(STRUCT.findall(text)):
-                sys.exit(f'{path}: a struct or an enum that interface.py cannot read')
+                sys.exit(f'{path}: interface.py cannot parse a struct or an enum')
 
     @staticmethod
     def constants(body):
         found = [(name, value, help) for name, value, help in CONSTANT.findall(body)]
         code = COMMENT.sub('', body)
         if len(found) != code.count('='):
-            sys.exit(f'enum that interface.py cannot read:{body}')
+            sys.exit(f'interface.py cannot parse this enum:{body}')
         return found
 
     def is_flags(self, enum):
         return all('<<' in value for _, value, _ in self.enums[enum])
 
     def members(self, struct):
-        """(name, C type, kind, unit, enum or None, help)"""
+        """Yields (name, C type, array, kind, unit, enum or None, help)."""
         for line in body_lines(self.structs[struct]):
             if not line.strip() or re.match(r'^\s*/\*.*\*/\s*$', line):
                 continue
             member = MEMBER.match(line)
             if not member:
-                sys.exit(f'struct {struct}: interface.py cannot read: {line}')
+                sys.exit(f'struct {struct}: interface.py cannot parse: {line}')
             const, tag, kind, star, name, array, comment = member.groups()
             c_type = f"{const or ''}{tag or ''}{kind}{' *' if star else ''}"
             help_text = words(comment)

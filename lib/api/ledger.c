@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* ledger.c - the books of a probe over all sources, and the check that they add up */
+/* ledger.c - the ledger of a probe over all sources, and the check that it adds up */
 #include <errno.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -14,7 +14,7 @@
 void ks__book(struct ks *ks, uint32_t probe, int idle, struct ks__book *ret)
 {
 	struct ks__slot *slot = &ks->slots[probe];
-	/* what belongs to no probe: children that a tree had no room for, records without sense */
+	/* KS_PROBE_SELF: events of no probe (corrupt records, children without room in a tree) */
 	unsigned was_on = probe == KS_PROBE_SELF ? ~0u : atomic_load(&slot->was_on);
 	uint64_t out = atomic_load(&ks->ordered[probe]), submitted, done;
 
@@ -30,7 +30,7 @@ void ks__book(struct ks *ks, uint32_t probe, int idle, struct ks__book *ret)
 		ks__ledger_add(ret, &book);
 	}
 	if (ks->order && probe != KS_PROBE_SELF) {
-		/* what waits in the heap to be ordered is not delivered yet */
+		/* records in the heap of KS_OPEN_ORDERED are not delivered yet */
 		ret->in_flight += ret->delivered - out;
 		ret->delivered = out;
 	}
@@ -49,12 +49,15 @@ static int check_book(struct ks *ks, const struct ks__slot *slot, char *why, siz
 	ks__book(ks, slot->probe->id, idle != 0, &book);
 	if (idle)
 		ks__consumer_done(ks, idle);
-	/* A program that is running may stand between its reserve and its count, nested once. */
+	/*
+	 * A running kernel program may have reserved a record and not counted it yet; on each CPU,
+	 * a second one may have interrupted it.
+	 */
 	return ks__ledger_check(slot->probe->name, &book, at_rest ? 0 : 4ull * ks->n_cpus, why,
 				size);
 }
 
-/* A program may still run when its detachment returns; after a grace period it does not. */
+/* A kernel program may still run when detach returns; membarrier() waits for a grace period. */
 static void wait_for_programs(void)
 {
 	syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * life.c - who is inside a handle, and its end
+ * life.c - the lifetime of a handle
  *
- * Every function that uses a handle holds it meanwhile. ks_close() lets go of the hold that ks_open()
- * has made; whoever lets go of the last one destroys the handle. So closing waits for nobody, and
- * nobody finds memory or descriptors gone under him.
+ * Every public function holds the handle while it runs. ks_close() releases the hold of ks_open().
+ * The thread that releases the last hold destroys the handle. So ks_close() waits for no other
+ * thread, and no thread loses memory or descriptors that it uses.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -17,7 +17,7 @@
 
 #define COOKIE 0x6b73u
 
-/* ---- core: what readers keep ------------------------------------------------------------------ */
+/* ---- core: the part that readers keep -------------------------------------------------------- */
 
 int ks__forked(const struct ks__core *core)
 {
@@ -37,7 +37,7 @@ struct ks__core *ks__core_new(struct ks *ks)
 		free(core);
 		return NULL;
 	}
-	/* 4.14; where it fails a child is not told apart, and nothing else changes */
+	/* Since Linux 4.14. If it fails, a forked child is not recognized; all else works. */
 	madvise(core->wiped, (size_t)page, MADV_WIPEONFORK);
 	*core->wiped = (struct ks__wiped){ COOKIE, 1 };
 	atomic_store(&core->refs, 1);
@@ -54,9 +54,9 @@ void ks__core_unref(struct ks__core *core)
 	free(core);
 }
 
-/* ---- the end ---------------------------------------------------------------------------------- */
+/* ---- destroy --------------------------------------------------------------------------------- */
 
-/* In a forked child the epoll set and what programs read are the parent's, too. */
+/* A forked child shares the epoll set and the maps with its parent: it must not change them. */
 void ks__destroy(struct ks *ks)
 {
 	int forked = ks->core && ks__forked(ks->core);
@@ -86,7 +86,7 @@ void ks__destroy(struct ks *ks)
 	ks__core_unref(core);
 }
 
-/* What others see of it ends: programs are detached, descriptors closed. Memory stays as it is. */
+/* Detaches kernel programs and closes descriptors. Keeps memory, since a frame may still use it. */
 static void shut(struct ks *ks)
 {
 	for (unsigned i = 0; i < KS__SOURCES_MAX && ks->sources[i]; i++)
@@ -95,7 +95,7 @@ static void shut(struct ks *ks)
 	ks__fds_close(&ks->fds);
 }
 
-/* ---- holds ------------------------------------------------------------------------------------ */
+/* ---- holds ----------------------------------------------------------------------------------- */
 
 struct ks__core *ks__hold(struct ks__core *core)
 {
@@ -113,7 +113,7 @@ void ks__let_go(struct ks__core *core)
 	int n = atomic_load(&core->holds);
 
 	do {
-		/* the frame of a callback has the other one, and it may never come back */
+		/* the other hold belongs to a ks_poll() that may never return */
 		if (n == 2 && atomic_load(&core->stuck)) {
 			KS__UNCANCELLED;
 
@@ -127,7 +127,7 @@ void ks__let_go(struct ks__core *core)
 	}
 }
 
-/* ---- frames ----------------------------------------------------------------------------------- */
+/* ---- frames ---------------------------------------------------------------------------------- */
 
 static int is_within(uintptr_t at, const void *stack, size_t size)
 {
@@ -135,10 +135,10 @@ static int is_within(uintptr_t at, const void *stack, size_t size)
 }
 
 /*
- * Is the frame of the ks_poll() whose callback this thread was in still there? A longjmp() past it
- * leaves no word. `here` is a frame of the caller's: if it lies above, that of ks_poll() is gone; and so
- * it is if something else is written in its place. Where neither tells, or on a stack that is not the
- * thread's, it is taken to be there.
+ * Finds out whether a longjmp() out of the callback has removed the frame of ks_poll(), which
+ * leaves no other trace. `here` is the frame address of the caller. The frame of ks_poll() is gone
+ * if `here` lies above it on the stack, or if its place holds other data. If neither proves it, or
+ * if the stack is not the thread's own, the frame counts as present.
  */
 __attribute__((noinline, no_sanitize("address"))) int ks__frame_gone(const struct ks *ks,
 								     const void *here)
@@ -158,11 +158,11 @@ __attribute__((noinline, no_sanitize("address"))) int ks__frame_gone(const struc
 	return (uintptr_t)here > (uintptr_t)frame || frame->ks != ks || frame->number != ks->frames;
 }
 
-/* ---- close ------------------------------------------------------------------------------------ */
+/* ---- close ----------------------------------------------------------------------------------- */
 
 /*
- * Other threads of the parent are not here: what they were changing at the moment of the fork is half
- * changed for ever, and stays as it is.
+ * The parent's other threads do not exist in the child. Data that such a thread was changing at the
+ * fork may be inconsistent, so then nothing is freed.
  */
 static void close_in_child(struct ks *ks, int inside)
 {
@@ -187,7 +187,7 @@ void ks_close(struct ks *ks)
 	inside = atomic_load(&ks->in_callback) == ks__thread();
 	if (inside && ks__frame_gone(ks, __builtin_frame_address(0))) {
 		inside = 0;
-		ks__let_go(ks->core); /* for the frame */
+		ks__let_go(ks->core); /* the hold of the ks_poll() that is gone */
 	}
 	if (ks__forked(ks->core)) {
 		close_in_child(ks, inside);

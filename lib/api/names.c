@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* names.c - the schema by name: probes, structs, fields, settings, values, constants */
+/* names.c - looks up probes, structs, fields, settings, values and constants by name */
 #include <errno.h>
 #include <string.h>
 
@@ -14,7 +14,7 @@ int ks_probe_id(const char *name)
 	return probe ? probe->id : -ENOENT;
 }
 
-/* One of a probe's, or of the headers': those from `first` on. */
+/* Searches the structs from id `first` on: those of one probe, or those of the public headers. */
 static int find_struct(const char *name, uint32_t first)
 {
 	const struct ks__struct *desc;
@@ -72,7 +72,7 @@ const char *ks_describe_value(uint32_t id, uint32_t index, uint64_t value)
 		name++;
 		value--;
 	}
-	/* An empty name keeps the place of a number that has none. */
+	/* An empty name stands for a number without a name. */
 	return *name && **name ? *name : NULL;
 }
 

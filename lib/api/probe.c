@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* probe.c - prepare, enable, disable, configure */
+/* probe.c - prepares, enables, disables and configures probes */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -45,7 +45,7 @@ int ks_prepare(struct ks *ks, const uint32_t *probes, size_t n)
 	int rc;
 
 	if (n && !probes)
-		return ks__fail(ks, -EINVAL, "ks_prepare: %zu probes at NULL", n);
+		return ks__fail(ks, -EINVAL, "ks_prepare: n is %zu, but probes is NULL", n);
 	for (size_t i = 0; i < n; i++) {
 		if (!ks__switchable(ks, probes[i]))
 			return ks__end(ks, begun, -EINVAL);
@@ -69,7 +69,7 @@ static void set_state(struct ks__slot *slot, uint32_t state)
 	slot->changed_ns = ks__now();
 }
 
-/* 0: taken on; 1: this source cannot, ask the next; negative: stop. */
+/* Returns 0: source i serves the probe; 1: it cannot, try the next source; negative: give up. */
 static int enable_on(struct ks *ks, struct ks__slot *slot, unsigned i, const char *variant,
 		     const struct ks__settings *set)
 {
@@ -166,22 +166,23 @@ static int configure(struct ks *ks, struct ks__slot *slot, struct ks__settings *
 	return (int)set->generation;
 }
 
-/* It is on already: the settings that are named are taken, the way it is attached stays. */
+/* Enables a probe that is on: changes the given settings; source and variant stay. */
 static int enable_again(struct ks *ks, struct ks__slot *slot, const struct ks_enable_opts *o)
 {
 	struct ks__settings set = slot->set;
 	int rc;
 
 	if (o->variant && strcmp(o->variant, ks__variant_name(slot->probe, slot->variant)))
-		return ks__fail(ks, -EBUSY, "%s is on by %s: disable it before forcing %s",
+		return ks__fail(ks, -EBUSY,
+				"%s is on with variant %s: disable it before you force %s",
 				slot->probe->name, ks__variant_name(slot->probe, slot->variant),
 				o->variant);
 	if (o->flags & KS_ENABLE_NO_FALLBACK &&
 	    atomic_load(&slot->source)->ops->kind == KS_SOURCE_FILES)
-		return ks__fail(ks, -KS_EUNAVAIL, "%s is on and reads files: disable it before",
+		return ks__fail(ks, -KS_EUNAVAIL, "%s is on and reads files: disable it first",
 				slot->probe->name);
 	if (o->flags & ~(slot->set.flags | KS_ENABLE_NO_FALLBACK))
-		return ks__fail(ks, -EBUSY, "%s is on with other flags: disable it before",
+		return ks__fail(ks, -EBUSY, "%s is on with other flags: disable it first",
 				slot->probe->name);
 	if (!o->n_params)
 		return 0;
@@ -191,7 +192,7 @@ static int enable_again(struct ks *ks, struct ks__slot *slot, const struct ks_en
 	return rc < 0 ? rc : 0;
 }
 
-/* 1: it works with less than it could know; the reason is kept for the host. */
+/* Returns 1 and keeps a message if the probe runs on a fallback or lacks fields, else 0. */
 static int says_less(struct ks *ks, struct ks__slot *slot)
 {
 	struct ks__source *s = atomic_load(&slot->source);
@@ -203,12 +204,12 @@ static int says_less(struct ks *ks, struct ks__slot *slot)
 		return 0;
 	if (!slot->reason[0] && s->ops->kind != KS_SOURCE_BPF)
 		snprintf(slot->reason, sizeof(slot->reason),
-			 "%s was asked for, which reads files; a better variant may be possible",
+			 "variant %s was forced, which reads files; a better one may work",
 			 variant);
 	else if (!slot->reason[0])
 		s->ops->why(s, slot->probe->id, missing & -missing, slot->reason,
 			    sizeof(slot->reason));
-	ks__errors_print(text, sizeof(text), "%s works with less, by %s: %s", slot->probe->name,
+	ks__errors_print(text, sizeof(text), "%s is limited to variant %s: %s", slot->probe->name,
 			 variant, slot->reason);
 	ks__errors_note(&ks->errors, text);
 	return 1;
@@ -248,8 +249,10 @@ int ks_enable_probe(struct ks *ks, uint32_t probe, const struct ks_enable_opts *
 	if (opts) {
 		rc = ks__opts_in(&o, sizeof(o), opts);
 		if (rc)
-			return ks__fail(ks, rc, "ks_enable_opts: size %zu, this library knows %zu",
-					opts->size, sizeof(o));
+			return ks__fail(
+				ks, rc,
+				"ks_enable_opts: size %zu must be 8 or more, bytes after %zu 0",
+				opts->size, sizeof(o));
 	}
 	if (o.flags & ~all)
 		return ks__fail(ks, -EINVAL,
@@ -298,7 +301,7 @@ int ks_configure_probe(struct ks *ks, uint32_t probe, const struct ks_param *par
 		return ks__end(ks, begun, -EINVAL);
 	pthread_mutex_lock(&ks->lock);
 	if (!ks__is_on(slot)) {
-		rc = ks__fail(ks, -KS_EOFF, "%s is off: name its settings when enabling it",
+		rc = ks__fail(ks, -KS_EOFF, "%s is off: enable it first, or with these settings",
 			      slot->probe->name);
 	} else {
 		if (params || n) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* query.c - what a probe does or would do here, and why not better */
+/* query.c - a probe's state, source and variant here, and why it has no better variant */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -20,13 +20,13 @@ struct ks__slot *ks__slot(struct ks *ks, uint32_t probe)
 	return NULL;
 }
 
-/* A probe that can be switched on: all but the library's own. */
 struct ks__slot *ks__switchable(struct ks *ks, uint32_t probe)
 {
 	struct ks__slot *slot = ks__slot(ks, probe);
 
 	if (slot && !slot->probe->variants && !slot->probe->fallback) {
-		ks__fail(ks, -EINVAL, "%s is always on", slot->probe->name);
+		ks__fail(ks, -EINVAL, "%s is always on: it cannot be switched or configured",
+			 slot->probe->name);
 		return NULL;
 	}
 	return slot;
@@ -39,7 +39,7 @@ int ks__is_on(const struct ks__slot *slot)
 	return state == KS_STATE_ON || state == KS_STATE_SILENT;
 }
 
-/* ---- variants, numbered over the probe's own and then its fallback ------------------------------ */
+/* ---- variants: the probe's own, then its fallback -------------------------------------------- */
 
 static uint32_t count_variants(const struct ks__probe *probe)
 {
@@ -59,7 +59,7 @@ const char *ks__variant_name(const struct ks__probe *probe, uint32_t index)
 	return index == n && probe->fallback ? probe->fallback->name : NULL;
 }
 
-/* The source that would serve this variant (NULL name: any); NULL if this build has none. */
+/* Returns the source of this kind; NULL: this build has none. */
 struct ks__source *ks__source_of_kind(struct ks *ks, uint16_t kind)
 {
 	for (unsigned i = 0; i < KS__SOURCES_MAX && ks->sources[i]; i++)
@@ -104,7 +104,7 @@ int ks__note_of(struct ks *ks, const struct ks__probe *probe, uint32_t index, st
 	return 0;
 }
 
-/* The source and variant that would be taken; source NULL: none. */
+/* Returns the source that would serve the probe, and its variant; NULL: none. */
 static struct ks__source *expect(struct ks *ks, const struct ks__probe *probe,
 				 uint32_t *ret_variant, uint64_t *ret_valid)
 {
@@ -121,15 +121,15 @@ static struct ks__source *expect(struct ks *ks, const struct ks__probe *probe,
 	return NULL;
 }
 
-/* What is denied can be given; what the kernel lacks, by these errors, mostly cannot. */
+/* These errors say that the kernel lacks something. Other errors mostly have a remedy. */
 static int is_lack(const struct ks__note *note)
 {
 	return note->error == -ENOENT || note->error == -EOPNOTSUPP;
 }
 
 /*
- * Each reason once: variants refused for the same one need not repeat it. What can be given comes
- * first, as there may not be room for all; the end is not cut off.
+ * Writes each reason once, even if several variants share it. Reasons with a remedy come first,
+ * since there may not be room for all. The text on the fallback at the end is never cut.
  */
 void ks__say_unavailable(struct ks *ks, const struct ks__probe *probe, char *text, size_t size)
 {
@@ -164,7 +164,7 @@ void ks__say_not_better(struct ks *ks, const struct ks__probe *probe, uint32_t v
 	}
 }
 
-/* ---- queries ------------------------------------------------------------------------------------- */
+/* ---- queries --------------------------------------------------------------------------------- */
 
 uint64_t ks__caps(void)
 {
@@ -172,12 +172,12 @@ uint64_t ks__caps(void)
 
 	if (ks__facts_caps(&have))
 		return UINT64_MAX;
-	if (have & 1ull << CAP_SYS_ADMIN) /* stands in for both */
+	if (have & 1ull << CAP_SYS_ADMIN) /* implies both */
 		have |= 1ull << CAP_BPF | 1ull << CAP_PERFMON;
 	return have;
 }
 
-/* A usable variant that does not see all says so; that comes first. */
+/* If the variant cannot see all events, puts its reason before the present one. */
 static void fill_partial(struct ks *ks, struct ks__slot *slot, struct ks_probe_info *info)
 {
 	char better[sizeof(info->reason)];
@@ -227,7 +227,6 @@ static void fill_state(struct ks *ks, struct ks__slot *slot, struct ks_probe_inf
 			 ks__variant_name(slot->probe, info->variant));
 }
 
-/* All that was counted but what was filtered. */
 uint64_t ks__events_seen(struct ks *ks, uint32_t probe)
 {
 	struct ks__book book;
@@ -263,7 +262,7 @@ int ks_query_probe(struct ks *ks, uint32_t probe, struct ks_probe_info *ret_info
 	info.generation = slot->set.generation;
 	info.changed_ns = slot->changed_ns;
 	info.last_ns = atomic_load(&ks->last_ns[probe]);
-	if (!info.n_variants) { /* the library itself */
+	if (!info.n_variants) { /* KS_PROBE_SELF */
 		info.state = KS_STATE_ON;
 		info.variant = UINT32_MAX;
 		info.valid = slot->probe->valid;
@@ -301,7 +300,7 @@ int ks_query_variant(struct ks *ks, uint32_t probe, uint32_t index,
 	return ks__end(ks, begun, ks__opts_out(ret_info, &info, sizeof(info)));
 }
 
-/* Why the lowest of these bits is not known. */
+/* Writes why the lowest of these `valid` bits is unknown. */
 static void say_why(struct ks *ks, struct ks__slot *slot, uint64_t missing, char *why, size_t size)
 {
 	uint64_t bit = missing & -missing, valid;
@@ -309,7 +308,7 @@ static void say_why(struct ks *ks, struct ks__slot *slot, uint64_t missing, char
 	struct ks__source *s;
 
 	if (bit & ~slot->probe->valid) {
-		snprintf(why, size, "%s has no such bit", slot->probe->name);
+		snprintf(why, size, "%s has no such `valid` bit", slot->probe->name);
 		return;
 	}
 	s = ks__is_on(slot) ? atomic_load(&slot->source) :

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* schema.c - what the probes' constants say, at run time */
+/* schema.c - describes probes, structs, fields and settings at run time */
 #include "interface.h"
 #include "schema.h"
 
@@ -8,7 +8,7 @@
 
 #include "../ks.h"
 
-/* KS_PROBE_SELF is always on and has nothing to set. */
+/* KS_PROBE_SELF is always on and has no settings. */
 static int is_switchable(const struct ks__probe *probe)
 {
 	return probe->variants || probe->fallback;
@@ -122,7 +122,7 @@ int ks_describe_struct(uint32_t id, struct ks_struct_desc *ret_struct)
 	return ks__opts_out(ret_struct, &desc, sizeof(desc));
 }
 
-/* Of a probe's field. */
+/* Returns the C type of a probe's field. */
 static const char *c_type(const struct ks__field *field)
 {
 	static const char *const types[2][4] = {
@@ -194,7 +194,7 @@ static const struct ks_param_desc common_params[N_COMMON] = {
 		.kind = KS_KIND_FLAGS,
 		.highest = KS_IDENTITY_CGROUP | KS_IDENTITY_COMM,
 		.name = "identity",
-		.help = "what a record tells of its thread: 1 its cgroup, 2 its name, 3 both",
+		.help = "what a record says of its thread: 1 its cgroup, 2 its name, 3 both",
 	},
 	[INTERVAL_MS] = {
 		.id = KS_PARAM_INTERVAL_MS,
@@ -202,11 +202,11 @@ static const struct ks_param_desc common_params[N_COMMON] = {
 		.lowest = 10,
 		.highest = 3600000,
 		.name = "interval_ms",
-		.help = "milliseconds between two looks at files, where files are read",
+		.help = "milliseconds between two reads of files, if the probe reads files",
 	},
 };
 
-/* Only what reads files has an interval; it is the last of the common ones. */
+/* INTERVAL_MS is the last common setting: only a probe that has a fallback has it. */
 static uint32_t count_common(const struct ks__probe *probe)
 {
 	if (!is_switchable(probe))

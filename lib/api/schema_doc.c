@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* schema_doc.c - the schema as one JSON document, for languages without headers */
+/*
+ * schema_doc.c - writes the schema as one JSON document, for languages that cannot read C headers
+ */
 #include <errno.h>
 #include <stdio.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* scope.c - whom to watch */
+/* scope.c - ks_set_scope(): which processes to watch */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -22,16 +22,17 @@ static int take_comm(struct ks *ks, const char *what, const char *comm, int *ret
 	if (!comm)
 		return 0;
 	if (strlen(comm) > COMM_MAX)
-		return ks__fail(ks, -ENAMETOOLONG, "%s '%s': the kernel keeps %d bytes of a name",
-				what, comm, COMM_MAX);
+		return ks__fail(ks, -ENAMETOOLONG,
+				"%s '%s' is too long: a thread's name has at most %d bytes", what,
+				comm, COMM_MAX);
 	*ret_has = 1;
 	snprintf(ret_comm, 16, "%s", comm);
 	return 0;
 }
 
 /*
- * A process, not a thread. kill() knows the caller's namespace; proc_path may be another one's, so
- * it is only asked for what kill() cannot tell.
+ * Checks that pid is a process and not a thread. kill() uses the caller's pid namespace. proc_path
+ * may belong to another one, so it only serves to tell a thread from a process.
  */
 static int check_pid(struct ks *ks, int32_t pid)
 {
@@ -65,7 +66,9 @@ static int take_pids(struct ks *ks, const struct ks_scope *scope, struct ks__sco
 		return 0;
 	}
 	if (n > PIDS_MAX || (n && !pids))
-		return ks__fail(ks, -EINVAL, "%u pids: at most %d", n, PIDS_MAX);
+		return ks__fail(ks, -EINVAL,
+				"%u pids: at most %d are possible, and pids must not be NULL", n,
+				PIDS_MAX);
 	if (!n) {
 		pids = &self;
 		n = 1;
@@ -97,7 +100,7 @@ static int take_cgroup(struct ks *ks, const struct ks_scope *scope, struct ks__s
 		return 0;
 	}
 	if (!scope->cgroup)
-		return ks__fail(ks, -EINVAL, "which cgroup? name its directory");
+		return ks__fail(ks, -EINVAL, "scope of kind cgroup: set `cgroup` to its directory");
 	cgroups = ks__cgroups_of(ks, &rc);
 	if (!cgroups)
 		return ks__fail(ks, rc == -ENOENT ? -KS_EUNAVAIL : rc,
@@ -105,8 +108,8 @@ static int take_cgroup(struct ks *ks, const struct ks_scope *scope, struct ks__s
 	rc = ks__cgroups_resolve(cgroups, scope->cgroup, &found);
 	if (rc == -EXDEV)
 		return ks__fail(ks, rc,
-				"%s is of another hierarchy than the memory controller's: name the "
-				"one below %s",
+				"%s belongs to another hierarchy than the memory controller's: use "
+				"the cgroup below %s",
 				scope->cgroup, ks__cgroups_mount(cgroups));
 	if (rc)
 		return ks__fail(ks, rc, "there is no cgroup %s below %s (%s)", scope->cgroup,
@@ -116,7 +119,7 @@ static int take_cgroup(struct ks *ks, const struct ks_scope *scope, struct ks__s
 	return 0;
 }
 
-/* All sources or none: who may refuse does so before the first has left the old scope. */
+/* Sources may refuse in try_scope(), before the first one leaves the old scope. */
 int ks__scope_tell(struct ks *ks, const struct ks__scope *scope)
 {
 	int rc = 0;
@@ -140,13 +143,13 @@ int ks_set_scope(struct ks *ks, const struct ks_scope *scope)
 	if (scope)
 		rc = ks__opts_in(&s, sizeof(s), scope);
 	if (rc)
-		return ks__fail(ks, rc, "ks_scope: size %zu, this library knows %zu", scope->size,
-				sizeof(s));
+		return ks__fail(ks, rc, "ks_scope: size %zu must be 8 or more, bytes after %zu 0",
+				scope->size, sizeof(s));
 	if (s.kind > KS_SCOPE_SYSTEM)
 		return ks__fail(
 			ks, -EINVAL,
-			"there is no scope of kind %u: it may be KS_SCOPE_SELF, _TREE, _PIDS, "
-			"_CGROUP or _SYSTEM",
+			"there is no scope of kind %u: use KS_SCOPE_SELF, _TREE, _PIDS, _CGROUP "
+			"or _SYSTEM",
 			s.kind);
 	next.kind = s.kind;
 	rc = take_comm(ks, "comm", s.comm, &next.has_comm, next.comm);

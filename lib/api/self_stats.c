@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* self_stats.c - statistics of the library itself (KS_PROBE_SELF): each probe's ledger, and its cost */
+/* self_stats.c - the library's own statistics (KS_PROBE_SELF): each probe's ledger, and its cost */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,7 +51,7 @@ size_t ks__self_read(struct ks *ks, int idle, struct ks_stats_self *rows)
 	return n;
 }
 
-/* Counters since `base`; gauges stay. */
+/* Subtracts base's counters from the row; gauges stay. */
 static void subtract(struct ks_stats_self *row, const struct ks_stats_self *base,
 		     const struct ks__struct *desc)
 {
@@ -76,7 +76,6 @@ size_t ks__self_rows(void)
 	return n + 1;
 }
 
-/* The rows that `by` asks for, in *table; `base` NULL: totals, else since then, and then it is now. */
 int ks__self_table(struct ks *ks, uint32_t by, struct ks_stats_self *base, struct ks__table *table)
 {
 	const struct ks__struct *desc = ks->slots[KS_PROBE_SELF].probe->stats;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* selftest.c - provokes one event of each kind and sees it counted */
+/* selftest.c - causes one event of each kind in a child and checks that the probe counts it */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
@@ -21,17 +21,17 @@
 
 #define STACK_BYTES 65536
 
-/* What the child and its maker share: it runs in the same memory. */
+/* Shared by the child and the thread that clones it (CLONE_VM). */
 struct child {
 	const struct ks__provocation *kinds;
 	int dir_fd;
-	uint32_t go; /* futex: 0 wait, 1 run, 2 end at once */
-	int *result; /* of each kind, 0: done */
+	uint32_t go; /* futex: 0 wait, 1 run, 2 exit at once */
+	int *result; /* by kind; 0: the event was caused */
 };
 
 /*
- * The child has the host's memory and thread pointer, so it makes bare system calls only: no errno,
- * no malloc, no locks. Its descriptors are its own.
+ * The child shares the host's memory and thread pointer, so it makes raw syscalls only: no errno,
+ * no malloc, no locks. Its descriptor table is a copy.
  */
 static int RAW_CODE child_main(void *arg)
 {
@@ -48,7 +48,7 @@ static int RAW_CODE child_main(void *arg)
 	return 0;
 }
 
-/* No SIGCHLD, no copy of page tables, and no handler of the host may run in it. */
+/* Starts a child without SIGCHLD, copy of page tables or handlers of the host. Returns its pid. */
 static pid_t start_child(struct child *c, char *stack)
 {
 	sigset_t all, before;
@@ -69,7 +69,7 @@ static void release_child(struct child *c, uint32_t go)
 	syscall(SYS_futex, &c->go, FUTEX_WAKE, 1, NULL, NULL, 0);
 }
 
-/* 0 or -ETIMEDOUT; the child is gone in either case. It ends within a few milliseconds. */
+/* Waits for the child, which takes a few ms; kills it after timeout_ms. Returns 0 or -ETIMEDOUT. */
 static int reap_child(pid_t pid, int timeout_ms)
 {
 	const struct timespec moment = { 0, 1000000 };
@@ -87,7 +87,7 @@ static int reap_child(pid_t pid, int timeout_ms)
 	return 0;
 }
 
-/* Sum of a counter's elements over all sources and CPUs. */
+/* Reads a counter of the source in use: the sum of its elements over all CPUs. */
 static int read_field(const struct ks__slot *slot, const char *field, uint64_t *ret_value)
 {
 	struct ks__source *s = atomic_load(&slot->source);
@@ -124,19 +124,19 @@ static int run_child(struct ks *ks, struct ks__slot *slot, struct child *c, int 
 	pid = start_child(c, stack);
 	if (pid < 0) {
 		munmap(stack, STACK_BYTES);
-		return ks__fail(ks, pid, "no child could be made for the self-test");
+		return ks__fail(ks, pid, "self-test: cannot create its child process");
 	}
 	rc = s->ops->admit(s, pid);
 	release_child(c, rc ? 2 : 1);
 	if (reap_child(pid, timeout_ms) && !rc)
-		rc = ks__fail(ks, -ETIMEDOUT, "%s: the self-test's child did not end in %d ms",
+		rc = ks__fail(ks, -ETIMEDOUT, "%s: the self-test's child did not end within %d ms",
 			      slot->probe->name, timeout_ms);
 	s->ops->admit(s, 0);
 	munmap(stack, STACK_BYTES);
 	return rc;
 }
 
-/* By the variant in use. */
+/* Returns 1 if the variant in use knows this field, else 0. */
 static int is_known(const struct ks__slot *slot, const char *field)
 {
 	const struct ks__field *f = slot->probe->stats->fields;
@@ -146,7 +146,7 @@ static int is_known(const struct ks__slot *slot, const char *field)
 	return f->name && !(f->valid & ~atomic_load(&slot->valid));
 }
 
-/* Compares before and after; the sentence names what was not seen. */
+/* Compares the counters before and after. A failure's message names the kinds not counted. */
 static int judge(struct ks *ks, struct ks__slot *slot, const struct child *c,
 		 const uint64_t *before)
 {
@@ -173,10 +173,10 @@ static int judge(struct ks *ks, struct ks__slot *slot, const struct child *c,
 		atomic_store(&slot->state, n ? KS_STATE_SILENT : KS_STATE_ON);
 	}
 	if (n)
-		return ks__fail(
-			ks, -KS_ESILENT,
-			"%s: provoked but not counted: %s; is kernel.ftrace_enabled 0, or the event off?",
-			slot->probe->name, blind);
+		return ks__fail(ks, -KS_ESILENT,
+				"%s: the self-test caused events that were not counted (%s): is "
+				"kernel.ftrace_enabled 0, or the kernel's event disabled?",
+				slot->probe->name, blind);
 	return seen;
 }
 
@@ -194,7 +194,7 @@ static int provoke(struct ks *ks, struct ks__slot *slot, const struct ks_selftes
 	if (o->dir && !rc) {
 		c->dir_fd = ks__file_folder(AT_FDCWD, o->dir);
 		if (c->dir_fd < 0)
-			return ks__fail(ks, c->dir_fd, "self-test: cannot open the folder %s",
+			return ks__fail(ks, c->dir_fd, "self-test: cannot open the directory %s",
 					o->dir);
 	}
 	set.flags &= ~(uint32_t)KS_ENABLE_NO_STATS;
@@ -216,7 +216,7 @@ static int selftest(struct ks *ks, struct ks__slot *slot, const struct ks_selfte
 	size_t n = 0;
 	int rc;
 
-	/* files are looked at too seldom to see a short-lived child */
+	/* a source that reads files reads them too seldom to see a short-lived child */
 	if (!c.kinds || !atomic_load(&slot->source)->ops->admit)
 		return 0;
 	while (c.kinds[n].kind)
@@ -226,7 +226,7 @@ static int selftest(struct ks *ks, struct ks__slot *slot, const struct ks_selfte
 	if (before && c.result)
 		rc = provoke(ks, slot, o, &c, before);
 	else
-		rc = ks__fail(ks, -ENOMEM, "self-test: no memory");
+		rc = ks__fail(ks, -ENOMEM, "self-test: out of memory");
 	free(before);
 	free(c.result);
 	return rc;
@@ -247,10 +247,12 @@ int ks_selftest(struct ks *ks, uint32_t probe, const struct ks_selftest_opts *op
 	if (!rc && (o.reserved || o.timeout_ms > 60000))
 		rc = -EINVAL;
 	if (rc)
-		return ks__fail(ks, rc, "ks_selftest_opts: size %zu, timeout_ms at most 60000",
+		return ks__fail(ks, rc,
+				"ks_selftest_opts: size %zu must be 8 or more, timeout_ms at most "
+				"60000, reserved 0",
 				opts->size);
 	if (atomic_load(&ks->in_callback) == ks__thread())
-		return ks__fail(ks, -EBUSY, "ks_selftest: not inside an event callback");
+		return ks__fail(ks, -EBUSY, "ks_selftest: not possible inside an event callback");
 	pthread_mutex_lock(&ks->lock);
 	if (atomic_load(&slot->state) != KS_STATE_ON &&
 	    atomic_load(&slot->state) != KS_STATE_SILENT)

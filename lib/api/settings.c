@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* settings.c - a probe's settings: defaults, bounds, all or none */
+/* settings.c - a probe's settings: defaults and bounds; a call takes all settings or none */
 #include <errno.h>
 #include <string.h>
 
@@ -51,7 +51,8 @@ int ks__take_params(struct ks *ks, const struct ks__probe *probe, const struct k
 	struct ks__settings next = *set;
 
 	if (n && !params)
-		return ks__fail(ks, -EINVAL, "%s: %zu settings at NULL", probe->name, n);
+		return ks__fail(ks, -EINVAL, "%s: n_params is %zu, but params is NULL", probe->name,
+				n);
 	for (size_t i = 0; i < n; i++) {
 		const struct ks_param *p = &params[i];
 		struct ks_param_desc d;
@@ -59,7 +60,8 @@ int ks__take_params(struct ks *ks, const struct ks__probe *probe, const struct k
 		if (describe(probe, p->id, &d))
 			return ks__fail(ks, -EINVAL, "%s has no setting %u", probe->name, p->id);
 		if (p->reserved || p->data || p->data_size)
-			return ks__fail(ks, -EINVAL, "%s.%s is a number: data and reserved are 0",
+			return ks__fail(ks, -EINVAL,
+					"%s.%s is a number: data, data_size and reserved must be 0",
 					probe->name, d.name);
 		if (p->value < d.lowest || p->value > d.highest)
 			return ks__fail(ks, -EINVAL, "%s.%s: %llu is not within %llu to %llu",

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* stats.c - readers */
+/* stats.c - readers of statistics */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,29 +11,28 @@
 
 #define BY_WHOSE (KS_BY_PROCESS | KS_BY_CGROUP | KS_BY_ROLE)
 
-/* Groupings of rows that threads have counted in; a reader has a set of groups for each. */
+/* Groupings made from the rows of threads; a reader has a set of groups for each. */
 static const uint16_t groupings[] = { KS_BY_TOTAL, KS_BY_PROCESS, KS_BY_CGROUP, KS_BY_ROLE };
 
 #define GROUPINGS (sizeof(groupings) / sizeof(groupings[0]))
 
 struct ks_reader {
 	struct ks__core *core;
-	atomic_int busy; /* being read: a forked child leaves it alone */
+	atomic_int busy; /* a read is running: a forked child must not free the reader */
 	uint32_t probe, by, flags;
-	uint64_t since_ns;         /* of the next delta */
-	uint64_t valid;            /* what could be known at the previous read */
-	struct ks__rows now, base; /* total and then one block a CPU; swapped by a delta read */
-	struct ks__groups fine;    /* of one moment, by process, cgroup and role together */
+	uint64_t since_ns;         /* when the next delta begins */
+	uint64_t valid;            /* `valid` bits of the previous read */
+	struct ks__rows now, base; /* blocks as in read_raw(); a delta read swaps them */
+	struct ks__groups fine;    /* by process, cgroup and role together, at one moment */
 	struct ks__groups groups[GROUPINGS], base_groups[GROUPINGS];
-	struct ks_stats_self
-		*self; /* KS_PROBE_SELF: total and one a probe, as of the previous read */
+	struct ks_stats_self *self; /* KS_PROBE_SELF: the rows of the previous read */
 	struct ks__table table;
-	char error[KS_ERROR_MAX]; /* why the last read that failed has */
+	char error[KS_ERROR_MAX]; /* message of the last read that failed */
 };
 
-/* ---- raw blocks ----------------------------------------------------------------------- */
+/* ---- raw blocks ------------------------------------------------------------------------------ */
 
-/* Something was counted since anybody read: that is when it was seen last. */
+/* If the sum differs from that of the previous read, events were counted: sets last_ns to now. */
 static void note_seen(struct ks *ks, uint32_t probe, const struct ks__rows *total)
 {
 	uint64_t sum = 0;
@@ -45,8 +44,9 @@ static void note_seen(struct ks *ks, uint32_t probe, const struct ks__rows *tota
 }
 
 /*
- * Block 0: the total; 1 to n_cpus: the CPUs; the last: what no CPU counted (files). The total is the
- * sum of the others of the same read, so that rows add up exactly. Who wants no CPUs has block 0 alone.
+ * Reads raw blocks. Block 0 is the total, blocks 1 to n_cpus are the CPUs, the last one holds
+ * counts without a CPU (files). The total is the sum of the other blocks of the same read, so that
+ * rows add up exactly. A reader without KS_BY_CPU has block 0 only.
  */
 static int read_raw(struct ks *ks, uint32_t probe, struct ks__rows *into)
 {
@@ -106,7 +106,7 @@ static int build(struct ks_reader *r, uint64_t valid)
 		rc = ks__table_add(&r->table, &now, delta ? &base : NULL, KS_BY_TOTAL, valid);
 	}
 	if (!rc && r->by & KS_BY_CPU) {
-		/* the last one only if there is anything in it: its key is not a CPU's */
+		/* show the block without a CPU only if it is not empty */
 		size_t rows = used(&r->now, n - 1) ? n - 1 : n - 2;
 
 		now = slice(&r->now, 1, rows), base = slice(&r->base, 1, rows);
@@ -121,9 +121,12 @@ static int build(struct ks_reader *r, uint64_t valid)
 	return rc;
 }
 
-/* ---- by whose they are ------------------------------------------------------------------------------ */
+/* ---- by process, cgroup or role -------------------------------------------------------------- */
 
-/* Counted by fallbacks alone: all of it would be in the rest row, which looks like an answer. */
+/*
+ * Fails if only fallbacks have counted: they cannot tell processes, cgroups and roles apart, so all
+ * counts would be in the rest row, which the host could mistake for a result.
+ */
 static int refuse_whose(struct ks *ks, uint32_t probe)
 {
 	const struct ks__slot *slot = &ks->slots[probe];
@@ -135,13 +138,12 @@ static int refuse_whose(struct ks *ks, uint32_t probe)
 	if (!was_on)
 		return 0;
 	return ks__fail(ks, -KS_EUNAVAIL,
-			"%s: its fallback %s does not know by process, cgroup or role what it "
-			"counts: read the total, or see ks_query_probe() for why no kernel program "
-			"serves it",
+			"%s: its fallback %s cannot count by process, cgroup or role: read the "
+			"total, or see ks_query_probe() for why no kernel program serves it",
 			slot->probe->name, slot->probe->fallback->name);
 }
 
-/* All that was ever counted, in one pass, so that rows of every grouping add up to one total. */
+/* Reads all sources in one pass, so that the rows of every grouping add up to the same total. */
 static int read_fine(struct ks *ks, uint32_t probe, struct ks__groups *fine)
 {
 	unsigned was_on = atomic_load(&ks->slots[probe].was_on);
@@ -181,7 +183,7 @@ static int read_groups(struct ks_reader *r, struct ks *ks, struct ks__groups *gr
 	return rc;
 }
 
-/* The names of cgroups and roles. */
+/* Fills in the names of cgroups and roles. */
 static void name_rows(struct ks *ks, struct ks__table *table, uint32_t by)
 {
 	struct ks__cgroups *cgroups = by & KS_BY_CGROUP ? ks__cgroups_of(ks, NULL) : NULL;
@@ -214,8 +216,8 @@ static int build_groups(struct ks_reader *r, struct ks *ks, uint64_t valid)
 }
 
 /*
- * Intervals that are open are in the rows of threads alone: the total gets its sums from there, all
- * of one moment. Rows by CPU leave them out.
+ * Only the rows of threads include intervals that have not ended yet. Takes the sums of the total
+ * from there, all of one moment. Rows by CPU leave open intervals out.
  */
 static int add_open(struct ks_reader *r, struct ks *ks, struct ks__rows *now)
 {
@@ -296,7 +298,7 @@ static int read_self(struct ks_reader *r, struct ks *ks)
 	return ks__self_table(ks, r->by, base, &r->table);
 }
 
-/* ---- public ------------------------------------------------------------------------------------------ */
+/* ---- public ---------------------------------------------------------------------------------- */
 
 void ks_reader_free(struct ks_reader *reader)
 {
@@ -365,7 +367,7 @@ static void say_by(const struct ks__probe *probe, uint32_t wrong, char *text, si
 			}
 		if (!set && wrong >> (sizeof(names) / sizeof(names[0])) && n < size)
 			n += (size_t)snprintf(text + n, size - n,
-					      "%swhat this library does not know", before);
+					      "%sbits that this library does not know", before);
 	}
 }
 
@@ -379,7 +381,7 @@ static int check_by(struct ks *ks, const struct ks__probe *probe, const struct k
 	}
 	if (o->flags & ~(uint32_t)KS_READ_DELTA || o->reserved)
 		return ks__fail(ks, -EINVAL,
-				"ks_reader_opts: flags may be KS_READ_DELTA, and reserved is 0");
+				"ks_reader_opts: flags may be KS_READ_DELTA, reserved must be 0");
 	return 0;
 }
 
@@ -398,12 +400,13 @@ int ks_reader_new(struct ks *ks, uint32_t probe, const struct ks_reader_opts *op
 	if (opts)
 		rc = ks__opts_in(&o, sizeof(o), opts);
 	if (rc)
-		return ks__fail(ks, rc, "ks_reader_opts: size %zu, this library knows %zu",
+		return ks__fail(ks, rc,
+				"ks_reader_opts: size %zu must be 8 or more, bytes after %zu 0",
 				opts->size, sizeof(o));
 	if (o.by & KS_BY_CPU && o.by & BY_WHOSE)
 		return ks__fail(ks, -EINVAL,
-				"rows by CPU are counted apart from those by process, cgroup and "
-				"role: one reader each");
+				"rows by CPU cannot be read together with rows by process, cgroup "
+				"or role: create a reader for each");
 	rc = check_by(ks, slot->probe, &o);
 	if (rc)
 		return rc;
@@ -425,7 +428,7 @@ int ks_reader_new(struct ks *ks, uint32_t probe, const struct ks_reader_opts *op
 	return ks__end(ks, begun, rc);
 }
 
-/* The reader's own copy: it is there when the handle is not, and whatever thread asks. */
+/* Copies the message into the reader, where any thread can read it, even after ks_close(). */
 static int keep_error(struct ks_reader *r, struct ks *ks, uint32_t begun, int rc)
 {
 	if (ks) {
@@ -490,7 +493,7 @@ int ks_read_stats(struct ks_reader *reader, struct ks_stats *ret_stats)
 	atomic_store(&reader->busy, 1);
 	begun = ks__errors_begin(&core->ks->errors);
 	if (!ret_stats || ret_stats->size < sizeof(ret_stats->size))
-		rc = -EINVAL; /* before the delta is taken */
+		rc = -EINVAL; /* before read_now() moves the base of the delta */
 	else
 		rc = read_now(reader, ret_stats);
 	if (rc)

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * wait.c - the descriptor that the host waits for, and what is behind it
+ * wait.c - the descriptor of ks_fd(), and the consumer's wait
  *
- * An epoll set has the rings of the sources, one timer for all that has to be looked at by time, and
- * one end of a pair of sockets: ks_wakeup() writes to the other end. Sockets have inodes of their own:
- * fstat() tells whether the host has closed one, and these tell whether the set is still ours.
+ * The descriptor is an epoll set. Its members are the rings of the sources, one timer for all
+ * deadlines, and both ends of a socket pair; ks_wakeup() writes to one end. Each socket has an
+ * inode of its own, so fstat() shows whether the host has closed it; the sockets show whether the
+ * set is still ours.
  */
 #include <errno.h>
 #include <poll.h>
@@ -16,16 +17,16 @@
 
 #include "api.h"
 
-#define WAIT_EVENTS 32 /* what is not taken now is told again */
-#define AT_ONCE 1      /* a deadline that is always over */
+#define WAIT_EVENTS 32 /* epoll_wait() returns the other events next time */
+#define AT_ONCE 1      /* a deadline that has always passed */
 
-/* What is written: by ks_wakeup(), and, at most one at a time, by ks__stay_readable(). */
+/* Bytes on the socket pair: of ks_wakeup(), and of ks__stay_readable(), at most one at a time. */
 #define CALLED 'c'
 #define MORE 'm'
 
 /* ---- open ------------------------------------------------------------------------------------ */
 
-/* A stream of bytes, so that one read takes what many calls have written. */
+/* A stream, so that one recv() takes the bytes of many ks_wakeup() calls. */
 static int open_pair(struct ks *ks)
 {
 	int pair[2];
@@ -68,14 +69,14 @@ int ks__wait_until(struct ks *ks, uint64_t deadline_ns)
 
 	if (deadline_ns == ks->deadline_ns)
 		return 0;
-	if (!ks__fd_is_member(&ks->fds, ks->timer_fd)) /* ks__wait() has looked at the set */
+	if (!ks__fd_is_member(&ks->fds, ks->timer_fd)) /* ks__wait() checked the set */
 		return ks__fail_closed(ks);
 	ks->deadline_ns = deadline_ns;
 	timerfd_settime(ks->timer_fd, TFD_TIMER_ABSTIME, &when, NULL);
 	return 0;
 }
 
-/* The flag before the timer: a rest that sets the timer after us sees the flag. */
+/* Sets the flag before the timer: a consumer that sets the timer after this call sees the flag. */
 void ks__consumer_poke(struct ks *ks)
 {
 	struct itimerspec at_once = { .it_value = { 0, AT_ONCE } };
@@ -87,7 +88,7 @@ void ks__consumer_poke(struct ks *ks)
 
 /* ---- wake ------------------------------------------------------------------------------------ */
 
-/* Async-signal-safe. Without room a wake-up is pending already. */
+/* Async-signal-safe. If the socket is full, a wake-up is already pending. */
 static int put(struct ks *ks, char what)
 {
 	if (!ks__fd_is_own(&ks->fds, ks->wake_fds[1]))
@@ -99,8 +100,8 @@ static int put(struct ks *ks, char what)
 }
 
 /*
- * More may be there than this call was allowed to take: the descriptor stays readable until a look at
- * it. A timer that expires would do as well, at the price of an interrupt: 20 us in a virtual machine.
+ * Keeps the descriptor readable until the next wait, because this call may have left records. An
+ * expired timer would do the same, but costs an interrupt: 20 us in a virtual machine.
  */
 void ks__stay_readable(struct ks *ks)
 {
@@ -108,7 +109,7 @@ void ks__stay_readable(struct ks *ks)
 	if (ks->more)
 		return;
 	ks->more = 1;
-	put(ks, MORE); /* if it is lost, the next wait says so */
+	put(ks, MORE); /* if the socket is lost, the next wait fails */
 }
 
 int ks_wakeup(struct ks *ks)
@@ -132,7 +133,7 @@ int ks_fd(struct ks *ks)
 
 /* ---- wait ------------------------------------------------------------------------------------ */
 
-/* 1: ks_wakeup() was called. */
+/* Reads the socket. Returns 1: ks_wakeup() was called; 0; -EBADF with a message. */
 static int take_wakes(struct ks *ks)
 {
 	char bytes[512];
@@ -158,7 +159,7 @@ static void take_timer(struct ks *ks)
 	ks->rested = 0;
 }
 
-/* Without a look at what is ready: what is edge-triggered in a set of the host's stays so. */
+/* poll() does not consume the readiness that a host's edge-triggered epoll set waits for. */
 static int is_ready(const struct ks *ks)
 {
 	struct pollfd p = { .fd = ks->epoll_fd, .events = POLLIN };
@@ -166,7 +167,7 @@ static int is_ready(const struct ks *ks)
 	return poll(&p, 1, 0) != 0;
 }
 
-/* Two syscalls, since every wait makes them: a set of the host's would hold neither of these files. */
+/* Every wait makes these two syscalls. An epoll set of the host has neither file as a member. */
 static int is_ours(struct ks *ks)
 {
 	return ks__fd_is_own(&ks->fds, ks->wake_fds[0]) && ks__fd_is_member(&ks->fds, ks->timer_fd);
@@ -183,7 +184,7 @@ int ks__wait(struct ks *ks, int timeout_ms)
 		return ks__fail_closed(ks);
 	n = epoll_wait(ks->epoll_fd, e, WAIT_EVENTS, timeout_ms);
 	if (n < 0 && errno == EINTR) {
-		/* stopped and continued, a debugger, a signal: back to the host, as if woken */
+		/* a signal, a debugger or SIGCONT: return to the host, as after ks_wakeup() */
 		interrupted = 1;
 		n = epoll_wait(ks->epoll_fd, e, WAIT_EVENTS, 0);
 	}

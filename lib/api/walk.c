@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* walk.c - over what was read: records of a batch, rows, histograms; no handle */
+/* walk.c - access to data already read, without a handle: batches, rows, histograms */
 #include <math.h>
 
 #include "../data/hist.h"
@@ -14,7 +14,7 @@ const struct ks_event *ks_next_event(const void *buf, size_t size, const struct 
 	if (!buf || at > size || size - at < sizeof(*next))
 		return NULL;
 	next = (const void *)(begin + at);
-	/* The batch may come from a file or another host: a size that leads astray ends it. */
+	/* The batch may come from a file or another host: a wrong size ends the walk. */
 	if (next->size < sizeof(*next) || next->size % 8 || next->size > size - at)
 		return NULL;
 	return next;
@@ -29,7 +29,7 @@ const void *ks_stats_row(const struct ks_stats *stats, size_t i)
 
 double ks_hist_bound(int i)
 {
-	/* Beyond these, exp2() would set errno. */
+	/* Outside these limits exp2() would set errno. */
 	if (i > 4000)
 		return INFINITY;
 	return i < -4000 ? 0 : exp2((i + 1) / 4.0);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * watch.c - is the cgroup of the scope still the one that was meant
+ * watch.c - follows a scope's cgroup that is removed and created again
  *
- * A service that is restarted gets a new cgroup of the same path. The consumer looks once a second,
- * while the scope is a cgroup, by one system call; if there is another one, that is the scope from now
- * on, and each probe that is on tells so by a KS_EVENT_STATE.
+ * A restarted service gets a new cgroup with the same path. While the scope is a cgroup, the
+ * consumer checks the path once a second, with one syscall. If it finds another cgroup there, that
+ * becomes the scope, and each probe that is on reports it with a KS_EVENT_STATE record.
  */
 #include <stddef.h>
 
@@ -14,7 +14,7 @@
 #define LOOK_NS 1000000000u
 #define LATER_NS 10000000u
 
-/* Under the handle's lock. 1: the scope is another cgroup now. */
+/* The caller holds the handle's lock. Returns 1 if the scope is now another cgroup, else 0. */
 static int look(struct ks *ks)
 {
 	struct ks__cgroups *cgroups = ks__cgroups_of(ks, NULL);
@@ -25,10 +25,10 @@ static int look(struct ks *ks)
 	    ks__cgroups_again(cgroups, next.cgroup_path, next.cgroup, &id) != KS__CGROUP_OTHER)
 		return 0;
 	next.cgroup = id;
-	if (ks__scope_tell(ks, &next)) /* the next look tries again */
+	if (ks__scope_tell(ks, &next)) /* the next check tries again */
 		return 0;
 	ks->scope.cgroup = id;
-	ks__log(ks, KS_LOG_INFO, "the scope's cgroup %s was made again: its id is %llu now",
+	ks__log(ks, KS_LOG_INFO, "the scope's cgroup %s was created again: its id is now %llu",
 		next.cgroup_path, (unsigned long long)id);
 	return 1;
 }
@@ -42,7 +42,7 @@ static void note_probes(struct ks *ks)
 		}
 }
 
-/* Records of the library itself, one for each probe in ks->tell. */
+/* Delivers one KS_EVENT_STATE record for each probe in ks->tell. Returns how many. */
 static unsigned tell(struct ks *ks, struct ks__sink *sink, unsigned max)
 {
 	uint64_t now = ks__now();
@@ -75,7 +75,7 @@ static unsigned tell(struct ks *ks, struct ks__sink *sink, unsigned max)
 	return n;
 }
 
-/* Who holds the lock may be setting a scope, or loading for long: later. */
+/* If another thread holds the lock, it may load kernel programs for long: try again later. */
 static void look_if_due(struct ks *ks, uint64_t due)
 {
 	KS__UNCANCELLED;

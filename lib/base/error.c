@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* error.c - codes, their words, and the sentence that says what to do */
+/* error.c - error codes, their names and words, and the last message of each thread */
 #include "error.h"
 
 #include <errno.h>
@@ -14,16 +14,16 @@ struct code {
 	const char *words;
 };
 
-/* What the library returns. errno values that the kernel may pass through it are here as well. */
+/* The codes that the library returns, and errno values that it passes on from the kernel. */
 static const struct code codes[] = {
 	{ 0, "OK", "success" },
 	{ KS_EUNAVAIL, "KS_EUNAVAIL", "not available on this machine" },
 	{ KS_EOFF, "KS_EOFF", "the probe was never enabled" },
 	{ KS_EFORKED, "KS_EFORKED", "the handle belongs to the parent process" },
 	{ KS_EBALANCE, "KS_EBALANCE", "the ledger does not add up" },
-	{ KS_ESILENT, "KS_ESILENT", "attached, but an event that was provoked was not counted" },
+	{ KS_ESILENT, "KS_ESILENT", "attached, but the events of the self-test were not counted" },
 	{ KS_ECLOSED, "KS_ECLOSED", "the handle is closed" },
-	{ E2BIG, "E2BIG", "members of a newer release are set" },
+	{ E2BIG, "E2BIG", "members that only a newer release knows are set" },
 	{ EACCES, "EACCES", "permission denied" },
 	{ EAGAIN, "EAGAIN", "try again" },
 	{ EBADF, "EBADF", "bad file descriptor" },
@@ -38,15 +38,15 @@ static const struct code codes[] = {
 	{ ENAMETOOLONG, "ENAMETOOLONG", "name too long" },
 	{ ENFILE, "ENFILE", "too many open files on this machine" },
 	{ ENODEV, "ENODEV", "no such device" },
-	{ ENOENT, "ENOENT", "no such thing" },
+	{ ENOENT, "ENOENT", "not found" },
 	{ ENOMEM, "ENOMEM", "out of memory" },
 	{ ENOSPC, "ENOSPC", "no room" },
-	{ ENOSYS, "ENOSYS", "this kernel has no such system call" },
+	{ ENOSYS, "ENOSYS", "this kernel has no such syscall" },
 	{ ENOTSUP, "ENOTSUP", "not supported" },
 	{ EPERM, "EPERM", "operation not permitted" },
 	{ ESRCH, "ESRCH", "no such process or thread" },
 	{ ETIMEDOUT, "ETIMEDOUT", "timed out" },
-	{ 524, "ENOTSUPP", "not supported" }, /* the kernel's own number, that bpf() lets out */
+	{ 524, "ENOTSUPP", "not supported" }, /* kernel-internal; bpf() returns it */
 };
 
 static const struct code *find(int code)
@@ -82,7 +82,7 @@ void ks__errors_destroy(struct ks__errors *errors)
 	pthread_mutex_destroy(&errors->lock);
 }
 
-/* What was cut must not look as if it were whole. */
+/* Ends a text that does not fit with "...", so that the reader sees that it was cut. */
 static int print(char *buf, size_t size, const char *format, va_list args)
 {
 	static const char cut[] = "...";
@@ -92,7 +92,7 @@ static int print(char *buf, size_t size, const char *format, va_list args)
 	if (length < 0 || (size_t)length < size || size < sizeof(cut))
 		return length;
 	at = size - sizeof(cut);
-	while (at && (buf[at] & 0xc0) == 0x80) /* inside a character */
+	while (at && (buf[at] & 0xc0) == 0x80) /* inside a UTF-8 character */
 		at--;
 	memcpy(buf + at, cut, sizeof(cut));
 	return length;
@@ -136,7 +136,7 @@ static struct ks__error *find_slot(struct ks__errors *errors, int32_t tid)
 	return NULL;
 }
 
-/* The slot of this thread, or the oldest one. */
+/* Keeps the message in the calling thread's slot, or else in the oldest slot. */
 static void keep(struct ks__errors *errors, const char *format, va_list args)
 {
 	int32_t tid = gettid();

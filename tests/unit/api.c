@@ -348,7 +348,8 @@ static void test_settings(void)
 							.params = &data }),
 				==, -EINVAL);
 		ks_last_error(ks, text, sizeof(text));
-		g_assert_cmpstr(text, ==, "proc.burst is a number: data and reserved are 0");
+		g_assert_cmpstr(text, ==,
+				"proc.burst is a number: data, data_size and reserved must be 0");
 	}
 	g_assert_cmpuint(value, ==, 99);
 	g_assert_cmpint(

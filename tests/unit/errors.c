@@ -96,11 +96,12 @@ static void test_names(void)
 	is_text(ks, "self has no rows by process, role; it has rows by total, probe");
 	by.by = 1 << 20;
 	ks_assert_rc(ks_reader_new(ks, KS_PROBE_SELF, &by, &reader), -EINVAL);
-	is_text(ks, "self has no rows by what this library does not know; it has rows by total, "
-		    "probe");
+	is_text(ks,
+		"self has no rows by bits that this library does not know; it has rows by total, "
+		"probe");
 	by = (struct ks_reader_opts){ .size = sizeof(by), .flags = 2 };
 	ks_assert_rc(ks_reader_new(ks, KS_PROBE_SELF, &by, &reader), -EINVAL);
-	is_text(ks, "ks_reader_opts: flags may be KS_READ_DELTA, and reserved is 0");
+	is_text(ks, "ks_reader_opts: flags may be KS_READ_DELTA, reserved must be 0");
 	ks_close(ks);
 }
 
@@ -145,7 +146,7 @@ static void test_less(void)
 
 	ks_assert_rc(ks_enable_probe(ks, KS_PROBE_PROC, &opts), 1);
 	g_assert_cmpint(ks_last_error(ks, text, sizeof(text)), >, 0);
-	g_assert_true(g_str_has_prefix(text, "proc works with less, by procfs: "));
+	g_assert_true(g_str_has_prefix(text, "proc is limited to variant procfs: "));
 	ks_assert_rc(ks_query_probe(ks, KS_PROBE_PROC, &info), 0);
 	g_assert_cmpstr(info.reason, !=, "");
 	g_assert_nonnull(strstr(text, info.reason));

@@ -374,7 +374,7 @@ static void test_whose(void)
 			ks_assert_rc(ks_reader_new(ks, probes[p], &o, &reader), -KS_EUNAVAIL);
 			g_assert_null(reader);
 			ks_last_error(ks, text, sizeof(text));
-			g_assert_nonnull(strstr(text, "its fallback procfs does not know by "
+			g_assert_nonnull(strstr(text, "its fallback procfs cannot count by "
 						      "process, cgroup or role"));
 		}
 		ks_close(ks);

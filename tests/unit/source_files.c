@@ -382,7 +382,7 @@ static void test_reasons(void)
 	ks_assert_rc(note.error, -ENOENT);
 	g_assert_true(g_str_has_prefix(note.reason, bed->dir));
 	g_assert_nonnull(
-		strstr(note.reason, "/self/stat cannot be read (no such thing): mount procfs"));
+		strstr(note.reason, "/self/stat cannot be read (not found): mount procfs"));
 	ks_assert_rc(bed->s->ops->expect(bed->s, KS_PROBE_PROC, &variant, &valid), -KS_EUNAVAIL);
 	ks_assert_rc(bed->s->ops->enable(bed->s, KS_PROBE_PROC, NULL, &variant, &valid),
 		     -KS_EUNAVAIL);

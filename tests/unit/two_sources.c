@@ -102,7 +102,7 @@ static void test_second(void)
 		     0);
 	g_assert_cmpstr(why, ==, "2 has no bit 0x80");
 	ks_assert_rc(enable(NULL, KS_ENABLE_NO_FALLBACK), -KS_EUNAVAIL);
-	sentence("proc is on and reads files: disable it before");
+	sentence("proc is on and reads files: disable it first");
 	ks_assert_rc(ks_disable_probe(ks, PROBE), 0);
 	g_assert_cmpuint(files.disabled, ==, 1);
 	end();
@@ -181,7 +181,7 @@ static void test_forced(void)
 	g_assert_cmpstr(files.forced, ==, "procfs");
 	ks_assert_rc(enable("procfs", 0), 1);
 	ks_assert_rc(enable("tp_btf", 0), -EBUSY);
-	sentence("proc is on by procfs: disable it before forcing tp_btf");
+	sentence("proc is on with variant procfs: disable it before you force tp_btf");
 	ks_assert_rc(ks_disable_probe(ks, PROBE), 0);
 	/* why it is not to be had, and not why another one */
 	programs.enable_rc = -KS_EUNAVAIL;
@@ -230,7 +230,7 @@ static void test_again(void)
 	ks_assert_rc(enable(NULL, 0), 0); /* names no setting: nothing changes */
 	g_assert_cmpuint(programs.applied, ==, 2);
 	ks_assert_rc(enable(NULL, KS_ENABLE_NO_STATS), -EBUSY);
-	sentence("proc is on with other flags: disable it before");
+	sentence("proc is on with other flags: disable it first");
 	programs.apply_rc = -ENOMEM;
 	ks_assert_rc(ks_enable_probe(ks, PROBE, &opts), -ENOMEM);
 	g_assert_cmpuint(query().generation, ==, 2);
@@ -241,7 +241,7 @@ static void test_again(void)
 	ks_assert_rc(ks_configure_probe(ks, PROBE, &burst, 1), -EINVAL);
 	sentence("proc has no setting 31");
 	ks_assert_rc(ks_configure_probe(ks, PROBE, NULL, 3), -EINVAL);
-	sentence("proc: 3 settings at NULL");
+	sentence("proc: n_params is 3, but params is NULL");
 	ks_assert_rc(ks_configure_probe(ks, PROBE, NULL, 0), 3);
 	g_assert_cmpuint(programs.set.burst, ==, 5000);
 	g_assert_cmpuint(programs.set.flags, ==, KS_ENABLE_NO_EVENTS);
