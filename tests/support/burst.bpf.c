@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* burst.bpf.c - as many records as asked for at each getppid(); see burst.h */
+/* burst.bpf.c - makes as many records as the parameter says at each getppid(); see burst.h */
 #include "probe.bpf.h"
 
 #include "burst.h"
 
 #if defined(__TARGET_ARCH_x86)
 #define NR_GETPPID 110
-#define FUNCTION "__do_sys_getppid" /* the types know no other name */
+#define FUNCTION "__do_sys_getppid" /* the name that BTF has for it */
 #else
 #define NR_GETPPID 173
 #define FUNCTION "__arm64_sys_getppid"
@@ -65,8 +65,9 @@ static __always_inline void tell(struct ks_run *run, struct task_struct *task, u
 }
 
 /*
- * The verifier follows each turn, and again for all that may differ before the first one: so a turn
- * has a copy of the run, and statistics come last. (bpf_loop() has no such cost, but begins with 5.17.)
+ * The verifier walks each turn of the loop, and again for all state that may differ before the
+ * first turn. So each turn has its own copy of the run number, and statistics come last.
+ * (bpf_loop() would avoid that cost, but exists only from 5.17 on.)
  */
 static __always_inline int burst(void *ctx, uint32_t nr, struct task_struct *task, const bool typed)
 {

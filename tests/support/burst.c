@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* burst.c - the constant of the tests' own probe; see burst.h */
+/* burst.c - the definition of the tests' own probe; see burst.h */
 #include "../../lib/probes/probe.h"
 
 #include <linux/capability.h>
@@ -42,7 +42,7 @@ static const struct ks__struct events[] = {
 static const struct ks__variant variants[] = {
 	{ .name = "tp_btf", .progs = { "burst_enter_tp_btf" } },
 	{ .name = "raw_tp", .progs = { "burst_enter_raw_tp" } },
-	/* last: the kernel preempts it more often than the others */
+	/* last: the kernel may preempt fentry programs, which loses runs */
 	{ .name = "fentry", .progs = { "burst_enter_fentry" } },
 	{ 0 },
 };

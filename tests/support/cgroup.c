@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* cgroup.c - cgroups of the memory controller's hierarchy for tests */
+/* cgroup.c - see cgroup.h */
 #include "cgroup.h"
 
 #include <errno.h>
@@ -13,7 +13,7 @@
 
 static const char *const mounts[] = { "/sys/fs/cgroup/memory", "/sys/fs/cgroup" };
 
-/* Name and pid: the first part of a path of several carries the pid. */
+/* Puts the pid into the first component of a path. */
 static void make_path(char *path, size_t size, const char *mount, const char *name)
 {
 	size_t first = strcspn(name, "/");

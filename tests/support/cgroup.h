@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* cgroup.h - cgroups of the memory controller's hierarchy for tests; root */
+/* cgroup.h - creates cgroups in the memory controller's hierarchy for tests; needs root */
 #ifndef KS_TESTS_CGROUP_H
 #define KS_TESTS_CGROUP_H
 
@@ -7,14 +7,17 @@
 #include <sys/types.h>
 
 struct kt_cgroup {
-	char path[256]; /* of its directory */
+	char path[256]; /* path of its directory */
 	uint64_t id;
 };
 
-/* Below the own cgroup's root, by this name and our pid. 0: none can be made here. */
+/*
+ * Creates a cgroup of this name and our pid, below the root of our own cgroup. Returns 0 if this
+ * machine does not let us.
+ */
 int kt_cgroup_make(struct kt_cgroup *cgroup, const char *name);
 void kt_cgroup_enter(const struct kt_cgroup *cgroup, pid_t pid);
-/* Waits until its last process is gone. */
+/* Waits until the last process has left the cgroup, and removes it. */
 void kt_cgroup_remove(const struct kt_cgroup *cgroup);
 
 #endif

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* cgroup_bed.h - a hierarchy of cgroups to ask about: the machine's, or one of plain folders */
+/*
+ * cgroup_bed.h - a hierarchy of cgroups for tests of ks__cgroups: the machine's, or one of plain
+ * folders
+ */
 #ifndef KS_TEST_CGROUP_BED_H
 #define KS_TEST_CGROUP_BED_H
 
@@ -10,18 +13,18 @@
 #define SECOND 1000000000ull
 
 struct bed {
-	char *dir;  /* of plain folders, with proc/ and sys/; else NULL */
-	char *root; /* what make() and unmake() begin at */
+	char *dir;  /* folder with proc/ and sys/; NULL: the machine's hierarchy */
+	char *root; /* folder below which make() and unmake() work */
 	int proc_fd;
 	struct ks__cgroups *c;
 };
 
 uint64_t inode(const char *path);
-/* A cgroup below root, and its id. */
+/* Creates a cgroup below root. Returns its id. */
 uint64_t make(struct bed *bed, const char *path);
 void unmake(struct bed *bed, const char *path);
 
-/* What is said of an id now; want NULL: nothing. */
+/* Asserts path and flags of the cgroup with this id now; want NULL: the cgroup is unknown. */
 void assert_known(struct bed *bed, uint64_t id, const char *path, uint32_t flags);
 void assert_label(struct bed *bed, uint64_t id, uint64_t read_ns, const char *want);
 

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Counts the cases in a log of meson: prints "passed failed skipped", and on stderr what failed."""
+"""Counts the cases in a meson log. Prints "passed failed skipped", and failures on stderr."""
 import json
 import re
 import sys
@@ -20,7 +20,7 @@ def show(entry, path):
 
 
 def count(entry):
-    """(passed, failed, skipped) of one program, which speaks TAP or is one case itself."""
+    """Returns (passed, failed, skipped) of one program, which prints TAP or is a single case."""
     passed = failed = skipped = 0
     output = entry.get('stdout', '')
     for case in CASE.finditer(output):

@@ -26,7 +26,7 @@ int counters_on(void)
 	return bpf(BPF_ENABLE_STATS, &attr) < 0 ? -errno : 0;
 }
 
-/* /proc/self/fdinfo names the program of a descriptor: nothing of the library is asked. */
+/* Finds the program of a descriptor in /proc/self/fdinfo, without help of the library. */
 static uint32_t program_of(const char *fd)
 {
 	char path[300], line[256];

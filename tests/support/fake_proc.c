@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* fake_proc.c - a /proc made of plain files, and the source of files over it */
+/* fake_proc.c - see fake_proc.h */
 #include "fake_proc.h"
 
 #include <errno.h>
@@ -190,7 +190,7 @@ void bed_outcomes(struct bed *bed, uint64_t filtered, uint64_t aggregated, uint6
 	g_assert_cmpuint(ks__ledger_fired(&b), ==, filtered + aggregated + submitted);
 }
 
-/* Everything is read, so nothing is in flight. */
+/* Every record has been read, so the ledger has none in flight. */
 void bed_free(struct bed *bed)
 {
 	char *self = g_build_filename(bed->dir, "self", NULL);
@@ -215,7 +215,7 @@ void bed_free(struct bed *bed)
 
 struct text {
 	GString *lines;
-	unsigned room; /* stop after so many */
+	unsigned room; /* stop after this many records */
 };
 
 static void put_proc(GString *lines, const struct ks_event *ev)

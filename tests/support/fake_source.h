@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * fake_source.h - a handle with two sources that say what a test tells them
+ * fake_source.h - a handle with two fake sources that answer as the test says
  *
- * They serve KS_PROBE_PROC alone: the first as kernel programs do, the second as files.
+ * Both serve KS_PROBE_PROC alone: the first in place of the kernel programs, the second in place of
+ * the files.
  */
 #ifndef KS_TEST_FAKE_SOURCE_H
 #define KS_TEST_FAKE_SOURCE_H
@@ -15,7 +16,10 @@
 #define CPUS 3
 #define FILES_VARIANT 3 /* after tp_btf, raw_tp and tracepoint */
 
-/* A record that a source hands over: its tag counts from 0, its last byte is that, too. */
+/*
+ * A record that a source delivers. Tags count from 0, and the last byte of a record repeats its
+ * tag.
+ */
 struct fake_record {
 	uint16_t id, size;
 	uint64_t time_ns;
@@ -23,20 +27,20 @@ struct fake_record {
 
 struct fake {
 	struct ks__source source;
-	/* what it answers */
+	/* what the source answers */
 	int prepare_rc, apply_rc, enable_rc, expect_rc, read_rc;
 	uint32_t variant;
 	uint64_t valid;
-	uint64_t processes[CPUS], execs; /* counted; execs on the first CPU */
-	struct ks__whose whose;          /* whose they all are */
+	uint64_t processes[CPUS], execs; /* what it has counted; execs on the first CPU only */
+	struct ks__whose whose;          /* owner of all its counts */
 	struct ks__book book;
-	uint32_t book_probe; /* whose it is; 0: PROBE */
+	uint32_t book_probe; /* probe that `book` belongs to; 0: PROBE */
 	uint64_t kernel, user;
 	struct ks__note note[4];
-	struct fake_record out[16]; /* those that are there, up to one of size 0 */
+	struct fake_record out[16]; /* records that wait for delivery, up to the first of size 0 */
 	uint64_t deadline_ns;
-	int rest_rc; /* 1: once */
-	/* what it was asked */
+	int rest_rc; /* 1: it answers so once */
+	/* what the library asked of the source */
 	unsigned prepared, applied, enabled, disabled;
 	uint32_t mask;
 	const char *forced;
@@ -52,10 +56,10 @@ void begin_with(const struct ks_open_opts *opts);
 void end(void);
 
 int enable(const char *variant, uint32_t flags);
-/* On by one, then by the other: both have counted. */
+/* Enables the probe from one source, then from the other, so that both have counted. */
 void enable_both(void);
 struct ks_probe_info query(void);
-/* The last error is this one. */
+/* Asserts the text of the last error. */
 void sentence(const char *want);
 
 #endif

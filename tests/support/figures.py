@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""figures.py BENCH: shows that a measurement still runs to its end and gives each figure, a number with
-its unit. What it measures when it is cut short is nothing to be asserted."""
+"""figures.py BENCH: shows that a benchmark still runs to its end and prints each figure as a number with its
+unit. The values of such a shortened run mean nothing, so none is asserted."""
 import os
 import re
 import subprocess
@@ -8,7 +8,7 @@ import sys
 
 import tap
 
-# What the figure is compared with is not installed everywhere.
+# The tools that a figure is compared with are not installed everywhere.
 TOOL = re.compile(r'no (perf|redis-server|bpftrace|libbpf-tools|runqlat|cpudist|execsnoop)|one CPU only')
 NUMBER = re.compile(r'-?\d+(\.\d+)?(e[+-]\d+)?')
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* guard.c - what a test program leaves behind ends with it */
+/* guard.c - ends every process that a test program leaves behind */
 #include "ks_test.h"
 
 #include <errno.h>
@@ -9,7 +9,10 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
-/* Ends the children that this process has now; those of theirs become its own. 0: there was none. */
+/*
+ * Kills the children that this process has now. Their own children then become ours. Returns 0 if
+ * there was none.
+ */
 static int end_children(void)
 {
 	char path[64];
@@ -25,7 +28,7 @@ static int end_children(void)
 	return n;
 }
 
-/* As the program ended, so does its guard. */
+/* Ends the parent with the same status, or by the same signal, as the test program. */
 static void end_as(int status)
 {
 	const struct rlimit none = { 0, 0 };

@@ -46,7 +46,7 @@ static const struct {
 
 /* ---- the machine ---------------------------------------------------------------------------- */
 
-/* tracefs is mounted where nobody else sees it, so that the machine stays as it was. */
+/* Mounts tracefs in a mount namespace of our own, so that the machine stays unchanged. */
 static void prepare(void)
 {
 	if (geteuid())
@@ -82,7 +82,7 @@ int kt_preempts_events(void)
 	return kt_preempts() && !uname(&name) && atoi(name.release) >= 7;
 }
 
-/* All names take a slow machine seconds to tell: once is enough. */
+/* Reading all symbols takes seconds on a slow machine, so this keeps them. */
 int kt_kernel_has(const char *name)
 {
 	static char *symbols;
@@ -96,7 +96,10 @@ int kt_kernel_has(const char *name)
 	return found;
 }
 
-/* Those of system calls have a folder only, and where tracefs is not to be had there is none. */
+/*
+ * Looks for the folder of a tracepoint. Those of syscalls have nothing else. Where tracefs cannot
+ * be had, looks for the function that calls the tracepoint.
+ */
 static int has_event(const char *name)
 {
 	char *pattern = g_strdup_printf(TRACEFS "/events/*/%s", name);
@@ -111,12 +114,15 @@ static int has_event(const char *name)
 	return has;
 }
 
-/* page_cache_sync_ra is a function long before it is an event. An error like (EPERM) is no helper. */
+/*
+ * page_cache_sync_ra was a function long before it became a tracepoint. A word in parentheses, such
+ * as (EPERM), is an error and no helper.
+ */
 int kt_missing(const char *why)
 {
 	static const struct {
 		const char *before;
-		size_t skip; /* from there to the name */
+		size_t skip; /* from there to the name, in bytes */
 		const char *after;
 		int (*has)(const char *name);
 	} said[] = { { "event ", 6, " is not in ", has_event },
@@ -139,7 +145,7 @@ int kt_missing(const char *why)
 }
 
 #if KS_HAVE_BPF
-/* Is what this function is given first a struct that is known, not only named? */
+/* True if the kernel knows the members of the struct that is this function's first argument. */
 static int takes_struct(const struct btf *types, const char *function)
 {
 	const struct btf_type *t = btf__type_by_id(
@@ -176,9 +182,8 @@ int kt_knows_registers(void)
 }
 
 /*
- * A kernel without kprobes does not let its text be changed; fentry wants trampolines called directly
- * besides, which arm64 has from 6.4 on, and types of what a system call is given, which 5.10 does not
- * tell.
+ * A kernel without kprobes cannot patch its text. fentry also needs direct calls of trampolines,
+ * which arm64 has from 6.4 on, and types of a syscall's arguments, which 5.10 does not have.
  */
 int kt_must_work(const char *variant, const char *why)
 {
@@ -210,7 +215,7 @@ static struct ks *open_for(const struct kt_case *c)
 	return ks;
 }
 
-/* Why this variant cannot work here, "" if it can. Tests get a fresh handle, not this one. */
+/* Tries the variant on a handle of its own. Returns why it cannot work here, "" if it can. */
 static char *tried(const struct kt_case *c)
 {
 	struct ks_enable_opts opts = { .size = sizeof(opts),
@@ -232,7 +237,7 @@ static char *tried(const struct kt_case *c)
 	return g_strdup(why);
 }
 
-/* Empty: it works. Detaching a classic tracepoint takes 72 ms: once for all cases is enough. */
+/* As tried(), but remembers the answer: detaching a classic tracepoint takes 72 ms. */
 static const char *why_not(const struct kt_case *c)
 {
 	static GHashTable *known;
@@ -280,7 +285,7 @@ static void run_case(gconstpointer data)
 	g_assert_cmpuint(counters_descriptors(), ==, descriptors);
 	t.ks = open_for(c);
 	c->fn(&t);
-	if (was_enabled(&t)) /* a test may skip itself before */
+	if (was_enabled(&t)) /* a test may skip before it enables */
 		kt_settle(&t);
 	ks_close(t.ks);
 	kt_forget(&t);
@@ -304,7 +309,7 @@ static int ways(const char *name)
 	return !g_strcmp0(g_getenv("KS_TEST_WAYS"), name);
 }
 
-/* Is this the first time that it is asked for this probe? */
+/* True at the first call for this probe. */
 static int first_of(uint32_t *seen, uint32_t probe)
 {
 	int first = !(*seen & 1u << probe);
@@ -313,7 +318,7 @@ static int first_of(uint32_t *seen, uint32_t probe)
 	return first;
 }
 
-/* At any rate one test of a probe, by its best variant, goes over perf buffers. */
+/* One test of each probe always runs over perf buffers, by the best variant. */
 static int over_perf(const struct kt_case *c, int best)
 {
 	static uint32_t seen;
@@ -338,7 +343,7 @@ static void add_variant(const struct kt_case *c, const char *probe, const char *
 		add_case(c, probe, features[i].bit, features[i].name, name);
 }
 
-/* The first test of a probe goes all ways, or at any rate by all variants. */
+/* The first test of a probe runs by every variant in any case. */
 static int best_only(uint32_t probe)
 {
 	static uint32_t seen;
@@ -346,10 +351,13 @@ static int best_only(uint32_t probe)
 	return !first_of(&seen, probe) && (ways("best") || ways("each") || ways("features"));
 }
 
-/* How a probe can work, asked for once: opening a handle takes a slow machine a second. */
+/*
+ * What works for a probe here. It is found out once: opening a handle takes a second on a slow
+ * machine.
+ */
 struct known {
 	char name[32];
-	unsigned n, best; /* best: the first of those that must work, and do; n: there is none */
+	unsigned n, best; /* best: first variant that must work and does; n if there is none */
 	char variants[16][32];
 };
 
@@ -503,7 +511,7 @@ void kt_settle(struct kt *t)
 		g_assert_cmpuint(book.missed, ==, missed);
 }
 
-/* ---- what was seen --------------------------------------------------------------------------- */
+/* ---- what the case has seen ------------------------------------------------------------------ */
 
 const void *kt_next(const struct kt *t, uint16_t id, size_t *at)
 {
@@ -553,7 +561,7 @@ void kt_ledger(struct kt *t, struct ks_stats_self *ret_row)
 
 char *kt_explain(struct ks *ks)
 {
-	int size = ks_explain(ks, KS_JSON, NULL, 0) + 4096; /* its numbers grow meanwhile */
+	int size = ks_explain(ks, KS_JSON, NULL, 0) + 4096; /* numbers may grow */
 	char *text = g_malloc(size);
 
 	g_assert_cmpint(ks_explain(ks, KS_JSON, text, size), <, size);

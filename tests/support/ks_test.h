@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* ks_test.h - conveniences on top of GLib's GTest, for every test program */
+/* ks_test.h - additions to GLib's GTest for every test program */
 #ifndef KS_TEST_H
 #define KS_TEST_H
 
@@ -11,12 +11,15 @@
 #include <kernelsight/kernelsight.h>
 
 /*
- * From here on the program runs in a child: whatever that leaves running, also when an assertion has
- * failed, is ended with it.
+ * Runs the rest of the program in a child. When the child ends, also by a failed assertion, the
+ * parent kills whatever the child left running.
  */
 void ks_test_guard(void);
 
-/* Instead of g_test_init(). --require-root: a test that skips for want of root fails instead. */
+/*
+ * Use it in place of g_test_init(). With --require-root a test fails where it would skip for want
+ * of root.
+ */
 static inline void ks_test_init(int *argc, char ***argv)
 {
 	int i, n = 0;
@@ -33,7 +36,7 @@ static inline void ks_test_init(int *argc, char ***argv)
 	g_test_init(argc, argv, NULL);
 }
 
-/* Why something cannot be tested here; an error if root was promised. */
+/* Skips the test for this reason, or fails it if root was promised. */
 static inline void ks_test_skip_root(const char *reason)
 {
 	if (g_strcmp0(g_getenv("KS_REQUIRE_ROOT"), "1") == 0)
@@ -41,7 +44,7 @@ static inline void ks_test_skip_root(const char *reason)
 	g_test_skip(reason);
 }
 
-/* First thing in a test that needs root: if (!ks_test_root()) return; */
+/* Each test that needs root begins with: if (!ks_test_root()) return; */
 static inline int ks_test_root(void)
 {
 	if (geteuid() == 0)
@@ -50,7 +53,7 @@ static inline int ks_test_root(void)
 	return 0;
 }
 
-/* KS_TEST_SCALE: how much of its volume a test has; 1 if not set. */
+/* KS_TEST_SCALE: factor for the volume of a test; 1 if not set. */
 static inline double ks_test_scale(void)
 {
 	const char *scale = g_getenv("KS_TEST_SCALE");
@@ -58,18 +61,24 @@ static inline double ks_test_scale(void)
 	return scale ? g_ascii_strtod(scale, NULL) : 1;
 }
 
-/* Some turns take a busy machine a thousand times as long: as many as come within this time. */
+/*
+ * Time limit for a loop whose turns may take a thousand times as long on a busy machine: such a
+ * loop makes as many turns as fit.
+ */
 #define KS_TEST_LONG_US (40 * G_USEC_PER_SEC)
 
-/* So many of something as this machine or build can bear, but not less than shows the point. */
+/*
+ * Returns n, scaled for this machine and build, but at least `least`: fewer would not show the
+ * point.
+ */
 static inline unsigned ks_test_volume(unsigned n, unsigned least)
 {
 	return MAX((unsigned)(n * ks_test_scale()), least);
 }
 
 /*
- * What a machine may spoil that takes CPUs and memory away at any moment is played again, and judged
- * as strictly each time: what is wrong is wrong every time. play() says what was wrong, NULL: nothing.
+ * Repeats a test that can fail because the machine took CPUs or memory away. Each round asserts the
+ * same: a real fault fails all of them. play() returns what was wrong (g_free()d here), or NULL.
  */
 #define KS_TEST_ROUNDS 5
 
@@ -87,7 +96,7 @@ static inline void ks_test_rounds(char *(*play)(void *user), void *user)
 	}
 }
 
-/* What is wrong with a number that must lie from `least` to `most`. */
+/* Returns NULL if the number lies from `least` to `most`, else a text that says what is wrong. */
 static inline char *ks_test_outside(const char *name, uint64_t is, uint64_t least, uint64_t most)
 {
 	if (is >= least && is <= most)
@@ -97,7 +106,7 @@ static inline char *ks_test_outside(const char *name, uint64_t is, uint64_t leas
 			       name, is, least, most);
 }
 
-/* A return code, by name when it is not the one that was wanted. */
+/* Asserts a return code. A failure shows both codes by name. */
 #define ks_assert_rc(call, want)                                                                   \
 	do {                                                                                       \
 		int ks_rc_ = (call), ks_want_ = (want);                                            \
@@ -107,7 +116,7 @@ static inline char *ks_test_outside(const char *name, uint64_t is, uint64_t leas
 				ks_want_ < 0 ? ks_error_name(ks_want_) : "-");                     \
 	} while (0)
 
-/* The same for a function of a handle, with the sentence of the failure. */
+/* Asserts success of a function of a handle. A failure shows the handle's last error. */
 #define ks_assert_ok(ks, call)                                                                    \
 	do {                                                                                      \
 		int ks_rc_ = (call);                                                              \

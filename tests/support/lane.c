@@ -26,7 +26,7 @@ static int remember(const struct ks_event *ev, void *user)
 	return l->stop_at && l->n == (unsigned)l->stop_at ? LANE_STOP : 0;
 }
 
-/* The same page twice in a row, as rings are mapped. */
+/* Maps the same page twice in a row, as the kernel maps rings. */
 static uint8_t *map_twice(void)
 {
 	int fd = memfd_create("ring", MFD_CLOEXEC);
@@ -105,7 +105,7 @@ uint64_t ring_put(struct lanes *l, unsigned lane, const struct ks_event *ev, uin
 	uint8_t *at = l->data[lane] + pos % LANE_BYTES;
 	uint32_t head = bytes | bits;
 
-	g_assert_cmpuint(pos + step - l->consumed[lane], <, LANE_BYTES); /* else it were full */
+	g_assert_cmpuint(pos + step - l->consumed[lane], <, LANE_BYTES); /* else it is full */
 	memset(at, 0, step);
 	memcpy(at, &head, sizeof(head));
 	memcpy(at + BPF_RINGBUF_HDR_SZ, ev, MIN(bytes, sizeof(*ev)));
@@ -129,7 +129,7 @@ void ring_commit(struct lanes *l, unsigned lane, uint64_t pos)
 	memcpy(l->data[lane] + pos % LANE_BYTES, &head, sizeof(head));
 }
 
-/* The kernel pads a sample so that it ends at a multiple of 8, and counts the padding as sample. */
+/* As the kernel does, pads the sample to a multiple of 8 and counts the padding as part of it. */
 void perf_put(struct lanes *l, unsigned lane, uint32_t type, const void *sample, uint32_t bytes)
 {
 	uint64_t pos = l->produced[lane];

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""names.py BUILD NAME: prints "SUITE TEST" for each test of the build that is called NAME, by itself
-or behind its suite: "sched", "probes-sched". If none is, says which are called nearly so."""
+"""names.py BUILD NAME: prints "SUITE TEST" for each test of the build with this name, alone ("sched") or
+with its suite ("probes-sched"). If there is none, prints the closest names."""
 import difflib
 import json
 import sys
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def tests(build):
-    """(suite, name) of all."""
+    """Yields (suite, name) of all tests."""
     for test in json.loads((Path(build) / 'meson-info/intro-tests.json').read_text()):
         yield test['suite'][0].split(':')[-1], test['name']
 

@@ -1,24 +1,27 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * on_load.h - a word with each program on its way into the kernel
+ * on_load.h - lets a test see, change or refuse each kernel program as it is loaded
  *
- * A program that links on_load.c has its own syscall(), which libbpf's calls reach as well. (shim.h has
- * another one: not both.)
+ * A test program that links on_load.c has its own syscall(), which libbpf calls as well. It cannot
+ * link shim.c, which has another one.
  */
 #ifndef KS_TESTS_ON_LOAD_H
 #define KS_TESTS_ON_LOAD_H
 
 #include <linux/bpf.h>
 
-/* bpf(BPF_PROG_LOAD, attr, size): as the kernel answers, or with errno set and -1 */
+/*
+ * Calls bpf(BPF_PROG_LOAD, attr, size) in the kernel. Returns as syscall() does: -1 with errno set
+ * if it failed.
+ */
 long on_load_pass(const union bpf_attr *attr, unsigned size);
 
-/* Asked instead of the kernel while it is set. */
+/* If set, it is called in place of the kernel. */
 extern long (*on_load)(union bpf_attr *attr, unsigned size);
 
 /*
- * From now on programs whose names begin so are refused, EACCES, if they are of these types: 1 <<
- * BPF_PROG_TYPE_... Before on_load() is asked. types 0: none any more.
+ * Refuses, with EACCES, programs whose names begin with `prefix` and whose type is in `types` (bits
+ * 1 << BPF_PROG_TYPE_...), before on_load() is called. types 0 ends it.
  */
 void on_load_refuse(const char *prefix, unsigned types);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* shim.c - see shim.h */
-#undef _FILE_OFFSET_BITS /* it makes mmap() another name of mmap64() */
+#undef _FILE_OFFSET_BITS /* it would turn mmap() into mmap64() */
 #include "shim.h"
 
 #include <dlfcn.h>
@@ -15,7 +15,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* glibc's own, by the names under which it keeps them for those who replace them. */
+/* glibc's own functions, under the names that it keeps for replacements. */
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t n, size_t size);
 void *__libc_realloc(void *old, size_t size);
@@ -38,7 +38,7 @@ static int (*next_clock_gettime)(clockid_t clock, struct timespec *ret);
 static void *(*next_mmap)(void *, size_t, int, int, int, off_t);
 static int (*next_munmap)(void *, size_t);
 
-/* dlsym() may allocate: what is asked for memory before does not need it. */
+/* dlsym() may allocate. Memory functions that are called before this are found without dlsym(). */
 static void __attribute__((constructor)) find(void)
 {
 	next_syscall = dlsym(RTLD_NEXT, "syscall");
@@ -96,7 +96,7 @@ void *calloc(size_t n, size_t size)
 	return counted(fails(SHIM_MEMORY) ? NULL : __libc_calloc(n, size));
 }
 
-/* A failure leaves the old piece, size 0 frees it. */
+/* A failure leaves the old block as it was. Size 0 frees it. */
 void *realloc(void *old, size_t size)
 {
 	void *piece;

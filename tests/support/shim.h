@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * shim.h - in the place of libc: memory and system calls that fail when a test wants it, and clocks
- * that are not what they are
+ * shim.h - replaces functions of libc: memory and syscalls fail when a test wants, clocks are
+ * shifted
  *
- * A program that links shim.c has its own malloc() and so on, mmap(), syscall() and clock_gettime(), and
- * openat(), read(), ioctl() and epoll_wait() for SHIM_SIGNAL,
- * which libc's and libbpf's calls reach as well. Not with sanitizers, which do the same. One thread.
+ * A test program that links shim.c has its own malloc() and related functions, mmap(), syscall()
+ * and clock_gettime(), and, for SHIM_SIGNAL, openat(), read(), ioctl() and epoll_wait(). Calls
+ * inside libc and libbpf reach them as well. Sanitizers replace the same functions: do not combine.
+ * For single-threaded programs only.
  */
 #ifndef KS_TESTS_SHIM_H
 #define KS_TESTS_SHIM_H
@@ -18,28 +19,31 @@ enum shim_what {
 	SHIM_MEMORY,     /* malloc, calloc, realloc, reallocarray, posix_memalign: no memory */
 	SHIM_MAPPING,    /* mmap: ENOMEM */
 	SHIM_MAP_CREATE, /* bpf(BPF_MAP_CREATE) */
-	SHIM_BPF,        /* bpf(), whatever it is asked */
+	SHIM_BPF,        /* bpf(), any command */
 	SHIM_PERF,       /* perf_event_open() */
-	SHIM_SIGNAL,     /* what a signal may interrupt: EAGAIN of a load, EINTR of all others */
+	SHIM_SIGNAL,     /* calls that a signal may interrupt: EAGAIN of a load, else EINTR */
 };
 
-/* From now on the n-th of these fails, from 1; one only. `error`: of system calls. */
+/* Makes the n-th such call from now on fail, n from 1, and no other. `error`: errno of syscalls. */
 void shim_fail(enum shim_what what, unsigned n, int error);
-/* Nothing fails any more. 1: it came to that. */
+/* No call fails any more. Returns 1 if one did fail. */
 int shim_stop(void);
 
-/* perf_event_open() says ENODEV of CPUs from this one on, as if they were offline; 0: of none. */
+/*
+ * perf_event_open() fails with ENODEV for CPUs from this one on, as if they were offline; 0: for
+ * none.
+ */
 extern long shim_offline;
-/* Maps of this type cannot be made, as if the kernel did not know it: EINVAL; 0: all can. */
+/* Creating maps of this type fails with EINVAL, as if the kernel did not know it; 0: never. */
 extern long shim_no_map_type;
-/* The same of programs of this type, and of this command of bpf(). */
+/* The same for loading programs of this type, and for this command of bpf(). */
 extern long shim_no_program_type, shim_no_command;
 
-/* Pieces of memory and mappings that are in use; those of libc's own are not among them. */
+/* Number of memory blocks and of mappings in use, without those that libc made for itself. */
 long shim_pieces(void);
 long shim_mappings(void);
 
-/* Added to what the kernel says, in ns. */
+/* Offsets in ns, added to what the kernel's clocks say. */
 extern int64_t shim_clock[CLOCK_BOOTTIME + 1];
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* sums.c - reading rows of the tests' own probe by everything at once */
+/* sums.c - see sums.h */
 #include "sums.h"
 
 #include <sys/syscall.h>
@@ -25,7 +25,7 @@ uint64_t sums_read(struct ks_reader *reader, struct ks_stats *ret_stats)
 	ks_assert_rc(ks_read_stats(reader, ret_stats), 0);
 	for (size_t i = 0; (row = ks_stats_row(ret_stats, i)); i++) {
 		g_assert_cmpuint(row->row.by & ~(unsigned)SUMS_BY, ==, 0);
-		g_assert_cmpuint(row->emitted, <, UINT64_MAX / 2); /* less than nothing */
+		g_assert_cmpuint(row->emitted, <, UINT64_MAX / 2); /* not negative */
 		sum[row->row.by] += row->emitted;
 	}
 	g_assert_cmpuint(sum[KS_BY_PROCESS], ==, sum[KS_BY_TOTAL]);

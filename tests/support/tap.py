@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The Test Anything Protocol, for tests that are scripts."""
+"""Prints the Test Anything Protocol, for tests that are scripts."""
 import sys
 
 _count = 0
@@ -7,7 +7,7 @@ _failed = 0
 
 
 def ok(condition, name, detail=''):
-    """One result. The detail, text or list of lines, is shown if it failed."""
+    """Prints one result. The detail (text or a list of lines) is shown if the test failed."""
     global _count, _failed
     _count += 1
     if not condition:
@@ -26,6 +26,6 @@ def skip(name, reason):
 
 
 def done():
-    """The plan, and the end of the program."""
+    """Prints the plan and ends the program."""
     print(f'1..{_count}')
     sys.exit(1 if _failed else 0)

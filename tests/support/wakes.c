@@ -38,7 +38,10 @@ void wakes_begin(struct wakes *w, pid_t tid)
 	put(w, EVENT "/enable", "1");
 }
 
-/* "   a name-812     [001] d.h..  30.1: sched_wakeup: comm=…": is 812 a thread of process 1? */
+/*
+ * Returns whether 812 is a thread of process 1 in a line such as "   a name-812     [001] d.h..
+ * 30.1: sched_wakeup: comm=…".
+ */
 static int in_first(const char *line)
 {
 	char path[64];

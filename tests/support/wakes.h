@@ -2,8 +2,9 @@
 /*
  * wakes.h - the wake-ups of a thread, as the kernel's own tracer sees them
  *
- * There are machines whose kernel runs no program while a thread of process 1 is the current one: what
- * their agent does is hidden, and with it the wake-ups by interrupts that come just then.
+ * On some machines the kernel runs no BPF program while a thread of process 1 is current. There all
+ * that the agent in process 1 does is hidden from the library, and so are wake-ups by interrupts
+ * that arrive meanwhile.
  */
 #ifndef KS_TESTS_WAKES_H
 #define KS_TESTS_WAKES_H
@@ -11,12 +12,15 @@
 #include <sys/types.h>
 
 struct wakes {
-	char *dir; /* an instance of the tracer; NULL: none can be had */
+	char *dir; /* a tracefs instance; NULL: none can be had */
 };
 
-/* From now on. */
+/* Starts counting. */
 void wakes_begin(struct wakes *w, pid_t tid);
-/* How many there were. 0: none, or nobody has looked, and *ret_looked is 0. */
+/*
+ * Stops and returns the number of wake-ups. Without a tracer it returns 0 and sets *ret_looked to
+ * 0. *ret_in_first: wake-ups while a thread of process 1 was current.
+ */
 unsigned wakes_end(struct wakes *w, int *ret_looked, unsigned *ret_in_first);
 
 #endif

@@ -71,7 +71,7 @@ int work_file(void)
 	return -1;
 }
 
-/* The child keeps nothing of the parent: an inherited link would keep a program running. */
+/* The child closes all that it inherited: a BPF link would keep a kernel program running. */
 static void child(struct work *w, int word, work_fn fn)
 {
 	char c;
@@ -125,7 +125,7 @@ void work_free(struct work *w)
 {
 	munmap(w->page, WORK_PAGE);
 	w->page = NULL;
-	if (w->go >= 0) /* it never began */
+	if (w->go >= 0) /* work_go() was not called */
 		close(w->go);
 }
 
@@ -236,7 +236,7 @@ int proc_forks(void *arg)
 		struct proc_child *c = &page->child[i];
 
 		c->begin_ns = work_now();
-		pid = fork(); /* not at once into the page: the child would write its 0 there */
+		pid = fork(); /* not into the page: the child would write 0 there */
 		if (pid == 0)
 			_exit((int)(i % 256));
 		if (waitpid(pid, &c->status, 0) != pid)

@@ -2,8 +2,8 @@
 /*
  * workload.h - child processes that do a known amount of known things
  *
- * A child is made first and waits for a word, so that a test can put its pid into a scope before it
- * does anything. Parent and child share `page`: the child writes there what it has really done.
+ * A child waits for work_go() first, so that a test can add its pid to a scope before it does
+ * anything. Parent and child share `page`: there the child records what it has really done.
  */
 #ifndef KS_TESTS_WORKLOAD_H
 #define KS_TESTS_WORKLOAD_H
@@ -17,39 +17,42 @@
 
 #define WORK_PAGE (1u << 20) /* bytes of the shared page */
 
-/* Runs in the child, single-threaded at first; what it returns is the exit status. */
+/* Runs in the child, which has one thread at first. Returns the exit status. */
 typedef int (*work_fn)(void *page);
 
 struct work {
 	pid_t pid;
-	int go;     /* the word goes in here */
-	void *page; /* zero at first */
+	int go;     /* work_go() writes here */
+	void *page; /* shared with the child, all zero at first */
 	int status;           /* of wait4() */
 	struct rusage usage;  /* of wait4() */
-	uint64_t begin_ns, end_ns; /* CLOCK_MONOTONIC just before the fork and just after the wait */
+	uint64_t begin_ns, end_ns; /* CLOCK_MONOTONIC before the fork, after the wait */
 };
 
-/* Makes the child. It holds no descriptor of the parent but its standard ones. */
+/* Forks the child. It keeps only the standard descriptors of its parent. */
 void work_start(struct work *w, work_fn fn);
-/* Gives the word. */
+/* Lets the child begin. */
 void work_go(struct work *w);
 /* Waits until the child has ended. */
 void work_wait(struct work *w);
-/* Both. */
+/* work_go() and work_wait() in one. */
 void work_run(struct work *w);
-/* Gives the page back. */
+/* Unmaps the page. */
 void work_free(struct work *w);
 
 uint64_t work_now(void); /* CLOCK_MONOTONIC, ns */
-uint64_t work_stolen(void); /* ns that the hypervisor has kept from the CPUs, as /proc/stat tells it */
+uint64_t work_stolen(void); /* stolen time of /proc/stat, in ns */
 void work_pin(unsigned cpu);
 void work_unpin(void);
-/* A descriptor of a new, unlinked file on the disk, or -1 where there is only memory. */
+/*
+ * Returns a descriptor of a new, unlinked file on disk, -1 where there are only memory file
+ * systems.
+ */
 int work_file(void);
 
 /* ---- advice --------------------------------------------------------------------------------- */
 
-/* A call as it was made, and what became of it. */
+/* A call as it was made, and its outcome. */
 struct fad_call {
 	int32_t fd;
 	int32_t result; /* 0 or -errno */
@@ -58,8 +61,8 @@ struct fad_call {
 	uint64_t inode;  /* 0: no file behind fd */
 	uint64_t offset;
 	uint64_t length;
-	uint64_t dropped; /* pages of the file in memory before, minus those after (mincore) */
-	uint64_t duration_ns; /* as the caller sees it: longer than the kernel's */
+	uint64_t dropped; /* pages that left memory in the call (mincore) */
+	uint64_t duration_ns; /* as the caller measures it: longer than in the kernel */
 };
 
 struct fad_page {
@@ -68,23 +71,24 @@ struct fad_page {
 	struct fad_call call[];
 };
 
-/* Makes one call by system call number and notes it down. */
+/* Makes one call by syscall number and records it in the page. */
 struct fad_call *fad_make(struct fad_page *page, int fd, uint64_t offset, uint64_t length,
 			  uint32_t advice);
 
 /*
- * The table: with N = 10, NORMAL N + 5 (N, 3 to a bad descriptor, 2 to a pipe), RANDOM N + 1,
- * SEQUENTIAL N + 2, WILLNEED N + 3, DONTNEED N + 4, NOREUSE N + 5, advice 99 seven times. On one
- * CPU. 82 calls plus 5: 75 succeed; 7 EINVAL, 3 EBADF, 2 ESPIPE.
+ * Makes a table of calls on one CPU. With N = FAD_N: NORMAL N + 5 times (N, 3 with a bad
+ * descriptor, 2 with a pipe), RANDOM N + 1, SEQUENTIAL N + 2, WILLNEED N + 3, DONTNEED N + 4,
+ * NOREUSE N + 5, the unknown advice 99 seven times. Of the 87 calls 75 succeed; 7 give EINVAL, 3
+ * EBADF, 2 ESPIPE.
  */
 #define FAD_N 10
 #define FAD_CALLS 87
 int fad_table(void *page);
-/* The same by a process that calls itself FAD_NAME. */
+/* The same, by a process that names itself FAD_NAME. */
 #define FAD_NAME "table-work"
 int fad_named(void *page);
 
-/* 10,000 quick calls that succeed, by SEQUENTIAL; nothing is noted down but n. */
+/* Makes 10,000 quick SEQUENTIAL calls that succeed. It records only their number. */
 #define FAD_MANY 10000
 int fad_many(void *page);
 
@@ -101,7 +105,9 @@ struct proc_page {
 	struct proc_child child[];
 };
 
-/* 1,000 children times KS_TEST_SCALE, one after the other; child i ends with status i % 256. */
+/*
+ * Forks 1,000 children times KS_TEST_SCALE, one after the other. Child i exits with status i % 256.
+ */
 #define PROC_FORKS ks_test_volume(1000, 50)
 int proc_forks(void *page);
 
