@@ -12,7 +12,7 @@ struct kt_cgroup {
 };
 
 /*
- * Creates a cgroup of this name and our pid, below the root of our own cgroup. Returns 0 if this
+ * Creates a cgroup below the hierarchy's root; its name ends with our pid. Returns 0 if this
  * machine does not let us.
  */
 int kt_cgroup_make(struct kt_cgroup *cgroup, const char *name);

@@ -39,7 +39,7 @@ struct fake {
 	struct ks__note note[4];
 	struct fake_record out[16]; /* records that wait for delivery, up to the first of size 0 */
 	uint64_t deadline_ns;
-	int rest_rc; /* 1: it answers so once */
+	int rest_rc; /* answer of the next rest() only */
 	/* what the library asked of the source */
 	unsigned prepared, applied, enabled, disabled;
 	uint32_t mask;

@@ -28,7 +28,7 @@ static int end_children(void)
 	return n;
 }
 
-/* Ends the parent with the same status, or by the same signal, as the test program. */
+/* Ends this process, the parent, with the same status or signal as the test program. */
 static void end_as(int status)
 {
 	const struct rlimit none = { 0, 0 };

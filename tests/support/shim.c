@@ -38,7 +38,7 @@ static int (*next_clock_gettime)(clockid_t clock, struct timespec *ret);
 static void *(*next_mmap)(void *, size_t, int, int, int, off_t);
 static int (*next_munmap)(void *, size_t);
 
-/* dlsym() may allocate. Memory functions that are called before this are found without dlsym(). */
+/* dlsym() may allocate, so the memory functions below do not rely on what it finds. */
 static void __attribute__((constructor)) find(void)
 {
 	next_syscall = dlsym(RTLD_NEXT, "syscall");

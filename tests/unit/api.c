@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that options are taken and refused as the manual says, that failures leave outputs alone, and
- * that each code has words and each failure its sentence.
+ * Shows that each call accepts and refuses options as the manual says, that failures do not write
+ * outputs, that each error code has a text, and that each failure has its own message.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -93,7 +93,7 @@ static void test_values(void)
 	g_assert_cmpint(ks_open(NULL, NULL), ==, -EINVAL);
 }
 
-/* The last values that are taken; test_values() has the first that are not. */
+/* Accepts the largest and smallest allowed values; test_values() has the first refused ones. */
 static void test_edges(void)
 {
 	const struct ks_open_opts edges[] = {
@@ -147,7 +147,7 @@ static void test_sizes(void)
 	struct ks_open_opts o = { .size = sizeof(size_t) };
 	struct ks *ks;
 
-	g_assert_cmpint(ks_open(&o, &ks), ==, 0); /* of an older header: the rest is default */
+	g_assert_cmpint(ks_open(&o, &ks), ==, 0); /* an older header: the rest has defaults */
 	ks_close(ks);
 	g_assert_cmpint(ks_open(&long_opts.known, &ks), ==, 0);
 	ks_close(ks);
@@ -157,7 +157,7 @@ static void test_sizes(void)
 	refused(&o, -EINVAL);
 }
 
-/* What a shorter struct of the caller does not have is not written. */
+/* Members that the caller's shorter struct lacks are not written. */
 static void test_short_output(void)
 {
 	struct ks_probe_info info;
@@ -172,7 +172,10 @@ static void test_short_output(void)
 	ks_close(ks);
 }
 
-/* ---- sentences ------------------------------------------------------------------------------------ */
+/*
+ * ---- error messages
+ * -------------------------------------------------------------------------------
+ */
 
 static void test_sentence(void)
 {
@@ -205,7 +208,7 @@ static void *fail_elsewhere(void *ks)
 	return NULL;
 }
 
-/* A thread's text stays until 16 other threads have failed. */
+/* A thread's message stays until 16 other threads have failed. */
 static void test_threads(void)
 {
 	struct ks *ks = opened();
@@ -262,7 +265,7 @@ static void hear(int level, const char *text, void *user)
 	g_strlcpy(heard->text, text, sizeof(heard->text));
 }
 
-/* Of each level those that are as bad or worse are heard, as what they are. */
+/* A log level lets through messages of that level and of worse levels, each with its own level. */
 static void test_log_levels(void)
 {
 	g_assert_cmpint(KS_LOG_ERROR, ==, 1); /* pinned */
@@ -327,7 +330,7 @@ static void test_settings(void)
 			-EINVAL);
 	g_assert_cmpint(ks_query_param(ks, KS_PROBE_SELF, KS_PARAM_BURST, &value), ==, -EINVAL);
 	g_assert_cmpint(ks_query_param(ks, KS_PROBE_FADVISE, KS_PARAM_INTERVAL_MS, &value), ==,
-			-EINVAL); /* it has no files */
+			-EINVAL); /* the first source has no files */
 	g_assert_cmpuint(value, ==, 99);
 	for (size_t i = 0; i < G_N_ELEMENTS(defaults); i++) {
 		g_assert_cmpint(ks_query_param(ks, defaults[i].probe, defaults[i].id, &value), ==,
@@ -335,7 +338,7 @@ static void test_settings(void)
 		g_assert_cmpuint(value, ==, defaults[i].value);
 	}
 	value = 99;
-	for (int i = 0; i < 3; i++) { /* what only a text would have */
+	for (int i = 0; i < 3; i++) { /* members that only a text would have */
 		struct ks_param data = { .id = KS_PARAM_BURST, .value = 1 };
 
 		data.data = i == 0 ? &value : NULL;
@@ -388,7 +391,7 @@ static void test_scope(void)
 	ks_close(ks);
 }
 
-/* A source that counts, and refuses where it is told to. */
+/* A source that counts calls and fails as the test says. */
 struct asked {
 	struct ks__source source;
 	int tried, set, try_rc, set_rc;
@@ -412,11 +415,11 @@ static int set_scope(struct ks__source *s, const struct ks__scope *scope)
 	return asked->set_rc;
 }
 
-/* Nobody is told of a scope that somebody refuses, and then told to go back. */
+/* If a source refuses a new scope, no source must be left with that scope. */
 static void test_scope_refused(void)
 {
 	static const struct {
-		int first_set, second_try; /* what they answer */
+		int first_set, second_try; /* what the sources answer */
 		int rc, tried[2], set[2];
 	} cases[] = {
 		{ 0, 0, 0, { 0, 1 }, { 1, 1 } },
@@ -448,7 +451,7 @@ static void test_scope_refused(void)
 	}
 }
 
-/* The same moment on both clocks, between two readings of each. */
+/* Converts between the two clocks, with readings of both before and after. */
 static void test_clock(void)
 {
 	uint64_t mono_ns = 0, mono[2], wall[2];

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that the scan of raw BTF finds names of each kind, that what it cuts out is BTF with the types
- * asked for and those they hold, and no others, and that it tells members that are there from those
- * that a kernel's configuration leaves out.
+ * Shows that the scan of raw BTF finds names of each kind; that a cut-out is valid BTF with exactly
+ * the types asked for and the types that they contain; and that the scan tells members which exist
+ * from those that a kernel's configuration leaves out.
  */
 #include <errno.h>
 #include <linux/btf.h>
@@ -18,7 +18,10 @@
 
 enum { INT = 1, TASK = 5, PID = 10, IOAC = 14, READ = 19, OTHER = 30, GO = 36, RUN = 49 };
 
-/* struct task { int pid; struct { struct ioac ioac; }; struct other *; }, ids in the comments */
+/*
+ * struct task { int pid; struct { struct ioac ioac; }; struct other *; }, with type ids in the
+ * comments
+ */
 static const struct {
 	struct btf_header head;
 	uint32_t types[WORDS];
@@ -88,7 +91,7 @@ static const struct {
 		7, /* 10 */
 		IOAC,
 		INFO(BTF_KIND_STRUCT, 0),
-		0, /* 11: another one of that name */
+		0, /* 11: a second type with this name */
 	},
 	"\0int\0task\0pid\0ioac\0read_bytes\0other\0btf_trace_go\0run",
 };
@@ -121,7 +124,7 @@ static void test_names(void)
 	free(cut.data);
 }
 
-/* The cut is BTF, which the same scan reads. */
+/* The cut-out is BTF: the same scan can read it. */
 static void test_cut(void)
 {
 	struct ks__btf_ask ask = { .name = "task", .kind = KS__BTF_TYPE };
@@ -138,7 +141,7 @@ static void test_cut(void)
 	ks_assert_rc(ks__btf_scan(cut.data, cut.size, again, G_N_ELEMENTS(again), NULL, &why), 0);
 	g_assert_cmpuint(again[0].id, !=, 0);
 	g_assert_cmpuint(again[1].id, !=, 0);
-	g_assert_cmpuint(again[2].id, ==, 0); /* only pointed to */
+	g_assert_cmpuint(again[2].id, ==, 0); /* task only has a pointer to it */
 	g_assert_cmpuint(again[3].id, ==, 0);
 	g_assert_cmpint(ks__btf_has_member(cut.data, cut.size, "task", "pid"), ==, 1);
 	g_assert_cmpint(ks__btf_has_member(cut.data, cut.size, "ioac", "read_bytes"), ==, 1);
@@ -154,7 +157,7 @@ static void test_members(void)
 	g_assert_cmpint(ks__btf_has_member(&image, 20, "task", "pid"), ==, -EINVAL);
 }
 
-/* Whatever one word of the image is, the scan ends and stays within the bytes. */
+/* Whatever value any word of the image has, the scan ends and stays inside the image. */
 static void test_damage(void)
 {
 	for (size_t at = 0; at < sizeof(image.head) / 4 + WORDS; at++)

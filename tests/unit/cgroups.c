@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that cgroups are found by id and by path below whichever mount has the memory controller,
- * that paths tell of containers or the mounts of the own one do, that a removed cgroup keeps its
- * name, and that one made again is told from the old one.
+ * Shows that cgroups are found by id and by path below the mount that has the memory controller;
+ * that the container is found in the path, or in the mounts of our own container; that a removed
+ * cgroup keeps its name; and that a cgroup made again is a different one.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -35,7 +35,7 @@ static void bed_file(struct bed *bed, const char *name, const char *text)
 	g_free(path);
 }
 
-/* A line of mountinfo for a folder, which is as if it were a mount. */
+/* Makes a line of mountinfo that presents a plain folder as a mount. */
 static char *line(const char *root, const char *point, const char *type, const char *options)
 {
 	struct statx st;
@@ -77,7 +77,7 @@ static int bed_open(struct bed *bed, const char *mountinfo)
 	return rc;
 }
 
-/* One whose mount shows `root` of the file system. */
+/* Makes a bed whose mount shows only the part `root` of the file system. */
 static struct bed *bed_on(const char *root)
 {
 	struct bed *bed = bed_new("0");
@@ -103,7 +103,10 @@ static void bed_free(struct bed *bed)
 
 /* ---- which mount ----------------------------------------------------------------------------- */
 
-/* Of several mounts: of the right version, not mounted over, below sys_path. */
+/*
+ * Chooses, among several mounts, the one of the right version that no other mount covers and that
+ * lies below sys_path.
+ */
 static void test_mount(gconstpointer data)
 {
 	int version = GPOINTER_TO_INT(data);
@@ -194,7 +197,7 @@ static void test_resolve(void)
 	bed_free(bed);
 }
 
-/* What stands before all paths, when the mount shows a part of the hierarchy alone. */
+/* If the mount shows only a part of the hierarchy, all paths get the part above it as prefix. */
 static void test_prefix(void)
 {
 	struct bed *bed = bed_on("/docker/" ID);
@@ -217,7 +220,10 @@ static void test_prefix(void)
 	bed_free(bed);
 }
 
-/* Inside a cgroup namespace mounts tell who we are, and paths of containers inside of this one. */
+/*
+ * Inside a cgroup namespace, mounts tell our own container. Paths of other containers are relative
+ * to it.
+ */
 static void test_inside(void)
 {
 	struct bed *bed = bed_new("0");
@@ -249,7 +255,10 @@ static void test_inside(void)
 	bed_free(bed);
 }
 
-/* Walks find what is new, and are made for it alone. */
+/*
+ * A walk finds new cgroups. An unknown id causes a walk, at most one a second; a known id never
+ * does.
+ */
 static void test_gone(void)
 {
 	struct bed *bed = bed_on("/");
@@ -273,14 +282,14 @@ static void test_gone(void)
 	bed_free(bed);
 }
 
-/* What a walk has not found is not looked for again, by whoever read it before that walk. */
+/* An id that was asked for before a walk, and that this walk did not find, causes no other walk. */
 static void test_never_seen(void)
 {
 	struct bed *bed = bed_on("/");
 	char *path = g_build_filename(bed->root, "new", NULL), *elsewhere;
 	uint64_t id = make(bed, "new"), late = make(bed, "late");
 
-	/* the folder comes back with its number, which a cgroup never does */
+	/* put the folder back with its inode number, which never happens to a cgroup */
 	elsewhere = g_build_filename(bed->dir, "new", NULL);
 	g_assert_cmpint(rename(path, elsewhere), ==, 0);
 	unmake(bed, "late");
@@ -296,7 +305,7 @@ static void test_never_seen(void)
 	bed_free(bed);
 }
 
-/* A path longer than there is room for is not found, its neighbours are. */
+/* A path that is too long is not found. The cgroups next to it are. */
 static void test_deep(void)
 {
 	struct bed *bed = bed_on("/");
@@ -337,7 +346,7 @@ static void test_again(void)
 	bed_free(bed);
 }
 
-/* ---- what a host is told ---------------------------------------------------------------------- */
+/* ---- what the host gets ---------------------------------------------------------------------- */
 
 #define POD "1a2b3c4d-0011-2233-4455-66778899aabb"
 
@@ -351,7 +360,7 @@ static void describe(struct ks *ks, uint64_t id, struct ks_cgroup_info *ret)
 	g_assert_cmpuint(ret->reserved, ==, 0);
 }
 
-/* Each text in its member, each flag with its own meaning. */
+/* Each text is in its own member, and each flag has its own meaning. */
 static void test_told(void)
 {
 	struct bed *bed = bed_new("0");
@@ -393,7 +402,7 @@ static void test_told(void)
 	ks_assert_rc(ks_describe_cgroup(ks, plain, &info), -EINVAL);
 	ks_close(ks);
 
-	/* in a namespace of its own the host's container is its own */
+	/* in its own namespace, the host's container is its own container */
 	bed_file(bed, "self/ns/cgroup", "");
 	bed_file(bed, "sys/kernel/hostname", "0123456789ab\n");
 	ks_assert_rc(ks_open(&opts, &ks), 0);

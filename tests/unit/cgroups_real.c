@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that real cgroups are found by id and by path, also from inside a cgroup namespace, that one
- * removed and made again is told from the old one, and that 4,096 of them cost one short walk and
- * little memory, whatever comes and goes.
+ * Shows that real cgroups are found by id and by path, also from inside a cgroup namespace; that a
+ * cgroup made again is a different one; and that 4,096 cgroups cost one short walk and little
+ * memory, however many are created and removed.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,7 +21,7 @@
 #define ID "3f4a5b6c7d8e9f00112233445566778899aabbccddeeff00112233445566778a"
 #define MANY 4096
 
-/* With a /proc that says of this machine's mounts that v2 has the memory controller. */
+/* Opens with a /proc whose mounts say that cgroup v2 has the memory controller. */
 static int open_v2(struct ks__cgroups **ret)
 {
 	char *dir = g_dir_make_tmp("ks-cgroups-XXXXXX", NULL), *text;
@@ -48,7 +48,7 @@ static int open_v2(struct ks__cgroups **ret)
 	return rc;
 }
 
-/* The mount of this machine, or that of v2, and a cgroup of ours in it. */
+/* Makes a bed with this machine's memory hierarchy, or with v2, and a cgroup of our own in it. */
 static struct bed *real_new(int is_v2)
 {
 	struct bed *bed;
@@ -114,7 +114,7 @@ static void test_life(gconstpointer is_v2)
 	real_free(bed);
 }
 
-/* Of each hierarchy but the memory controller's. */
+/* Ids of other hierarchies' cgroups are unknown. */
 static void test_real_other(void)
 {
 	static const char *const others[] = { "/sys/fs/cgroup/unified", "/sys/fs/cgroup/cpu",
@@ -137,7 +137,10 @@ static void test_real_other(void)
 	real_free(bed);
 }
 
-/* Over that of the machine, with another between: the kernel refuses one right over its like. */
+/*
+ * Mounts the hierarchy over the machine's mount, with another mount between: the kernel refuses to
+ * mount it directly on itself.
+ */
 static int mount_anew(const char *point, int version)
 {
 	return mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
@@ -146,7 +149,7 @@ static int mount_anew(const char *point, int version)
 		     version == 1 ? "memory" : NULL);
 }
 
-/* Returns where it has failed, 0: nowhere. */
+/* Returns the line that failed, 0 if none did. */
 static int look_inside(const char *point, int version)
 {
 	struct ks__cgroups *c;
@@ -172,7 +175,7 @@ static int look_inside(const char *point, int version)
 	return 0;
 }
 
-/* A cgroup namespace hides what is above, and its mount is over that of the machine. */
+/* A cgroup namespace hides the cgroups above it. Its mount covers that of the machine. */
 static void test_namespace(void)
 {
 	struct bed *bed = real_new(0);
@@ -209,7 +212,7 @@ struct many {
 	uint64_t ids[MANY];
 };
 
-/* ms that this thread has run: on a busy machine it waits for most of the time. */
+/* CPU time of this thread in ms. Elapsed time would mostly be waiting on a busy machine. */
 static double spent(void)
 {
 	struct timespec t;
@@ -233,7 +236,7 @@ static double stat_all(const struct many *m)
 	return spent() - began;
 }
 
-/* A read of their rows: ms. */
+/* Reads the labels of all cgroups. Returns the CPU time in ms. */
 static double label_all(const struct many *m, uint64_t ns)
 {
 	double began = spent();
@@ -273,8 +276,9 @@ static void unmake_many(struct many *m)
 }
 
 /*
- * The first read of the rows of 4,096 cgroups costs a walk, which is below ten stat() of each, later
- * ones none, which is below one: also under a sanitizer, by four threads and when all are gone.
+ * The first read of 4,096 cgroups costs one walk, which takes less time than ten stat() per cgroup.
+ * A later read costs no walk and less than one stat() per cgroup. Both also hold under a sanitizer.
+ * Four threads may read at once, and labels stay when all cgroups are gone.
  */
 static void test_many(void)
 {
@@ -314,7 +318,10 @@ static void test_many(void)
 	g_free(m);
 }
 
-/* Memory stays bounded, whatever comes and goes; who lives keeps its name. */
+/*
+ * Memory stays bounded however many cgroups are created and removed. A cgroup that stays keeps its
+ * name.
+ */
 static void test_churn(void)
 {
 	struct bed *bed = real_new(0);

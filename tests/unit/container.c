@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that the paths that runtimes give their cgroups, on v1 and v2 and nested, and the files
- * that they mount into containers, tell which container and pod it is, and that nothing else does.
+ * Shows that container and pod are found in the cgroup paths of the known runtimes, on v1, on v2
+ * and nested, and in the files that runtimes mount into containers; and that no other path or mount
+ * gives one.
  */
 #include <stdio.h>
 
@@ -189,7 +190,7 @@ static void test_path(gconstpointer data)
 	g_assert_cmpuint(strlen(cut), >=, MIN(strlen(label), sizeof(cut) - 2));
 }
 
-/* Names as long as the kernel allows, and digits where there should be none. */
+/* Names of the longest length the kernel allows, and digits in wrong places. */
 static void test_long_names(void)
 {
 	char path[600], name[256], label[32];
@@ -313,7 +314,7 @@ static void test_own(gconstpointer data)
 	g_free(exact);
 }
 
-/* Of every beginning of a file: only whole lines count. */
+/* Of any part of a file, cut at any byte, only whole lines count. */
 static void test_mounts_cut(void)
 {
 	static const char text[] =
@@ -347,7 +348,7 @@ static void test_mounts_cut(void)
 	}
 }
 
-/* A line that says too little or too much is left out, those around it are not. */
+/* A line with too few or too many columns is skipped. The lines around it count. */
 static void test_mounts_hostile(void)
 {
 	static const char *const lines[] = {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that new settings and scopes go into the slot that is not in use, that a slot which was left
- * keeps its values, that disabling changes one word, and that only the second change within a
- * second waits for the programs that may still run.
+ * Shows that new settings and scopes go into the slot that is not in use; that the slot left behind
+ * keeps its values; that disabling changes one word; and that only a second change within a second
+ * waits for kernel programs that may still be running.
  */
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -22,7 +22,7 @@ static long waits(void)
 	return usage.ru_nvcsw;
 }
 
-/* Ordinary memory in the place of the map. */
+/* Ordinary memory takes the place of the map. */
 static void begin(struct ks__control *c)
 {
 	int fd = memfd_create("control", MFD_CLOEXEC);
@@ -64,7 +64,7 @@ static void test_settings(void)
 	apply(&c, 2);
 	g_assert_cmpuint(c.map->index[PROBE], ==, 0);
 	expect_slot(&c, 0, 2, 20);
-	expect_slot(&c, 1, 1, 10); /* a run may still use it */
+	expect_slot(&c, 1, 1, 10); /* a running program may still read it */
 	ks__control_live(&c, PROBE, 0);
 	g_assert_cmpuint(c.map->index[PROBE], ==, 0);
 	expect_slot(&c, 0, 0, 20);
@@ -92,10 +92,10 @@ static void test_again(void)
 	ks__control_live(&c, PROBE, 1);
 	g_assert_cmpuint(c.map->index[PROBE], ==, 1);
 	expect_slot(&c, 1, 3, 30);
-	if (sysconf(_SC_NPROCESSORS_ONLN) > 1) /* else no other program can be running */
+	if (sysconf(_SC_NPROCESSORS_ONLN) > 1) /* on one CPU, no other program can be running now */
 		g_assert_cmpint(waits(), >, before);
 
-	c.left_ns[PROBE][0] = 1; /* long ago */
+	c.left_ns[PROBE][0] = 1; /* left a long time ago */
 	before = waits();
 	apply(&c, 4);
 	expect_slot(&c, 0, 4, 40);
@@ -103,7 +103,10 @@ static void test_again(void)
 	ks__control_unmap(&c);
 }
 
-/* Off and on again with the same settings: the slot stays, nobody waits, and it is another life. */
+/*
+ * Disabled and enabled again with the same settings, a probe keeps its slot and nothing waits, but
+ * a new lifetime begins.
+ */
 static void test_same(void)
 {
 	struct ks__control c;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that a handle reckons with the CPUs that are possible, not with those that are there, and
- * that a CPU which has been silent, and a clock that has leapt, leave the stream of records exact.
+ * Shows that a handle counts possible CPUs, not CPUs that are online, and that records stay exact
+ * when a CPU has been silent or a clock has jumped.
  */
 #include <glib/gstdio.h>
 #include <sys/syscall.h>
@@ -41,7 +41,7 @@ static uint32_t possible(const char *list)
 	return n;
 }
 
-/* The kernel's masks have room for so many. */
+/* Number of CPUs that the kernel's masks have room for. */
 static uint32_t room(void)
 {
 	unsigned long mask[1024];
@@ -49,7 +49,10 @@ static uint32_t room(void)
 	return (uint32_t)syscall(SYS_sched_getaffinity, 0, sizeof(mask), mask) * 8;
 }
 
-/* Never fewer than this machine has, whatever a file says, and never more than the kernel can have. */
+/*
+ * The result is never below this machine's own number, whatever a file says, and never above what
+ * the kernel can have.
+ */
 static void test_possible(void)
 {
 	uint32_t real, most = room();
@@ -61,7 +64,7 @@ static void test_possible(void)
 	g_assert_cmpuint(most, >=, MAX(real, 64));
 	g_assert_cmpuint(possible("0\n"), ==, real);
 	g_assert_cmpuint(possible("0-63\n"), ==, MAX(64, real));
-	g_assert_cmpuint(possible("0-3,38\n"), ==, MAX(39, real)); /* as long as per-CPU arrays */
+	g_assert_cmpuint(possible("0-3,38\n"), ==, MAX(39, real)); /* per-CPU arrays' length */
 	g_assert_cmpuint(possible("0-3,38-51,4"), ==, MAX(52, real));
 	g_assert_cmpuint(possible("0-60000\n"), ==, most);
 	g_assert_cmpuint(possible("0-4294967296\n"), ==, most);
@@ -72,9 +75,12 @@ static void test_possible(void)
 
 #if KS_HAVE_BPF
 
-/* ---- one that comes later ------------------------------------------------------------------- */
+/* ---- a CPU that comes online later ---------------------------------------------------------- */
 
-/* CPU 5 shares a ring with CPU 1; what it has lost before its first record is told as its own. */
+/*
+ * CPU 5 shares a ring with CPU 1. Records that CPU 5 lost before its first record are reported as
+ * losses of CPU 5.
+ */
 static void test_comes_later(gconstpointer via)
 {
 	struct lanes *l = lanes_new(via, 4, 8);
@@ -98,7 +104,9 @@ static void test_comes_later(gconstpointer via)
 	lanes_free(l);
 }
 
-/* One that goes keeps what it had in its ring, and the hole behind it is told. */
+/*
+ * When a CPU goes offline, its records stay in the ring, and a loss after the last one is reported.
+ */
 static void test_goes(gconstpointer via)
 {
 	struct lanes *l = lanes_new(via, 4, 8);
@@ -112,9 +120,9 @@ static void test_goes(gconstpointer via)
 	lanes_free(l);
 }
 
-/* ---- a clock that leaps --------------------------------------------------------------------- */
+/* ---- a clock that jumps --------------------------------------------------------------------- */
 
-/* An hour of which the host knew nothing gives it no more wake-ups than a second would. */
+/* A jump of an hour gives the budget for wake-ups no more than a second would. */
 static void test_leap(gconstpointer via)
 {
 	const uint64_t hour = 3600 * 1000000000ull;
@@ -133,7 +141,7 @@ static void test_leap(gconstpointer via)
 			g_assert_cmpuint(deadline, <=, lane_clock + 10000000);
 			lanes_forget(l);
 		}
-		g_assert_cmpuint(armed, <=, 21); /* a burst is 20 */
+		g_assert_cmpuint(armed, <=, 21); /* the budget allows bursts of 20 */
 		g_assert_cmpuint(armed, >=, 10);
 	}
 	lanes_free(l);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that a consumer is handed the records of two sources, each once, up to the number and the room
- * that it has; that it is woken when the first of them wants to be looked at; and that records in order
- * of time wait as long as they must, and no longer.
+ * Shows that a consumer gets each record of two sources once, limited by max and by its buffer;
+ * that it wakes at the earliest deadline of the sources; and that in ordered delivery a record
+ * waits as long as it must and no longer.
  */
 #include <errno.h>
 #include <poll.h>
@@ -16,7 +16,7 @@
 #define SECOND 1000000000ull
 
 struct seen {
-	unsigned n, stop_at; /* the record after which the callback says -7; 0: none */
+	unsigned n, stop_at; /* the callback returns -7 at this record; 0: at none */
 	uint64_t time_ns[32], tag[32];
 };
 
@@ -52,7 +52,7 @@ static uint64_t last_ns(uint32_t probe)
 	return info.last_ns;
 }
 
-/* Three and four records. */
+/* The sources have three and four records. */
 static void fill(void)
 {
 	static const struct fake_record first[] = { { FORK, 96, 10 },
@@ -73,7 +73,7 @@ static void test_most(void)
 	begin();
 	fill();
 	ks_assert_rc(ks_poll(ks, 0, 5, see, &seen), 5);
-	g_assert_cmpint(readable(), ==, 1); /* there is more */
+	g_assert_cmpint(readable(), ==, 1); /* more records wait */
 	g_assert_cmpuint(last_ns(KS_PROBE_PROC), ==, 40);
 	g_assert_cmpuint(last_ns(KS_PROBE_SCHED), ==, 50);
 	g_assert_cmpuint(last_ns(KS_PROBE_FADVISE), ==, 0);
@@ -86,7 +86,10 @@ static void test_most(void)
 	end();
 }
 
-/* What the callback says ends the call; its record counts as delivered, and nobody else is asked. */
+/*
+ * If the callback returns an error, the call ends with it. That record counts as delivered, and no
+ * other source is drained.
+ */
 static void test_stop(void)
 {
 	struct seen seen = { .stop_at = 2 };
@@ -104,7 +107,7 @@ static void test_stop(void)
 	end();
 }
 
-/* A batch: as many as have room for the longest record behind them. */
+/* A batch takes records while the buffer has room for one more record of the longest size. */
 static void test_batch(void)
 {
 	static _Alignas(8) char buf[KS_RECORD_MAX + 1024];
@@ -121,7 +124,7 @@ static void test_batch(void)
 	ks_assert_rc(ks_read_events(ks, buf, KS_RECORD_MAX, 0, &size), 1);
 	g_assert_cmpuint(size, ==, 96);
 	g_assert_cmpint(readable(), ==, 1);
-	/* room for the next but one to the byte; and one byte less */
+	/* exactly enough room for two more records; and one byte less */
 	ks_assert_rc(ks_read_events(ks, buf, KS_RECORD_MAX + 96, 0, &size), 2);
 	g_assert_cmpuint(size, ==, 96 + 112);
 	ks_assert_rc(ks_read_events(ks, buf, KS_RECORD_MAX + 95, 0, &size), 1);
@@ -145,11 +148,11 @@ static uint64_t timer_s(void)
 	return (uint64_t)left.it_value.tv_sec + (left.it_value.tv_nsec > 0);
 }
 
-/* The earliest of the times at which somebody wants to be looked at. */
+/* The timer is set to the earliest deadline of all sources. */
 static void test_deadlines(void)
 {
 	static const struct {
-		unsigned first, second, want; /* seconds from now; 0: none */
+		unsigned first, second, want; /* seconds from now; 0: no deadline */
 	} cases[] = { { 3000, 900, 900 },
 		      { 600, 4000, 600 },
 		      { 0, 900, 900 },
@@ -163,7 +166,7 @@ static void test_deadlines(void)
 
 		programs.deadline_ns = cases[i].first ? now + cases[i].first * SECOND : 0;
 		files.deadline_ns = cases[i].second ? now + cases[i].second * SECOND : 0;
-		ks__consumer_poke(ks); /* or it would not ask again */
+		ks__consumer_poke(ks); /* otherwise it would not ask the sources again */
 		ks_assert_rc(ks_poll(ks, 0, 0, see, &seen), 0);
 		g_assert_cmpuint(timer_s(), <=, cases[i].want);
 		g_assert_cmpuint(timer_s() + 300, >, cases[i].want);
@@ -172,7 +175,7 @@ static void test_deadlines(void)
 	end();
 }
 
-/* Who has got more just before it rests is asked for it in the same call. */
+/* If a source gets records just before it would go idle, the same call drains it again. */
 static void test_no_rest(void)
 {
 	struct seen seen = { 0 };
@@ -191,7 +194,10 @@ static void test_no_rest(void)
 	end();
 }
 
-/* ---- in order of time -------------------------------------------------------------------------- */
+/*
+ * ---- ordered delivery
+ * ----------------------------------------------------------------------------
+ */
 
 static void test_ordered(void)
 {
@@ -208,7 +214,7 @@ static void test_ordered(void)
 	end();
 }
 
-/* A record of now waits for as long as a batch may: it may not be the oldest. */
+/* A new record waits as long as a batch may take, since an older one may still arrive. */
 static void test_held(void)
 {
 	static const struct {
@@ -229,14 +235,14 @@ static void test_held(void)
 		ks_assert_rc(ks_poll(ks, 0, 0, see, &seen), 0);
 		g_assert_cmpuint(timer_s(), <=, cases[i].want_s);
 		g_assert_cmpuint(timer_s() + 25, >, cases[i].want_s);
-		/* nobody is on: there is nothing to wait for */
+		/* no probe is enabled, so no older record can arrive */
 		ks_assert_rc(ks_disable_probe(ks, PROBE), 0);
 		ks_assert_rc(ks_poll(ks, 0, 0, see, &seen), 1);
 		end();
 	}
 }
 
-/* What waits to be put in order is in flight, not delivered. */
+/* A record held back for ordering counts as in flight, not as delivered. */
 static void test_held_is_in_flight(void)
 {
 	struct ks_open_opts opts = { .size = sizeof(opts),
@@ -253,7 +259,7 @@ static void test_held_is_in_flight(void)
 	programs.out[1] = (struct fake_record){ FORK, 96, ks__now() + SECOND };
 	programs.out[2] = (struct fake_record){ FORK, 96, ks__now() + SECOND };
 	programs.book.delivered = 3;
-	programs.book.in_flight = 4;  /* in its ring */
+	programs.book.in_flight = 4;  /* in the ring */
 	programs.book.outcome[5] = 7; /* submitted */
 	ks_assert_rc(ks_poll(ks, 0, 0, see, &seen), 1);
 	ks_assert_rc(ks_reader_new(ks, KS_PROBE_SELF,

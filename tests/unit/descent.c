@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that a walk over /proc enrols exactly those that descend from the tree, also where processes are
- * older than the zero of the reader's clock, and that nobody descends from a younger process.
+ * Shows that a walk over /proc adds exactly the descendants of a tree's root, also when processes
+ * started before the zero of the reader's clock, and that a younger process is never taken for a
+ * parent.
  */
 #include <errno.h>
 
@@ -12,7 +13,9 @@
 
 #define ROOT 400
 
-/* Of CLOCK_BOOTTIME in a time namespace, as the kernel rounds it. */
+/*
+ * A start time before the zero of CLOCK_BOOTTIME in a time namespace, rounded as the kernel does.
+ */
 #define BEFORE_ZERO(seconds) ((UINT64_MAX - (seconds)*1000000000ull) / 10000000)
 
 static int is_in(void *user, int32_t pid)
@@ -27,7 +30,7 @@ static int enrol(void *user, int32_t pid)
 	return 0;
 }
 
-/* is_in() knows the root alone: of every other process all ancestors are asked for. */
+/* is_in() knows only the root, so the walk must ask for all ancestors of every other process. */
 static void expect(struct bed *bed, const char *want)
 {
 	GString *found = g_string_new("");
@@ -47,12 +50,12 @@ static void generations(void)
 	show(bed, 200, 300, "grandchild", 60, 9, 0);
 	show(bed, 301, 1, "stranger", 60, 9, 0);
 	expect(bed, "200 300 ");
-	show(bed, 300, ROOT, "child", 61, 9, 0); /* another one with its number */
+	show(bed, 300, ROOT, "child", 61, 9, 0); /* another process with its pid */
 	expect(bed, "300 ");
 	bed_free(bed);
 }
 
-/* A walk ends when its time is over, whoever it has met. */
+/* A walk ends when its time is over, however many processes it has seen. */
 static void in_time(void)
 {
 	struct bed *bed = bed_new(0);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Shows that any walk gives valid JSON on one line, and lines that a person can read. */
+/*
+ * Shows that any sequence of calls gives valid JSON on one line, and lines of text that a person
+ * can read.
+ */
 #include <errno.h>
 
 #include "data/doc.h"
@@ -24,7 +27,7 @@ static void test_empty(void)
 	check(&doc, "");
 }
 
-/* The same walk for both formats. */
+/* Makes the same calls for both formats. */
 static void walk(struct ks__doc *doc)
 {
 	ks__doc_str(doc, "kernel", "6.18");
@@ -91,7 +94,7 @@ static void test_text(void)
 		    "end: \n");
 }
 
-/* What is left open is closed. */
+/* Objects and lists left open are closed at the end. */
 static void test_unclosed(void)
 {
 	struct ks__doc doc;
@@ -132,7 +135,10 @@ static void test_utf8(void)
 					"\xc2\x80",         "\xdf\xbf",         "\xe0\xa0\x80",
 					"\xed\x9f\xbf",     "\xf0\x90\x80\x80", "\xee\x80\x80",
 					"\xf0\x9f\x98\x80", "\xf4\x8f\xbf\xbf" };
-	/* too long a form, surrogates, above U+10FFFF, cut short, a lone tail */
+	/*
+	 * an overlong form, surrogates, above U+10FFFF, a cut-off sequence, a lone continuation
+	 * byte
+	 */
 	static const char bad[][5] = { "\xc0\x80",
 				       "\xc1\xbf",
 				       "\xe0\x80\x80",
@@ -208,7 +214,7 @@ static void test_errors(void)
 		ks__doc_object(&doc, "o");
 	g_assert_cmpint(ks__doc_finish(&doc, NULL, 0), ==, 2 + 6 * (KS__DOC_DEPTH - 1));
 
-	/* one too many, and far too many */
+	/* one level too deep, and far too deep */
 	for (int depth = KS__DOC_DEPTH; depth <= 2 * KS__DOC_DEPTH; depth += KS__DOC_DEPTH) {
 		ks__doc_begin(&doc, KS_JSON);
 		for (i = 0; i < depth; i++)

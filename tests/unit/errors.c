@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that every failure has its own sentence: not that of an earlier call, not one that was cut without
- * a sign, none that names a bit by its number; that a reader's needs no handle; and that what works
- * with less says why.
+ * Shows that every failure has its own message: never that of an earlier call, never cut without a
+ * mark, never a bit's number in place of its name; that a reader's message needs no handle; and
+ * that a probe which works with less says why.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -28,7 +28,7 @@ static void is_text(struct ks *ks, const char *want)
 	g_assert_cmpstr(text, ==, want);
 }
 
-/* A text of n bytes, then two-byte characters. */
+/* A text of n bytes, followed by two-byte characters. */
 static void test_cut(void)
 {
 	char text[16];
@@ -56,11 +56,11 @@ static void test_longest(void)
 	if (ks_last_error(ks, text, sizeof(text)) == KS_ERROR_MAX - 1)
 		g_assert_cmpstr(text + KS_ERROR_MAX - 4, ==, "...");
 	else
-		g_assert_cmpint((int)strlen(text), <, 200); /* no cgroups here */
+		g_assert_cmpint((int)strlen(text), <, 200); /* without cgroups in the text */
 	ks_close(ks);
 }
 
-/* Nobody had a sentence for the second one. */
+/* The second call fails without a message of its own. */
 static void test_own_sentence(void)
 {
 	static struct ks__errors errors;
@@ -136,7 +136,7 @@ static void test_reader(void)
 	ks_reader_free(self);
 }
 
-/* A fallback is not what the host has forgotten that it had asked for. */
+/* A fallback keeps its own reason, not that of an earlier request. */
 static void test_less(void)
 {
 	struct ks_enable_opts opts = { .size = sizeof(opts), .variant = "procfs" };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that type information which libbpf could not work on, or not in bounded time, is refused
- * with a sentence that says what is wrong with it, and that what comes close to that is not.
+ * Shows that BTF is refused with a message that says what is wrong if libbpf could not process it,
+ * or not in bounded time; and that BTF just inside the limits is accepted.
  */
 #include <errno.h>
 #include <linux/btf.h>
@@ -12,7 +12,7 @@
 
 #define NOT_BITFIELD 0
 
-/* BTF that grows; type 1 is int. */
+/* BTF that grows as types are added; type 1 is int. */
 struct image {
 	GByteArray *types;
 	GByteArray *names;
@@ -32,7 +32,7 @@ static uint32_t name(struct image *i, const char *text)
 	return at;
 }
 
-/* Its id. */
+/* Adds a type. Returns its id. */
 static uint32_t type(struct image *i, const char *text, uint32_t kind, uint32_t n, uint32_t size)
 {
 	word(i, text[0] ? name(i, text) : 0);
@@ -58,7 +58,7 @@ static struct image begin(void)
 	return i;
 }
 
-/* NULL: it is taken. */
+/* want NULL: it is accepted. */
 static void judge(struct image *i, const char *want)
 {
 	struct btf_header head = { .magic = 0xeb9f,
@@ -81,7 +81,7 @@ static void judge(struct image *i, const char *want)
 	g_assert_cmpuint(!ask.id, ==, !!want);
 	if (!want)
 		g_assert_cmpint(ks__btf_has_member(cut.data, cut.size, "task", "none"), ==, 0);
-	/* a search of such types ends as well */
+	/* a search through such types ends, too */
 	ks__btf_has_member(all->data, all->len, "task", "none");
 	free(cut.data);
 	g_byte_array_unref(all);
@@ -93,7 +93,7 @@ static void judge(struct image *i, const char *want)
 
 #define ITSELF "a type in it contains itself"
 
-/* struct task { A pid; }, A is const B, B is volatile A. */
+/* struct task { A pid; }, where A is const B and B is volatile A. */
 static void test_modifiers(gconstpointer data)
 {
 	struct image i = begin();
@@ -136,7 +136,7 @@ static void test_struct(void)
 	judge(&i, ITSELF);
 }
 
-/* A pointer to itself is what lists are made of. */
+/* Every list has a struct with a pointer to itself: that is accepted. */
 static void test_pointer(void)
 {
 	struct image i = begin();
@@ -149,7 +149,7 @@ static void test_pointer(void)
 
 /* ---- bounds ----------------------------------------------------------------------------------- */
 
-/* task is the outermost of `depth` types. */
+/* Makes a struct task around `depth` levels of nested types. */
 static struct image nested(unsigned depth)
 {
 	struct image i = begin();
@@ -173,7 +173,7 @@ static void test_depth(void)
 	judge(&i, "its types are nested too deep");
 }
 
-/* n members without a name, each with as many. */
+/* Makes `outer` unnamed members, each with `inner` unnamed members. */
 static struct image crowd(unsigned inner, unsigned outer)
 {
 	struct image i = begin();
@@ -225,7 +225,7 @@ static void test_names(void)
 	judge(&i, "its types are larger than in any kernel");
 }
 
-/* What is cut out would be too large, and is not handed over whole. */
+/* If the cut-out would be too large, it is refused; the whole BTF is not used in its place. */
 static void test_large(void)
 {
 	struct image i = begin();
@@ -279,7 +279,9 @@ static void test_sizes(void)
 	sized(BTF_KIND_ENUM, 16, NOT_BITFIELD, want);
 }
 
-/* libbpf divides by the size of its type, which is 0 of a pointer that was cut. */
+/*
+ * libbpf divides by the size of a bitfield's type. A pointer whose target was cut out has size 0.
+ */
 static void test_bitfields(void)
 {
 	sized(BTF_KIND_PTR, 1, 5, "a bit-field in it is neither an integer nor an enum");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that what the machine says of itself is read as each kernel writes it, and that what it does
- * not say is not made up.
+ * Shows that facts about the machine are read in the form of each kernel version, and that a
+ * missing fact stays unknown.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +13,7 @@
 #include "base/text.h"
 #include "support/ks_test.h"
 
-/* A directory in which `name` says `text`; NULL: it is empty. */
+/* A folder in which the file `name` has the content `text`; NULL: the folder is empty. */
 struct place {
 	char *dir, *file;
 	int fd;
@@ -60,7 +60,7 @@ static void test_lockdown(void)
 		{ "none integrity [confid", -EINVAL, "" },
 		{ "none\n", -EINVAL, "" },
 		{ "", -EINVAL, "" },
-		{ NULL, -ENOENT, "" }, /* not in this kernel, or securityfs is not mounted */
+		{ NULL, -ENOENT, "" }, /* this kernel lacks it, or securityfs is not mounted */
 	};
 
 	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
@@ -101,7 +101,7 @@ static void test_memcg(void)
 	}
 }
 
-/* Two ways to ask the kernel. */
+/* Capabilities can be asked for in two ways. */
 static void test_caps(void)
 {
 	char status[4096];
@@ -148,13 +148,16 @@ static void test_modules(void)
 	}
 }
 
-/* /proc has what was given; what capget() does not have of it, AppArmor keeps back. */
+/*
+ * /proc shows the capabilities that the process was given. AppArmor withholds those that capget()
+ * lacks.
+ */
 static void test_withheld(void)
 {
 	struct place p = place("self/attr/apparmor", "current", "tight (enforce)\n");
 	char *status = g_build_filename(p.dir, "status", NULL), profile[32];
-	const uint64_t more[] = { 0, 1ull << 62 /* nobody has it */ };
-	char *groups = g_strnfill(50000, '7'); /* a thread may be in 65,536 */
+	const uint64_t more[] = { 0, 1ull << 62 /* a bit that no process has */ };
+	char *groups = g_strnfill(50000, '7'); /* a thread may be in up to 65,536 groups */
 	uint64_t caps;
 
 	ks_assert_rc(ks__facts_caps(&caps), 0);
@@ -181,7 +184,7 @@ static void test_withheld(void)
 	g_free(groups);
 }
 
-/* "self" of a procfs is the caller as its pid namespace numbers it. */
+/* "self" in a procfs is the caller's pid in the pid namespace of that procfs. */
 static void test_own_proc(void)
 {
 	char me[16];

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that the scans of files count by scope at any depth of a tree or of cgroups, keep remainders,
- * see what ends between two reads, say which scopes they have no answer for, and tell where procfs
- * hides processes.
+ * Shows that the file-based fallbacks count by scope at any depth of process trees and cgroups,
+ * keep remainders, see processes that end between two reads, say which scopes they cannot serve,
+ * and report a procfs that hides processes.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -109,7 +109,7 @@ static void show_thread(int pid, int ppid, unsigned switches)
 	g_free(stat);
 }
 
-/* 200 levels, the deepest first, and one process beside the tree. */
+/* A tree of 200 levels, deepest process first, and one process outside the tree. */
 static void test_deep(void)
 {
 	begin(KS_PROBE_SCHED, KS_SCOPE_TREE);
@@ -127,7 +127,7 @@ static void test_deep(void)
 	end();
 }
 
-/* Who was in it stays in it when the parents are gone. */
+/* A process in a tree stays in it when its parents have ended. */
 static void test_orphan(void)
 {
 	begin(KS_PROBE_SCHED, KS_SCOPE_TREE);
@@ -180,7 +180,7 @@ static void test_vmstat_scope(void)
 	end();
 }
 
-/* By the functions that a host calls: the reason is the scope, before and after it is enabled. */
+/* Through the public calls: the reason is the scope, both before and after the probe is enabled. */
 static void test_vmstat_reason(void)
 {
 	const char *want = "vmstat counts the whole machine: it serves the scope KS_SCOPE_SYSTEM, "
@@ -243,7 +243,7 @@ static void test_siblings(void)
 	end();
 }
 
-/* Paths as long as the kernel tells them, and the memory controller's the last of a dozen. */
+/* Paths of the kernel's maximal length, with the memory controller last of a dozen. */
 static void test_deep_cgroup(void)
 {
 	GString *path = g_string_new("/top"), *text = g_string_new("");
@@ -275,7 +275,7 @@ static void put_event(uint16_t id, uint16_t size)
 	ks__queue_put(&queue, &record.ev);
 }
 
-/* A hole names the probe whose records are missing; of several, none. */
+/* A lost-records event names the probe. If several probes lost records, it names none. */
 static void test_holes(void)
 {
 	union {
@@ -308,7 +308,7 @@ static void test_holes(void)
 
 /* ---- between two reads -------------------------------------------------------------------------- */
 
-/* Statistics alone: the consumer looks all the same, so what came and went is counted. */
+/* Without records, the consumer scans all the same, so processes that came and went are counted. */
 static void test_between(void)
 {
 	struct bed *bed = bed_on();
@@ -336,7 +336,7 @@ static void test_between(void)
 	bed_free(bed);
 }
 
-/* vmstat only grows: nothing is lost between two reads. */
+/* vmstat only grows, so nothing is lost between two reads and no scan is needed. */
 static void test_who_looks(void)
 {
 	g_assert_cmpint(ks__scan_proc.misses_ends, ==, 1);
@@ -344,7 +344,10 @@ static void test_who_looks(void)
 	g_assert_cmpint(ks__scan_vmstat.misses_ends, ==, 0);
 }
 
-/* ---- by whose ------------------------------------------------------------------------------------ */
+/*
+ * ---- groupings
+ * ------------------------------------------------------------------------------------
+ */
 
 static void test_whose(void)
 {
@@ -386,7 +389,7 @@ static void test_whose(void)
 static void test_hides(void)
 {
 	begin(KS_PROBE_PROC, KS_SCOPE_SYSTEM);
-	g_assert_cmpint(ks__facts_hides(look.proc_fd), ==, 0); /* nothing to ask */
+	g_assert_cmpint(ks__facts_hides(look.proc_fd), ==, 0); /* there is no such option */
 	put("100 (a) S", "self/stat");
 	g_assert_cmpint(ks__facts_hides(look.proc_fd), ==, 1);
 	put("1 (a) S", "1/stat");
@@ -428,7 +431,7 @@ static void test_hides_told(void)
 	length = ks_check(bed->ks, KS_JSON, NULL, 0);
 	report = g_malloc((gsize)length + 1);
 	g_assert_cmpint(ks_check(bed->ks, KS_JSON, report, (size_t)length + 1), ==, length);
-	/* its self/ has no stat of process 1 */
+	/* self/ shows no stat of process 1 */
 	g_assert_nonnull(strstr(report, "\"procfs\":true,\"all_processes\":false,"
 					"\"reason\":\"it hides processes of other users: "));
 	g_free(report);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that who descends from whom is told at any depth, that a younger process is nobody's parent,
- * and that files which tell of a circle of parents end no walk late, and put nobody into a tree.
+ * Shows that descent is found at any depth, that a younger process is never a parent, and that
+ * files which show a circle of parents neither prolong a walk nor add a process to a tree.
  */
 #include <fcntl.h>
 #include <glib/gstdio.h>
@@ -38,9 +38,9 @@ static void test_places(void)
 	add(&family, 9, 8, 4, KS__PLACE_UNKNOWN); /* deep in the tree */
 	add(&family, 8, 7, 3, KS__PLACE_UNKNOWN);
 	add(&family, 7, 1, 2, KS__PLACE_IN);       /* a root */
-	add(&family, 6, 1, 2, KS__PLACE_UNKNOWN);  /* beside it */
-	add(&family, 5, 99, 2, KS__PLACE_UNKNOWN); /* its parent is out of sight */
-	add(&family, 4, 7, 1, KS__PLACE_UNKNOWN);  /* older than the root: 7 is somebody else */
+	add(&family, 6, 1, 2, KS__PLACE_UNKNOWN);  /* outside the tree */
+	add(&family, 5, 99, 2, KS__PLACE_UNKNOWN); /* its parent is not visible */
+	add(&family, 4, 7, 1, KS__PLACE_UNKNOWN);  /* older than the root, so not its child */
 	add(&family, 1, 0, 0, KS__PLACE_UNKNOWN);
 	ks__family_sort(&family);
 	ks__family_place(&family);
@@ -59,7 +59,7 @@ static void test_deep(void)
 {
 	struct ks__family family = { 0 };
 
-	/* the deepest is asked for first */
+	/* the deepest process first */
 	for (int32_t pid = 1; pid < DEPTH; pid++)
 		add(&family, pid, pid + 1, 5, KS__PLACE_UNKNOWN);
 	add(&family, DEPTH, 0, 5, KS__PLACE_IN);
@@ -109,7 +109,7 @@ static void show(int32_t pid, int32_t parent)
 static int is_in(void *user, int32_t pid)
 {
 	asked++;
-	/* 99 is nobody's parent any more, and who had it is handed into the circle */
+	/* pid 99 is gone, and its child gets a parent that is in the circle */
 	if (pid == 99 && flips) {
 		flips--;
 		show(12, 10);
@@ -149,7 +149,7 @@ static void end(void)
 	g_free(root);
 }
 
-/* Each process asks for its parent once: not for all ancestors of all. */
+/* Each process's parent is asked for once, not once per descendant. */
 static void test_walk(void)
 {
 	const int32_t n = 1000;
@@ -179,7 +179,10 @@ static void test_walk_circle(void)
 	end();
 }
 
-/* The parent is not there, and the process moves while the walk looks: it climbs into a circle. */
+/*
+ * The parent has gone, and the process gets a new parent during the walk, so that the walk meets a
+ * circle.
+ */
 static void test_climb_circle(void)
 {
 	begin();

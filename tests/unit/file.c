@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that a path which a host or the machine names is opened only if it is a regular file or a
- * folder, that nothing waits for a writer, and that reads and walks end where they are bound to.
+ * Shows that a path from the host or from the machine is opened only if it is a regular file or a
+ * folder; that opening never waits for a writer; and that reads and walks stop at their limits.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,7 +17,7 @@
 
 #define HUGE_BYTES ((off_t)1 << 40)
 
-static char *root; /* of one test */
+static char *root; /* of the current test */
 static int root_fd;
 
 static char *in_root(const char *name)
@@ -50,7 +50,7 @@ static void make_text(const char *name, const char *text, gssize length)
 	g_free(path);
 }
 
-/* A regular file of a terabyte, of holes. */
+/* Makes a sparse regular file of one terabyte. */
 static void make_huge(const char *path)
 {
 	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -128,7 +128,7 @@ static void test_opened(void)
 	end();
 }
 
-/* What the host has closed stays closed. */
+/* If the host closes a standard descriptor, the library never opens a file under that number. */
 static void test_descriptors(void)
 {
 	int kept = fcntl(0, F_DUPFD_CLOEXEC, 3), fd[3];
@@ -211,7 +211,7 @@ static void test_whole(void)
 	end();
 }
 
-/* The line of groups of a process may be long, and what is behind it is found. */
+/* A process's line of groups may be long; the lines behind it are found. */
 static void test_status(void)
 {
 	GString *text = g_string_new("Name:\ta\nGroups:\t");
@@ -278,7 +278,7 @@ static void test_numbers(void)
 	end();
 }
 
-/* More names than one system call gives. */
+/* More names than one getdents64() returns. */
 static int count(void *user, int32_t number)
 {
 	*(unsigned *)user += number == 0 ? 0 : 1;
@@ -303,7 +303,7 @@ static void test_many(void)
 
 /* ---- all that the library opens --------------------------------------------------------------- */
 
-/* Below proc_path and sys_path. */
+/* All paths that the library opens below proc_path and sys_path. */
 static const char *const opened[] = {
 	"self/stat",
 	"self/mountinfo",
@@ -386,7 +386,7 @@ static void use(struct ks *ks)
 	g_assert_cmpint(ks_explain(ks, KS_TEXT, NULL, 0), >, 0);
 }
 
-/* One file after the other is of that kind, and at last all of them. */
+/* Replaces one file after the other by one of the bad kind, at last all of them. */
 static void test_hostile(gconstpointer data)
 {
 	const char *kind = data;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that numbers are added up by whose they are: groups are found again among thousands, each
- * grouping adds up to the same total, and deltas stay exact when a group goes into the rest.
+ * Shows that counts are added up per owner: each group is found among thousands, every grouping has
+ * the same total, and deltas stay exact when a group is merged into the rest row.
  */
 #include <errno.h>
 
@@ -12,7 +12,7 @@ struct sample {
 	struct ks_row row;      /*   0 */
 	uint64_t calls;         /*  64 */
 	uint64_t by_kind[2];    /*  72 */
-	uint32_t open;          /*  88 a gauge: no word */
+	uint32_t open;          /* 88 a gauge: not in the raw words */
 	uint32_t reserved;      /*  92 */
 	struct ks_hist wait_ns; /*  96 */
 	uint64_t last;          /* 128 */
@@ -40,7 +40,7 @@ static const struct ks__struct desc = {
 	.fields = fields,
 };
 
-/* The n-th growth of memory from here fails; 0: none. */
+/* The n-th allocation from now on fails; 0: none. */
 static int fail_in;
 
 void *reallocarray(void *old, size_t n, size_t size)
@@ -64,7 +64,7 @@ static void drop(struct ks__groups *g)
 	g_free(g);
 }
 
-/* calls = n, and in each other word what only n can make. */
+/* Adds calls = n, and in every other word a value that only this n gives. */
 static void add(struct ks__groups *g, uint32_t pid, uint64_t cgroup, uint32_t role, uint64_t n)
 {
 	struct ks__whose whose = {
@@ -75,7 +75,7 @@ static void add(struct ks__groups *g, uint32_t pid, uint64_t cgroup, uint32_t ro
 	ks_assert_rc(ks__groups_add(g, &whose, block), 0);
 }
 
-/* calls of a group, after a check of its other words. */
+/* Checks all other words of a group and returns its calls. */
 static uint64_t calls_of(const struct ks__groups *g, const struct ks__whose *whose)
 {
 	const uint64_t *words = ks__groups_find(g, whose);
@@ -113,7 +113,10 @@ static void whose_by(void)
 	g_assert_cmpmem(&all, sizeof(all), &whose, sizeof(whose));
 }
 
-/* 10,000 groups, twice: each is found, and memory comes by doubling, once. */
+/*
+ * With 10,000 groups, added twice, each is found, and memory grows by doubling, in the first round
+ * only.
+ */
 static void many(void)
 {
 	struct ks__groups *g = new_groups();
@@ -165,7 +168,7 @@ static void fold(void)
 	drop(fine);
 }
 
-/* A process has threads that have ended and others that live, in any order. */
+/* A process has threads that have ended and threads that live, in any order. */
 static void fold_ends(void)
 {
 	static const struct {
@@ -190,7 +193,10 @@ static void fold_ends(void)
 	}
 }
 
-/* That of the first thread, rather if it lives; else any. */
+/*
+ * The name is that of the living main thread, else of a dead main thread, else of the first thread
+ * that has one.
+ */
 static void names(void)
 {
 	struct ks__group g = { .first = 0 };
@@ -224,7 +230,7 @@ static void rest(void)
 	g_assert_cmpuint(words[CALLS], ==, 2);
 	g_assert_cmpuint(words[KIND + 1], ==, 6);
 	g_assert_cmpuint(words[SUM], ==, 8);
-	/* zeros and buckets: words 5 to 262 */
+	/* zeros and buckets are words 5 to 262 */
 	g_assert_cmpuint(words[COUNT], ==, 2 * (5 + 262) * 258 / 2);
 	g_assert_cmpuint(words[LAST], ==, 2 * 263);
 	ks__rows_free(&rows);
@@ -260,7 +266,7 @@ static void rows(void)
 	g_assert_cmpstr(row->row.name, ==, "a name");
 	g_assert_cmpuint(row->by_kind[1], ==, 18);
 	g_assert_cmpuint(row->open, ==, 0);
-	g_assert_cmpuint(row->wait_ns.sum, ==, 0); /* not valid */
+	g_assert_cmpuint(row->wait_ns.sum, ==, 0); /* its valid bit is not set */
 	g_assert_cmpuint(row->last, ==, 36);
 	g->group[1].lives = 1;
 	ks_assert_rc(ks__table_add_groups(&table, &desc, g, NULL, KS_BY_PROCESS, HAS_WAIT), 0);
@@ -273,7 +279,10 @@ static void rows(void)
 	drop(g);
 }
 
-/* 1 had 10 and is gone, its 10 and 2 more are in the rest; 2 goes on; 3 is new. */
+/*
+ * Process 1 ended; its 10 calls and 2 more are in the rest row. Process 2 goes on, process 3 is
+ * new.
+ */
 static void deltas(void)
 {
 	static const uint64_t want[] = { 2, 5, 7 };
@@ -301,7 +310,7 @@ static void deltas(void)
 	drop(now);
 }
 
-/* What was there before is there afterwards, and adding goes on when there is memory again. */
+/* A failed allocation leaves all groups as they were. Adding works again when there is memory. */
 static void no_memory(void)
 {
 	const uint64_t block[WORDS] = { 1, 2, 3, 4, 5, 6 };

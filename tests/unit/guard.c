@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that whatever a test program leaves running ends with it, also when an assertion fails, and
- * that it is told how the program ended.
+ * Shows that every process which a test program leaves behind ends with it, also when an assertion
+ * fails, and that the exit status of the test program is passed on.
  */
 #include <signal.h>
 #include <sys/wait.h>
@@ -19,7 +19,7 @@ static void leave_behind(int depth)
 		pause();
 }
 
-/* Ends by a signal, or with a status. */
+/* Ends by signal `with`, or with status `with`. */
 static int run(int by_signal, int with)
 {
 	int ends[2], status;
@@ -39,7 +39,7 @@ static int run(int by_signal, int with)
 	}
 	close(ends[1]);
 	g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
-	g_assert_cmpint(read(ends[0], &byte, 1), ==, 0); /* nobody holds the other end */
+	g_assert_cmpint(read(ends[0], &byte, 1), ==, 0); /* no process has the other end open */
 	close(ends[0]);
 	return status;
 }

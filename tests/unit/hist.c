@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that every value falls into its bucket, at all bounds and powers of two too, and that
- * quantiles are within 9 %.
+ * Shows that every value falls into its bucket, in particular bucket bounds and powers of two, and
+ * that quantiles are exact to 9 %.
  */
 #include <errno.h>
 #include <math.h>
@@ -10,7 +10,7 @@
 #include "data/hist.h"
 #include "support/ks_test.h"
 
-/* The kernel programs' half is plain C, too. */
+/* The kernel programs' part is plain C, too. */
 #undef __always_inline
 #define __always_inline inline __attribute__((always_inline))
 #include "../../bpf/hist.bpf.h"
@@ -63,7 +63,10 @@ static void test_bounds(void)
 	for (i = -1; i <= 255; i++) {
 		uint64_t last = bound((unsigned)(i + 1));
 
-		/* Up to bucket 8, (4, 4.75], some hold no integer: `last` is then an earlier one's. */
+		/*
+		 * Up to bucket 8, (4, 4.75], some buckets hold no integer. Then `last` is from an
+		 * earlier bucket.
+		 */
 		g_assert_cmpint(ks__hist_bucket(last), ==, slow_bucket(last));
 		g_assert_cmpint(ks__hist_bucket(last), <=, i);
 		if (i > 8)
@@ -115,7 +118,7 @@ static void test_public_bound(void)
 	errno = 4711;
 	for (i = 0; i <= 64; i++)
 		g_assert_true(ks_hist_bound(4 * i - 1) == ldexp(1, i));
-	for (i = -1; i < 208; i++) { /* up to there bounds are integers that a double can hold */
+	for (i = -1; i < 208; i++) { /* up to this one, a double holds each bound exactly */
 		g_assert_cmpfloat(ks_hist_bound(i), >=, (double)bound((unsigned)(i + 1)));
 		g_assert_cmpfloat(ks_hist_bound(i), <, (double)bound((unsigned)(i + 1)) + 1);
 	}
@@ -125,7 +128,7 @@ static void test_public_bound(void)
 	g_assert_cmpint(errno, ==, 4711);
 }
 
-/* Each of 1 to n once: the value of rank r is r. */
+/* With each of 1 to n counted once, the value of rank r is r. */
 static void test_quantile_is_near(void)
 {
 	uint64_t buckets[257] = { 0 };
@@ -192,7 +195,7 @@ static void test_public_quantile(void)
 	g_assert_true(isnan(ks_hist_quantile(&stats, &hist, 0.5)));
 }
 
-/* ---- the kernel programs' half ------------------------------------------------------------------ */
+/* ---- the kernel programs' part --------------------------------------------------------------- */
 
 static void same_bucket(uint64_t v)
 {
@@ -211,7 +214,7 @@ static void same_bucket(uint64_t v)
 		g_assert_true(i == slot || hist.buckets[i] == 0);
 }
 
-/* It puts each value into the bucket of the library's half, and nowhere else. */
+/* It puts each value into the same bucket as the library's part, and into no other. */
 static void test_programs(void)
 {
 	struct ks_bpf_hist hist = { 0 };

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Shows that includes go downward only, that each file names its licence once and stays short enough
-to be read, and that each test says what it shows."""
+"""Shows that includes only go downward, that each file has its licence once and stays short enough to read,
+and that each test says what it shows."""
 import re
 import subprocess
 import sys
@@ -13,11 +13,10 @@ ROOT = Path(sys.argv[1]).resolve()
 LONGEST = 600
 INCLUDE = re.compile(r'^\s*#\s*include\s+([<"])([^>"]+)[>"]', re.M)
 
-# A folder, and what it may include of ours beside itself and include/kernelsight/. Open to all are
-# lib/base, the tables of functions and of data between the layers, and the names of the ledger's
-# outcomes.
+# Each folder, and what it may include of our files besides its own and include/kernelsight/. Every folder may
+# include lib/base, the tables of functions and data between layers, and the names of the ledger's outcomes.
 SEAMS = ['lib/base', 'lib/source/source.h', 'lib/probes/probe.h', 'lib/config.h', 'bpf/shared.h']
-# What the machine says, for whoever asks.
+# Facts about the machine, for every layer.
 FACTS = ['lib/files/cgroups.h', 'lib/files/columns.h', 'lib/files/facts.h']
 LAYERS = {
     'lib/api': ['lib/ks.h', 'lib/probes', 'lib/data'] + FACTS,
@@ -31,7 +30,7 @@ LAYERS = {
     'bpf': [],
     'include': [],
 }
-# Of the system: a name, or a folder. None: anything but libbpf.
+# System headers that a folder may include: a name, or a folder. None: anything except libbpf.
 SYSTEM = {
     'include': ['stddef.h', 'stdint.h'],
     'lib/data': ['errno.h', 'inttypes.h', 'limits.h', 'math.h', 'stdarg.h', 'stdatomic.h',
@@ -42,7 +41,7 @@ SYSTEM = {
 
 
 def tracked():
-    """Files under version control, and those that are about to be."""
+    """Returns files under version control, and new files that are not ignored."""
     command = ['git', '-C', str(ROOT), 'ls-files', '-co', '--exclude-standard']
     run = subprocess.run(command, capture_output=True, text=True)
     if run.returncode == 0:
@@ -62,7 +61,7 @@ def layer_of(name):
 
 
 def resolve(path, include):
-    """The file that an #include "…" means, below ROOT, or None."""
+    """Returns the file that an #include "…" means if it is below ROOT, else None."""
     for base in [path.parent, ROOT / 'lib', ROOT / 'bpf', ROOT]:
         target = (base / include).resolve()
         if target.is_file() or include == 'config.h':
@@ -76,7 +75,7 @@ def below(name, allowed):
 
 
 def include_errors(path, layer):
-    """Of one file: what it may not know."""
+    """Yields the includes of one file that it must not have."""
     for mark, include in INCLUDE.findall(path.read_text()):
         line = f'{relative(path)}: {include}'
         if include.startswith('kernelsight/'):
@@ -117,7 +116,7 @@ def check_includes(paths):
 
 
 def check_pure(paths):
-    """lib/data formats text, and that is all of stdio it uses."""
+    """lib/data formats text, and uses nothing else of stdio."""
     calls = re.compile(r'\b(f?open|f?read|f?write|printf|fprintf|puts|getenv|exit|abort)\s*\(')
     errors = [f'{relative(path)}: {found[0]}' for path in paths
               if relative(path).startswith('lib/data/') and path.suffix == '.c'
@@ -126,7 +125,7 @@ def check_pure(paths):
 
 
 def check_opened(paths):
-    """What a host or the machine names is opened by lib/base/file.c: it may be a FIFO."""
+    """Only lib/base/file.c opens paths that a host or the machine names, since they may be FIFOs."""
     calls = re.compile(r'(?<![\w>.])(open|openat|openat2|creat|fopen|freopen|fdopen|opendir|fdopendir|'
                        r'scandir|nftw|ftw|glob|popen)(64)?\s*\(')
     errors = []

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Shows that ledgers add up, and that one that does not says which line and by how much. */
+/*
+ * Shows that a ledger's balance is computed right, and that a ledger which does not balance says
+ * which line is wrong, and by how much.
+ */
 #include "data/ledger.h"
 #include "support/ks_test.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that statistics of all probes stay below 8 MiB of kernel memory on a machine of 64 CPUs, by
- * default: arrays are as long as there are CPUs, and as threads may have rows.
+ * Shows that by default the statistics of all probes take less than 8 MiB of kernel memory on a
+ * machine with 64 CPUs. Arrays have one element per possible CPU and per thread that may have a
+ * row.
  */
 #include "../../bpf/shared.h"
 #include "ks.h"

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Shows that `scripts/dev mutate` makes the wrong changes that it names and no others, tells caught
-ones from those that survive, hang, do not compile or change no code, leaves the file as it was, and
+"""Shows that `scripts/dev mutate` makes exactly the wrong changes that it lists; that it tells mutants which
+are caught from those that survive, hang, do not compile or change no code; that it restores the file; and
 that its table names tests for every file of lib/ and bpf/."""
 import contextlib
 import io
@@ -36,7 +36,7 @@ TOY_H = '''\
 enum kind { KIND_A, KIND_B = 7, KIND_C };
 struct toy { int low, high; enum kind kind; char text[16]; };
 '''
-# Line, operator, old, new: all of them.
+# All mutants: line, operator, old text, new text.
 WANTED = {
     (2, 'number', '10', '11'), (2, 'number', '10', '9'),
     (6, 'condition', 'n < LIMIT', '!(n < LIMIT)'), (6, 'condition', 'n < LIMIT', '0'),
@@ -83,7 +83,7 @@ def show_choice():
     tap.ok(len(set(first)) == 8, 'choice/each operator in its turn', str(first))
 
 
-# The caught, the survivor, the one that hangs, the one that does not compile, the one without effect.
+# A mutant each that is caught, survives, hangs, does not compile, has no effect.
 SUM = '''\
 int sum(int n)
 {
@@ -108,7 +108,7 @@ TRIED = [  # operator, old, new
 
 
 class Toy:
-    """What mutate.Tree is for the library."""
+    """Stands in for mutate.Tree."""
 
     def __init__(self, folder):
         self.folder, self.log = folder, folder / 'log'

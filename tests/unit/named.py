@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Shows that each member, constant and function of the public headers is named by a test: what no
-test names, no test asserts. A member counts as named where a file of tests/ names its struct, too."""
+"""Shows that a test names each member, constant and function of the public headers: without being named,
+none can be asserted. A member counts as named only if the same file of tests/ also names its struct."""
 import re
 import sys
 from pathlib import Path
@@ -12,7 +12,7 @@ sys.dont_write_bytecode = True
 import mutants
 import tap
 
-# What is there for later, or for compilers alone. (Members called reserved* are looked at as bytes.)
+# Names that are for later releases or for compilers only. (Other tests check reserved* members as bytes.)
 ALLOWED = {
     'KS_CAUSE_OTHER': 'for causes that a later release has and this one does not',
     'KS_CAUSE_OVERHEAD': 'pinned for the governor; nothing says it yet',
@@ -29,7 +29,7 @@ def headers():
 
 
 def structs_of(text):
-    """Name of a struct to its members."""
+    """Returns the members of each struct by its name."""
     tokens = mutants.lex(text)
     found = {}
     for i, token in enumerate(tokens):
@@ -39,7 +39,7 @@ def structs_of(text):
 
 
 def constants_of(text):
-    """Enumerators and macros."""
+    """Returns the names of enumerators and macros."""
     tokens = mutants.lex(text)
     found = re.findall(r'^#[ ]*define[ ]+(\w+)', text, re.M)
     for i, token in enumerate(tokens):
@@ -53,7 +53,8 @@ def functions_of(text):
 
 
 def words_of(path):
-    """Words, and members: behind a dot or an arrow, or in quotes. No comments."""
+    """Returns the words of a file, and its members: words behind a dot or an arrow, or in quotes. Skips
+    comments."""
     text = path.read_text()
     if path.suffix in ('.c', '.h'):
         text = re.sub(r'/\*.*?\*/|//[^\n]*', ' ', text, flags=re.S)
@@ -64,7 +65,7 @@ def words_of(path):
 
 
 def main():
-    # The fuzzers' programs walk everything and assert nothing of it; this file names things, too.
+    # The fuzzers walk all members but assert nothing. This file names members, too.
     files = [words_of(path) for path in sorted((ROOT / 'tests').rglob('*'))
              if path.suffix in ('.c', '.h', '.py') and path.name != 'named.py' and
              path.parent.name != 'fuzz']
@@ -82,7 +83,7 @@ def main():
     tap.ok(not errors, 'constants and functions/named', errors)
     errors = []
     for struct, members in structs.items():
-        # A record is also named by the number of its kind, KS_EVENT_PROC_FORK.
+        # The number of a record's kind, such as KS_EVENT_PROC_FORK, names the record, too.
         names = {struct, struct.upper()}
         inside = [found for words, found in files if words & names]
         errors += [f'{struct}.{member}' for member in members

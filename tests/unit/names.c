@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that probes, structs, fields, settings, values and constants are found by their names, that no
- * other name finds anything, and that ks_schema() is the same as what is described one by one.
+ * Shows that probes, structs, fields, settings, values and constants are found by their names and
+ * by no other name, and that ks_schema() agrees with the separate descriptions.
  */
 #include <errno.h>
 
@@ -51,7 +51,7 @@ static void test_structs(void)
 	ks_assert_rc(ks_struct_id(NULL), -ENOENT);
 }
 
-/* A member of each kind. */
+/* One member of each kind. */
 static void test_interface_fields(void)
 {
 	uint32_t scope = struct_of("ks_scope", sizeof(struct ks_scope));
@@ -190,7 +190,10 @@ static void test_enums(void)
 	ks_assert_rc(ks_describe_enum(UINT32_MAX, &desc), -ENOENT);
 }
 
-/* Cut as ks_check() is; whole it has the last name of all, which is that of a constant. */
+/*
+ * A short buffer cuts the text as in ks_check(). The whole text ends with the name of the last
+ * constant.
+ */
 static void test_schema(void)
 {
 	int length = ks_schema(NULL, 0);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that the embedded kernel programs are those that the probes' constants name, that each says
- * in its section where it attaches and none is on unasked, and that both sides of each map agree.
- * Opening an object needs no privilege.
+ * Shows that the embedded kernel programs are exactly those that the probes' descriptors name; that
+ * each one's section says where it attaches and that none is loaded unless asked for; and that both
+ * sides of each map agree. Opening an object needs no privilege.
  */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -23,7 +23,7 @@ static struct bpf_object *open_object(void)
 	return bpf_object__open_mem(ks__bpf_object, ks__bpf_object_size, NULL);
 }
 
-/* Of how many variants of a probe a program is part. */
+/* Returns the number of variants of the probe that use this program. */
 static int uses(const struct ks__probe *probe, const char *program)
 {
 	const struct ks__variant *v;
@@ -35,7 +35,10 @@ static int uses(const struct ks__probe *probe, const char *program)
 	return n;
 }
 
-/* Each has one owner: a probe, by its name, or the library (tree_..., thread_..., ks_...), by none. */
+/*
+ * Each program has one owner: a probe, named by the prefix, or the library itself (tree_...,
+ * thread_..., ks_...).
+ */
 static void test_programs_are_used(void)
 {
 	const struct ks__probe *const *probe;
@@ -63,7 +66,7 @@ static void test_sections(void)
 	{
 		g_assert_false(bpf_program__autoload(program));
 		if (g_str_has_prefix(bpf_program__name(program), "ks_"))
-			continue; /* run by the library, never attached */
+			continue; /* the library runs it directly; it is never attached */
 		if (ks__hook_parse(bpf_program__section_name(program), &hook) != 0)
 			g_error("%s: no way to attach to %s", bpf_program__name(program),
 				bpf_program__section_name(program));
@@ -81,7 +84,10 @@ static void test_names_fit(void)
 
 		g_assert_true(bpf_object__find_program_by_name(object, name) == program);
 	}
-	/* The kernel cuts names of maps to 15 bytes; two that look alike would mislead. */
+	/*
+	 * The kernel cuts map names to 15 bytes. Two maps that then have the same name would
+	 * mislead.
+	 */
 	bpf_object__for_each_map(map, object) g_assert_cmpuint(strlen(bpf_map__name(map)), <, 32);
 }
 
@@ -152,7 +158,7 @@ static void test_maps(const void *data)
 
 	for (i = 0; probe->maps[i]; i++)
 		map_of(probe->maps[i]);
-	/* And no other map bears its name. */
+	/* No other map has this name. */
 	bpf_object__for_each_map(map, object)
 	{
 		const char *name = bpf_map__name(map);

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Shows that records come out by time, whole, each once, and flagged when they came too late. */
+/*
+ * Shows that records come out in order of time, complete, each once, and that a record which comes
+ * too late has the flag for it.
+ */
 #include <errno.h>
 
 #include "data/order.h"
 #include "support/ks_test.h"
 
-/* A record of some size whose every byte behind the head tells its number. */
+/* Makes a record of this size. Every byte behind its head depends on its number. */
 static struct ks_event *make(uint64_t number, uint64_t time_ns, size_t size)
 {
 	static _Alignas(8) unsigned char bytes[KS_RECORD_MAX];
@@ -28,7 +31,7 @@ static void check_whole(const struct ks_event *ev)
 
 static size_t random_size(void)
 {
-	/* Mostly short ones, at times the longest. */
+	/* Most are short, some have the maximal size. */
 	if (g_test_rand_int_range(0, 50) == 0)
 		return KS_RECORD_MAX;
 	return (size_t)g_test_rand_int_range(8, 40) * 8;
@@ -108,7 +111,7 @@ static void test_late(void)
 	ks__order_free(order);
 }
 
-/* One record always fits, however little room was asked for. */
+/* One record always fits, however small the buffer asked for is. */
 static void test_smallest(void)
 {
 	struct ks__order *order = ks__order_new(1);
@@ -143,7 +146,10 @@ static void test_bounded(void)
 	ks__order_free(order);
 }
 
-/* Disorder within the watermark's distance: all in order, none late. */
+/*
+ * If records are out of order by less than the watermark's distance, all come out in order and none
+ * is late.
+ */
 static void test_jitter(void)
 {
 	enum { N = 50000, JITTER = 200 };
@@ -170,7 +176,10 @@ static void test_jitter(void)
 	ks__order_free(order);
 }
 
-/* Any order and too little room: what is not flagged is in order, what is flagged was late. */
+/*
+ * With any order and too little room, records without the flag are in order, and records with the
+ * flag were late.
+ */
 static void test_storm(void)
 {
 	enum { N = 50000 };
@@ -191,7 +200,7 @@ static void test_storm(void)
 		late += ev->flags == KS_FLAG_LATE;
 		last = MAX(last, ev->time_ns);
 		out++;
-		i -= i < N; /* the same number again */
+		i -= i < N; /* use the same number again */
 	}
 	g_assert_cmpuint(out, ==, N);
 	g_assert_cmpuint(late, >, 0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that the parsers of /proc read what is there, whatever processes call themselves, and
- * refuse what is cut off, too large or something else without reading a byte beyond the buffer.
+ * Shows that the parsers of /proc read the right values whatever names processes have, and refuse
+ * text that is cut off, too large or of another format, without reading beyond the buffer.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +18,7 @@
 	" 0 0 0 0 0 0 17 1 0 0 0 0 0 94133855046672 94133855048288 94134847639552"   \
 	" 140731825707702 140731825707731 140731825707731 140731825709034 0\n"
 
-/* A copy that ends where it ends: a sanitizer sees a byte read beyond it. */
+/* Returns a copy without a byte behind it, so that a sanitizer sees reads beyond its end. */
 static char *exact(const char *text, size_t length)
 {
 	char *copy = malloc(length ? length : 1);
@@ -66,7 +66,7 @@ static void test_comm(gconstpointer data)
 	g_free(text);
 }
 
-/* Kernel workers show more than the 15 bytes that a name may have. */
+/* Names of kernel workers may have more than 15 bytes. */
 static void test_long_comm(void)
 {
 	const char text[] = "42 (kworker/u8:2-events_unbound)" BEHIND;
@@ -77,7 +77,7 @@ static void test_long_comm(void)
 	assert_behind(&stat);
 }
 
-/* Of every beginning of a line: a number that is cut is not a smaller number. */
+/* For a line cut at any byte: a cut number is never taken for a smaller number. */
 static void test_stat_cut(void)
 {
 	const char text[] = "42 (a) b)" BEHIND;
@@ -188,7 +188,7 @@ static void test_key_numbers(void)
 	g_assert_cmpuint(value, ==, 3060);
 }
 
-/* vmstat has no colon, meminfo has brackets in its keys. */
+/* vmstat has no colons. meminfo has brackets in its keys. */
 static void test_other_files(void)
 {
 	const char vmstat[] =
@@ -206,7 +206,7 @@ static void test_other_files(void)
 	ks_assert_rc(ks__kv_number(wrong, strlen(wrong), "a", 0, &value), -ERANGE);
 }
 
-/* Of every beginning: a key is found once its whole line is there. */
+/* For a file cut at any byte: a key is found only if its whole line is there. */
 static void test_key_cut(void)
 {
 	const size_t enough = strstr(status, "Uid:\t5") - status;
@@ -224,7 +224,7 @@ static void test_key_cut(void)
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-/* The line of the memory controller; without one that of version 2. */
+/* Expects the path in the memory controller's line, else in the line of cgroup v2. */
 static void expect_member(const char *text, const char *want)
 {
 	size_t length = 0;
@@ -273,7 +273,7 @@ static void test_read(void)
 	g_free(dir);
 }
 
-/* The kernel's own: vmstat is longer than what one read() gives. */
+/* Reads the kernel's own files. vmstat is longer than one read() returns. */
 static void test_real(void)
 {
 	char *buf = g_malloc(65536);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that samples of a perf buffer come out whole and aligned wherever they lie, that losses
- * are told once although the kernel counts them twice, and that no bytes in a buffer or a ring,
- * whatever they are, lead a drain astray.
+ * Shows that samples of a perf buffer come out whole and aligned wherever they lie; that a loss is
+ * reported once, although the kernel counts it twice; and that a drain survives any bytes in a perf
+ * buffer or a ring.
  */
 #include <linux/perf_event.h>
 
@@ -39,7 +39,7 @@ static void test_samples(void)
 	lanes_free(l);
 }
 
-/* What was throttled stands before the record that follows, in time too. */
+/* The throttled event comes before the record that follows it, and has an earlier time. */
 static void test_throttled(void)
 {
 	struct lanes *l = lanes_new(&ks__perfbufs, 1, 1);
@@ -55,7 +55,7 @@ static void test_throttled(void)
 	lanes_free(l);
 }
 
-/* A buffer is mapped once: samples wrap, at every place that is a multiple of 8. */
+/* The buffer is mapped only once, so a sample may wrap at any multiple of 8. */
 static void test_wrap(void)
 {
 	struct lanes *l = lanes_new(&ks__perfbufs, 1, 1);
@@ -103,9 +103,9 @@ static void test_senseless(void)
 	struct ks_event ev = lane_event(1, 0, 0);
 	uint64_t counts[KS_BPF_PROBES];
 
-	perf_put(l, 0, PERF_RECORD_SAMPLE, &ev, 2); /* shorter than a size and an id */
+	perf_put(l, 0, PERF_RECORD_SAMPLE, &ev, 2); /* too short for the size and the id */
 	sample(l, 0, lane_event(1, 0, 0));
-	ev.size = 96; /* longer than its sample */
+	ev.size = 96; /* longer than the sample */
 	perf_put(l, 0, PERF_RECORD_SAMPLE, &ev, sizeof(ev));
 	sample(l, 0, lane_event(1, 0, 0));
 	ks__stream_in_flight(l->s, counts);
@@ -116,7 +116,7 @@ static void test_senseless(void)
 	lanes_free(l);
 }
 
-/* Each sample wakes: there is nothing to arm, and nothing to look at later. */
+/* Each sample wakes the consumer by itself: nothing has to be armed or to be looked at later. */
 static void test_rest(void)
 {
 	struct lanes *l = lanes_new(&ks__perfbufs, 1, 1);
@@ -130,7 +130,7 @@ static void test_rest(void)
 	lanes_free(l);
 }
 
-/* Random bytes with some plausible headers among them. A drain ends, and counts stay bounded. */
+/* With random bytes and some plausible headers among them, a drain ends and counts stay bounded. */
 static void test_garbage(gconstpointer via)
 {
 	GRand *rand = g_rand_new_with_seed(7);

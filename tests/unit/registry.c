@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that what each probe's constant says is so: its structs are those of the header, member by
- * member, its numbers and names are its own, its settings hold their defaults, its files exist and
- * its page in the manual says the same.
+ * Shows that each probe's descriptor is right: its structs agree with the header member by member,
+ * its ids and names are unique, its settings have their defaults, its files exist, and its page in
+ * the manual says the same.
  */
 #include <sys/stat.h>
 
@@ -44,7 +44,7 @@ static char *contents(const char *format, const char *name)
 	return text;
 }
 
-/* A probe of the tests, not of the library: it has no page in the manual and no test of its own. */
+/* A probe that only the tests have: it has no page in the manual and no test of its own. */
 static int is_test_only(const struct ks__probe *probe)
 {
 	return exists("tests/support/%s.c", probe->name);
@@ -79,7 +79,7 @@ static void test_unique(void)
 	g_assert_null(ks__probe_by_name("no such probe"));
 }
 
-/* One sentence, and the same in the manual. */
+/* The summary is one sentence and equals the one in the manual. */
 static void test_page(const void *data)
 {
 	const struct ks__probe *probe = data;
@@ -173,7 +173,7 @@ static GArray *members_of(const char *body)
 	return members;
 }
 
-/* The members of a struct, from the header of the library or of a probe of the tests. */
+/* Returns the members of a struct, from the library's header or from that of a test probe. */
 static GArray *declared(const struct ks__probe *probe, const char *header, const char *what,
 			const char *name)
 {
@@ -192,7 +192,7 @@ static GArray *declared(const struct ks__probe *probe, const char *header, const
 	return members;
 }
 
-/* All members are in the table, but those of the head and padding. */
+/* The table has all members except those of the head and padding. */
 static void check_members(const GArray *members, const struct ks__struct *desc, uint32_t head)
 {
 	const struct ks__field *f = desc->fields;
@@ -245,7 +245,7 @@ static void check_field(const struct ks__probe *probe, const struct ks__field *f
 		g_assert_cmpuint(n, >, 0);
 }
 
-/* The kernel counts in the same order, each where the library expects its words. */
+/* The kernel programs count in the same order, each word where the library expects it. */
 static void check_raw(const GArray *members, const struct ks__struct *desc)
 {
 	size_t words = 0;
@@ -274,7 +274,7 @@ static void check_struct(const struct ks__probe *probe, const struct ks__struct 
 	g_array_unref(members);
 }
 
-/* A row says by a bit of its own whether its histograms have buckets. */
+/* A bit of the row's `valid` says whether its histograms have buckets. */
 static void check_buckets(const struct ks__probe *probe)
 {
 	int has_hist = 0;
@@ -309,7 +309,7 @@ static void test_structs(const void *data)
 	}
 }
 
-/* No limit of the library is narrower than what a descriptor or the linked object asks for. */
+/* No limit of the library is below what a descriptor or the linked object needs. */
 static void test_limits(const void *data)
 {
 	const struct ks__probe *probe = data;
@@ -324,9 +324,9 @@ static void test_limits(const void *data)
 	g_assert_cmpuint(n, <=, KS__OPEN_STATES);
 	for (const struct ks__variant *v = probe->variants; v && v->name; v++)
 		for (n = 0; n < KS__PROGS_MAX; n++)
-			if (!v->progs[n]) /* the last is followed by none: none was cut off */
+			if (!v->progs[n]) /* the list ends with NULL, so no name was cut off */
 				g_assert_true(n + 1 == KS__PROGS_MAX || !v->progs[n + 1]);
-	/* a row is mapped whole, however many words it has: its size only has to fit the map's */
+	/* a whole row is mapped, however many words it has: its size must only equal the map's */
 	if (probe->stats)
 		g_assert_cmpuint(ks__rows_words(probe->stats) * 8, <, UINT32_MAX);
 }
@@ -386,7 +386,7 @@ static void test_ways(const void *data)
 	}
 }
 
-/* What the self-test looks at is counted by the kernel programs. */
+/* The kernel programs count every field that the self-test looks at. */
 static void test_provocations(const void *data)
 {
 	const struct ks__probe *probe = data;

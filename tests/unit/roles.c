@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that who names a thread never waits for the handle's lock: while another thread holds it over
- * a load that stands still, inside a log callback or beside the lock itself, roles are given, taken
+ * Shows that setting a thread's role never waits for the handle's lock. While another thread holds
+ * the lock in a load that stands still, inside a log callback or beside it, roles are set, removed
  * and refused.
  */
 #include <errno.h>
@@ -29,7 +29,7 @@ static void set(int *what)
 	g_mutex_unlock(&stage.lock);
 }
 
-/* 0: it did not come to that. */
+/* Returns 0 if it did not happen in time. */
 static int await(const int *what)
 {
 	gint64 end = g_get_monotonic_time() + PATIENCE_US;
@@ -43,7 +43,10 @@ static int await(const int *what)
 	return came;
 }
 
-/* The first message of a load (a warning is of the other thread) stops it, until the other thread is done. */
+/*
+ * Stops a load at its first info message until the other thread is done. (Warnings come from the
+ * other thread.)
+ */
 static void stop_load(int level, const char *text, void *user)
 {
 	struct ks *const *ks = user;
@@ -94,7 +97,10 @@ static void end(struct ks *ks, pthread_t thread)
 	ks_close(ks);
 }
 
-/* Without typed programs each probe has a variant that cannot be, and that is told. */
+/*
+ * With BTF tracing turned off, each probe has a variant that cannot work, which causes a log
+ * message.
+ */
 static void test_load(void)
 {
 	pthread_t thread;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that raw blocks become rows: sums and differences exact, histograms without their empty
- * ends, what is not known zero, and memory that is out of reach an error that changes nothing.
+ * Shows that raw blocks become rows: sums and differences are exact, histograms have no empty
+ * buckets at their ends, unknown values are zero, and a failed allocation is an error that changes
+ * nothing.
  */
 #include <errno.h>
 
@@ -42,7 +43,7 @@ static const struct ks__struct desc = {
 
 enum { CALLS = 0, KIND = 1, SUM = 4, ZEROS = 5, BUCKET = 6, LAST = 263, WORDS = 264 };
 
-/* The n-th growth of a table's memory from here fails; 0: none. */
+/* The n-th allocation of a table from now on fails; 0: none. */
 static int fail_in;
 
 void *reallocarray(void *old, size_t n, size_t size)
@@ -148,7 +149,7 @@ static void test_delta(void)
 	base.raw[CALLS] = 7, now.raw[CALLS] = 10;
 	base.raw[SUM] = 100, now.raw[SUM] = 140;
 	base.raw[ZEROS] = 1, now.raw[ZEROS] = 1;
-	/* Buckets that have not grown are not in the difference. */
+	/* The difference has no buckets that did not grow. */
 	base.raw[BUCKET] = 9, now.raw[BUCKET] = 9;
 	base.raw[BUCKET + 5] = 1, now.raw[BUCKET + 5] = 3;
 	base.raw[BUCKET + 256] = 8, now.raw[BUCKET + 256] = 8;
@@ -162,7 +163,7 @@ static void test_delta(void)
 	g_assert_cmpuint(row->wait_ns.n, ==, 1);
 	g_assert_cmpuint(table.buckets[0], ==, 2);
 
-	/* Nothing since: all zero, no bucket. */
+	/* Nothing happened since: all is zero, and there are no buckets. */
 	table.n_rows = table.n_buckets = 0;
 	ks_assert_rc(ks__table_add(&table, &now, &now, KS_BY_TOTAL, HAS_WAIT), 0);
 	row = row_at(&table, 0);
@@ -216,7 +217,7 @@ static void test_unknown_is_zero(void)
 	ks__table_free(&table);
 }
 
-/* A total and 500 CPUs, with one bucket more on each: the table grows again and again. */
+/* With a total and 500 CPUs, each with one more bucket, the table grows again and again. */
 static void test_growth(void)
 {
 	enum { CPUS = 500 };
@@ -265,7 +266,7 @@ static void test_no_memory(void)
 	struct ks__rows one, many;
 	unsigned i;
 
-	memset(&one, 0x55, sizeof(one)); /* whatever is on the stack: there are no rows to free */
+	memset(&one, 0x55, sizeof(one)); /* random bytes of the stack: no rows to free */
 #ifndef __SANITIZE_ADDRESS__             /* which ends who asks for so much */
 	ks_assert_rc(ks__rows_init(&one, &desc, SIZE_MAX / 16 / WORDS), -ENOMEM);
 	g_assert_cmpuint(one.n_rows, ==, 0);
@@ -279,7 +280,9 @@ static void test_no_memory(void)
 		many.raw[i * WORDS + BUCKET] = many.raw[i * WORDS + BUCKET + 256] = 1;
 	ks_assert_rc(ks__table_add(&table, &one, NULL, KS_BY_TOTAL, HAS_WAIT), 0);
 
-	/* first the rows cannot grow, then the buckets of the first row, then those of a later one */
+	/*
+	 * first the rows cannot grow, then the buckets of the first row, then those of a later row
+	 */
 	for (i = 1; i <= 4; i++) {
 		before = table;
 		fail_in = i < 4 ? (int)i : 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that the scan of /proc reports exactly what differs between two looks: lives, new programs,
- * reused numbers, zombies; and that files which cannot be read make no events.
+ * Shows that the scan of /proc reports exactly the differences between two scans: forks, exits,
+ * execs, reused pids, zombies; and that files which cannot be read cause no events.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -45,7 +45,7 @@ static void test_life(void)
 	bed_free(bed);
 }
 
-/* Made and begun anew between two looks; the parent of a parent that is new as well. */
+/* A process forks and execs between two scans, and so does its parent, which is also new. */
 static void test_new_programs(void)
 {
 	struct bed *bed = bed_on();
@@ -73,7 +73,7 @@ static void test_pid_reuse(void)
 	bed_free(bed);
 }
 
-/* What is an exec, and what is only another name. */
+/* Tells an exec from a mere change of name. */
 static void test_exec(void)
 {
 	struct bed *bed = bed_on();
@@ -112,7 +112,7 @@ static void test_exec(void)
 	bed_free(bed);
 }
 
-/* A look may fall into an exec: it is one all the same, and has the new name. */
+/* A scan may see a process in the middle of an exec. It reports one exec, with the new name. */
 static void test_within_exec(void)
 {
 	struct bed *bed = bed_on();
@@ -134,7 +134,7 @@ static void test_within_exec(void)
 	bed_free(bed);
 }
 
-/* A path that is longer than its array is cut, and says so. */
+/* A path longer than its array is cut, and the record says so. */
 static void test_long_path(void)
 {
 	struct bed *bed = bed_on();
@@ -149,7 +149,7 @@ static void test_long_path(void)
 	bed_free(bed);
 }
 
-/* Threads come and go, and the first one may go first. */
+/* Threads come and go. The main thread may be the first to go. */
 static void test_threads(void)
 {
 	struct bed *bed = bed_on();
@@ -165,7 +165,7 @@ static void test_threads(void)
 	bed_free(bed);
 }
 
-/* A zombie has ended, once. */
+/* A zombie has exited. Its exit is reported once. */
 static void test_zombies(void)
 {
 	struct bed *bed = bed_new(0);
@@ -370,12 +370,12 @@ static void test_unreadable(void)
 	show(bed, 200, 1, "a", 60, 11, FORKNOEXEC);
 	bed_found(bed, "fork 1 init > 200\n");
 	unlink(stat);
-	g_assert_cmpint(mkdir(stat, 0700), ==, 0); /* -EISDIR, also for root */
+	g_assert_cmpint(mkdir(stat, 0700), ==, 0); /* reading gives -EISDIR, also for root */
 	bed_found(bed, NONE);
 	rmdir(stat);
-	bed_found(bed, "exit 200 a of 1 in 20\n"); /* the file is gone: so is the process */
+	bed_found(bed, "exit 200 a of 1 in 20\n"); /* the file is gone, so the process is gone */
 	g_assert_cmpint(mkdir(stat, 0700), ==, 0);
-	bed_found(bed, NONE); /* never seen */
+	bed_found(bed, NONE); /* the process was never seen */
 	g_free(stat);
 	bed_free(bed);
 }
@@ -393,7 +393,9 @@ static void test_malformed(void)
 	bed_free(bed);
 }
 
-/* Neither exits nor an end of the world: the host has no descriptors just now. */
+/*
+ * While the host is out of descriptors, a scan reports an error and no exits. The next scan works.
+ */
 static void test_no_descriptors(void)
 {
 	struct bed *bed = bed_on();
@@ -410,7 +412,7 @@ static void test_no_descriptors(void)
 	bed_free(bed);
 }
 
-/* Hundreds of processes, in the order in which a plain folder lists them, which is none. */
+/* Hundreds of processes, in the order of a plain folder's names, which is arbitrary. */
 static void test_many(void)
 {
 	struct bed *bed = bed_on();

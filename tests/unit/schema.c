@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that everything can be walked without knowing it: probes, structs, fields, values and
- * settings, into structs of any size; and that batches and rows are walked within their bounds.
+ * Shows that a host can walk probes, structs, fields, values and settings without knowing them,
+ * into structs of any size, and that walks of batches and rows stay within their bounds.
  */
 #include <errno.h>
 #include <linux/capability.h>
@@ -33,7 +33,7 @@ static uint32_t n_probes(void)
 	return n;
 }
 
-/* Is it the member of this name of the struct as the headers have it? */
+/* Asserts that the field is the member of this name in the header's struct. */
 static void check_member(uint32_t id, const struct ks_field_desc *field, uint32_t in_headers)
 {
 	struct ks_field_desc member = { .size = sizeof(member) };
@@ -59,7 +59,7 @@ static uint32_t in_headers(uint32_t id, const char *name)
 	return (uint32_t)found;
 }
 
-/* Is each member but the head, `valid` and those that are reserved a field? */
+/* Asserts that each member is a field, except the head, `valid` and reserved members. */
 static void check_all_members(uint32_t id, uint32_t of_headers)
 {
 	struct ks_field_desc member = { .size = sizeof(member) };
@@ -160,7 +160,7 @@ static void test_self(void)
 	g_assert_cmpuint(probe.n_events, ==, 2);
 }
 
-/* The numbers are pinned, and each is that of its struct. */
+/* The numbers are pinned, and each belongs to its struct. */
 static void test_numbers(void)
 {
 	static const struct {
@@ -211,7 +211,7 @@ static struct ks_field_desc field_of(uint32_t id, const char *name, uint32_t *re
 	g_error("no field %s in 0x%x", name, id);
 }
 
-/* A field of each kind and unit, signed and not, one and several, always known and not. */
+/* One field of each kind and unit: signed or not, single or array, always known or not. */
 static void test_kinds(void)
 {
 	static const struct {
@@ -258,7 +258,7 @@ static void test_kinds(void)
 	}
 }
 
-/* An array's index has a name, as the constants that stand for it. */
+/* The indices of an array have the names of the constants that stand for them. */
 static void test_labels(void)
 {
 	static const char *const names[] = {
@@ -277,7 +277,9 @@ static void test_labels(void)
 	g_assert_null(ks_describe_value(KS_STATS_FADVISE, index, G_N_ELEMENTS(names)));
 }
 
-/* What the best variant of each probe needs; and no setting needs the probe to be off. */
+/*
+ * What the best variant of each probe requires; and no setting requires the probe to be disabled.
+ */
 static void test_needs(void)
 {
 	for (uint32_t i = 0; i < n_probes(); i++) {
@@ -292,7 +294,7 @@ static void test_needs(void)
 	}
 }
 
-/* Names stand at their numbers; a number without a name has none. */
+/* A value's name is at its number. A number without a name has none. */
 static void test_values(void)
 {
 	struct ks_field_desc field = { .size = sizeof(field) };
@@ -325,7 +327,7 @@ static void test_no_such_thing(void)
 	ks_assert_rc(ks_probe_id(NULL), -ENOENT);
 }
 
-/* Callers of older and of newer releases: what is written ends at the smaller of the two sizes. */
+/* For callers built with older and newer headers, only the smaller of the two sizes is written. */
 static void test_sizes(void)
 {
 	struct {
@@ -453,7 +455,7 @@ static void test_next_event(void)
 	g_assert_true(second == batch + 2);
 	g_assert_null(ks_next_event(batch, 5 * sizeof(batch[0]), second));
 
-	/* cut short, of no size, shorter than a head, not a multiple of 8 */
+	/* cut off, of size zero, shorter than a head, not a multiple of 8 */
 	g_assert_null(ks_next_event(batch, 5 * sizeof(batch[0]) - 8, first));
 	g_assert_null(ks_next_event(batch, 2 * sizeof(batch[0]) + 63, first));
 	g_assert_null(ks_next_event(batch, sizeof(batch), second));

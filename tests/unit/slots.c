@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows how the rows of threads are read and emptied, in memory where this test plays the kernel:
- * nothing is counted twice or lost, processes leave the tables whole and keep their names, and what
- * is open counts until now and never shrinks.
+ * Shows how the rows of threads are read and emptied; the test plays the kernel. Nothing is counted
+ * twice or lost. A process keeps its row and its name until its last slot is emptied. An open
+ * interval counts until now and never shrinks.
  */
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -16,7 +16,7 @@
 #define PROBE 3
 #define SECOND 1000000000ull
 #define HOUR (3600 * SECOND)
-#define NOT_YET (-(int64_t)HOUR) /* ago: time does not run out while the test is off its CPU */
+#define NOT_YET (-(int64_t)HOUR) /* as ago_ns: an hour ahead, however slow the test is */
 
 struct sample {
 	struct ks_row row;       /*  0 */
@@ -24,7 +24,7 @@ struct sample {
 	struct ks_hist spent_ns; /* 72 */
 };                               /* 104 */
 
-/* A value of the map of rows. */
+/* One value in the map of rows. */
 struct sample_row {
 	uint64_t calls;
 	struct ks_bpf_sum spent_ns;
@@ -41,7 +41,7 @@ static const struct ks__struct desc = { .bytes = sizeof(struct sample), .fields 
 static const char *const open_fields[] = { "spent_ns", NULL };
 static const struct ks__probe probe = { .id = PROBE, .stats = &desc, .open = open_fields };
 
-/* What the kernel has of it. */
+/* The memory that the kernel programs write. */
 struct bed {
 	struct ks__threads t;
 	struct ks_bpf_control control;
@@ -80,7 +80,7 @@ static void bed_free(struct bed *b)
 	g_free(b);
 }
 
-/* A thread gets a slot and calls so often. */
+/* Gives a thread a slot and counts `calls` in its row. */
 static void give(struct bed *b, unsigned slot, uint32_t pid, uint32_t tid, const char *comm,
 		 uint64_t calls)
 {
@@ -92,7 +92,7 @@ static void give(struct bed *b, unsigned slot, uint32_t pid, uint32_t tid, const
 	b->control.threads_next = MAX(b->control.threads_next, slot + 1);
 }
 
-/* The clock begins at boot: on a machine that came up later than that, since then. */
+/* Returns the time `ns` ago. On a machine that booted later than that, returns the time of boot. */
 static uint64_t ago(int64_t ns)
 {
 	int64_t now = (int64_t)ks__now();
@@ -107,14 +107,16 @@ static void end(struct bed *b, unsigned slot, uint32_t state, int64_t ago_ns)
 	b->control.threads_dead++;
 }
 
-/* Sweeps that the clock would allow later are allowed now. */
+/* Sweeps at once, even if less than a second has passed since the last sweep. */
 static void tidy(struct bed *b)
 {
 	b->t.swept_ns = 0;
 	ks__threads_tidy(&b->t);
 }
 
-/* By process: what it has called, its name; pid 0: the rest. UINT64_MAX: no row. */
+/*
+ * Returns the calls of a process and its name; pid 0: of the rest row. UINT64_MAX: there is no row.
+ */
 static uint64_t calls_of(struct bed *b, uint32_t pid, char name[16])
 {
 	struct ks__whose whose = { .pid = pid, .start_ns = pid ? 5 : 0 };
@@ -150,7 +152,7 @@ static uint64_t spent_by_all(struct bed *b)
 	return spent;
 }
 
-/* A pid that nobody has: its process has just been waited for. */
+/* Returns a pid that no process has: its process has just been waited for. */
 static uint32_t dead_pid(void)
 {
 	pid_t pid = fork();
@@ -161,7 +163,7 @@ static uint32_t dead_pid(void)
 	return (uint32_t)pid;
 }
 
-/* CPUs and slots, those that are free left out. */
+/* Reads rows of CPUs and of slots, but not of free slots. */
 static void reading(void)
 {
 	struct bed *b = bed_new();
@@ -181,7 +183,7 @@ static void reading(void)
 	bed_free(b);
 }
 
-/* The row of a dead process is shown for ten seconds; then the rest has its numbers. */
+/* A dead process's row stays for ten seconds. Then its counts move to the rest row. */
 static void dead(void)
 {
 	struct bed *b = bed_new();
@@ -197,13 +199,13 @@ static void dead(void)
 	g_assert_cmpuint(b->slots[0].state, ==, KS_THREAD_FREE);
 	g_assert_cmpuint(calls_of(b, pid, NULL), ==, UINT64_MAX);
 	g_assert_cmpuint(calls_of(b, 0, NULL), ==, 4);
-	give(b, 0, 50, 50, "next", 1); /* its row was empty */
+	give(b, 0, 50, 50, "next", 1); /* the slot's row was emptied */
 	g_assert_cmpuint(calls_of(b, 50, NULL), ==, 1);
 	g_assert_cmpuint(calls_of(b, 0, NULL), ==, 4);
 	bed_free(b);
 }
 
-/* The slots of a process are emptied one by one; its row goes with the last. */
+/* The slots of a process are emptied one by one. Its row goes with the last slot. */
 static void whole(void)
 {
 	struct bed *b = bed_new();
@@ -226,7 +228,7 @@ static void whole(void)
 	bed_free(b);
 }
 
-/* A process that lives keeps its row and its name when it has no slot any more. */
+/* A living process keeps its row and its name even without a slot. */
 static void lives(void)
 {
 	struct bed *b = bed_new();
@@ -248,7 +250,10 @@ static void lives(void)
 	bed_free(b);
 }
 
-/* exec by a second thread: the old first one is dead, the name is that of the new one. */
+/*
+ * After an exec by a second thread, the old main thread is dead. The process has the new one's
+ * name.
+ */
 static void execed(void)
 {
 	struct bed *b = bed_new();
@@ -262,7 +267,10 @@ static void execed(void)
 	bed_free(b);
 }
 
-/* No room: the dead do not keep theirs, and whoever was told so may ask again. */
+/*
+ * If slots ran out, slots of dead threads are freed at once, and the flag is reset at most once a
+ * second.
+ */
 static void full(void)
 {
 	struct bed *b = bed_new();
@@ -273,7 +281,7 @@ static void full(void)
 	tidy(b);
 	g_assert_cmpuint(b->slots[0].state, ==, KS_THREAD_FREE);
 	g_assert_cmpuint(b->control.threads_full, ==, 0);
-	b->control.threads_full = 1; /* said late: slots had just been given back */
+	b->control.threads_full = 1; /* set late: slots had just been freed */
 	ks__threads_tidy(&b->t);
 	g_assert_cmpuint(b->control.threads_full, ==, 1); /* at most once a second */
 	tidy(b);
@@ -300,14 +308,17 @@ static void crowded(void)
 	bed_free(b);
 }
 
-/* Detached and attached: rows that were given are no longer, as their ends may have been missed. */
+/*
+ * When tracking is attached again, all slots in use count as left, since exits may have been
+ * missed.
+ */
 static void era(void)
 {
 	struct bed *b = bed_new();
 	uint32_t before = b->control.era;
 
 	give(b, 0, 10, 10, "ten", 4);
-	ks__threads_track(&b->t, 1, 0); /* it was on */
+	ks__threads_track(&b->t, 1, 0); /* tracking was attached already */
 	g_assert_cmpuint(b->slots[0].state, ==, KS_THREAD_LIVE);
 	ks__threads_track(&b->t, 0, 0);
 	g_assert_cmpuint(b->control.track, ==, 0);
@@ -320,7 +331,7 @@ static void era(void)
 	bed_free(b);
 }
 
-/* What is open counts until now; whoever was told so much is not told less. */
+/* An open interval counts until now. A later read never returns less. */
 static void open_interval(void)
 {
 	struct bed *b = bed_new();
@@ -334,14 +345,14 @@ static void open_interval(void)
 	g_assert_cmpuint(told, >=, 1000 + passed);
 	g_assert_cmpuint(told, <=, 1000 + ks__now() - since);
 
-	/* a program that read its clock before the reader did closes it */
+	/* a kernel program that read its clock before the reader did closes the interval */
 	row->spent_ns.sum = told - 500;
 	row->open.state = 0;
 	g_assert_cmpuint(spent_by_all(b), ==, told);
 	row->spent_ns.sum = told + 500;
 	g_assert_cmpuint(spent_by_all(b), ==, told + 500);
 
-	/* off: it stands still; on again: that was it */
+	/* disabled, the interval stands still; enabled again, it has ended */
 	row->open = (struct ks_bpf_open){ .since_ns = ks__now(), .state = 1 };
 	ks__threads_live(&b->t, PROBE, 0);
 	told = spent_by_all(b);
@@ -356,7 +367,7 @@ static void open_interval(void)
 	bed_free(b);
 }
 
-/* A slot that was left while its interval is open is not emptied. */
+/* A left slot is not emptied while its interval is open. */
 static void open_left(void)
 {
 	struct bed *b = bed_new();
@@ -390,7 +401,7 @@ static const struct ks__field wide_fields[] = {
 static const struct ks__struct wide_desc = { .bytes = 0, .fields = wide_fields };
 static const struct ks__probe wide_probe = { .id = PROBE, .stats = &wide_desc };
 
-/* How long a row is, its descriptor decides, and no array of the library. */
+/* The descriptor alone decides how long a row is: the library has no array that limits it. */
 static void wide(void)
 {
 	const size_t words = WIDE_WORDS + 2;
@@ -425,7 +436,7 @@ static void wide(void)
 	bed_free(b);
 }
 
-/* A thread may be in as many states as there is room for; a probe with one more is refused. */
+/* A thread can be in KS__OPEN_STATES states. A probe with one more is refused. */
 static void states(void)
 {
 	const char *names[KS__OPEN_STATES + 2] = { NULL };

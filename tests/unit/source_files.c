@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that events found in files obey scope and settings as those of kernel programs do: filters,
- * sampling, limits, losses told in their place, and a ledger that balances.
+ * Shows that events from files obey scope and settings as events from kernel programs do: filters,
+ * sampling, limits, lost records in their place, and a ledger that balances.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -14,7 +14,7 @@
 
 /* ---- scopes ---------------------------------------------------------------------------------- */
 
-/* A fork is its parent's, an exit one's own. */
+/* A fork belongs to the scope of the parent, an exit to that of the process itself. */
 static void test_scope_self(void)
 {
 	struct bed *bed = bed_new(0);
@@ -55,13 +55,13 @@ static void test_scope_tree(void)
 
 	bed_scope(bed, KS_SCOPE_TREE, 100, 0);
 	bed_enable(bed);
-	/* a grandchild and its parent at once, and who has nothing to do with them */
+	/* a grandchild and its parent at once, and an unrelated process */
 	show(bed, 90, 200, "grandchild", 61, 11, FORKNOEXEC);
 	show(bed, 200, 100, "child", 60, 11, FORKNOEXEC);
 	show(bed, 300, 1, "other", 60, 11, FORKNOEXEC);
 	bed_found(bed, "fork 200 child > 90\nfork 100 host > 200\n");
 
-	/* an orphan stays, and so do its children */
+	/* an orphan stays in the tree, and so do its children */
 	vanish(bed, 200);
 	show(bed, 90, 1, "grandchild", 61, 12, 0);
 	show(bed, 400, 90, "late", 62, 11, FORKNOEXEC);
@@ -69,14 +69,14 @@ static void test_scope_tree(void)
 		       "exit 200 child of 100 in 20\n"
 		       "fork 90 grandchild > 400\n");
 
-	/* somebody else has the root's number now */
+	/* another process has the root's pid now */
 	show(bed, 100, 1, "stranger", 70, 11, FORKNOEXEC);
 	show(bed, 500, 100, "strange", 71, 11, FORKNOEXEC);
 	bed_found(bed, "exit 100 host of 1 in 10\n");
 	bed_free(bed);
 }
 
-/* What was before belongs to the old scope. */
+/* Events from before the change belong to the old scope. */
 static void test_scope_change(void)
 {
 	struct bed *bed = bed_new(0);
@@ -98,7 +98,7 @@ static void test_scope_change(void)
 	bed_free(bed);
 }
 
-/* A root that has descendants already: those are in it, and what they start. */
+/* If the root has descendants already, they and all that they start are in the tree. */
 static void test_scope_late(void)
 {
 	struct bed *bed = bed_new(0);
@@ -133,7 +133,7 @@ static void test_scope_comm(void)
 	bed_free(bed);
 }
 
-/* A /proc in which everybody is his own grandfather must not hold up the host. */
+/* A /proc with a circle of ancestors must not block the host. */
 static void test_circle(void)
 {
 	struct bed *bed = bed_new(0);
@@ -196,7 +196,7 @@ static void test_sampling(void)
 	ks_assert_rc(bed_look(bed), 0);
 	g_assert_cmpuint(bed_count(bed, "processes"), ==, 1000);
 	n = bed->s->ops->drain(bed->s, &sink, 10000);
-	g_assert_cmpint(n, >=, 50); /* 100, five standard deviations away */
+	g_assert_cmpint(n, >=, 50); /* expected 100; 50 is five standard deviations less */
 	g_assert_cmpint(n, <=, 150);
 	b = bed_book(bed);
 	g_assert_cmpuint(b.outcome[KS_SUBMITTED], ==, (uint64_t)n);
@@ -220,13 +220,13 @@ static void test_limit(void)
 	g_assert_cmpuint(b.outcome[KS_THROTTLED], ==, 3);
 	g_assert_cmpuint(b.outcome[KS_SUBMITTED], ==, 2);
 
-	/* told before the next record, and a lower limit does not outlive itself */
+	/* the loss comes before the next record; a lower limit ends with the setting */
 	show_children(bed, 210, 1);
 	ks_assert_rc(bed_look(bed), 0);
 	bed->set.max_per_sec = 1000000;
 	bed_apply(bed);
 	show_children(bed, 220, 1);
-	ks_assert_rc(bed_look(bed), 0); /* full as of now */
+	ks_assert_rc(bed_look(bed), 0); /* the bucket is full from now on */
 	show_children(bed, 230, 1);
 	bed_found(bed, "lost 2 for 2 of 1\nfork 100 host > 230\n");
 	bed_free(bed);
@@ -251,7 +251,7 @@ static void test_full(void)
 	g_string_append_printf(want, "lost %d for 1 of 1\n", 100 - (int)fits);
 	bed_drain(bed, 1000, want->str);
 
-	/* the hole is told in its place, and the ring goes round its end */
+	/* the lost-records event is in its place, and the ring wraps */
 	show_children(bed, 2000, 60);
 	ks_assert_rc(bed_look(bed), 0);
 	g_string_truncate(want, 0);
@@ -283,7 +283,7 @@ static void test_no_comm(void)
 	bed_free(bed);
 }
 
-/* ---- when ------------------------------------------------------------------------------------ */
+/* ---- when to scan ---------------------------------------------------------------------------- */
 
 static void test_interval(void)
 {
@@ -294,7 +294,7 @@ static void test_interval(void)
 	g_assert_cmpuint(deadline, >, now + 3590ull * 1000000000u);
 	g_assert_cmpuint(deadline, <=, now + 3600ull * 1000000000u);
 	show_children(bed, 200, 1);
-	bed_drain(bed, 1000, NONE); /* it is not time */
+	bed_drain(bed, 1000, NONE); /* too early for a scan */
 	bed->set.interval_ms = 0;
 	bed_apply(bed);
 	bed_drain(bed, 1000, "fork 100 host > 200\n");
@@ -303,7 +303,7 @@ static void test_interval(void)
 	bed_apply(bed);
 	show_children(bed, 210, 2);
 	ks_assert_rc(bed_look(bed), 0);
-	ks_assert_rc(bed->s->ops->rest(bed->s, &deadline), 1); /* a reader has found some */
+	ks_assert_rc(bed->s->ops->rest(bed->s, &deadline), 1); /* a reader's scan found some */
 	g_assert_cmpuint(bed_drain(bed, 1, "fork 100 host > 210\n"), ==, 1);
 	ks_assert_rc(bed->s->ops->rest(bed->s, &deadline), 1);
 	bed_drain(bed, 1000, "fork 100 host > 211\n");
@@ -311,7 +311,7 @@ static void test_interval(void)
 	bed_free(bed);
 }
 
-/* Off: nothing is missing up to then, nothing is seen from then on, what was bed_count stays. */
+/* Disabling scans a last time. Nothing is seen while the probe is disabled. Counts stay. */
 static void test_off_and_on(void)
 {
 	struct bed *bed = bed_on();
@@ -331,7 +331,7 @@ static void test_off_and_on(void)
 	bed_free(bed);
 }
 
-/* Cancelled at its first chance: that is not while it holds what others need. */
+/* Cancels its own thread. Cancellation must wait until the thread holds no lock. */
 static void *drain_cancelled(void *bed)
 {
 	pthread_cancel(pthread_self());
@@ -395,7 +395,7 @@ struct told {
 	int times;
 };
 
-/* As one in another thread may: it would wait for ever for a lock that is held. */
+/* Calls the source, as another thread may during a log callback: a deadlock if a lock is held. */
 static void on_log(int level, const char *text, void *user)
 {
 	struct told *told = user;
@@ -409,7 +409,7 @@ static void on_log(int level, const char *text, void *user)
 	told->times++;
 }
 
-/* Each is told, without the lock; and the next look finds what that one has missed. */
+/* Each failed scan logs a warning without holding the lock. The next scan finds what it missed. */
 static void test_failed_look(void)
 {
 	struct rlimit normal, none;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that a drain hands every record over once, in order and within its bounds, that senseless
- * ones harm nobody, and that each hole stands where it is: losses before the first record after
- * them, at the end when nothing follows, throttled ones by probe.
+ * Shows that a drain delivers every record once, in order and within its limits; that it survives
+ * malformed records; and that each loss is reported in its place: before the first record after it,
+ * at the end if none follows, throttled events by probe.
  */
 #include <setjmp.h>
 
@@ -40,7 +40,7 @@ static void test_order(void)
 	for (unsigned i = 0; i < 5; i++, lane_clock++)
 		ring_add(l, 1 + i % 2, 0, 0);
 	g_assert_cmpint(lanes_drain(l, 3), ==, 3);
-	g_assert_cmpuint(l->consumed[0], ==, 2 * STEP); /* held: the start of the last */
+	g_assert_cmpuint(l->consumed[0], ==, 2 * STEP); /* the start of the last one is held back */
 	g_assert_cmpint(lanes_drain(l, 0), ==, 0);
 	g_assert_cmpint(lanes_drain(l, 100), ==, 2);
 	g_assert_cmpuint(l->consumed[0], ==, 4 * STEP);
@@ -57,7 +57,7 @@ static void test_order(void)
 	lanes_free(l);
 }
 
-/* All lengths, over the ring's end many times; space is given back while a drain is under way. */
+/* Records of all lengths, around the ring's end many times. Space is given back during a drain. */
 static void test_round(void)
 {
 	struct lanes *l = lanes_new(&ks__rings, 1, 1);
@@ -95,7 +95,7 @@ static int look(const struct ks_event *ev, void *user)
 	return 0;
 }
 
-/* A full ring of 51 records: producers get room before the last of them was read. */
+/* With a full ring of 51 records, producers get room before the last record was read. */
 static void test_quarters(void)
 {
 	struct lanes *l = lanes_new(&ks__rings, 1, 1);
@@ -136,9 +136,9 @@ static void test_senseless(void)
 		bad[i] = lane_event(1, 0, 0);
 	bad[0].size = 64;
 	bad[1].size = 76;
-	bad[2].size = 80;        /* than the ring says */
-	bad[3].size = 4104;      /* than any record */
-	bad[4].cpu = 2;          /* of 2 */
+	bad[2].size = 80;        /* larger than the ring's header says */
+	bad[3].size = 4104;      /* larger than any record */
+	bad[4].cpu = 2;          /* there are only 2 CPUs */
 	bad[5].id = 16 << 8 | 1; /* no such probe */
 	for (unsigned i = 0; i < G_N_ELEMENTS(bad); i++) {
 		ring_put(l, 0, &bad[i], 72, 0);
@@ -152,7 +152,10 @@ static void test_senseless(void)
 	lanes_free(l);
 }
 
-/* A header beyond what was produced: all up to there is given up, and it goes on behind. */
+/*
+ * A header reaches beyond what was produced: the drain gives up all up to there and goes on behind
+ * it.
+ */
 static void test_torn(void)
 {
 	struct lanes *l = lanes_new(&ks__rings, 1, 1);
@@ -192,7 +195,7 @@ static int close_at_two(const struct ks_event *ev, void *user)
 	return 0;
 }
 
-/* By what the sink says, or because the handle is being closed. */
+/* A drain stops if the sink says so, or if the handle is being closed. */
 static void test_stop(void)
 {
 	for (unsigned by_closing = 0; by_closing < 2; by_closing++) {
@@ -227,7 +230,10 @@ static int leap(const struct ks_event *ev, void *user)
 	return 0;
 }
 
-/* A callback that unwinds has had its record, alike or not: it is not handed over again. */
+/*
+ * If a callback unwinds, its record counts as delivered and is not delivered again, alone or in a
+ * run of like records.
+ */
 static void test_unwind(void)
 {
 	struct lanes *l = lanes_new(&ks__rings, 1, 1);
@@ -249,7 +255,10 @@ static void test_unwind(void)
 	lanes_free(l);
 }
 
-/* Records alike are handed over in rows: those that are not, or tell of a loss, end one. */
+/*
+ * Like records are delivered in runs. A record that is different, or that follows a loss, ends a
+ * run.
+ */
 static void test_rows(void)
 {
 	struct lanes *l = lanes_new(&ks__rings, 1, 2);
@@ -331,19 +340,19 @@ static void test_hole(void)
 	lane_lose(l, 1, 2, 3);
 	ring_add(l, 1, 1, 3);
 	ring_add(l, 1, 1, 3);
-	g_assert_cmpint(lanes_drain(l, 2), ==, 2); /* the hole takes the room of a record */
+	g_assert_cmpint(lanes_drain(l, 2), ==, 2); /* the lost-records event counts as one record */
 	expect_hole(&l->seen[1], 1, 3, 1000000000, 1000000100);
 	expect_lost(&l->seen[1], KS_LOST_RING, 2, 3);
 	g_assert_cmpuint(l->seen[1].ev.generation, ==, 7);
 	g_assert_cmpuint(l->seen[1].ev.lost, ==, 3);
-	g_assert_cmpint(lanes_drain(l, 100), ==, 2); /* and is told once */
+	g_assert_cmpint(lanes_drain(l, 100), ==, 2); /* and is reported once */
 	g_assert_cmpuint(l->seen[2].ev.id, ==, 1 << 8 | 1);
 	g_assert_cmpuint(ks__stream_delivered(l->s, 1), ==, 3);
 	g_assert_cmpuint(ks__stream_delivered(l->s, 0), ==, 0);
 	lanes_free(l);
 }
 
-/* An interrupt's record may carry the higher count and come first. */
+/* A record written in an interrupt may have the higher loss count and come first. */
 static void test_nested(void)
 {
 	struct lanes *l = lanes_new(&ks__rings, 1, 1);
@@ -373,7 +382,7 @@ static void test_around(void)
 	lanes_free(l);
 }
 
-/* More than 2^31 between two records, and more than the count can hold. */
+/* More than 2^31 losses between two records, and more than the count can hold. */
 static void test_half_way(void)
 {
 	struct lanes *l = lanes_new(&ks__rings, 1, 1);
@@ -381,7 +390,7 @@ static void test_half_way(void)
 	ring_add(l, 1, 0, 0);
 	lane_lose(l, 0, 1, 0x80000005);
 	ring_add(l, 1, 0, 0x80000005);
-	ring_add(l, 1, 0, 0x80000004); /* overtaken by an interrupt's */
+	ring_add(l, 1, 0, 0x80000004); /* a record from an interrupt overtook it */
 	g_assert_cmpint(lanes_drain(l, 100), ==, 4);
 	expect_lost(&l->seen[1], KS_LOST_RING, 1, 0x80000005);
 	lane_lose(l, 0, 1, 0xffffffff);
@@ -390,14 +399,14 @@ static void test_half_way(void)
 	g_assert_cmpint(lanes_drain(l, 100), ==, 3);
 	expect_lost(&l->seen[4], KS_LOST_RING, 1, 7);
 	expect_lost(&l->seen[6], KS_LOST_RING, 1, 1ull << 32);
-	lane_lose(l, 0, 1, 0xfffffff0); /* nothing follows */
+	lane_lose(l, 0, 1, 0xfffffff0); /* no record follows */
 	g_assert_cmpint(lanes_drain(l, 100), ==, 1);
 	expect_lost(&l->seen[7], KS_LOST_RING, 1, 0xfffffff0);
 	g_assert_cmpint(lanes_drain(l, 100), ==, 0);
 	lanes_free(l);
 }
 
-/* The ledger is ahead of the ring: later losses do not change who lost earlier ones. */
+/* The ledger is ahead of the ring. Later losses do not change which probe lost earlier records. */
 static void test_blame(void)
 {
 	struct lanes *l = lanes_new(&ks__rings, 1, 1);
@@ -429,18 +438,18 @@ static void test_last_hole(void)
 	busy = ring_put(l, 0, &ev, 72, BPF_RINGBUF_BUSY_BIT);
 	lane_lose(l, 0, 1, 9);
 	lane_clock += 77;
-	g_assert_cmpint(lanes_drain(l, 100), ==, 1); /* a record before the hole is to come */
+	g_assert_cmpint(lanes_drain(l, 100), ==, 1); /* a record before the loss is still to come */
 	ring_commit(l, 0, busy);
 	g_assert_cmpint(lanes_drain(l, 1), ==, 1);
 	g_assert_cmpint(lanes_drain(l, 100), ==, 1);
 	expect_hole(&l->seen[2], 0, 9, 1000000000, 1000000077);
 	g_assert_cmpint(lanes_drain(l, 100), ==, 0);
 	ring_add(l, 1, 0, 9);
-	g_assert_cmpint(lanes_drain(l, 100), ==, 1); /* told already */
+	g_assert_cmpint(lanes_drain(l, 100), ==, 1); /* reported already */
 	lanes_free(l);
 }
 
-/* More CPUs than rings: 1, 3, 5 and 7 write to ring 1; each has its own count. */
+/* With more CPUs than rings, CPUs 1, 3, 5 and 7 write to ring 1. Each has its own loss count. */
 static void test_shared(void)
 {
 	struct lanes *l = lanes_new(&ks__rings, 2, 8);
@@ -472,14 +481,14 @@ static void test_throttled(void)
 	lane_clock += 5;
 	g_assert_cmpint(lanes_drain(l, 1), ==, 1);
 	expect_lost(&l->seen[0], KS_LOST_THROTTLED, 1, 10);
-	g_assert_cmpuint(l->seen[0].ev.time_ns, ==, 1000000000); /* of the record that follows */
+	g_assert_cmpuint(l->seen[0].ev.time_ns, ==, 1000000000); /* that of the next record */
 	g_assert_cmpuint(l->seen[0].lost.to_ns, ==, 1000000005);
 	g_assert_cmpint(lanes_drain(l, 100), ==, 2);
 	expect_lost(&l->seen[1], KS_LOST_THROTTLED, 2, 1);
 	g_assert_cmpuint(l->seen[1].lost.from_ns, ==, 1000000000);
 	g_assert_cmpuint(l->seen[1].lost.to_ns, ==, 1000000005);
 	g_assert_cmpuint(l->seen[2].ev.id, ==, 1 << 8 | 1);
-	lane_throttle(l, 0, 1, 1); /* nothing follows */
+	lane_throttle(l, 0, 1, 1); /* no record follows */
 	lane_clock += 5;
 	g_assert_cmpint(lanes_drain(l, 100), ==, 1);
 	expect_lost(&l->seen[3], KS_LOST_THROTTLED, 1, 1);

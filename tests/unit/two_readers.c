@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that statistics, ledgers and sizes are those of two sources together, of each CPU, of each
- * process, since the last read, and of no source that never counted; and that a read which fails takes
- * nothing away.
+ * Shows that statistics, ledgers and sizes add up both sources, per CPU and per process, since the
+ * last read, without a source that never counted; and that a failed read loses no counts.
  */
 #include <errno.h>
 #include <unistd.h>
@@ -53,7 +52,7 @@ static void test_totals(void)
 	struct ks_stats stats, later;
 
 	begin();
-	count(&files, 1000, 0, 0); /* it is not asked before it was on */
+	count(&files, 1000, 0, 0); /* not asked for, since it was never enabled */
 	total = reader(PROBE, 0, 0);
 	ks_assert_rc(ks_read_stats(total, &(struct ks_stats){ .size = sizeof(stats) }), -KS_EOFF);
 	sentence("proc was never enabled");
@@ -78,7 +77,7 @@ static void test_totals(void)
 	g_assert_cmpuint(later.since_ns, ==, stats.since_ns);
 	g_assert_cmpuint(row_of(&later, KS_BY_TOTAL, 0)->processes, ==, 5321);
 	g_assert_cmpuint(row_of(&later, KS_BY_TOTAL, 0)->execs, ==, 7);
-	/* what both could know */
+	/* the fields that both sources know */
 	g_assert_cmphex(row_of(&later, KS_BY_TOTAL, 0)->row.valid, ==, files.valid);
 	stats = stats_of(delta);
 	g_assert_cmpuint(row_of(&stats, KS_BY_TOTAL, 0)->processes, ==, 4000);
@@ -90,7 +89,7 @@ static void test_totals(void)
 	end();
 }
 
-/* Seen last: when a read found another sum, of whatever counter. */
+/* `last_ns` is the time of the read that first found another sum in any counter. */
 static void test_last(void)
 {
 	struct ks_reader *total;
@@ -124,7 +123,7 @@ static void test_cpus(void)
 	all = reader(PROBE, KS_BY_TOTAL | KS_BY_CPU, 0);
 	count(&programs, 1, 20, 300);
 	stats = stats_of(all);
-	g_assert_cmpuint(stats.n_rows, ==, 1 + CPUS); /* no CPU of files that counted nothing */
+	g_assert_cmpuint(stats.n_rows, ==, 1 + CPUS); /* no CPU where files counted nothing */
 	g_assert_cmpuint(row_of(&stats, KS_BY_CPU, 0)->processes, ==, 1);
 	g_assert_cmpuint(row_of(&stats, KS_BY_CPU, 2)->processes, ==, 300);
 	delta = reader(PROBE, KS_BY_TOTAL | KS_BY_CPU, KS_READ_DELTA);
@@ -148,7 +147,7 @@ static void test_cpus(void)
 	end();
 }
 
-/* Each grouping by its own key; what files have counted is in the rest. */
+/* Each grouping has its own key. Counts from files are in the rest row. */
 static void test_whose(void)
 {
 	const uint32_t by = KS_BY_TOTAL | KS_BY_PROCESS | KS_BY_CGROUP | KS_BY_ROLE;
@@ -190,7 +189,7 @@ static void test_whose(void)
 	end();
 }
 
-/* What a probe is not grouped by, and flags and members that there are not. */
+/* Refuses groupings that the probe lacks, and unknown flags and members. */
 static void test_no_reader(void)
 {
 	const struct ks_reader_opts none[] = {
@@ -215,7 +214,10 @@ static void test_no_reader(void)
 	end();
 }
 
-/* A read that fails takes nothing away: the next one has it. By each grouping, and by either source. */
+/*
+ * A failed read loses nothing: the next read has it. For each grouping and for a failure of either
+ * source.
+ */
 static void test_failed_read(void)
 {
 	static const uint32_t by[] = { KS_BY_TOTAL, KS_BY_TOTAL | KS_BY_CPU,
@@ -272,7 +274,7 @@ static void test_self(void)
 	enable_both();
 	programs.kernel = 1000, programs.user = 20;
 	files.kernel = 40000, files.user = 500;
-	for (unsigned i = 0; i < 70; i++) /* more than a block of notes has room for */
+	for (unsigned i = 0; i < 70; i++) /* more than one block of notes holds */
 		g_assert_cmpint(ks__fd_keep(&ks->fds, dup(0)), >, 2);
 	programs.book = book_of(100);
 	both = reader(KS_PROBE_SELF, KS_BY_TOTAL | KS_BY_PROBE, 0);
@@ -295,9 +297,9 @@ static void test_self(void)
 	g_assert_cmpuint(row->discarded, ==, 4);
 	g_assert_cmpuint(row->kernel_ns, ==, 1100000);
 	g_assert_cmpuint(row->programs, ==, 6);
-	g_assert_cmpuint(row->descriptors, ==, 0); /* of the total alone */
+	g_assert_cmpuint(row->descriptors, ==, 0); /* only in the total */
 	g_assert_cmphex(row->row.valid, ==,
-			KS_HAS_SELF_COST); /* files cannot tell what they miss */
+			KS_HAS_SELF_COST); /* files cannot count what they miss */
 	g_assert_cmpuint(row->missed, ==, 0);
 	g_assert_cmpuint(self_of(&stats, KS_BY_PROBE, KS_PROBE_SCHED)->fired, ==, 0);
 
@@ -314,7 +316,10 @@ static void test_self(void)
 	end();
 }
 
-/* Seen: something was counted since the probe was enabled; missed: known if each source knows it. */
+/*
+ * `seen`: something was counted since the probe was enabled. `missed`: known only if each source
+ * knows it.
+ */
 static void test_facts(void)
 {
 	begin();
@@ -324,7 +329,7 @@ static void test_facts(void)
 	ks_assert_rc(enable(NULL, 0), 0);
 	g_assert_cmpuint(query().facts, ==, KS_FACT_TRIED | KS_FACT_MISSED);
 	g_assert_cmpuint(query().missed, ==, 9);
-	programs.book.outcome[KS_FILTERED] = 5; /* nothing that was to be seen */
+	programs.book.outcome[KS_FILTERED] = 5; /* filtered events are not counted as seen */
 	g_assert_cmpuint(query().facts, ==, KS_FACT_TRIED | KS_FACT_MISSED);
 	programs.book.outcome[KS_AGGREGATED] = 1;
 	g_assert_cmpuint(query().facts, ==, KS_FACT_TRIED | KS_FACT_MISSED | KS_FACT_SEEN);
@@ -333,7 +338,10 @@ static void test_facts(void)
 	end();
 }
 
-/* Of both sources, of one probe or of all; a running probe may be a few records ahead of itself. */
+/*
+ * Ledgers add up both sources, for one probe or for all. In a running probe a few records may be
+ * between two counters.
+ */
 static void test_ledger(void)
 {
 	const int slack = 4 * CPUS;
@@ -368,7 +376,7 @@ static void test_ledger(void)
 	end();
 }
 
-/* All are looked at, the last one, too, but for those that were never on. */
+/* All probes are checked, also the last one, except those that were never enabled. */
 static void test_ledger_of_another(void)
 {
 	struct ks__slot *last;

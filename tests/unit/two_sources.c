@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows what the api layer makes of two sources that say what this test tells them: who is asked
- * first, what is taken, what a host is told of it, and which settings each of them gets.
+ * Shows what the api layer does with two fake sources: which it asks first, which it takes, what it
+ * reports to the host, and which settings each source gets.
  */
 #include <errno.h>
 
@@ -10,7 +10,7 @@
 
 /* ---- enable and disable ---------------------------------------------------------------------- */
 
-/* The first source that can is taken, and what is told of the probe is what it has said. */
+/* Takes the first source that works, and reports what that source said about the probe. */
 static void test_first(void)
 {
 	struct ks_variant_info variant;
@@ -22,7 +22,7 @@ static void test_first(void)
 	programs.note[1].tried = 1;
 	info = query();
 	g_assert_cmpuint(info.state, ==, KS_STATE_OFF);
-	g_assert_cmpuint(info.source, ==, KS_SOURCE_BPF); /* to be expected */
+	g_assert_cmpuint(info.source, ==, KS_SOURCE_BPF); /* the expected source */
 	g_assert_cmpuint(info.variant, ==, 1);
 	g_assert_cmpstr(info.variant_name, ==, "raw_tp");
 	g_assert_cmpuint(info.facts, ==, KS_FACT_TRIED | KS_FACT_MISSED);
@@ -57,7 +57,7 @@ static void test_first(void)
 	g_assert_cmpuint(files.disabled, ==, 0);
 	g_assert_cmpuint(query().state, ==, KS_STATE_OFF);
 	g_assert_cmpuint(query().changed_ns, >=, after);
-	ks_assert_rc(ks_disable_probe(ks, PROBE), 0); /* it is off */
+	ks_assert_rc(ks_disable_probe(ks, PROBE), 0); /* disabled already */
 	variant.size = sizeof(variant);
 	ks_assert_rc(ks_query_variant(ks, PROBE, FILES_VARIANT, &variant), 0);
 	g_assert_cmpstr(variant.name, ==, "procfs");
@@ -67,7 +67,7 @@ static void test_first(void)
 	end();
 }
 
-/* One bit less is less. */
+/* A source that lacks one valid bit counts as working with less. */
 static void test_less(void)
 {
 	begin();
@@ -78,7 +78,7 @@ static void test_less(void)
 	end();
 }
 
-/* What a variant is denied is worth more words than what the kernel lacks. */
+/* A reason of denied permission has priority over one of a missing kernel feature. */
 static void test_second(void)
 {
 	struct ks_probe_info info;
@@ -130,7 +130,7 @@ static void test_none(void)
 	end();
 }
 
-/* A probe that files cannot serve says so at the end. */
+/* If files cannot serve the probe, the reason ends with that. */
 static void test_no_fallback(void)
 {
 	const struct ks__probe *probe;
@@ -150,7 +150,7 @@ static void test_no_fallback(void)
 	end();
 }
 
-/* A shortage is no reason to make do with files. */
+/* If memory or descriptors are short, the call fails: it does not fall back to files. */
 static void test_errors(void)
 {
 	begin();
@@ -170,7 +170,7 @@ static void test_errors(void)
 	end();
 }
 
-/* Forced: only the source that has it is asked, and for that one. */
+/* With a forced variant, only the source that has it is asked, and only for that variant. */
 static void test_forced(void)
 {
 	begin();
@@ -183,7 +183,7 @@ static void test_forced(void)
 	ks_assert_rc(enable("tp_btf", 0), -EBUSY);
 	sentence("proc is on with variant procfs: disable it before you force tp_btf");
 	ks_assert_rc(ks_disable_probe(ks, PROBE), 0);
-	/* why it is not to be had, and not why another one */
+	/* the reason of this variant, not of another one */
 	programs.enable_rc = -KS_EUNAVAIL;
 	programs.note[0] = (struct ks__note){ .error = -EPERM, .reason = "not the first" };
 	programs.note[1] = (struct ks__note){ .error = -ENOENT, .reason = "not the second" };
@@ -221,13 +221,13 @@ static void test_again(void)
 	g_assert_cmpuint(programs.set.flags, ==, KS_ENABLE_NO_EVENTS);
 	g_assert_cmpuint(programs.set.burst, ==, 7);
 	burst.value = 8;
-	opts.flags = 0; /* no more than there were */
+	opts.flags = 0; /* not more flags than exist */
 	ks_assert_rc(ks_enable_probe(ks, PROBE, &opts), 0);
 	g_assert_cmpuint(programs.set.flags, ==, KS_ENABLE_NO_EVENTS);
 	g_assert_cmpuint(programs.set.burst, ==, 8);
 	g_assert_cmpuint(programs.set.generation, ==, 2);
 	g_assert_cmpuint(programs.enabled, ==, 1);
-	ks_assert_rc(enable(NULL, 0), 0); /* names no setting: nothing changes */
+	ks_assert_rc(enable(NULL, 0), 0); /* the call names no setting, so none changes */
 	g_assert_cmpuint(programs.applied, ==, 2);
 	ks_assert_rc(enable(NULL, KS_ENABLE_NO_STATS), -EBUSY);
 	sentence("proc is on with other flags: disable it first");
@@ -236,8 +236,8 @@ static void test_again(void)
 	g_assert_cmpuint(query().generation, ==, 2);
 	programs.apply_rc = 0;
 
-	/* all back to their defaults; the flags are no setting */
-	burst.id = 31; /* which is none */
+	/* all settings back to their defaults; flags are no settings */
+	burst.id = 31; /* an unknown setting */
 	ks_assert_rc(ks_configure_probe(ks, PROBE, &burst, 1), -EINVAL);
 	sentence("proc has no setting 31");
 	ks_assert_rc(ks_configure_probe(ks, PROBE, NULL, 3), -EINVAL);
@@ -250,7 +250,7 @@ static void test_again(void)
 	end();
 }
 
-/* 1 to 255 and round again: 0 would be inert. */
+/* Generations run from 1 to 255 and start over: generation 0 is inert. */
 static void test_generations(void)
 {
 	begin();
@@ -267,7 +267,7 @@ static void test_generations(void)
 	end();
 }
 
-/* Each setting at both ends, and one step beyond; it changes its own member and no other. */
+/* Each setting at both limits and one step beyond. Setting it changes its own member only. */
 static void test_edges(void)
 {
 	static const struct {
@@ -308,7 +308,10 @@ static void test_edges(void)
 	end();
 }
 
-/* How many will run on kernel programs: neither all that were named, nor those of other sources. */
+/*
+ * Returns the number of probes that will use kernel programs: not all probes named, none from other
+ * sources.
+ */
 static void test_prepare(void)
 {
 	const uint32_t two[] = { KS_PROBE_SCHED, PROBE }, self[] = { KS_PROBE_SELF };

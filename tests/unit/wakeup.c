@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows when a stream asks to be woken: at once for a trickle within its budget of 50 a second,
- * by the time of the next look otherwise, sooner before a ring is full; and that a record which
- * slips in is not slept over.
+ * Shows when a stream asks for a wake-up: at once for a trickle within the budget of 50 a second,
+ * otherwise at the next timed look, and sooner before a ring is full. A record that arrives just
+ * before the stream goes idle is not missed.
  */
 #include "support/ks_test.h"
 #include "support/lane.h"
@@ -50,21 +50,21 @@ static void test_many(void)
 
 	trickle(l, 5);
 	g_assert_cmpuint(rest(l), ==, begin + 10 * MS);
-	g_assert_cmpuint(l->consumed[0], ==, 4 * STEP); /* the start of the last: nothing wakes */
+	g_assert_cmpuint(l->consumed[0], ==, 4 * STEP); /* last one held back: nothing wakes */
 	lane_clock += 3 * MS;
 	trickle(l, 5);
-	g_assert_cmpuint(rest(l), ==, begin + 10 * MS); /* no timer to set */
+	g_assert_cmpuint(rest(l), ==, begin + 10 * MS); /* no timer is needed */
 	lane_clock += 7 * MS;
 	trickle(l, 5);
 	g_assert_cmpuint(rest(l), ==, begin + 20 * MS);
 	lane_clock += 10 * MS;
-	g_assert_cmpint(lanes_drain(l, 100), ==, 0); /* the traffic has ended */
+	g_assert_cmpint(lanes_drain(l, 100), ==, 0); /* traffic has ended */
 	g_assert_cmpuint(rest(l), ==, 0);
 	g_assert_true(armed(l));
 	lanes_free(l);
 }
 
-/* Several drains between two rests add up. */
+/* The records of several drains before the consumer goes idle add up. */
 static void test_sum(void)
 {
 	struct lanes *l = lanes_new(&ks__rings, 1, 1);
@@ -89,10 +89,10 @@ static void test_budget(void)
 	lane_clock += 20 * MS - 1;
 	g_assert_cmpuint(rest(l), !=, 0);
 	lane_clock++;
-	g_assert_cmpuint(rest(l), ==, 0); /* one each 20 ms */
+	g_assert_cmpuint(rest(l), ==, 0); /* one in 20 ms */
 	trickle(l, 1);
 	g_assert_cmpuint(rest(l), !=, 0);
-	lane_clock += 3600000 * MS; /* an hour saves up no more than 10 */
+	lane_clock += 3600000 * MS; /* an idle hour saves up no more than 10 */
 	for (unsigned i = 0; i < 10; i++) {
 		g_assert_cmpuint(rest(l), ==, 0);
 		trickle(l, 1);
@@ -101,7 +101,10 @@ static void test_budget(void)
 	lanes_free(l);
 }
 
-/* A lane that was held has woken nobody: only commits at an armed position cost. */
+/*
+ * A lane whose wake-up was held back has woken nobody: only commits at an armed position cost
+ * budget.
+ */
 static void test_held_is_free(void)
 {
 	struct lanes *l = lanes_new(&ks__rings, 1, 1);
@@ -143,7 +146,7 @@ static void test_slip(void)
 	lanes_free(l);
 }
 
-/* However fast records slip in, rest does not go on for ever. */
+/* However fast records arrive meanwhile, going idle needs a bounded number of tries. */
 static void test_no_spin(void)
 {
 	struct lanes *l = lanes_new(&ks__rings, 1, 1);
@@ -163,7 +166,7 @@ static void test_no_spin(void)
 	lanes_free(l);
 }
 
-/* A record that is being written wakes by its own commit. */
+/* A record that is still being written wakes the consumer when it is committed. */
 static void test_busy(void)
 {
 	struct lanes *l = lanes_new(&ks__rings, 1, 1);
@@ -176,7 +179,7 @@ static void test_busy(void)
 	lanes_free(l);
 }
 
-/* One lane's flood does not hold the other; its wake-ups do not end the other's wait. */
+/* A flood in one lane does not hold back the other. Its wake-ups do not end the other's wait. */
 static void test_lanes(void)
 {
 	struct lanes *l = lanes_new(&ks__rings, 2, 2);
@@ -191,7 +194,10 @@ static void test_lanes(void)
 	lanes_free(l);
 }
 
-/* 50 of 51 records that fit came within 10 ms: three quarters, so the next look is in a third. */
+/*
+ * 50 of the 51 records that fit came within 10 ms. That is more than three quarters, so the next
+ * look comes in a third of that time.
+ */
 static void test_patience(void)
 {
 	struct lanes *l = lanes_new(&ks__rings, 1, 1);
@@ -200,18 +206,18 @@ static void test_patience(void)
 	trickle(l, 50);
 	g_assert_cmpuint(rest(l), ==, lane_clock + 10 * MS / 3);
 	lane_clock += 10 * MS / 3;
-	trickle(l, 13); /* a quarter in as long: so it stays */
+	trickle(l, 13); /* a quarter came in that time, so the interval stays */
 	g_assert_cmpuint(rest(l), ==, lane_clock + 10 * MS / 3);
 	lane_clock += 10 * MS / 3;
 	trickle(l, 12);
 	g_assert_cmpuint(rest(l), ==, lane_clock + 10 * MS);
 	lane_clock += MS / 10;
 	trickle(l, 49);
-	g_assert_cmpuint(rest(l), ==, lane_clock + MS); /* not more often */
+	g_assert_cmpuint(rest(l), ==, lane_clock + MS); /* never sooner than 1 ms */
 	lanes_free(l);
 }
 
-/* A perf buffer cannot be armed: it is looked at by time, from the first probe on. */
+/* A perf buffer cannot be armed, so it is looked at by time, from the first probe on. */
 static void test_perf(void)
 {
 	struct lanes *l = lanes_new(&ks__perfbufs, 2, 2);
@@ -240,7 +246,7 @@ static void test_publish(void)
 	ks__stream_publish(l->s);
 	g_assert_true(armed(l));
 	lane_clock += 10 * MS;
-	ring_add(l, 1, 0, 0); /* committed before it was published, it might have woken nobody */
+	ring_add(l, 1, 0, 0); /* committed sooner, it might have woken nobody */
 	g_assert_cmpint(lanes_drain(l, 100), ==, 1);
 	g_assert_cmpuint(rest(l), ==, 0);
 	lanes_free(l);
