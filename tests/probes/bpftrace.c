@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Shows that the probes count what bpftrace counts of the same processes at the same time. */
+/* Shows that the probes count the same as bpftrace does for the same processes at the same time. */
 #include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
@@ -35,7 +35,7 @@ static int tracer_start(struct tracer *b, const char *program)
 					NULL, NULL, &b->pid, NULL, &b->fd, NULL, NULL);
 }
 
-/* What it says within some ms; 0: it has ended. */
+/* Reads what bpftrace prints within `ms`. Returns 0 if it has ended. */
 static int tracer_listen(struct tracer *b, int ms)
 {
 	struct pollfd pfd = { .fd = b->fd, .events = POLLIN };
@@ -50,7 +50,10 @@ static int tracer_listen(struct tracer *b, int ms)
 	return n > 0;
 }
 
-/* Has it seen all of what the canary does? Until then some of its programs are not attached. */
+/*
+ * Runs the canary until bpftrace has seen all that it does: until then some programs are not
+ * attached. Returns 0 if that takes too long.
+ */
 static int tracer_ready(struct tracer *b, void (*canary)(void), const char *const *seen)
 {
 	uint64_t until = work_now() + START_MS * UINT64_C(1000000);
@@ -75,7 +78,7 @@ static void tracer_stop(struct tracer *b)
 	close(b->fd);
 }
 
-/* The number that it prints after `name: `, 0 if it has none. */
+/* Returns the number that bpftrace prints after `name: `, 0 if there is none. */
 static uint64_t tracer_count(const struct tracer *b, const char *name)
 {
 	char *line = g_strdup_printf("\n%s: ", name);
@@ -97,7 +100,7 @@ static int tracer_installed(void)
 	return found;
 }
 
-/* Starts it and gets it ready, or skips. */
+/* Starts bpftrace and waits until it is ready, or skips the test. */
 static int tracer_begin(struct tracer *b, const char *program, void (*canary)(void),
 			const char *const *seen)
 {
@@ -115,8 +118,9 @@ static int tracer_begin(struct tracer *b, const char *program, void (*canary)(vo
 }
 
 /*
- * Adds that its count is not ours, to what was wrong before. A classic tracepoint runs no program on a
- * CPU on which somebody was interrupted within bpf(): then it may have missed something.
+ * Compares a count of bpftrace with ours and appends a difference to *wrong. Repeating is right: a
+ * classic tracepoint runs no program on a CPU that was interrupted inside bpf(), so bpftrace may
+ * have missed an event.
  */
 static void add_wrong(char **wrong, const struct tracer *b, const char *name, uint64_t ours)
 {
@@ -124,7 +128,10 @@ static void add_wrong(char **wrong, const struct tracer *b, const char *name, ui
 		*wrong = ks_test_outside(name, tracer_count(b, name), ours, ours);
 }
 
-/* One work under both. In the program, %1$d is this process, which makes the canary, and %2$d the work. */
+/*
+ * One workload, counted by both. In `program`, %1$d is the pid of this process, which runs the
+ * canary, and %2$d is the pid of the workload.
+ */
 struct scenario {
 	work_fn work;
 	uint32_t scope;
@@ -132,7 +139,7 @@ struct scenario {
 	void (*canary)(void);
 	const char *seen[5];
 	size_t row_size;
-	/* what is wrong with what both have counted since `before` */
+	/* returns what differs in the counts of both since `before` */
 	char *(*compare)(struct kt *t, const void *before, const struct tracer *b);
 };
 
@@ -241,7 +248,7 @@ static void advice(struct kt *t)
 
 #define CHILDREN 200
 
-/* Half of them start a program. */
+/* Half of the children exec. */
 static int half_exec(void *page)
 {
 	int i, status;
@@ -279,7 +286,7 @@ static char *compare_processes(struct kt *t, const void *from, const struct trac
 	g_assert_cmpuint(row.processes - before->processes, ==, CHILDREN);
 	add_wrong(&wrong, b, "@forks", row.processes - before->processes);
 	add_wrong(&wrong, b, "@execs", row.execs - before->execs);
-	/* theirs are those of the children only */
+	/* bpftrace counts the children only */
 	add_wrong(&wrong, b, "@exits", row.process_exits - before->process_exits - 1);
 	return wrong;
 }
@@ -312,7 +319,7 @@ static void processes(struct kt *t)
 
 #define PAGES 500
 
-/* Written, dropped, read one by one, and read again. */
+/* Writes, drops, reads page by page, and reads again. */
 static int pages(void *page)
 {
 	static char data[4096];
@@ -402,7 +409,7 @@ static void nap(void)
 	nanosleep(&ms, NULL);
 }
 
-/* So much that what both programs take for themselves is little beside it. */
+/* Burns enough CPU time that the programs' own cost hardly matters. */
 static void spin(long ns)
 {
 	struct timespec from, now;
@@ -413,7 +420,7 @@ static void spin(long ns)
 	while ((now.tv_sec - from.tv_sec) * 1000000000 + now.tv_nsec - from.tv_nsec < ns);
 }
 
-/* And then it stays, so that its last switch is seen by both or by none, and its row as well. */
+/* Does not end, so that both see its last switch or neither does, and so that its row stays. */
 static int naps_and_yields(void *page)
 {
 	struct cast *cast = page;
@@ -438,8 +445,9 @@ static uint64_t count_of(const struct tracer *b, const char *name, pid_t pid)
 }
 
 /*
- * What is wrong with the row of a process, NULL: nothing. Both programs run at each switch, one right
- * after the other, unless theirs is refused. And a CPU may be taken away between the two.
+ * Returns what is wrong with a process's row, or NULL. Our program and bpftrace's run one right
+ * after the other at each switch, unless bpftrace's is refused. The CPU may be taken away between
+ * the two.
  */
 static char *compare_switches(const struct ks_stats_sched *row, const struct tracer *b, pid_t pid)
 {
@@ -454,7 +462,7 @@ static char *compare_switches(const struct ks_stats_sched *row, const struct tra
 	return wrong;
 }
 
-/* One process for each round. */
+/* One process per round. */
 struct rounds {
 	struct work w[ROUNDS];
 	struct ks_reader *reader;
@@ -474,7 +482,7 @@ static char *judge(void *user)
 	return compare_switches(&row, &r->b, pid);
 }
 
-/* `if (@round[prev]) …`, of which bpftrace is told in the beginning. */
+/* Makes `if (@round[prev]) …`. bpftrace gets the pids at its start. */
 static char *switch_program(const struct rounds *r)
 {
 	GString *text = g_string_new("BEGIN {");

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that far more records than are allowed, sampled or have room are all accounted for: what is
- * delivered and what is missing add up to what was made, and each hole is told in its place.
+ * Shows that every record is accounted for when there are far more than limits, sampling or buffers
+ * let through: delivered and missing records add up to those made, and each loss is reported in its
+ * place.
  */
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -13,7 +14,7 @@
 #define RUNS 2500
 #define EACH 8
 #define ALL (RUNS * EACH)
-#define FLOOD 10000 /* runs, whose records take four times the room that there is */
+#define FLOOD 10000 /* runs; their records take four times the room of the ring */
 
 static int run_bursts(void *page)
 {
@@ -51,7 +52,7 @@ static void burst(struct kt *t, uint64_t sample_every, uint64_t max_per_sec, str
 	work_free(w);
 }
 
-/* All of them, in order, none missing. */
+/* All records arrive, in order. */
 static void whole(struct kt *t)
 {
 	const struct ks_event_burst_record *ev;
@@ -90,7 +91,7 @@ static void limited(struct kt *t)
 	g_assert_cmpuint(t->n, <=, 5001 + (w.end_ns - w.begin_ns) * 5000 / 1000000000);
 }
 
-/* The weights of a sample of 1 in 10 add up to all, within 5 standard deviations. */
+/* The weights of a sample of 1 in 10 add up to the number of records, to 5 standard deviations. */
 static void sampled(struct kt *t)
 {
 	struct ks_stats_self book;
@@ -110,11 +111,11 @@ static void sampled(struct kt *t)
 	g_assert_cmpuint(t->n, <=, ALL / 10 + 212);
 }
 
-/* ---- more than there is room for -------------------------------------------------------------- */
+/* ---- more than fits -------------------------------------------------------------------------- */
 
 struct holes {
-	uint64_t next;    /* sequence number that is due */
-	uint64_t pending; /* told to be missing since the last record */
+	uint64_t next;    /* the next sequence number */
+	uint64_t pending; /* reported missing since the last record */
 	uint64_t told, records;
 };
 
@@ -149,7 +150,10 @@ static void read_all(struct kt *t, struct holes *h)
 	} while (n > 0);
 }
 
-/* Nobody reads until the first half is over: holes at the end, and, after the second, in between. */
+/*
+ * The consumer reads only after the first half. So there are losses at the end of that half and, in
+ * the second half, between records.
+ */
 static void overflow(struct kt *t)
 {
 	struct ks_param params[] = { { .id = BURST_PARAM_RECORDS, .value = EACH },

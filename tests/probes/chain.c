@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * chain N - becomes itself N more times, then ends. Linked statically: an exec is quick. With -1 it has a
- * child that dies at once, and ends with the number of page faults that wait4() tells of that.
+ * chain N - calls exec on itself N more times, then exits. It is linked statically so that exec is
+ * quick. With N = -1 it forks a child that dies at once, and exits with the child's number of page
+ * faults from wait4().
  */
 #include <signal.h>
 #include <stdio.h>

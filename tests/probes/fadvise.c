@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that `fadvise` counts and records each call as it was made: kind, result, file, range,
- * caller, and the pages that really left memory; that slow calls are told apart from fast ones; and
- * that a call which outlasts the probe is nobody's when it is on again.
+ * Shows that `fadvise` counts and records each call correctly: kind, result, file, range, caller,
+ * and the pages that really left memory; that it tells slow calls from fast ones; and that a call
+ * which began before the probe was disabled is not counted after it is enabled again.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -40,7 +40,7 @@ static void same_call(const struct ks_event_fadvise_call *ev, const struct fad_c
 	g_assert_cmpuint(ev->duration_ns, <=, call->duration_ns);
 }
 
-/* The reading of a record by the schema's names is that of the struct. */
+/* Reading a record by the schema's names gives the values of the struct. */
 static void same_by_name(const struct ks_event_fadvise_call *ev)
 {
 	const uint32_t id = KS_EVENT_FADVISE_CALL;
@@ -134,15 +134,16 @@ static void no_disk(struct work *w)
 }
 
 /*
- * Clean pages: all go. Mapped pages: none goes, and the call succeeds all the same. A part: what
- * mincore() misses afterwards (a folio goes as a whole or stays).
+ * Three kinds of pages. Clean pages all leave memory. Mapped pages stay, and the call succeeds all
+ * the same. Of a part of the file, those leave that mincore() no longer shows (folios leave as a
+ * whole or stay).
  */
 static int drop_pages(void *page)
 {
 	char *map;
 	int fd;
 
-	work_pin(0); /* so that records come in the order of the calls */
+	work_pin(0); /* one CPU, so that records come in the order of calls */
 	fd = cached_file();
 	fad_make(page, fd, 0, 0, POSIX_FADV_DONTNEED);
 	fad_make(page, fd, 0, 0, POSIX_FADV_DONTNEED);
@@ -162,7 +163,7 @@ static char *drops_as_planned(const struct fad_page *page)
 {
 	static const struct {
 		const char *name;
-		uint64_t from, to, dropped; /* of calls */
+		uint64_t from, to, dropped; /* sums over calls */
 	} plan[] = { { "dropped of clean pages", 0, 0, PAGES },
 		     { "dropped of none", 1, 1, 0 },
 		     { "dropped of mapped pages", 2, 2, 0 },
@@ -179,7 +180,7 @@ static char *drops_as_planned(const struct fad_page *page)
 	return wrong;
 }
 
-/* The machine may take pages away, or hold them, at any time. */
+/* Runs once: the machine may take pages away, or hold them, at any time. */
 static char *dropped_once(void *user)
 {
 	const struct ks_event_fadvise_call *ev;
@@ -221,7 +222,10 @@ static void dropped(struct kt *t)
 	ks_test_rounds(dropped_once, t);
 }
 
-/* Pages of others that leave memory meanwhile are not this call's; nor are those of ftruncate(). */
+/*
+ * Pages that other processes drop meanwhile do not belong to this call, nor do those of
+ * ftruncate().
+ */
 static int drop_otherwise(void *page)
 {
 	int fd = cached_file();
@@ -258,7 +262,7 @@ static void not_dropped(struct kt *t)
 #define BIG (32u << 20)
 #define THRESHOLD 50000
 
-/* Writing back and dropping 32 MiB takes far longer than the threshold; the others do not. */
+/* Writing back and dropping 32 MiB takes far longer than the threshold. The other calls do not. */
 static int quick_and_slow(void *arg)
 {
 	struct fad_page *page = arg;
@@ -297,7 +301,7 @@ static void slow(struct kt *t)
 		return;
 	}
 	kt_settle(t);
-	for (i = n = 0; i < page->n; i++) /* the caller's view is longer: an upper bound */
+	for (i = n = 0; i < page->n; i++) /* the caller's measurement is longer: an upper bound */
 		n += page->call[i].duration_ns >= THRESHOLD;
 	g_assert_cmpuint(t->n, >, 0);
 	g_assert_cmpuint(t->n, <=, n);
@@ -316,8 +320,8 @@ static void slow(struct kt *t)
 }
 
 /*
- * One quick call in ten has a record, which stands for ten; each slow one has one that stands for
- * itself. The sum of the weights is the number of calls, but for what is left of ten on a CPU.
+ * One quick call in ten has a record, with weight 10. Each slow call has a record with weight 1.
+ * The weights add up to the number of calls, except for an incomplete group of ten on each CPU.
  */
 static void sampled(struct kt *t)
 {
@@ -348,7 +352,7 @@ static void sampled(struct kt *t)
 	kt_ledger(t, &book);
 	g_assert_cmpuint(book.throttled, ==, 0);
 	g_assert_cmpuint(book.submitted + book.sampled_out, ==, FAD_MANY);
-	/* 1 in 10 of 10,000, whatever the way of choosing: 1000 within 5 standard deviations */
+	/* 1 in 10 of 10,000, however chosen: 1000, to 5 standard deviations */
 	g_assert_cmpuint(quick, >=, 850);
 	g_assert_cmpuint(quick, <=, 1150);
 	g_assert_cmpuint(stands_for, >=, FAD_MANY - 1500);
@@ -356,13 +360,13 @@ static void sampled(struct kt *t)
 	work_free(&w);
 }
 
-/* ---- on and off within a call ---------------------------------------------------------------- */
+/* ---- disabled and enabled within a call ------------------------------------------------------ */
 
 #define TRIES 10
 
 /*
- * A call that lasts 50 ms, to write back as many pieces as there are pages; then what ends in no
- * call of the time after it: pages, and one call out of scope.
+ * Makes a call that lasts 50 ms, since every second page has to be written back. Then drops pages
+ * outside any call of the time after it, and makes one call out of scope.
  */
 static int outlast(void *page)
 {
@@ -388,7 +392,10 @@ static void wait_stopped(pid_t pid)
 	g_assert_true(WIFSTOPPED(status));
 }
 
-/* Disables while the call lasts. 0: it was over first; the child has stopped or ended. */
+/*
+ * Disables the probe during the call; the child has then stopped or ended. Returns 0 if the call
+ * was over before.
+ */
 static int disable_within(struct kt *t, struct work *w)
 {
 	struct ks_stats_self before, book;
@@ -410,7 +417,7 @@ static int disable_within(struct kt *t, struct work *w)
 	return book.submitted == before.submitted;
 }
 
-/* 0, or skipped. */
+/* Returns 0 if the test was skipped. */
 static int start_outlasting(struct kt *t, struct work *w)
 {
 	int i;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that who is meant by a scope is counted, and nobody else: not a process that was given the number
- * of a dead one, and not one of a similar name; but every task below a cgroup, however deep.
+ * Shows that a scope counts exactly the processes that it means: no process that got the pid of a
+ * dead one, no process with a similar name, but every task below a cgroup at any depth.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -34,11 +34,11 @@ static uint64_t all_calls(struct kt *t)
 	return n;
 }
 
-/* ---- numbers that are given away ------------------------------------------------------------- */
+/* ---- reused pids ----------------------------------------------------------------------------- */
 
 #define STRANGE 5
 
-/* A child by that number, which must be free. */
+/* Forks a child with this pid, which must be free. */
 static pid_t fork_as(pid_t pid)
 {
 	struct clone_args args = { .exit_signal = SIGCHLD,
@@ -64,7 +64,10 @@ static void run_stranger(pid_t pid)
 	g_assert_cmpint(status, ==, 0);
 }
 
-/* It was seen: from then on not even a process that began within the same tick is taken for it. */
+/*
+ * The first process was seen. So not even a process that began within the same clock tick is taken
+ * for it.
+ */
 static void number_given_away(struct kt *t)
 {
 	struct work w;
@@ -87,7 +90,9 @@ static int nothing(void *page)
 	return 0;
 }
 
-/* It did nothing that the probe sees; the stranger begins in a later tick. */
+/*
+ * The first process did nothing that the probe sees. The second one begins in a later clock tick.
+ */
 static void number_of_the_silent(struct kt *t)
 {
 	uint64_t tick_ns = 1000000000u / (uint64_t)sysconf(_SC_CLK_TCK), made_ns;
@@ -109,7 +114,7 @@ static void number_of_the_silent(struct kt *t)
 
 /* ---- names ----------------------------------------------------------------------------------- */
 
-#define ALIKE "table-wolf" /* FAD_NAME but for its end, which lies in the second word */
+#define ALIKE "table-wolf" /* differs from FAD_NAME only near its end, in the second 8 bytes */
 
 static void names_alike(struct kt *t)
 {
@@ -142,8 +147,8 @@ static void names_alike(struct kt *t)
 #define DEEP 70 /* levels below the scope */
 
 struct chain {
-	struct kt_cgroup top, beside; /* the scope, and one of the same depth */
-	char *deep[2];                /* the deepest below each */
+	struct kt_cgroup top, beside; /* the scope, and a cgroup next to it */
+	char *deep[2];                /* the deepest cgroup below each */
 };
 
 static int make_chain(struct chain *c)
@@ -183,7 +188,7 @@ static void remove_chain(struct chain *c)
 	}
 }
 
-/* Works in that cgroup. */
+/* Runs the table of calls in that cgroup. */
 static void work_in(const char *path)
 {
 	struct kt_cgroup cgroup;
@@ -204,7 +209,7 @@ static void set_cgroup(struct kt *t, const char *path)
 	ks_assert_ok(t->ks, ks_set_scope(t->ks, &scope));
 }
 
-/* At each depth; where the scope is set before programs are loaded, and after. */
+/* Tasks at each depth are counted, whether the scope is set before programs are loaded or later. */
 static void cgroup_deep(struct kt *t)
 {
 	struct chain c;
@@ -218,7 +223,7 @@ static void cgroup_deep(struct kt *t)
 	work_in(c.deep[0]);
 	work_in(c.deep[1]);
 	g_assert_cmpuint(all_calls(t), ==, 2 * FAD_CALLS);
-	/* a scope that lies deep itself */
+	/* now the scope itself is deep */
 	middle = g_strndup(c.deep[0], strlen(c.deep[0]) - 2 * 35);
 	set_cgroup(t, middle);
 	work_in(c.top.path);
@@ -246,8 +251,8 @@ static uint64_t undecided(struct kt *t)
 }
 
 /*
- * Where no program can tell how deep the scope is, tasks are found from their end: all or up to 32
- * levels, and what lies deeper is counted.
+ * If no kernel program can find the depth of the scope's cgroup, the programs walk up from the
+ * task: either all levels, or 32 levels, and then they count deeper tasks as ambiguous.
  */
 static void cgroup_unfathomed(struct kt *t)
 {
@@ -275,7 +280,7 @@ static void cgroup_unfathomed(struct kt *t)
 
 /* ---- the self-test --------------------------------------------------------------------------- */
 
-/* What it provokes is told from what the host does. */
+/* Records that the self-test provokes are marked. Records of the host are not. */
 static void selftest_is_marked(struct kt *t)
 {
 	unsigned marked = 0;

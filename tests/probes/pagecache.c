@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that `pagecache` counts pages as they were asked for, missed, brought in, written and taken
- * out, exactly, in each of a number of phases whose pages are known; for the thread that did it; and
- * that its records name the reads that missed.
+ * Shows that `pagecache` counts pages exactly: requested, missed, read in, written and evicted, in
+ * a number of phases whose pages are known and for the thread that did it; and that its records
+ * name the reads that missed.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -27,7 +27,7 @@ struct file {
 	int fd;
 };
 
-/* A phase of a case. */
+/* One phase of a case. */
 struct part {
 	struct kt *t;
 	struct file *f;
@@ -48,7 +48,7 @@ static unsigned cached(int fd, int from, int pages)
 	return n;
 }
 
-/* 0, or skipped: the folder for temporary files lies in memory. */
+/* Returns 0 if the test was skipped because the folder for temporary files lies in memory. */
 static int file_open(struct file *f)
 {
 	int probe = work_file();
@@ -58,7 +58,7 @@ static int file_open(struct file *f)
 		return 1;
 	}
 	close(probe);
-	mlockall(MCL_CURRENT); /* or the machine may take our own code away, which comes in again */
+	mlockall(MCL_CURRENT); /* else our own code might leave memory and be read in again */
 	g_snprintf(f->path, sizeof(f->path), "%s/ks-pagecache-XXXXXX", g_get_tmp_dir());
 	f->fd = g_mkstemp_full(f->path, O_RDWR | O_CLOEXEC, 0600);
 	g_assert_cmpint(f->fd, >=, 0);
@@ -87,7 +87,10 @@ static char *set_once(void *user)
 	return ks_test_outside("number of pages in memory", cached(fd, 0, N), N, N);
 }
 
-/* On the disk as it shall be. The machine may take pages away, or use them, at any time. */
+/*
+ * Puts the file on disk in the wanted state. The machine may take pages away, or use them, at any
+ * time.
+ */
 static void file_set(struct part *part)
 {
 	if (phases[part->phase].state == NEW)
@@ -96,7 +99,7 @@ static void file_set(struct part *part)
 		ks_test_rounds(set_once, part);
 }
 
-/* Nothing takes these pages away until they are unlocked again. */
+/* These pages stay in memory until they are unlocked. */
 static void *lock_pages(int fd)
 {
 	void *at = mmap(NULL, N * PAGE, PROT_READ, MAP_SHARED, fd, 0);
@@ -113,7 +116,7 @@ static uint64_t known(const struct ks_stats_pagecache *row, uint64_t bit, uint64
 	return row->row.valid & bit ? value : 0;
 }
 
-/* What is not as expected, where it is known; NULL: nothing. */
+/* Returns what differs from the expected counts, among those that are known, or NULL. */
 static char *not_as_planned(const struct phase *p, const struct ks_stats_pagecache *before,
 			    const struct ks_stats_pagecache *row)
 {
@@ -157,9 +160,9 @@ static char *not_as_planned(const struct phase *p, const struct ks_stats_pagecac
 }
 
 /*
- * The machine may take pages away at any time: those of the file, or of a program, which come back.
- * And 5.10 looks at the size of a file only when it has a page: one that comes to its end brings in
- * another page, empty, which mincore() shows.
+ * Runs once: the machine may take away pages of the file, or of a program, which then come back.
+ * 5.10 checks a file's size only when it has a page. So a read at the end of a file brings in one
+ * more, empty page, which mincore() shows.
  */
 static char *play_phase(void *user)
 {
@@ -225,7 +228,7 @@ static void is_record(const struct ks_event_pagecache_miss *ev, const struct sta
 	g_assert_cmpuint(kt_field(ev, KS_EVENT_PAGECACHE_MISS, "pages", 0), ==, ev->pages);
 }
 
-/* All of them, and of each where it was. */
+/* All records arrive, each with the right place in the file. */
 static char *records_once(void *user)
 {
 	static const struct ks_param each[] = { { .id = KS_PARAM_SAMPLE_EVERY, .value = 1 } };
@@ -288,7 +291,7 @@ static void records(struct kt *t)
 	file_close(&f);
 }
 
-/* ---- whose ----------------------------------------------------------------------------------- */
+/* ---- owners ---------------------------------------------------------------------------------- */
 
 #define WORDS ((sizeof(struct ks_stats_pagecache) - sizeof(struct ks_row)) / 8)
 
@@ -345,7 +348,7 @@ static void start(struct work *w, const struct part *part, int (*run)(int))
 	g_strlcpy(((struct plan *)w->page)->path, part->f->path, sizeof(part->f->path));
 }
 
-/* Roles of their own in each round, so that their rows begin with nothing. */
+/* Each round has roles of its own, so that their rows begin at zero. */
 static int role_of(struct kt *t, pid_t pid, const char *what)
 {
 	char *name = g_strdup_printf("%s-%d", what, (int)pid);
@@ -366,7 +369,7 @@ static void watch_both(struct kt *t, const struct work *r, const struct work *w)
 	ks_assert_ok(t->ks, ks_set_scope(t->ks, &scope));
 }
 
-/* One process reads, another one writes behind what that reads. */
+/* One process reads, another one writes behind it. */
 static char *whose_once(void *user)
 {
 	struct ks_reader_opts opts = {
@@ -427,7 +430,7 @@ static void add(void)
 	kt_add(KS_PROBE_PAGECACHE, "whose", KT_FEATURES, whose);
 }
 
-/* A page of this program that came back would be one too many. */
+/* Locks this program in memory: a page of it that is read in again would be counted. */
 static void lock_program(void)
 {
 	FILE *maps = fopen("/proc/self/maps", "re");

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that `pagecache` holds for a database at work: the same queries ask for the same pages
- * whether the cache is cold or warm, only a cold one misses, and the hit ratio is from 0 to 1; and
- * that without kernel programs /proc/vmstat tells at least what was read, or refuses to.
+ * Shows that `pagecache` is right for a database at work: the same queries request the same pages
+ * with a cold and with a warm cache, only a cold cache has misses, and the hit ratio is from 0 to
+ * 1. Without kernel programs, /proc/vmstat gives at least the pages read, or the probe refuses.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -12,7 +12,7 @@
 #include "support/harness.h"
 #include "support/ks_test.h"
 
-/* 4 MiB in pages of 4 KiB, and 400 rows of them in no order. */
+/* 4 MiB in pages of 4 KiB, and 400 rows in random order. */
 #define FILL                                                                             \
 	"CREATE TABLE t(k INTEGER PRIMARY KEY, v BLOB);"                                 \
 	"WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 1000)" \
@@ -33,7 +33,7 @@ static int ask(void *page)
 	return 127;
 }
 
-/* 0, or skipped. */
+/* Returns 0 if the test was skipped. */
 static int fill(void)
 {
 	const char *args[] = { "sqlite3", path, FILL, NULL };
@@ -62,7 +62,7 @@ static void forget(void)
 	close(fd);
 }
 
-/* What one run of the queries has counted. */
+/* Returns what one run of the queries counts. */
 static struct ks_stats_pagecache count_queries(struct kt *t)
 {
 	struct ks_stats_pagecache before, row;
@@ -84,7 +84,7 @@ static struct ks_stats_pagecache count_queries(struct kt *t)
 	return row;
 }
 
-/* The machine may take pages away between two runs. */
+/* Runs once: the machine may take pages away between two runs. */
 static char *query_twice(void *user)
 {
 	struct ks_stats_pagecache cold, warm;
@@ -135,7 +135,7 @@ static uint64_t read_in(struct ks *ks)
 	return pages;
 }
 
-/* Of a file that was dropped, but for pages that somebody else held at that moment. */
+/* Reads a file that was dropped, except for pages that another process held at that moment. */
 static char *read_dropped(void *user)
 {
 	static char data[4096];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* pagecache_phases.c - what the processes of the tests of pagecache do to a file */
+/* pagecache_phases.c - see pagecache_phases.h */
 #include "pagecache_phases.h"
 
 #include <errno.h>
@@ -49,7 +49,7 @@ int append(int fd)
 	return writes(fd, MORE, N);
 }
 
-/* A page is read to be modified: it comes in for the write. */
+/* A page that is modified in part is read for the write. */
 static int write_some(int fd)
 {
 	for (int i = 0; i < N; i++)
@@ -74,7 +74,7 @@ int read_random_16k(int fd)
 	       reads(fd, N / 4, 4 * PAGE, 0, 4 * PAGE);
 }
 
-/* Each of these touches two pages. */
+/* Each read touches two pages. */
 static int read_unaligned(int fd)
 {
 	return reads(fd, N - 1, PAGE, 100, PAGE);
@@ -85,7 +85,10 @@ static int read_small(int fd)
 	return reads(fd, N, 100, 50, PAGE);
 }
 
-/* In pieces of some folios; the last one ends behind the file. The same end in a second read. */
+/*
+ * Reads in pieces of several folios. The last read ends behind the file; a second read meets the
+ * same end.
+ */
 static int read_large(int fd)
 {
 	for (off_t at = 0; at < N * PAGE; at += sizeof(buffer))
@@ -160,7 +163,7 @@ static int shrink(int fd)
 	return ftruncate(fd, 0);
 }
 
-/* ---- reads that overlap: each begins further on, and all end at one page --------------------- */
+/* ---- overlapping reads: each begins further on, and all end at the same page ----------------- */
 
 #define OVERLAP 16
 #define OVERLAPS (OVERLAP * (OVERLAP + 1) / 2)
@@ -189,7 +192,10 @@ static int overlap_vector(int fd)
 	return 0;
 }
 
-/* The pipe is emptied without a read(), by which the kernel would tell one splice() from the next. */
+/*
+ * Empties the pipe without a read(), from which the kernel programs would tell one splice() from
+ * the next.
+ */
 static int overlap_splice(int fd)
 {
 	int pipes[2], null = open("/dev/null", O_WRONLY | O_CLOEXEC), rc = 0;
@@ -229,7 +235,7 @@ static int overlap_aio(int fd)
 	return rc;
 }
 
-/* One entry, made anew for each read. */
+/* An io_uring with one entry, made anew for each read. */
 struct uring {
 	struct io_uring_params params;
 	int fd;
@@ -256,7 +262,7 @@ static int uring_open(struct uring *u)
 	return (void *)u->ring == MAP_FAILED || (void *)u->entry == MAP_FAILED ? errno : 0;
 }
 
-/* Its result. */
+/* Makes one read. Returns its result. */
 static int uring_read(struct uring *u, int fd, size_t bytes, off_t at)
 {
 	unsigned *tail = in_ring(u, u->params.sq_off.tail);
@@ -290,22 +296,22 @@ static int overlap_uring(int fd)
 
 /* ---- sizes, holes ------------------------------------------------------------------------------ */
 
-/* The file ends within a page; the read asks for more than there is. */
+/* The file ends within a page. The read asks for more. */
 static int read_tail(int fd)
 {
 	return pwrite(fd, buffer, 100, (off_t)N * PAGE) != 100 ||
 	       pread(fd, buffer, 8 * PAGE, (off_t)(N - 2) * PAGE) != 2 * PAGE + 100;
 }
 
-/* Zeros, from no device. */
+/* Reads zeros, for which no device is read. */
 static int read_hole(int fd)
 {
 	return ftruncate(fd, (off_t)N * PAGE) || read_random(fd);
 }
 
-/* ---- files in memory --------------------------------------------------------------------------- */
+/* ---- files without a disk -------------------------------------------------------------------- */
 
-/* All that there is to count, of a file that is none. */
+/* Does all that can be counted, with a file that is not on a disk. */
 static int use_in_memory(int fd)
 {
 	return write_all(fd) || read_all(fd) || read_mapped(fd) || drop(fd) || ftruncate(fd, 0);
@@ -378,7 +384,7 @@ static int in_huge_pages(int fd)
 	return close(fd);
 }
 
-/* The disk below the file, as a device. */
+/* Reads the disk below the file as a block device. */
 static int from_device(int fd)
 {
 	char name[] = "/var/tmp/ks-device-XXXXXX";
@@ -403,7 +409,7 @@ const struct phase phases[] = {
 	{ "overwrite-100", COLD, write_some, .written = N },
 	{ "append", COLD, append, .written = MORE },
 	{ "direct", COLD, read_direct, .optional = 1 },
-	/* by what goes into a pipe */
+	/* in the portions that fit into a pipe */
 	{ "sendfile", COLD, send_all, .requested = N, .missed = 16, .readin = N },
 	{ "sendfile-warm", WARM, send_all, .requested = N },
 	{ "random-16k", COLD, read_random_16k, .requested = N, .missed = N, .readin = N,
@@ -429,7 +435,7 @@ const struct phase phases[] = {
 	{ "in-aio-ring", WARM, in_aio_ring, .optional = 1 },
 	{ "in-secret", WARM, in_secret, .optional = 1 },
 	{ "in-huge-pages", WARM, in_huge_pages, .optional = 1 },
-	/* what the file system uses is in memory, and what it does not is dropped in each round */
+	/* pages in use by the file system are in memory; all others are dropped in each round */
 	{ "device", WARM, from_device, .beyond = 64, .beyond_missed = 64, .optional = 1 },
 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * pagecache_phases.h - what the processes of the tests of pagecache do to a file, and what that comes
- * to in pages
+ * pagecache_phases.h - what the processes of pagecache's tests do to a file, and the pages that
+ * this has to count
  */
 #ifndef KS_TESTS_PAGECACHE_PHASES_H
 #define KS_TESTS_PAGECACHE_PHASES_H
@@ -9,17 +9,17 @@
 #include <stdint.h>
 
 #define PAGE 4096
-#define N 408 /* pages of the file: no whole number of pipes (16) or of large reads (256) */
+#define N 408 /* pages of the file: no multiple of a pipe (16) or of large reads (256) */
 #define MORE 200
 
-/* What a work finds in its page. */
+/* The shared page of a workload. */
 struct plan {
 	char path[256];
 	uint32_t phase;
-	uint32_t refused; /* errno of what cannot be done here */
+	uint32_t refused; /* errno of a phase that this machine cannot run */
 };
 
-/* The file before. */
+/* State of the file before the phase. */
 enum state { NEW, COLD, WARM };
 
 struct phase {
@@ -29,21 +29,21 @@ struct phase {
 	uint64_t requested, missed, readin, written, evicted;
 	uint64_t mapped; /* at least, by faults or around them */
 	uint64_t
-		beyond; /* requested behind the end of the file, where the program cannot know it */
-	uint64_t beyond_missed; /* at most, of these */
-	int in_pieces;          /* whose begin only a miss tells */
-	int alike;              /* its reads look like one, where pieces are not told */
-	int past_end;           /* may bring in a page that the file does not have */
+		beyond; /* requested behind the file's end, if the program cannot know the end */
+	uint64_t beyond_missed; /* how many of these may be missed */
+	int in_pieces;          /* where they begin, only a miss tells */
+	int alike;              /* its reads look like one read if pieces are not known */
+	int past_end;           /* may read in a page behind the file's end */
 	int optional;
 };
 
 extern const struct phase phases[];
 extern const uint32_t n_phases;
 uint32_t phase_of(int (*run)(int fd));
-/* The phase of a struct plan, on CPU 0. */
+/* Runs the phase of a struct plan on CPU 0. */
 int run_phase(void *plan);
 
-/* 0, or it went wrong. */
+/* Returns 0, or else it failed. */
 int write_all(int fd);
 int append(int fd);
 int read_all(int fd);

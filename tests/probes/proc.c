@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that `proc` tells of every process and thread made and of every end, with the ids, exit
- * statuses and signals that the parent sees; threads apart from processes.
+ * Shows that `proc` records each process and thread that begins and each that ends, with the ids,
+ * exit statuses and signals that the parent sees, and threads apart from processes.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -49,7 +49,7 @@ static void check_fork(const struct kt *t, const struct ks_event_proc_fork *ev,
 	proc_ended_as(end, child->status);
 }
 
-/* Lifetimes: counted are those that the records tell, and no more than the parent has waited. */
+/* Lifetimes add up to those in the records, and to no more than the parent waited. */
 static void check_lifetimes(struct kt *t, const struct work *w)
 {
 	const struct proc_page *page = w->page;
@@ -85,7 +85,7 @@ static void forks(struct kt *t)
 		check_fork(t, proc_begin_of(t, &page->child[i]), &page->child[i], w.pid);
 	proc_ended_as(proc_end_of(t, w.pid), w.status);
 	kt_total(t, &row, sizeof(row));
-	/* each 256th ends with 0 */
+	/* each 256th exits with 0 */
 	g_assert_cmpuint(row.failed, ==, PROC_FORKS - (PROC_FORKS + 255) / 256);
 	g_assert_cmpuint(row.killed, ==, 0);
 	check_lifetimes(t, &w);
@@ -98,7 +98,7 @@ static int end_at_once(void *page)
 	return 0;
 }
 
-/* The bucket of the one value that was observed. */
+/* The one value observed is in the right bucket. */
 static void bucket(struct kt *t)
 {
 	const struct ks_event_proc_exit *end;
@@ -123,7 +123,10 @@ static void bucket(struct kt *t)
 	work_free(&w);
 }
 
-/* Signals whose default is to end the process; each without a core and with one. */
+/*
+ * Signals that kill a process by default. Each kills one process without a core file and one with
+ * it.
+ */
 static int may_kill(int sig)
 {
 	static const int others[] = { SIGCHLD, SIGCONT, SIGSTOP,  SIGTSTP, SIGTTIN,
@@ -223,7 +226,7 @@ static int many_threads(void *arg)
 		if (pthread_create(&thread, NULL, proc_note_tid, &c->pid))
 			return 1;
 		pthread_join(thread, NULL);
-		/* before 6.16 its end is told a little after that */
+		/* before 6.16 its end is reported a little later */
 		while (syscall(SYS_tgkill, getpid(), c->pid, 0) == 0)
 			sched_yield();
 		c->end_ns = work_now();
@@ -264,7 +267,7 @@ static void threads(struct kt *t)
 
 #define FAMILIES 10
 #define EACH 7
-/* each child begins and ends, half of them exec; their threads; the end of the one who made them */
+/* Each child begins and ends, half of them exec; their threads; the end of the parent. */
 #define MIXED_EVENTS (FAMILIES * (2 * 2 + 1 + 2 * EACH) + 1)
 
 static int family(void)
@@ -281,7 +284,7 @@ static int family(void)
 	return 0;
 }
 
-/* Processes with threads, and as many that posix_spawn() makes (vfork and exec). */
+/* Makes processes with threads, and as many with posix_spawn() (vfork and exec). */
 static int mixed_children(void *arg)
 {
 	char *const args[] = { (char *)KS_CHAIN, NULL }, *const env[] = { NULL };
@@ -300,7 +303,7 @@ static int mixed_children(void *arg)
 	return bad;
 }
 
-/* The end of a thread takes long enough for another one to end on its CPU. */
+/* The end of a thread takes so long that another thread may end on the same CPU. */
 static void mixed(struct kt *t)
 {
 	struct ks_stats_self book;
@@ -311,7 +314,10 @@ static void mixed(struct kt *t)
 	kt_ledger(t, &book);
 	work_free(&w);
 	g_test_message("%lu runs left out", (unsigned long)book.missed);
-	/* Others' as well: the bounds are all there is. Nothing preempts perf's own programs. */
+	/*
+	 * Other processes count as well, so there are only bounds. Nothing preempts programs at
+	 * perf events.
+	 */
 	if (kt_preempts_events() && book.missed && strcmp(t->variant, "tracepoint")) {
 		g_assert_cmpuint(t->n, <=, MIXED_EVENTS);
 		g_assert_cmpuint(t->n + book.missed, >=, MIXED_EVENTS);

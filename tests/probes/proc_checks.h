@@ -1,27 +1,33 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* proc_checks.h - what the tests of `proc` share */
+/* proc_checks.h - what the tests of `proc` have in common */
 #ifndef KS_TESTS_PROC_CHECKS_H
 #define KS_TESTS_PROC_CHECKS_H
 
 #include "support/harness.h"
 
-/* Runs a work with itself and its descendants in scope; the probe is at rest afterwards. */
+/*
+ * Runs a workload with itself and its descendants in scope. The probe is disabled and drained
+ * afterwards.
+ */
 void proc_watch(struct kt *t, struct work *w, work_fn fn);
-/* Counters and numbers of records. */
+/* Asserts the counters and the numbers of records. */
 void proc_totals(struct kt *t, uint64_t processes, uint64_t threads, uint64_t execs,
 		 uint64_t process_exits, uint64_t thread_exits);
-/* The end of a thread, by its number: there is exactly one. */
+/* Returns the end record of a thread, after asserting that there is exactly one. */
 const struct ks_event_proc_exit *proc_end_of(const struct kt *t, int32_t tid);
-/* The same for a child: within its time, as a busy machine may have given its number away again. */
+/*
+ * The same for a child. Only records within the child's time count: a busy machine may have reused
+ * its pid.
+ */
 const struct ks_event_proc_exit *proc_end_of_child(const struct kt *t, const struct proc_child *c);
-/* The beginning of a child or thread. */
+/* Returns the fork record of a child or thread. */
 const struct ks_event_proc_fork *proc_begin_of(const struct kt *t, const struct proc_child *c);
-/* The record says what wait4() said. */
+/* Asserts that the record has the status that wait4() returned. */
 void proc_ended_as(const struct ks_event_proc_exit *ev, int status);
 
-/* For pthread_create(): notes the thread's number in an int32_t. */
+/* For pthread_create(): writes the thread's tid to the int32_t at arg. */
 void *proc_note_tid(void *arg);
-/* A folder and the files in it. */
+/* Removes a folder and the files in it. */
 void proc_remove_dir(const char *dir);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that `proc` tells of every program started, with its path, and of none that was not; and
- * who a process is when a second thread starts a program or the first thread ends first.
+ * Shows that `proc` records every program that is started, with its path, and no failed attempt;
+ * and which pid a process has when a second thread calls exec or when the main thread ends first.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,7 +16,7 @@
 
 #include "proc_checks.h"
 
-#define PATH_BYTES 160 /* of ks_event_proc_exec.path */
+#define PATH_BYTES 160 /* size of ks_event_proc_exec.path */
 
 /* ---- programs -------------------------------------------------------------------------------- */
 
@@ -87,7 +87,7 @@ static void execs(struct kt *t)
 #define OTHER_UID 4321
 #define OTHER_GID 1234
 
-/* By a descriptor: the folder need not be open to that user. */
+/* Starts a program from a descriptor, since that user may have no access to the folder. */
 static int exec_as_other(void *page)
 {
 	char *const args[] = { (char *)KS_CHAIN, NULL }, *const env[] = { NULL };
@@ -101,7 +101,7 @@ static int exec_as_other(void *page)
 	return 2;
 }
 
-/* The user, where the group is of another number. */
+/* Records have the uid, and the uid differs from the gid. */
 static void users(struct kt *t)
 {
 	const struct ks_event_proc_exec *ev;
@@ -124,7 +124,7 @@ static int exec_long(void *arg)
 	return 1;
 }
 
-/* A path longer than its array is cut and says so; one that just fits is not. */
+/* A path longer than its array is cut, and the record says so. A path that just fits is whole. */
 static void long_path(struct kt *t, size_t length)
 {
 	char *dir = g_dir_make_tmp("ks-path-XXXXXX", NULL);
@@ -155,7 +155,7 @@ static void paths(struct kt *t)
 	long_path(t, 240);
 }
 
-/* No such file, not executable, no known format. */
+/* No such file, not executable, unknown format. */
 static int failing_execs(void *arg)
 {
 	char *const args[] = { (char *)"x", NULL };
@@ -183,7 +183,7 @@ static void failed_execs(struct kt *t)
 	work_free(&w);
 }
 
-/* ---- who is first ---------------------------------------------------------------------------- */
+/* ---- the main thread ------------------------------------------------------------------------- */
 
 static void *exec_here(void *arg)
 {
@@ -203,7 +203,7 @@ static int exec_by_thread(void *arg)
 	return 1;
 }
 
-/* The thread takes over the number of the first one, which ends. */
+/* The thread takes over the tid of the main thread, which ends. */
 static void exec_second(struct kt *t)
 {
 	const struct ks_event_proc_exit *end;
@@ -234,7 +234,7 @@ static void exec_second(struct kt *t)
 	work_free(&w);
 }
 
-/* Until the first thread is a zombie. */
+/* Waits until the main thread is a zombie. */
 static void outlive(pid_t leader)
 {
 	char path[64], line[256], *state;
@@ -288,7 +288,7 @@ static int leader_first_group(void *page)
 	return leave_first(page, last_exit_group);
 }
 
-/* The process ends with its last thread, and as its parent sees it. */
+/* The process ends with its last thread, with the status that its parent sees. */
 static void leader(struct kt *t, work_fn fn, int status)
 {
 	const struct ks_event_proc_exit *first, *last;
@@ -298,7 +298,7 @@ static void leader(struct kt *t, work_fn fn, int status)
 	kt_forget(t);
 	proc_watch(t, &w, fn);
 	tid = ((struct proc_page *)w.page)->child[0].pid;
-	/* before 6.0 the first thread's status counted, unless there was an exit_group() */
+	/* before 6.0 the status was that of the main thread, unless exit_group() was called */
 	g_assert_true(WEXITSTATUS(w.status) == status || fn == leader_first);
 	g_assert_cmpuint(kt_count(t, KS_EVENT_PROC_EXIT), ==, 2);
 	first = proc_end_of(t, w.pid);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that without kernel programs `proc` is exact about processes that live through two looks at
- * /proc, declares what it cannot see, and balances its books; as root and as an ordinary user.
+ * Shows that `proc` without kernel programs is exact about processes that live through two scans of
+ * /proc, declares what it cannot see, and has a ledger that balances; both as root and as an
+ * ordinary user.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,8 +23,8 @@
 struct run {
 	struct ks *ks;
 	struct ks_reader *reader;
-	struct ks_stats_proc row; /* as of the last look */
-	GPtrArray *records;       /* copies of all that came since forget() */
+	struct ks_stats_proc row; /* as of the last scan */
+	GPtrArray *records;       /* copies of all records since forget() */
 };
 
 /* ---- the library ----------------------------------------------------------------------------- */
@@ -47,7 +48,7 @@ static void drain(struct run *run)
 	ks_assert_rc(n, 0);
 }
 
-/* With long intervals the only looks are those of readers: this one. */
+/* Scans. Intervals are so long that only readers cause scans. */
 static void look(struct run *run)
 {
 	struct ks_stats stats = { .size = sizeof(stats) };
@@ -73,7 +74,7 @@ static size_t count(const struct run *run, uint16_t id)
 	return n;
 }
 
-/* n records of this kind, and no other. */
+/* Asserts n records of this kind and none of another. */
 static void only(const struct run *run, uint16_t id, size_t n)
 {
 	g_assert_cmpuint(run->records->len, ==, n);
@@ -108,7 +109,7 @@ static struct run *run_new(uint64_t interval_ms)
 	return run;
 }
 
-/* No test ends with books that do not balance, or with records that nobody asked for. */
+/* Every test ends with a ledger that balances and without unexpected records. */
 static void run_free(struct run *run)
 {
 	ks_assert_ok(run->ks, ks_disable_probe(run->ks, KS_PROBE_PROC));
@@ -122,10 +123,10 @@ static void run_free(struct run *run)
 
 /* ---- processes ------------------------------------------------------------------------------- */
 
-/* Runs until its input ends, and says when it has begun. */
+/* A program that writes a line when it has begun, and ends at the end of its input. */
 #define PROGRAM "/bin/sh", "sh", "-c", "echo; read x", (char *)NULL
 
-/* Children that wait to be told: first to start that program, then to end. */
+/* Children that wait for the test: first to exec that program, then to end. */
 struct children {
 	int go[2], input[2], done[2];
 	pid_t pid[MOST];
@@ -190,7 +191,7 @@ static void children_reap(struct children *c)
 		g_assert_cmpint(waitpid(c->pid[i], NULL, 0), ==, c->pid[i]);
 }
 
-/* Its place, and that it had not come up before. */
+/* Returns the child's index after asserting that it was not seen before. */
 static int child_index(const struct children *c, int32_t pid, unsigned char *seen)
 {
 	unsigned i;
@@ -277,7 +278,7 @@ static void check_exits(struct run *run, struct children *c)
 	}
 }
 
-/* An exit is one when it happens, and not once more when the parent asks for it. */
+/* An exit is reported when it happens, and not again when the parent waits. */
 static void test_lives(void)
 {
 	struct run *run = run_new(HOUR_MS);
@@ -312,7 +313,7 @@ static void test_lives(void)
 	run_free(run);
 }
 
-/* The same in a process of its own that may nothing. */
+/* The same, in a process without any privilege. */
 static void test_ordinary_user(void)
 {
 	if (!g_test_subprocess()) {
@@ -327,7 +328,7 @@ static void test_ordinary_user(void)
 	test_lives();
 }
 
-/* Those who come and go between two looks are missed, which is said beforehand. */
+/* Processes that come and go between two scans are missed, and the probe says so beforehand. */
 static void test_short_lives(void)
 {
 	struct run *run = run_new(HOUR_MS);
@@ -379,7 +380,7 @@ static void test_valid(void)
 	run_free(run);
 }
 
-/* ---- what is no event ------------------------------------------------------------------------ */
+/* ---- changes that are no events -------------------------------------------------------------- */
 
 static void *wait_here(void *barrier)
 {
@@ -411,7 +412,7 @@ static void test_threads(void)
 	run_free(run);
 }
 
-/* A new name is no new program. */
+/* A new name is no exec. */
 static void test_rename(void)
 {
 	struct run *run = run_new(HOUR_MS);
@@ -435,7 +436,7 @@ static void *exec_program(void *arg)
 	_exit(1);
 }
 
-/* exec by a second thread: the process stays who it is. */
+/* After an exec by a second thread the process is still the same. */
 static void test_exec_by_thread(void)
 {
 	struct run *run = run_new(HOUR_MS);
@@ -479,7 +480,7 @@ static void test_exec_by_thread(void)
 
 /* ---- the consumer ---------------------------------------------------------------------------- */
 
-/* The interval alone, without a reader: the descriptor says when. */
+/* The interval alone causes a scan, without a reader: the descriptor becomes readable. */
 static void test_interval(void)
 {
 	struct run *run = run_new(10);
@@ -515,7 +516,7 @@ static int read_inside(const struct ks_event *ev, void *user)
 	return keep(ev, user);
 }
 
-/* A callback may read statistics, which looks again. */
+/* A callback may read statistics, which scans again. */
 static void test_read_in_callback(void)
 {
 	struct ks_stats stats = { .size = sizeof(stats) };
@@ -558,7 +559,7 @@ static void *read_often(void *arg)
 	return NULL;
 }
 
-/* Readers look while others look and the consumer reads: each event once. */
+/* While several readers scan and the consumer reads, each event is delivered once. */
 static void test_parallel(void)
 {
 	struct run *run = run_new(10);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that threads which the kernel makes in a process by itself are told of as others are, by every
- * variant: those of io_uring, as many as /proc lists.
+ * Shows that every variant records threads that the kernel makes in a process by itself as it does
+ * other threads: those of io_uring, as many as /proc lists.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +15,7 @@
 
 #define ENTRIES 8
 #define MADE_MAX 64
-#define NO_RING 77 /* exit status: io_uring may not be used here */
+#define NO_RING 77 /* exit status: io_uring is not allowed here */
 
 struct made {
 	uint32_t n;
@@ -48,7 +48,7 @@ static int open_ring(struct ring *r, unsigned flags)
 	return r->sq != MAP_FAILED && (void *)r->sqes != MAP_FAILED;
 }
 
-/* Nothing, done by a worker; waits until it is. */
+/* Has a worker do nothing, and waits until that is done. */
 static int ask_worker(struct ring *r)
 {
 	uint32_t *tail = (void *)(r->sq + r->params.sq_off.tail);
@@ -105,7 +105,7 @@ static unsigned begins_of(const struct kt *t, int32_t tid)
 	return n;
 }
 
-/* Before 5.12 they are threads of the kernel's, not of the process: /proc lists none. */
+/* Before 5.12 they are kernel threads and no threads of the process: /proc lists none. */
 static void rings(struct kt *t)
 {
 	const struct made *made;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that the record of a process's end tells what it has used, as wait4() and /proc tell it:
- * CPU time, peak memory, faults, block I/O; and who it was: parent, session, start.
+ * Shows that the record of a process's end has the usage that wait4() and /proc give: CPU time,
+ * peak memory, faults, block I/O; and its identity: parent, session, start.
  *
- * Bounds: CPU time one tick of 10 ms per thread, as the last tick of a thread is not yet counted
- * when it ends, and what it takes from there to the wait; peak memory RSS_SLACK, as the kernel counts
- * pages per CPU in batches; faults those of the way out.
+ * Bounds: CPU time, one tick of 10 ms per thread, since a thread's last tick is not counted yet
+ * when it ends, plus the time from the end to the wait. Peak memory, RSS_SLACK, since the kernel
+ * counts pages per CPU in batches. Faults, those of the process's way out.
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -25,10 +25,10 @@
 #define EXIT_FAULTS 16
 
 struct usage_page {
-	uint64_t read_bytes, write_bytes; /* of /proc/self/io just before the end */
+	uint64_t read_bytes, write_bytes; /* from /proc/self/io just before the end */
 	int32_t pid, tid;
 	uint64_t thread_ns;                /* CPU time of the thread just before its end */
-	uint64_t start_ticks, child_ticks; /* of /proc/PID/stat */
+	uint64_t start_ticks, child_ticks; /* from /proc/PID/stat */
 	int32_t child, grandchild;
 };
 
@@ -87,9 +87,10 @@ static int busy(void *page)
 }
 
 /*
- * What was used since the last tick is added after the hook, and a tick is late when the CPU was taken
- * away. How user and system time share what was used is told by ticks, and ticks go to a hypervisor as
- * well: with few of them one more or less, between the end and the wait, makes a great difference.
+ * CPU time since the last tick is added after the hook, and a tick is late when the CPU was taken
+ * away. The kernel splits CPU time into user and system time by ticks, and a hypervisor takes ticks
+ * away as well. With few ticks, one more or less between the end and the wait makes a great
+ * difference.
  */
 static char *other_cpu(const struct ks_event_proc_exit *end, const struct work *w, unsigned threads)
 {
@@ -118,7 +119,7 @@ static char *cpu_once(void *user)
 	proc_watch(t, &w, busy);
 	end = proc_end_of(t, w.pid);
 	wrong = other_cpu(end, &w, 1);
-	/* which tick falls where is chance: half of what was burnt must be there in any case */
+	/* where ticks fall is chance: at least half of the burnt time must be there */
 	if (!wrong)
 		wrong = ks_test_outside("user time", end->user_ns, USER_NS / 2, UINT64_MAX);
 	if (!wrong)
@@ -154,8 +155,8 @@ static int busy_threads(void *page)
 }
 
 /*
- * A process has used what its threads have, also those that are gone; a thread what it has. They do
- * different things, so that a sum that leaves one out splits wrongly.
+ * A process's usage includes that of all its threads, also of ended ones; a thread's usage is its
+ * own. The threads do different things, so that a sum which leaves out a thread has a wrong split.
  */
 static char *threads_once(void *user)
 {
@@ -170,7 +171,7 @@ static char *threads_once(void *user)
 	page = w.page;
 	wrong = other_cpu(proc_end_of(t, w.pid), &w, 2);
 	end = proc_end_of(t, page->tid);
-	/* where the hook does not tell the last one, that is who gets to it first when none lives */
+	/* if the hook does not know the last thread, the first one that finds none alive is it */
 	if (!wrong)
 		wrong = ks_test_outside("thread", end->thread, 1, 1);
 	if (!wrong)
@@ -209,7 +210,7 @@ static int touch_and_keep(void *page)
 	return 0;
 }
 
-/* The kernel counts it apart. */
+/* Shared memory, which the kernel counts apart. */
 static int touch_shared(void *page)
 {
 	(void)page;
@@ -249,7 +250,10 @@ static void memory(struct kt *t)
 	peak_of(t, touch_shared);
 }
 
-/* Too small for the kernel's counters: its peak is not known, which wait4() tells as 0; its faults are. */
+/*
+ * The child is too small for the kernel's counters: its peak is unknown, and wait4() says 0. Its
+ * faults are known.
+ */
 static int have_child_that_dies(void *page)
 {
 	(void)page;
@@ -286,7 +290,7 @@ static void dies_at_once(struct kt *t)
 struct crowd {
 	pthread_barrier_t together;
 	char *map;
-	unsigned next; /* whose part of it comes next */
+	unsigned next; /* index of the next thread's part */
 };
 
 static void *touch_some(void *arg)
@@ -302,9 +306,9 @@ static void *touch_some(void *arg)
 }
 
 /*
- * Nobody waits for them: as the process ends, some have ended, some are about to. Memory that is mapped
- * beside the stack of a thread may get a huge page with it before it can refuse one (up to Linux 6.6):
- * so all is mapped before there are threads.
+ * Nobody waits for the threads: when the process ends, some have ended, others are about to. Memory
+ * mapped next to a thread's stack may get a huge page together with it before it can refuse one (up
+ * to Linux 6.6). So everything is mapped before there are threads.
  */
 static int end_amid_crowd(void *page)
 {
@@ -325,7 +329,7 @@ static int end_amid_crowd(void *page)
 	return 0;
 }
 
-/* Of whichever thread was the last. */
+/* Returns the end record of the process, whichever thread was the last. */
 static const struct ks_event_proc_exit *end_of_process(const struct kt *t, int32_t pid)
 {
 	const struct ks_event_proc_exit *ev;
@@ -337,7 +341,7 @@ static const struct ks_event_proc_exit *end_of_process(const struct kt *t, int32
 	g_error("no end of process %d", (int)pid);
 }
 
-/* Is what the crowd has used known, and if so, all of it? */
+/* Returns whether the crowd's usage is known; asserts that it is complete if so. */
 static int crowd_once(struct kt *t)
 {
 	const struct ks_event_proc_exit *end;
@@ -363,8 +367,8 @@ static int crowd_once(struct kt *t)
 }
 
 /*
- * No thread is counted twice or not at all, wherever it stands on its way out. Programs without loops
- * over numbers (Linux 6.4) look once, and say so if a thread was released meanwhile.
+ * No thread is counted twice or left out, wherever it is on its way out. Programs without bounded
+ * loops over a variable (Linux 6.4) look once, and say so if a thread was released meanwhile.
  */
 static void crowd(struct kt *t)
 {
@@ -382,7 +386,7 @@ static void crowd(struct kt *t)
 
 #define WRITTEN (1u << 20)
 
-/* Past the page cache: as much as was asked for reaches the disk, at once. */
+/* Bypasses the page cache, so that everything reaches the disk at once. */
 static void *write_and_read(void *arg)
 {
 	int fd = work_file(), ok = fd >= 0;
@@ -452,7 +456,7 @@ static void block_io(struct kt *t)
 	work_free(&w);
 }
 
-/* ---- who it was ------------------------------------------------------------------------------ */
+/* ---- identity -------------------------------------------------------------------------------- */
 
 static uint64_t start_ticks(pid_t pid)
 {
@@ -463,7 +467,7 @@ static uint64_t start_ticks(pid_t pid)
 	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
 	if (!g_file_get_contents(path, &text, NULL, NULL))
 		return 0;
-	at = strrchr(text, ')'); /* the end of field 2 */
+	at = strrchr(text, ')'); /* end of field 2 */
 	for (field = 2; at && field < 22; field++)
 		at = strchr(at + 1, ' ');
 	if (at)
@@ -495,12 +499,12 @@ static int session_work(void *arg)
 	return waitpid(pid, &status, 0) != pid || status;
 }
 
-/* The kernel counts ticks since boot, sleep included; records are on the monotonic clock. */
+/* The kernel counts ticks since boot, including suspend. Records use the monotonic clock. */
 static void started_at(uint64_t start_ns, uint64_t ticks)
 {
 	uint64_t tick_ns = 1000000000 / (uint64_t)sysconf(_SC_CLK_TCK), before, asleep;
 
-	do { /* nothing but their difference counts */
+	do { /* only the difference of both clocks matters */
 		before = cpu_now(CLOCK_MONOTONIC);
 		asleep = cpu_now(CLOCK_BOOTTIME) - cpu_now(CLOCK_MONOTONIC);
 	} while (cpu_now(CLOCK_MONOTONIC) - before > tick_ns / 10);

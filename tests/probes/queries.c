@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that what is told of a probe is so: its state, source and variant, when it changed, when an
- * event was seen last; that rows say whose they are; that the self-test's records are marked and no
- * others; and that the record of a changed scope has each member right.
+ * Shows that queries about a probe are right: its state, source and variant, when it changed, when
+ * it last saw an event; that rows name their owners; that exactly the self-test's records are
+ * marked; and that the record of a changed scope has each member right.
  */
 #include <fcntl.h>
 #include <string.h>
@@ -28,7 +28,7 @@ static void call(unsigned n)
 		syscall(SYS_fadvise64, -1, 0, 0, POSIX_FADV_RANDOM);
 }
 
-/* The index of the variant in use, by the list of them. */
+/* Returns the index of the variant in use in the list of variants. */
 static uint32_t index_of(struct kt *t, uint32_t n)
 {
 	struct ks_variant_info info = { .size = sizeof(info) };
@@ -46,7 +46,7 @@ static uint32_t index_of(struct kt *t, uint32_t n)
 	return i;
 }
 
-/* Off, on, an event out of scope, one in it, and off. */
+/* The probe is disabled, enabled, gets an event out of scope, one in scope, and is disabled. */
 static void state(struct kt *t)
 {
 	const struct ks_param every = { .id = KS_FADVISE_PARAM_SLOW_NS, .value = 0 };
@@ -102,7 +102,7 @@ static void state(struct kt *t)
 	g_assert_cmpuint(last.generation, ==, on.generation);
 }
 
-/* Rows carry the number of their struct, and its size. */
+/* Rows have the number and the size of their struct. */
 static void rows(struct kt *t)
 {
 	static const struct {
@@ -146,7 +146,10 @@ static unsigned marked(struct kt *t)
 	return n;
 }
 
-/* Its records are marked, whatever the scope is; those of the host before and after are not. */
+/*
+ * Records of the self-test are marked, whatever the scope. Records of the host before and after it
+ * are not.
+ */
 static void selftest(struct kt *t)
 {
 	const struct ks_param every = { .id = KS_FADVISE_PARAM_SLOW_NS, .value = 0 };
@@ -161,7 +164,7 @@ static void selftest(struct kt *t)
 	g_assert_cmpint(kinds, >, 0);
 	kt_drain(t);
 	g_assert_cmpuint(t->n, >=, (size_t)kinds);
-	/* but for the fork of its child, which is the host's own */
+	/* except the fork of its child, by the host itself */
 	for (size_t i = 0; i < t->n; i++)
 		host += t->records[i]->pid == getpid() && t->records[i]->id == KS_EVENT_PROC_FORK;
 	g_assert_cmpuint(host, ==, t->probe == KS_PROBE_PROC);
@@ -182,7 +185,7 @@ static void selftest(struct kt *t)
 	ks_assert_rc(ks_selftest(t->ks, t->probe, &opts), -KS_EOFF);
 }
 
-/* ---- a scope that is another one ---------------------------------------------------------------- */
+/* ---- a changed scope ------------------------------------------------------------------------- */
 
 static int keep_state(const struct ks_event *ev, void *user)
 {
@@ -192,7 +195,10 @@ static int keep_state(const struct ks_event *ev, void *user)
 	return -ECANCELED;
 }
 
-/* Each member has another value than its neighbours. By files, beside the probe of this case. */
+/*
+ * Each member has a value different from its neighbours'. Comes from files, next to the probe of
+ * this case.
+ */
 static void scope_again(struct kt *t)
 {
 	const uint32_t probe = KS_PROBE_SCHED;

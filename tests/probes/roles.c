@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that numbers are kept by what threads are for: of own ones and those of other processes,
- * from when it is said until the thread ends, and that a thread of the same number has no role.
+ * Shows that counts are kept by role: for own threads and those of other processes, from the call
+ * until the thread ends; and that a new thread with the same tid has no role.
  */
 #include <errno.h>
 #include <kernelsight/identity.h>
@@ -26,7 +26,7 @@ static void start(struct kt *t)
 	kt_enable(t, params, 2);
 }
 
-/* What the row of a role says; 0: of all without one. */
+/* Asserts the row of a role; 0: of all threads without one. */
 static void assert_role(struct kt *t, uint64_t role, const char *name, uint64_t want)
 {
 	struct ks_reader *reader = sums_reader(t->ks, 0);
@@ -56,7 +56,7 @@ static void names(struct kt *t)
 	G_STATIC_ASSERT(sizeof("a-name-of-thirty-two-bytes-which") == KS_ROLE_NAME + 1);
 	ks_assert_rc(ks_thread_role(t->ks, -1, "role.7_-"), -EINVAL);
 	ks_assert_rc(ks_thread_role(t->ks, 1 << 30, "role.7_-"), -ESRCH);
-	sums_call(5); /* what failed has changed nothing */
+	sums_call(5); /* the failed call changed nothing */
 	assert_role(t, 7, "role.7_-", 5);
 	ks_assert_rc(ks_thread_role(t->ks, 0, NULL), 0);
 	sums_call(2);
@@ -85,7 +85,10 @@ static void *call_in_role(void *user)
 	return NULL;
 }
 
-/* From the next event on; two threads in one role; a role does not go to another thread. */
+/*
+ * A role counts from the next event on. Two threads may share a role. A thread's role stays with
+ * that thread.
+ */
 static void threads(struct kt *t)
 {
 	struct thread th[] = {
@@ -98,7 +101,7 @@ static void threads(struct kt *t)
 	for (size_t i = 0; i < G_N_ELEMENTS(th); i++) {
 		g_assert_cmpint(pthread_create(&ids[i], NULL, call_in_role, &th[i]), ==, 0);
 		if (i == 0)
-			pthread_join(ids[i], NULL); /* so that "reader" is 1 */
+			pthread_join(ids[i], NULL); /* so that "reader" becomes 1 */
 	}
 	for (size_t i = 1; i < G_N_ELEMENTS(th); i++)
 		pthread_join(ids[i], NULL);
@@ -156,7 +159,9 @@ static void supervised(struct kt *t)
 
 /* ---- the end --------------------------------------------------------------------------------- */
 
-/* A process of this number, 0: of any; it calls so often when it is told to, and ends. */
+/*
+ * Makes a process with this pid, or any pid for 0. It makes its calls when it is told to, and ends.
+ */
 static pid_t make(pid_t number, int go, int *ret_error)
 {
 	struct clone_args args = { .exit_signal = SIGCHLD,
@@ -179,7 +184,7 @@ static void finish(pid_t pid, int go, unsigned char calls)
 	g_assert_cmpint(waitpid(pid, NULL, 0), ==, pid);
 }
 
-/* The time of /proc/PID/stat goes by hundredths of a second. */
+/* Start times in /proc/PID/stat are in hundredths of a second. */
 static void wait_for_tick(void)
 {
 	uint64_t now = work_now();
@@ -188,7 +193,9 @@ static void wait_for_tick(void)
 		sched_yield();
 }
 
-/* Processes of one number, one after the other: the second one has no role, and a row of its own. */
+/*
+ * Two processes have the same pid one after the other. The second has no role and has its own row.
+ */
 static void reused(struct kt *t)
 {
 	const struct ks_stats_burst *row;
@@ -206,7 +213,7 @@ static void reused(struct kt *t)
 	ks_assert_rc(ks_thread_role(t->ks, pid, "once"), 1);
 	finish(pid, go[1], 5);
 	wait_for_tick();
-	/* its number is in use until a grace period ends */
+	/* the pid stays in use until a grace period ends */
 	for (uint64_t end = work_now() + 60 * UINT64_C(1000000000); again < 0;) {
 		again = make(pid, go[0], &error);
 		if (again < 0 && (error != EEXIST || work_now() > end))

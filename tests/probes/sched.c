@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that sched counts each switch of each thread as /proc does, that running, queueing and
- * sleeping add up to the time on the clock, and that N sleeps are N sleeps.
+ * Shows that `sched` counts each switch of each thread as /proc does, that run, queue and sleep
+ * times add up to elapsed time, and that N sleeps count as N sleeps.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -14,7 +14,7 @@
 #include "support/ks_test.h"
 #include "support/wakes.h"
 
-#define LATE 6 /* made while the probe is on: one stays, one ends */
+#define LATE 6 /* threads made while the probe is enabled: one stays, one ends */
 
 static struct cast *cast; /* of the child */
 
@@ -33,7 +33,7 @@ static uint64_t wall_of(const struct ks_stats_sched *row)
 	return row->runq_ns.sum + row->oncpu_ns.sum + row->offcpu_ns.sum;
 }
 
-/* ---- the play ------------------------------------------------------------------------------- */
+/* ---- the cast -------------------------------------------------------------------------------- */
 
 static void play(unsigned part)
 {
@@ -101,7 +101,10 @@ static int play_all(void *page)
 	return 0;
 }
 
-/* Threads that are there before, that are made meanwhile, and their ends, by wait4(). */
+/*
+ * Counts switches of threads that exist before, that are made meanwhile, and that end, compared
+ * with wait4().
+ */
 static void switches(struct kt *t)
 {
 	struct cast_counts before[LATE], sum = { 0 };
@@ -127,7 +130,7 @@ static void switches(struct kt *t)
 		sum.voluntary += before[i].voluntary;
 		sum.preempted += before[i].preempted;
 	}
-	/* wait4() does not see the last switch of a thread, but perhaps that of the first one */
+	/* wait4() misses the last switch of a thread, except perhaps that of the main thread */
 	want = (uint64_t)w.usage.ru_nvcsw - sum.voluntary + CAST_THREADS;
 	do
 		kt_total(t, &row, sizeof(row));
@@ -136,14 +139,14 @@ static void switches(struct kt *t)
 	kt_total(t, &row, sizeof(row));
 	g_assert_cmpuint(row.voluntary, >=, want - 1);
 	g_assert_cmpuint(row.voluntary, <=, want);
-	/* nor does it see preemptions between a thread's last accounting and its end */
+	/* it also misses preemptions between a thread's last accounting and its end */
 	want = (uint64_t)w.usage.ru_nivcsw - sum.preempted;
 	g_assert_cmpuint(row.preempted, >=, want);
 	g_assert_cmpuint(row.preempted, <=, want + 2 * CAST_THREADS);
 	work_free(&w);
 }
 
-/* What the row of a role has; 0 if there is none yet. */
+/* Returns the row of a role, all zero if there is none yet. */
 static struct ks_stats_sched role_row(struct ks_reader *reader, unsigned role)
 {
 	struct ks_stats_sched row = { .voluntary = 0 };
@@ -153,9 +156,8 @@ static struct ks_stats_sched role_row(struct ks_reader *reader, unsigned role)
 }
 
 /*
- * The kernel's own sums begin and end elsewhere in each switch, where it reads its clock, some
- * hundred instructions before the hook; and what a hypervisor takes away from a thread on its CPU is
- * not in them.
+ * The kernel's own sums have other limits: it reads its clock some hundred instructions before the
+ * hook in each switch, and its sums leave out time that a hypervisor takes from a running thread.
  */
 static char *compare_times(const char *name, const struct ks_stats_sched *first,
 			   const struct ks_stats_sched *last, const struct cast_counts *before,
@@ -178,7 +180,7 @@ static char *compare_times(const char *name, const struct ks_stats_sched *first,
 	return wrong;
 }
 
-/* Exactly, while they live, and each by itself: by a role of its own. */
+/* Compares exactly while the threads live, and each thread by a role of its own. */
 static char *play_each(void *user)
 {
 	static const char *const names[] = { "main", "naps", "ping", "pong", "yields", "spins" };
@@ -232,7 +234,7 @@ static char *play_each(void *user)
 	cast_next(c);
 	work_wait(&w);
 	kt_disable(t);
-	/* with those that were made meanwhile, one of which ended */
+	/* including the threads made meanwhile, one of which has ended */
 	row = process_row(t, w.pid);
 	g_assert_cmpuint(wall_of(&row) - wall_of(&first_all), >, sum);
 	work_free(&w);
@@ -241,7 +243,7 @@ static char *play_each(void *user)
 
 static void each_thread(struct kt *t)
 {
-	kt_enable(t, NULL, 0); /* so that there are rows to begin from */
+	kt_enable(t, NULL, 0); /* so that rows exist at the start */
 	kt_disable(t);
 	ks_test_rounds(play_each, t);
 }
@@ -264,9 +266,9 @@ static int naps(void *page)
 }
 
 /*
- * And each is a record, if asked for. A thread that is preempted between setting its timer and its
- * sleep sleeps less, or not at all: what /proc says of its sleeps is the measure, and a nap is spent
- * asleep but for what the thread ran and queued meanwhile.
+ * Each sleep is also a record, if asked for. A thread preempted between setting its timer and its
+ * sleep sleeps less, or not at all. So /proc says how many sleeps there were, and a nap is sleep
+ * time apart from the time that the thread ran or queued meanwhile.
  */
 static void sleeps(struct kt *t)
 {
@@ -300,7 +302,7 @@ static void sleeps(struct kt *t)
 	g_assert_cmpuint(last.voluntary - first.voluntary, ==, slept);
 	g_assert_cmpuint(slept, <=, NAPS + 1);
 	g_assert_cmpuint(slept, >=, NAPS * 4 / 5);
-	/* that for the first step ended, and for the second one it sleeps now */
+	/* the sleep before the first step has ended; the sleep before the second goes on */
 	ended = last.offcpu_ns.count - first.offcpu_ns.count;
 	g_assert_cmpuint(ended, <=, slept);
 	g_assert_cmpuint(ended, >=, slept - 1);

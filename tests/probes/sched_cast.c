@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* sched_cast.c - processes that do things step by step, for the tests of sched */
+/* sched_cast.c - see sched_cast.h */
 #include <errno.h>
 #include <linux/futex.h>
 #include <sched.h>
@@ -71,8 +71,9 @@ unsigned cast_threads(pid_t pid)
 }
 
 /*
- * In futex(), on this word and for this value of it, 0 and 0: any? The file waits until the thread is
- * on no CPU and no queue: the state alone is told before that, and a thread may be preempted there.
+ * Returns whether the thread sleeps in futex() on this word with this value; word 0: on any.
+ * Reading the file waits until the thread is on no CPU and in no queue. The state in /proc alone is
+ * not enough: it changes earlier, and the thread may be preempted in between.
  */
 static int sleeps_on(pid_t pid, int32_t tid, uintptr_t word, uint32_t value)
 {
@@ -143,8 +144,8 @@ int cast_state_told(void)
 	id = btf__find_by_name_kind(types, "btf_trace_sched_switch", BTF_KIND_TYPEDEF);
 	g_assert_cmpint(id, >, 0);
 	t = btf__type_by_id(types, (uint32_t)id);
-	t = btf__type_by_id(types, t->type); /* pointer */
-	t = btf__type_by_id(types, t->type); /* function, whose first argument is hidden */
+	t = btf__type_by_id(types, t->type); /* the pointer */
+	t = btf__type_by_id(types, t->type); /* the function, whose first argument is hidden */
 	told = btf_vlen(t) == 1 + 4;
 	btf__free(types);
 	return told;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that without kernel programs `sched` counts of threads that live through two looks what
- * /proc says of them, that their time adds up to that on the clock, and that it declares the rest
- * unknown.
+ * Shows that `sched` without kernel programs agrees with /proc for threads that live through two
+ * scans, that their times add up to elapsed time, and that it declares everything else unknown.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -54,7 +53,7 @@ static int act_all(void *page)
 		pthread_create(&thread[i], NULL, act, (void *)(uintptr_t)i);
 	__atomic_store_n(&cast->tid[0], getpid(), __ATOMIC_RELEASE);
 	cast_wait(cast, 1);
-	/* between two looks, and so in none */
+	/* lives between two scans, so no scan sees it */
 	pthread_create(&brief, NULL, nothing, NULL);
 	pthread_join(brief, NULL);
 	act(NULL);
@@ -77,7 +76,7 @@ static struct ks_stats_sched look(struct ks *ks, struct ks_reader *reader)
 
 static struct ks *watch(pid_t pid, struct ks_reader **ret_reader)
 {
-	/* long: the only looks are those of the reader */
+	/* long, so that only the reader causes scans */
 	const struct ks_param interval = { .id = KS_PARAM_INTERVAL_MS, .value = HOUR_MS };
 	const struct ks_enable_opts opts = {
 		.size = sizeof(opts), .variant = "procfs", .params = &interval, .n_params = 1
@@ -156,7 +155,7 @@ static void two_looks(void)
 	g_assert_cmpuint(wall, <=, THREADS * (d - a) * 102 / 100);
 	cast_next(c);
 	work_wait(&w);
-	/* what is gone keeps its numbers */
+	/* threads that ended keep their counts */
 	first = look(ks, reader);
 	g_assert_cmpuint(first.voluntary, ==, last.voluntary);
 	ks_assert_ok(ks, ks_disable_probe(ks, KS_PROBE_SCHED));

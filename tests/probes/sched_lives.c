@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that all that a thread does from its first wake-up on stands in the row of its process, that the
- * state in which it slept is told as it was, and that nothing is told of who is not visible.
+ * Shows that everything a thread does from its first wake-up on is in the row of its process, that
+ * its state of sleep is recorded correctly, and that nothing is recorded about threads that are not
+ * visible.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -102,7 +103,7 @@ static void *answer(void *arg)
 	return NULL;
 }
 
-/* Over two CPUs: who goes to sleep is woken by another one while it is about to leave. */
+/* On two CPUs: the other thread wakes a thread that is just about to sleep. */
 static int ping_pong(void *page)
 {
 	struct cast *c = page;
@@ -154,7 +155,7 @@ static void states(struct kt *t)
 	work_free(&w);
 }
 
-/* ---- who is not visible ---------------------------------------------------------------------- */
+/* ---- invisible threads ----------------------------------------------------------------------- */
 
 static void must(int ok)
 {
@@ -171,7 +172,7 @@ static void spin(uint64_t ns)
 		;
 }
 
-/* It shares its CPU with one that the namespace does not see. */
+/* A thread outside the pid namespace shares the CPU. */
 static void beside_stranger(struct kt *outer)
 {
 	const struct ks_param every = { .id = KS_SCHED_PARAM_WAIT_NS, .value = 1 };
@@ -189,7 +190,7 @@ static void beside_stranger(struct kt *outer)
 	while ((rec = kt_next(&t, KS_EVENT_SCHED_WAIT, &at))) {
 		g_assert_cmpint(rec->ev.pid, ==, 1);
 		if (rec->valid & KS_HAS_SCHED_CULPRIT) {
-			/* itself, or the idle task */
+			/* the thread itself, or the idle task */
 			g_assert_cmpint(rec->held_pid == 0, ==,
 					g_str_has_prefix(rec->held_comm, "swapper"));
 			continue;
@@ -240,7 +241,7 @@ static void invisible(struct kt *t)
 	}
 	g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
 	g_assert_cmpint(status, ==, 0);
-	kt_enable(t, NULL, 0); /* outside nothing has changed */
+	kt_enable(t, NULL, 0); /* outside the namespace nothing has changed */
 }
 
 static void add(void)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that who waits for a CPU learns who held it, that what is going on right now is in the
- * numbers right now, that threads made and ended meanwhile have their whole time in them, and that
- * rows add up and never go back.
+ * Shows that a thread which waits for a CPU learns which thread held it; that intervals still open
+ * are in the counts at once; that threads made and ended meanwhile have their whole time in the
+ * counts; and that rows add up and never decrease.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -25,7 +25,7 @@ static int sleeper(void *page)
 	return 0;
 }
 
-/* What sleeps now is in the numbers now: no event is needed. */
+/* A thread that sleeps now has its time in the counts now, without an event. */
 static void still_open(struct kt *t)
 {
 	struct ks_stats_sched first, last;
@@ -52,7 +52,7 @@ static void still_open(struct kt *t)
 	g_assert_cmpuint(last.offcpu_ns.sum - first.offcpu_ns.sum, <=, d - a);
 	g_assert_cmpuint(last.offcpu_ns.count, ==, first.offcpu_ns.count);
 	g_assert_cmpuint(last.voluntary, ==, first.voluntary);
-	/* out of scope, its interval is over */
+	/* out of scope, so its interval has ended */
 	kt_watch(t, KS_SCOPE_PIDS, getpid());
 	g_assert_true(cast_row(reader, KS_BY_PROCESS, (uint64_t)w.pid, &first));
 	cast_nap(20 * MS);
@@ -118,7 +118,10 @@ struct gone {
 	pid_t pid;
 };
 
-/* Nothing goes on once a thread has left its CPU for the last time, which is after its end is told. */
+/*
+ * No interval goes on after a thread has left its CPU for the last time, which is later than the
+ * record of its end.
+ */
 static char *stands_still(void *user)
 {
 	const struct gone *g = user;
@@ -128,7 +131,10 @@ static char *stands_still(void *user)
 	return ks_test_outside("time of who is gone", wall_of(g->reader, g->pid), wall, wall);
 }
 
-/* The first thread since the probe is on, the others from when they were made until they ended. */
+/*
+ * The main thread counts from when the probe was enabled, the others from when they were made until
+ * they ended.
+ */
 static void whole_lives(struct kt *t)
 {
 	uint64_t before_ns, on_ns, gone_ns, from_ns, to_ns, wall, least, most;
@@ -184,7 +190,9 @@ static int fifo(int priority)
 	return sched_setscheduler(0, SCHED_FIFO, &param);
 }
 
-/* Runs whenever nobody is more important: right after the hog, and before all others. */
+/*
+ * Runs whenever no thread with a higher priority runs: right after the hog, and before all others.
+ */
 static int victim(void *page)
 {
 	struct cast *c = page;
@@ -205,7 +213,7 @@ static int victim(void *page)
 	return 0;
 }
 
-/* A second thread, whose number is not that of its process. */
+/* The hog is a second thread, so that its tid differs from its pid. */
 static void *hold(void *arg)
 {
 	struct cast *c = arg;
@@ -219,7 +227,7 @@ static void *hold(void *arg)
 			;
 		c->burst_ns[i][1] = work_now();
 	}
-	cast_nap(20 * MS); /* or the thread that waits for this one comes before the victim */
+	cast_nap(20 * MS); /* else the thread that joins this one would run before the victim */
 	cast_next(c);
 	return NULL;
 }
@@ -239,7 +247,10 @@ static int within(uint64_t is, uint64_t want, uint64_t slack)
 	return is >= want - slack && is <= want + slack;
 }
 
-/* The record of a burst: it ends with it, lasts as long, and names the hog. */
+/*
+ * Returns whether there is a record of this burst: it ends and lasts as the burst does, and names
+ * the hog.
+ */
 static int tells(const struct kt *t, const uint64_t burst_ns[2], pid_t victim, pid_t hog,
 		 int32_t hog_tid)
 {
@@ -262,7 +273,7 @@ static int tells(const struct kt *t, const uint64_t burst_ns[2], pid_t victim, p
 	return 1;
 }
 
-/* Nobody else was in between: the victim saw a gap that is as long. */
+/* No other thread ran in between: the victim saw a gap of the same length. */
 static int is_undisturbed(const struct cast *c, const uint64_t burst_ns[2])
 {
 	for (size_t i = 0; i < G_N_ELEMENTS(c->gap_ns); i++)
@@ -272,7 +283,10 @@ static int is_undisturbed(const struct cast *c, const uint64_t burst_ns[2])
 	return 0;
 }
 
-/* How many bursts were undisturbed and told of; -1: nobody may be more important here. */
+/*
+ * Returns how many undisturbed bursts have a record, -1 if this machine does not allow higher
+ * priorities.
+ */
 static int bursts_told(struct kt *t)
 {
 	const struct ks_param wait = { .id = KS_SCHED_PARAM_WAIT_NS, .value = BURST_NS * 9 / 10 };
@@ -308,7 +322,7 @@ static int bursts_told(struct kt *t)
 	return told;
 }
 
-/* A virtual CPU may be taken away in the middle of a burst. */
+/* Repeats the bursts: a hypervisor may take the CPU away in the middle of one. */
 static void waits(struct kt *t)
 {
 	int told = 0, now = 0;
@@ -348,7 +362,9 @@ static void none_less(const struct ks_stats_sched *a, const struct ks_stats_sche
 	g_assert_cmpuint(a->offcpu_ns.sum, <=, b->offcpu_ns.sum);
 }
 
-/* The whole machine at work: no number ever goes back, and each grouping adds up to the total. */
+/*
+ * With the whole machine at work, no count ever decreases, and each grouping adds up to the total.
+ */
 static void adds_up(struct kt *t)
 {
 	static const uint32_t by[] = { KS_BY_TOTAL, KS_BY_PROCESS, KS_BY_CGROUP, KS_BY_ROLE };

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that a scope lets through what is in it and nothing else: by process, by tree, by name;
- * that it can be replaced while probes run; and that a host in namespaces of its own sees its own
- * numbers, through /proc and /sys wherever they are.
+ * Shows that a scope lets through what is in it and nothing else, by process, by tree and by name;
+ * that it can be replaced while probes run; and that a host in its own namespaces sees its own ids,
+ * wherever /proc and /sys are.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -58,7 +58,7 @@ static uint64_t all_calls(struct kt *t)
 	return n;
 }
 
-/* ---- whom ------------------------------------------------------------------------------------ */
+/* ---- kinds of scopes ------------------------------------------------------------------------- */
 
 #define OWN 5
 
@@ -68,7 +68,7 @@ static void call_own(unsigned n)
 		syscall(SYS_fadvise64, -1, 0, 0, POSIX_FADV_NORMAL);
 }
 
-/* The default. */
+/* The default scope. */
 static void self(struct kt *t)
 {
 	struct work w;
@@ -108,7 +108,7 @@ static void pids(struct kt *t)
 		work_free(&w[i]);
 }
 
-/* Others may call too: only what these have done is exact. */
+/* Other processes may call, too: only the calls of these processes are exact. */
 static void everybody(struct kt *t)
 {
 	struct work w;
@@ -125,7 +125,7 @@ static void everybody(struct kt *t)
 	work_free(&w);
 }
 
-/* A grandchild of the root, and one whose parent has gone before it calls. */
+/* A grandchild of the root, and one whose parent ended before it calls. */
 static int tree_work(void *page)
 {
 	int pipe_fd[2], status, bad = 0;
@@ -134,7 +134,7 @@ static int tree_work(void *page)
 	if (pipe(pipe_fd))
 		return 1;
 	if (fork() == 0) {
-		if (fork() == 0) { /* calls when its parent has ended */
+		if (fork() == 0) { /* calls after its parent has ended */
 			close(pipe_fd[1]);
 			bad = read(pipe_fd[0], &c, 1) != 0;
 			_exit(bad || fad_table(page));
@@ -173,7 +173,7 @@ static void tree(struct kt *t)
 	work_free(&other);
 }
 
-/* A root that has a child already, which makes others; both work when told. */
+/* The root has a child already, which makes more. All call when they are told. */
 static void tree_grown(struct kt *t)
 {
 	struct work other;
@@ -211,7 +211,7 @@ static void tree_grown(struct kt *t)
 	close(fds[1]);
 }
 
-/* One tree takes another one's place. */
+/* One tree replaces another one. */
 static void tree_replaced(struct kt *t)
 {
 	int32_t self_pid = getpid(), two[2];
@@ -240,7 +240,7 @@ static void tree_replaced(struct kt *t)
 		work_free(&w[i]);
 }
 
-/* One cgroup, the one below it, and the one beside it. */
+/* One cgroup, one below it, and one next to it. */
 static void cgroup(struct kt *t)
 {
 	struct ks_scope scope = { .size = sizeof(scope), .kind = KS_SCOPE_CGROUP };
@@ -275,7 +275,7 @@ static void cgroup(struct kt *t)
 	kt_cgroup_remove(&beside);
 }
 
-/* By name, in and out. */
+/* By name: matching and other names. */
 static void names(struct kt *t)
 {
 	struct work named, plain;
@@ -309,7 +309,7 @@ static void names(struct kt *t)
 	work_free(&plain);
 }
 
-/* What was counted stays; from the moment of the call on it is the new one's. */
+/* Counts so far stay. From the call on, the new scope counts. */
 static void replaced(struct kt *t)
 {
 	struct work w[3];
@@ -332,7 +332,7 @@ static void replaced(struct kt *t)
 		work_free(&w[i]);
 }
 
-/* The old scope stays when a new one is refused. */
+/* If a new scope is refused, the old one stays. */
 static void refused(struct kt *t)
 {
 	struct ks_scope scope = { .size = sizeof(scope), .kind = KS_SCOPE_PIDS, .n_pids = 1 };
@@ -372,7 +372,7 @@ static void refused(struct kt *t)
 
 /* ---- namespaces ------------------------------------------------------------------------------ */
 
-/* Runs fn in a child, whose failed assertions fail this test. */
+/* Runs fn in a child. Its failed assertions fail this test. */
 static void in_child(struct kt *t, void (*fn)(struct kt *))
 {
 	pid_t pid = fork();
@@ -400,7 +400,10 @@ static struct kt fresh(const struct kt *like, const struct ks_open_opts *opts)
 	return t;
 }
 
-/* A handle inside: a variant that knows the first namespace only must say so, others must work. */
+/*
+ * Opens a handle inside. A variant that knows only the initial namespace must say so; others must
+ * work.
+ */
 static int usable_inside(struct kt *t)
 {
 	struct ks_enable_opts opts = { .size = sizeof(opts), .variant = t->variant };
@@ -454,7 +457,7 @@ static void own_advice(struct kt *t)
 	g_assert_cmpuint(records_of(t, 1), ==, OWN);
 }
 
-/* As a container does: process 1 of a namespace, with a /proc of its own. */
+/* As in a container: process 1 of a pid namespace, with its own /proc. */
 static void as_first(struct kt *outer)
 {
 	struct kt t;
@@ -480,10 +483,10 @@ static void namespaced(struct kt *t)
 static void pid_namespace(struct kt *t)
 {
 	in_child(t, namespaced);
-	kt_enable(t, NULL, 0); /* outside nothing has changed */
+	kt_enable(t, NULL, 0); /* outside the namespace nothing has changed */
 }
 
-/* The same, and no /proc that tells: the number is still that of the own namespace. */
+/* The same without a matching /proc: ids are still those of the own namespace. */
 static void as_first_unseen(struct kt *outer)
 {
 	struct ks_open_opts opts = { .size = sizeof(opts), .proc_path = "/nonexistent" };
@@ -506,7 +509,7 @@ static void pid_namespace_unseen(struct kt *t)
 	kt_enable(t, NULL, 0);
 }
 
-/* libbpf looks for the kernel's types where they usually are, whatever it is told. */
+/* libbpf looks for the kernel's types in the usual place, whatever it is told. */
 static void hide_sys(void)
 {
 	char *types = g_strdup_printf("/proc/self/fd/%d", open("/sys/kernel/btf", O_PATH));
@@ -517,7 +520,7 @@ static void hide_sys(void)
 	g_free(types);
 }
 
-/* /proc and /sys elsewhere, and nothing but that where they usually are. */
+/* /proc and /sys are elsewhere, and the usual places are empty. */
 static void elsewhere(struct kt *outer)
 {
 	char *dir = g_dir_make_tmp("ks-root-XXXXXX", NULL);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that settings take effect as a whole and are told by each record, that a limit on records
- * loses none of the counts and says how many it held back, and that order by time holds.
+ * Shows that settings take effect together and that each record names its generation; that a limit
+ * on records loses no counts and reports how many records it held back; and that ordered delivery
+ * is in order.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -34,7 +35,7 @@ static uint32_t generation_now(struct kt *t)
 	return info.generation;
 }
 
-/* Records of one process all carry this generation. */
+/* All records of one process have this generation. */
 static void made_under(const struct kt *t, pid_t pid, size_t n, uint32_t generation)
 {
 	const struct ks_event *ev;
@@ -62,7 +63,7 @@ static void generation(struct kt *t)
 	first = (int)generation_now(t);
 	g_assert_cmpint(first, >=, 1);
 	work_run(&a);
-	every[0].value = 1; /* ns: each call is slower */
+	every[0].value = 1; /* ns: every call is slower */
 	second = ks_configure_probe(t->ks, t->probe, every, 1);
 	g_assert_cmpint(second, ==, first + 1);
 	g_assert_cmpuint(generation_now(t), ==, (uint32_t)second);
@@ -95,7 +96,7 @@ static uint64_t default_of(uint32_t probe, uint32_t id, uint64_t *ret_highest)
 	return desc.default_value;
 }
 
-/* All of them or none. */
+/* If one setting is refused, none takes effect. */
 static void all_or_none(struct kt *t)
 {
 	uint64_t highest, slow = default_of(t->probe, KS_FADVISE_PARAM_SLOW_NS, &highest);
@@ -127,7 +128,7 @@ static void all_or_none(struct kt *t)
 	g_assert_cmpuint(value_of(t, KS_PARAM_BURST), ==, burst);
 }
 
-/* What a record tells of its thread is what was asked for. */
+/* Records have exactly the members about their thread that were asked for. */
 static void identity_is(struct kt *t, uint64_t identity)
 {
 	struct ks_param params[] = { { .id = KS_FADVISE_PARAM_SLOW_NS, .value = 0 },
@@ -196,7 +197,7 @@ static void halves(struct kt *t)
 
 /* ---- limits ---------------------------------------------------------------------------------- */
 
-/* Nothing is held back without a limit. */
+/* Without a limit no record is held back. */
 static void no_limit(struct kt *t)
 {
 	struct ks_param params[] = { { .id = KS_FADVISE_PARAM_SLOW_NS, .value = 0 },
@@ -213,7 +214,9 @@ static void no_limit(struct kt *t)
 	work_free(&w);
 }
 
-/* Before Linux 5.12 programs cannot compare and exchange. */
+/*
+ * True if CPUs can share a token bucket. Before Linux 5.12 programs have no compare-and-exchange.
+ */
 static int shares_buckets(struct kt *t)
 {
 	int size = ks_check(t->ks, KS_JSON, NULL, 0) + 4096, shares;
@@ -226,7 +229,10 @@ static int shares_buckets(struct kt *t)
 	return shares;
 }
 
-/* At least the burst comes through, and at most what the time allows; the rest is told. */
+/*
+ * At least the burst is delivered, and at most what the time allows. The others are reported as
+ * throttled.
+ */
 static void within_limit(struct kt *t, const struct work *w, uint64_t per_sec, uint64_t burst,
 			 uint64_t all)
 {
@@ -239,7 +245,7 @@ static void within_limit(struct kt *t, const struct work *w, uint64_t per_sec, u
 	g_assert_cmpuint(book.submitted, ==, t->n);
 	g_assert_cmpuint(t->lost[KS_LOST_THROTTLED], ==, book.throttled);
 	g_assert_cmpuint(t->lost[KS_LOST_RING], ==, 0);
-	/* where CPUs cannot share a bucket, each has one, and one CPU may have done all the work */
+	/* if CPUs cannot share a bucket each has one, and one CPU may have done all the work */
 	if (shares_buckets(t))
 		cpus = 1;
 	most = cpus * (burst + 1 + ns * per_sec / 1000000000);
@@ -307,7 +313,7 @@ static int many_on_second(void *page)
 	return many_on(1, page);
 }
 
-/* In order but for those that come late, and say so. */
+/* Returns the number of late records, after asserting that all others are in order. */
 static unsigned late_ones(const struct kt *t)
 {
 	unsigned late = 0;
@@ -325,7 +331,10 @@ static unsigned late_ones(const struct kt *t)
 	return late;
 }
 
-/* A CPU that is taken away from a program keeps its record back for longer than records are held. */
+/*
+ * Runs once: if a CPU is taken away from a program, its record arrives later than records are held
+ * back.
+ */
 static char *order_once(void *user)
 {
 	struct ks_param params[] = { { .id = KS_FADVISE_PARAM_SLOW_NS, .value = 0 },
@@ -358,7 +367,9 @@ static char *order_once(void *user)
 	return ks_test_outside("number of late records", late, 0, 0);
 }
 
-/* Two CPUs at once: read one ring after the other, and put in order. */
+/*
+ * Two CPUs write at once. Their rings are read one after the other, and the records put in order.
+ */
 static void ordered(struct kt *t)
 {
 	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
@@ -367,9 +378,9 @@ static void ordered(struct kt *t)
 		ks_test_rounds(order_once, t);
 }
 
-/* ---- the least burst, the first end ------------------------------------------------------------ */
+/* ---- burst 1, and a call without its beginning ----------------------------------------------- */
 
-/* Exactly one, if the calls come within the second that it takes to have another. */
+/* Exactly one record, if all calls come within the second after which the next is allowed. */
 static void burst_of_one(struct kt *t)
 {
 	const struct ks_param one[] = { { .id = KS_FADVISE_PARAM_SLOW_NS, .value = 0 },
@@ -377,7 +388,7 @@ static void burst_of_one(struct kt *t)
 					{ .id = KS_PARAM_BURST, .value = 1 } };
 	uint64_t begin_ns, took_ns;
 
-	work_pin(0); /* where kernels cannot share a limit, each CPU has one */
+	work_pin(0); /* if kernels cannot share a limit, each CPU has one */
 	kt_enable(t, one, 3);
 	begin_ns = work_now();
 	for (int i = 0; i < 10; i++)
@@ -393,7 +404,7 @@ static void burst_of_one(struct kt *t)
 
 #define CACHED (64u << 20)
 
-/* Advice that the kernel walks 16,384 pages for: it is nearly always in the middle of a call. */
+/* Advice for which the kernel walks 16,384 pages: this process is nearly always inside a call. */
 static int advise_on(void *page)
 {
 	uint32_t *stop = page;
@@ -411,7 +422,10 @@ static int advise_on(void *page)
 
 #define ENABLES 40
 
-/* Enabled in the middle of a call, the probe sees its end alone: that is no call, and told. */
+/*
+ * If the probe is enabled during a call, it sees only the end. That does not count as a call and is
+ * reported.
+ */
 static void no_beginning(struct kt *t)
 {
 	struct ks_stats_self book;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Shows that statistics add up: CPUs to the total, deltas to what was done meanwhile, each reader
- * for itself, and everything across off and on and from one variant to another.
+ * for itself, and all of it while the probe is disabled and enabled and changes its variant.
  */
 #include <fcntl.h>
 #include <string.h>
@@ -31,7 +31,7 @@ static struct ks_stats stats_of(struct ks_reader *reader)
 	return stats;
 }
 
-/* Of the one row of a reader. */
+/* Returns the calls in the only row of a reader. */
 static uint64_t calls_of(struct ks_reader *reader, unsigned advice)
 {
 	struct ks_stats stats = stats_of(reader);
@@ -98,7 +98,7 @@ static void cpus(struct kt *t)
 	ks_reader_free(reader);
 }
 
-/* Histograms too: bucket by bucket. */
+/* Histograms add up bucket by bucket. */
 static void lifetimes(struct kt *t)
 {
 	uint64_t buckets[260] = { 0 }, count = 0, sum = 0;
@@ -159,9 +159,9 @@ static void deltas(struct kt *t)
 	call(5);
 	g_assert_cmpuint(random_of(often), ==, 9);
 	g_assert_cmpuint(random_of(seldom), ==, 12);
-	g_assert_cmpuint(random_of(late), ==, 5); /* counts from where it was made */
+	g_assert_cmpuint(random_of(late), ==, 5); /* counts since it was made */
 	g_assert_cmpuint(random_of(total), ==, 12);
-	g_assert_cmpuint(random_of(total), ==, 12); /* nothing is cleared by reading */
+	g_assert_cmpuint(random_of(total), ==, 12); /* reading resets nothing */
 	ks_reader_free(total);
 	ks_reader_free(often);
 	ks_reader_free(seldom);
@@ -180,7 +180,7 @@ static void off_and_on(struct kt *t)
 	call(3);
 	first = stats_of(total);
 	kt_disable(t);
-	call(100); /* nobody counts */
+	call(100); /* the probe is disabled */
 	g_assert_cmpuint(random_of(total), ==, 3);
 	g_assert_cmpuint(random_of(delta), ==, 3);
 	kt_enable(t, NULL, 0);
@@ -200,7 +200,7 @@ static void off_and_on(struct kt *t)
 	ks_reader_free(delta);
 }
 
-/* While another process counts, no read is below the one before, and the last one is exact. */
+/* While another process makes calls, no read is below the one before, and the last one is exact. */
 static void never_back(struct kt *t)
 {
 	const volatile uint32_t *done;

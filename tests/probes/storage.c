@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that a variant whose programs find tasks by address can be had whatever was loaded before it,
- * a tree or all probes, as long as nothing has counted in task storage; that it then counts exactly
- * beside the other probes; and that it is refused with its reason where something has.
+ * Shows that a variant whose programs find tasks by address works whatever was loaded before it, a
+ * tree or all probes, as long as no program has counted in task storage; that it then counts
+ * exactly beside other probes; and that it is refused with its reason if one has.
  */
 #include <errno.h>
 #include <sys/resource.h>
@@ -30,7 +30,10 @@ static int enable(struct ks *ks, uint32_t probe, const char *variant)
 	return ks_enable_probe(ks, probe, &opts);
 }
 
-/* A kernel without typed programs or task storage keeps all by address: nothing to show. */
+/*
+ * True if this kernel has BTF tracing and task storage. Without them all programs find tasks by
+ * address.
+ */
 static int has_both(struct ks *ks)
 {
 	struct ks_variant_info info = { .size = sizeof(info) };
@@ -58,8 +61,8 @@ static void is_by(struct ks *ks, uint32_t probe, const char *variant)
 }
 
 /*
- * A child that sleeps so many times leaves its CPU as often by its own will, and once for good, which
- * wait4() does not count. *ret_most: what it and that make.
+ * A child that naps n times has n voluntary switches, and one more at its end, which wait4() does
+ * not count. *ret_most: with that one.
  */
 static uint64_t naps(struct ks *ks, uint64_t *ret_most)
 {
@@ -147,7 +150,7 @@ static void test_after_prepare(void)
 	works(ks);
 }
 
-/* Refused, again and again; and the best one goes on as before. */
+/* The variant is refused again and again. The best one goes on as before. */
 static void test_after_count(void)
 {
 	struct ks *ks = opened();

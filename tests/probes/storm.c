@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that KS_SCOPE_TREE takes in a tree that lives and grows: in the middle of a storm of forks,
- * early deaths and orphans no descendant is missed, and nobody of the storm next to it is taken in. So
- * by each way in which a tree can be followed: better ones are refused here.
+ * Shows that KS_SCOPE_TREE follows a tree that lives and grows: in a storm of forks, early deaths
+ * and orphans it misses no descendant and adds no process of the storm next to it. Runs with each
+ * method of following a tree; better methods are refused here.
  */
 #include <fcntl.h>
 #include <sched.h>
@@ -23,7 +23,7 @@
 #include "support/on_load.h"
 
 #define POPULATION ((int)ks_test_volume(60, 32))
-#define LONGEST 300    /* seconds: a storm whose test has died ends by itself */
+#define LONGEST 300    /* seconds: a storm ends by itself if its test has died */
 #define PIDS (1 << 22) /* at most */
 
 enum { NOBODY, OURS, DECOY };
@@ -34,7 +34,7 @@ static struct shared {
 	char who[PIDS];
 } * sh;
 
-static int highest; /* number of a process */
+static int highest; /* highest pid */
 
 static void nap(long ns)
 {
@@ -53,7 +53,7 @@ static void count(int *counter, int by)
 	__atomic_fetch_add(counter, by, __ATOMIC_SEQ_CST);
 }
 
-/* Whoever is alive at the end makes one call, and then waits to be killed. */
+/* A process that is alive at the end makes one call, and then waits to be killed. */
 static void __attribute__((noreturn)) wait_for_call(void)
 {
 	while (!is_set(&sh->call))
@@ -76,7 +76,7 @@ static void __attribute__((noreturn)) life(int side, unsigned seed, int is_root)
 		if (is_set(&sh->quiet))
 			wait_for_call();
 		if (is_root && is_set(&sh->orphans_lost) && !(is_set(&sh->acknowledged) & side)) {
-			/* from here on the process tree forgets whose orphans these are */
+			/* from here on, /proc no longer shows whose orphans these are */
 			prctl(PR_SET_CHILD_SUBREAPER, 0);
 			__atomic_fetch_or(&sh->acknowledged, side, __ATOMIC_SEQ_CST);
 		}
@@ -110,7 +110,7 @@ static pid_t start(int side)
 	if (pid == 0) {
 		prctl(PR_SET_CHILD_SUBREAPER, 1);
 		signal(SIGCHLD, SIG_IGN);
-		/* or the test gets a hundredth of a slow CPU, and minutes are not enough for it */
+		/* else the test gets a hundredth of a slow CPU and takes minutes */
 		if (kt_emulated())
 			setpriority(PRIO_PROCESS, 0, 10);
 		alarm(LONGEST);
@@ -131,7 +131,7 @@ static int living(int side)
 	return n;
 }
 
-/* Runs of programs that the kernel says it has left out. */
+/* Returns the number of program runs that the kernel has skipped. */
 static uint64_t left_out(struct kt *t)
 {
 	struct ks_stats_self book;
@@ -141,8 +141,8 @@ static uint64_t left_out(struct kt *t)
 }
 
 /*
- * Of each descendant that lives one record, of nobody else any. Some kernels preempt programs at
- * functions (fentry), too, and leave out the same one for whoever comes to it on that CPU meanwhile.
+ * There is one record for each living descendant, and none for other processes. Some kernels
+ * preempt fentry programs, too, and skip runs of the same program on that CPU meanwhile.
  */
 static void compare(struct kt *t, uint64_t out)
 {
@@ -168,7 +168,7 @@ static void compare(struct kt *t, uint64_t out)
 	g_assert_cmpint(living(DECOY), >, 5);
 }
 
-/* Some may have been forked and have not run yet. */
+/* Kills all. Some may have been forked without having run yet. */
 static void stop(pid_t roots[2])
 {
 	pid_t ended;
@@ -200,7 +200,7 @@ static void storm(struct kt *t)
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	roots[0] = start(OURS);
 	roots[1] = start(DECOY);
-	/* its programs are loaded by now: beside a storm that takes its time */
+	/* loads the programs now: that takes long next to a storm */
 	kt_watch(t, KS_SCOPE_TREE, getpid());
 	kt_watch(t, KS_SCOPE_PIDS, getpid());
 	kt_enable(t, every_call, 1);
@@ -213,14 +213,14 @@ static void storm(struct kt *t)
 	while (is_set(&sh->acknowledged) != (OURS | DECOY))
 		nap(100000);
 	nap(100000000);
-	/* so that there is somebody to compare: births are slow on a busy machine */
+	/* enough processes to compare: forks are slow on a busy machine */
 	while (is_set(&sh->alive[OURS]) < POPULATION / 4 ||
 	       is_set(&sh->alive[DECOY]) < POPULATION / 4)
 		nap(1000000);
 	__atomic_store_n(&sh->quiet, 1, __ATOMIC_SEQ_CST);
 	nap(300000000);
 	__atomic_store_n(&sh->call, 1, __ATOMIC_SEQ_CST);
-	/* some are still on their way to their death, or to their first instruction */
+	/* some are still about to die, or have not run yet */
 	while (is_set(&sh->called) != is_set(&sh->alive[OURS]) + is_set(&sh->alive[DECOY]))
 		nap(20000000);
 	kt_settle(t);
@@ -228,7 +228,7 @@ static void storm(struct kt *t)
 	stop(roots);
 }
 
-/* The scope takes the place of that of another storm's tree. */
+/* Each storm's tree replaces the scope of the storm before. */
 static void storms(struct kt *t)
 {
 	unsigned n = ks_test_volume(8, 2);
@@ -240,7 +240,7 @@ static void storms(struct kt *t)
 	}
 }
 
-/* ---- other ways to follow it ------------------------------------------------------------------ */
+/* ---- other methods of following a tree ------------------------------------------------------- */
 
 static void storm_without(struct kt *t, unsigned types, const char *program)
 {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that numbers are kept by whose they are, on kernels with and without what they may lack: of
- * processes side by side, of one that moves through cgroups, across off and on, and when the cgroup
- * of the scope is made anew. And that forks, programs and ends are those of who made them.
+ * Shows that counts are kept per owner, on kernels with and without optional features: of processes
+ * side by side, of a process that moves through cgroups, while the probe is disabled and enabled,
+ * and when the scope's cgroup is made again. Forks, execs and exits belong to the process that made
+ * them.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -69,11 +70,14 @@ static void side_by_side(struct kt *t)
 /* ---- cgroups --------------------------------------------------------------------------------- */
 
 #define CGROUPS ks_test_volume(4096, 16)
-#define AGAIN ks_test_volume(256, 4) /* moving takes the kernel milliseconds */
+#define AGAIN ks_test_volume(256, 4) /* moving a process takes the kernel milliseconds */
 
-static struct kt_cgroup *cgroups; /* the child has them, too */
+static struct kt_cgroup *cgroups; /* shared with the child */
 
-/* Through all of them and once more through the first ones: 1 + i calls in each, each time. */
+/*
+ * Moves through all cgroups and once more through the first ones, with 1 + i calls in each, each
+ * time.
+ */
 static int wander(void *page)
 {
 	(void)page;
@@ -113,7 +117,10 @@ static void check_cgroups(struct ks_reader *reader)
 	}
 }
 
-/* A process in thousands of cgroups, one after the other: each has its part, also when it is gone. */
+/*
+ * A process moves through thousands of cgroups. Each cgroup's row has its part, also when the
+ * cgroup is gone.
+ */
 static void wanderer(struct kt *t)
 {
 	struct ks_reader *reader;
@@ -151,14 +158,14 @@ static int see(const struct ks_event *ev, void *user)
 	if (ev->id == KS_EVENT_STATE) {
 		seen->states++;
 		seen->state = *(const struct ks_event_state *)(const void *)ev;
-		return 1; /* return at once */
+		return 1; /* end the poll at once */
 	}
 	g_assert_cmpuint(ev->id, ==, BURST_EVENT);
 	seen->records++;
 	return 0;
 }
 
-/* Of a process in the cgroup. */
+/* Makes n calls by a process in the cgroup. */
 static void call_within(const struct kt_cgroup *in, unsigned n)
 {
 	struct work w;
@@ -170,7 +177,7 @@ static void call_within(const struct kt_cgroup *in, unsigned n)
 	work_free(&w);
 }
 
-/* A service that is restarted: its cgroup has another id, and the scope follows within a second. */
+/* When a service restarts, its cgroup gets another id. The scope follows within a second. */
 static void made_anew(struct kt *t)
 {
 	struct ks_scope scope = { .size = sizeof(scope), .kind = KS_SCOPE_CGROUP };
@@ -244,7 +251,7 @@ static const struct ks_stats_proc *proc_row(struct ks_stats *stats, uint64_t pid
 	return (const void *)sums_row(stats, KS_BY_PROCESS, pid);
 }
 
-/* A fork is its maker's, an end is that of the process. */
+/* A fork belongs to the parent, an exit to the process that ends. */
 static void families(struct kt *t)
 {
 	struct ks_reader_opts opts = { .size = sizeof(opts),
@@ -272,7 +279,7 @@ static void families(struct kt *t)
 	g_assert_cmpuint(row->lifetime_ns.sum, <=, w.end_ns - w.begin_ns);
 	g_assert_cmpuint(row->failed, ==, 0);
 	for (unsigned i = PROC_FORKS - 20; i < PROC_FORKS; i++) {
-		/* rows of the dead are kept for ten seconds */
+		/* rows of dead processes stay for ten seconds */
 		if (page->child[i].end_ns + 5000000000 < read_ns)
 			continue;
 		row = proc_row(&stats, (uint64_t)page->child[i].pid);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that no record is torn or made of two: four threads on two CPUs, that take the CPU from each
- * other in the middle of it where the kernel can be preempted there, and a consumer that reads in
- * place. KS_TORN_SECONDS: once more, for so long. KS_GUEST_PREEMPTS: there, by a variant whose programs
- * are preempted, and they must have been.
+ * Shows that no record is torn or mixed from two. Four threads on two CPUs write, and preempt each
+ * other in the middle of it where the kernel allows that; a consumer reads in place.
+ * KS_TORN_SECONDS: runs once more, for this time. KS_GUEST_PREEMPTS: that run uses a variant whose
+ * programs are preempted, and asserts that they were.
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -25,7 +25,7 @@ struct stress {
 	uint64_t calls[THREADS];
 };
 
-static struct stress *stress; /* of the child */
+static struct stress *stress; /* shared with the child */
 static unsigned seconds;
 
 static void *call(void *arg)
@@ -79,7 +79,7 @@ static int check(const struct ks_event *ev, void *user)
 	return 0;
 }
 
-/* Returns how many runs the kernel left out, as far as it tells. */
+/* Returns how many runs the kernel skipped, as far as it says. */
 static uint64_t torn(struct kt *t)
 {
 	const struct ks_param params[] = { { .id = BURST_PARAM_RECORDS, .value = EACH },
@@ -112,7 +112,10 @@ static uint64_t torn(struct kt *t)
 	kt_ledger(t, &book);
 	g_assert_cmpuint(book.submitted, ==, seen.records);
 	g_assert_cmpuint(book.lost_ring + book.lost_locked, ==, seen.lost);
-	/* a call whose program found itself at work on this CPU made none, and is counted as missed */
+	/*
+	 * a run that found its program already running on this CPU made no record and counts as
+	 * missed
+	 */
 	g_assert_cmpuint(seen.records + seen.lost, <=, calls * EACH);
 	if (book.row.valid & KS_HAS_SELF_MISSED)
 		g_assert_cmpuint(seen.records + seen.lost + book.missed * EACH, >=, calls * EACH);
@@ -131,7 +134,7 @@ static void torn_shortly(struct kt *t)
 	torn(t);
 }
 
-/* Functions are preempted before 7.0, too, events only since. */
+/* fentry programs are preempted before 7.0, too; programs at tracepoints only from 7.0 on. */
 static int is_preempted(const char *variant)
 {
 	g_assert_true(kt_preempts());
@@ -155,7 +158,7 @@ static void torn_as_asked(struct kt *t)
 
 static void add(void)
 {
-	if (g_getenv("KS_TORN_SECONDS")) /* first: that one goes by each variant */
+	if (g_getenv("KS_TORN_SECONDS")) /* first, since the first test runs by each variant */
 		kt_add(BURST_PROBE, "torn-as-asked", KT_UNEVEN, torn_as_asked);
 	kt_add(BURST_PROBE, "torn", KT_UNEVEN | KT_PERF, torn_shortly);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that the map of a tree holds who lives and nobody else: threads neither enter it nor leave it, nor
- * does a first thread whose process another one took over by exec.
+ * Shows that the map of a tree holds living processes only: threads neither enter nor leave it, nor
+ * does a main thread whose process another thread took over by exec.
  */
 #include <dirent.h>
 #include <linux/membarrier.h>
@@ -15,7 +15,7 @@
 
 #include "proc_checks.h"
 
-/* Entries of the map in every handle of this process. */
+/* Returns the number of entries in the map, over all handles of this process. */
 static unsigned enrolled(void)
 {
 	DIR *dir = opendir("/proc/self/fd");
@@ -47,7 +47,7 @@ static void wait_grace(void)
 		g_usleep(10000);
 }
 
-/* Who is gone is taken out some grace periods later. */
+/* Entries of ended processes are removed some grace periods later. */
 static void all_leave(unsigned want)
 {
 	for (unsigned i = 0; i < GRACES && enrolled() != want; i++)
@@ -133,7 +133,7 @@ static void taken_over(struct kt *t)
 	work_go(&w);
 	while (!is_sh(w.pid))
 		g_assert_cmpint(waitpid(w.pid, NULL, WNOHANG), ==, 0);
-	/* until the former first thread is gone for good */
+	/* until the former main thread is gone for good */
 	for (int i = 0; i < 20; i++) {
 		wait_grace();
 		g_assert_cmpuint(enrolled(), ==, 1);

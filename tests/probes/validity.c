@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that `valid` is right for each row: buckets are known where there are some, and what any variant
- * did not know is not known of a time in which it counted; and that the generation of settings never
- * is 0, a scope's cgroup that was made again is told once, and the verdict of ks_check() is the least
- * that a probe has.
+ * Shows that `valid` is right for each row: buckets are known exactly where they exist, and a field
+ * that one variant did not know is unknown for any time in which that variant counted; that the
+ * generation of settings is never 0; that a scope's cgroup made again is reported once; and that
+ * the verdict of ks_check() is that of the weakest probe.
  */
 #include <fcntl.h>
 #include <math.h>
@@ -124,7 +124,9 @@ static uint64_t valid_of(struct ks_reader *reader)
 	return ((const struct ks_row *)ks_stats_row(&stats, 0))->valid & KS_HAS_PROC_THREADS;
 }
 
-/* A scan of /proc sees no threads: the sum over both variants does not have them, nor has a delta. */
+/*
+ * A scan of /proc sees no threads. So neither the sum over both variants nor the delta knows them.
+ */
 static void switched(void)
 {
 	struct ks *ks = open_handle();
@@ -143,7 +145,7 @@ static void switched(void)
 	g_assert_cmphex(valid_of(delta), ==, 0);
 	ks_assert_ok(ks, ks_disable_probe(ks, KS_PROBE_PROC));
 	enable_by(ks, KS_PROBE_PROC, NULL);
-	g_assert_cmphex(valid_of(sum), ==, 0);   /* ever since */
+	g_assert_cmphex(valid_of(sum), ==, 0);   /* unknown from then on */
 	g_assert_cmphex(valid_of(delta), ==, 0); /* the interval began with the scan */
 	g_assert_cmphex(valid_of(delta), ==, KS_HAS_PROC_THREADS);
 	ks_reader_free(sum);
@@ -153,7 +155,7 @@ static void switched(void)
 
 /* ---- generations ------------------------------------------------------------------------------- */
 
-/* 8 bits, and 0 is inert: after 255 comes 1. */
+/* A generation has 8 bits, and 0 is inert: 1 follows 255. */
 static void generations(void)
 {
 	const struct ks_param burst = { .id = KS_PARAM_BURST, .value = 100 };
@@ -184,7 +186,7 @@ static int count_state(const struct ks_event *ev, void *user)
 	return 0;
 }
 
-/* The scope follows it, and says so once: two more looks find nothing new. */
+/* The scope follows the cgroup and reports that once: two more looks find nothing new. */
 static void made_again(void)
 {
 	struct ks_scope scope = { .size = sizeof(scope), .kind = KS_SCOPE_CGROUP };
@@ -232,7 +234,9 @@ static void expect_verdict(const char *want)
 	g_free(text);
 }
 
-/* Full: each probe by kernel programs that know everything. One that knows less is enough for partial. */
+/*
+ * Full: each probe uses kernel programs that know everything. One that knows less makes it partial.
+ */
 static void verdict(void)
 {
 	struct ks *ks = open_handle();
