@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows what an event callback may do (close, disable, configure, enable, read, leave by a
- * cancellation) and what it may not (consume, test), and that there is one consumer at a time.
+ * Shows what an event callback may do (close, disable, configure, enable, read, be cancelled) and
+ * what it may not do (consume, self-test), and that only one thread at a time may consume.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -11,13 +11,13 @@
 
 #include "fault.h"
 
-#define BATCH 50 /* records at the first poll */
+#define BATCH 50 /* records in the first poll */
 
 struct host {
 	struct ks *ks;
-	unsigned seen, at; /* do it at this record */
+	unsigned seen, at; /* acts at this record */
 	void (*act)(struct host *h);
-	int answer; /* what the callback returns then */
+	int answer; /* the callback's return value after that */
 	uint8_t generation, others;
 	sem_t inside, go_on;
 };
@@ -67,7 +67,7 @@ static void host_free(struct host *h)
 static void act_close(struct host *h)
 {
 	ks_close(h->ks);
-	ks_close(h->ks); /* it takes effect later: once */
+	ks_close(h->ks); /* takes effect later, and once */
 }
 
 static void close_inside(void)
@@ -88,7 +88,7 @@ static void close_inside(void)
 	g_free(h);
 }
 
-/* The callback's own answer comes second. */
+/* The close comes first, the callback's own return value second. */
 static void close_and_stop(void)
 {
 	struct host *h;
@@ -107,7 +107,7 @@ static void close_and_stop(void)
 static void act_disable(struct host *h)
 {
 	ks_assert_ok(h->ks, ks_disable_probe(h->ks, BURST_PROBE));
-	syscall(SYS_getppid); /* makes nothing any more */
+	syscall(SYS_getppid); /* makes no records any more */
 }
 
 static void disable_inside(void)
@@ -145,7 +145,7 @@ static void configure_inside(void)
 		ks_assert_ok(h->ks, poll_once(h));
 	ks_assert_rc(poll_once(h), 0);
 	g_assert_cmpuint(h->seen, ==, BATCH + 3);
-	g_assert_false(h->others); /* all that came after carry the new one */
+	g_assert_false(h->others); /* all later records have the new generation */
 	host_free(h);
 }
 
@@ -203,11 +203,11 @@ static void consume_inside(void)
 	h = host_new(7, act_consume);
 	ks_assert_rc(poll_once(h), BATCH);
 	g_assert_cmpuint(h->seen, ==, BATCH);
-	ks_assert_rc(ks_poll(h->ks, -1, 0, on_event, h), 0); /* the wake-up is not swallowed */
+	ks_assert_rc(ks_poll(h->ks, -1, 0, on_event, h), 0); /* the wake-up is not lost */
 	host_free(h);
 }
 
-/* Its negative answer ends the call after this event, which counts as delivered. */
+/* A negative return value ends the call after this event, which counts as delivered. */
 static void stop_inside(void)
 {
 	struct host *h;
@@ -219,7 +219,7 @@ static void stop_inside(void)
 	ks_assert_rc(poll_once(h), -1234);
 	g_assert_cmpuint(h->seen, ==, 7);
 	g_assert_cmpuint(fault_book(h->ks, BURST_PROBE).delivered, ==, 7);
-	ks_assert_rc(ks_poll(h->ks, -1, 0, on_event, h), BATCH - 7); /* the rest wakes at once */
+	ks_assert_rc(ks_poll(h->ks, -1, 0, on_event, h), BATCH - 7); /* the others wake at once */
 	host_free(h);
 }
 
@@ -254,16 +254,15 @@ static void second_consumer(void)
 	sem_wait(&h->inside);
 	ks_assert_rc(poll_once(h), -EBUSY);
 	ks_assert_rc(ks_read_events(h->ks, buf, sizeof(buf), -1, &size), -EBUSY);
-	ks_assert_ok(h->ks,
-		     ks_ledger_check(h->ks, BURST_PROBE)); /* nothing waits for the consumer */
+	ks_assert_ok(h->ks, ks_ledger_check(h->ks, BURST_PROBE)); /* none waits for the consumer */
 	sem_post(&h->go_on);
 	pthread_join(first, &rc);
 	g_assert_cmpint(GPOINTER_TO_INT(rc), ==, BATCH);
-	ks_assert_rc(poll_once(h), 0); /* now it is ours */
+	ks_assert_rc(poll_once(h), 0); /* now this thread may consume */
 	host_free(h);
 }
 
-/* A cancelled thread unwinds: the event was delivered, and the next one may consume. */
+/* A cancelled thread unwinds: its event was delivered, and another thread may consume. */
 static void cancelled(void)
 {
 	struct host *h;

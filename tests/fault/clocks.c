@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that clocks which are set, a machine that has slept and a host that was stopped change
- * nothing but what they must: times of events, rates, waiting and deltas stay what they are.
+ * Shows that setting the clock, suspending the machine and stopping the host do not disturb times
+ * of events, rates, waits and deltas.
  */
 #include <errno.h>
 
@@ -12,7 +12,7 @@
 #define SECOND 1000000000ll
 #define HOUR (3600 * SECOND)
 #define TICK_NS 10000000ll
-#define CLOSE 10000000ll /* so far may two readings lie apart */
+#define CLOSE 10000000ll /* ns by which two readings may differ */
 
 static void put_back(void)
 {
@@ -33,7 +33,7 @@ struct move {
 	int64_t step;
 };
 
-/* Who is off its CPU between the two clocks of one reading sees them apart. */
+/* Runs once: if the thread is off its CPU while it reads both clocks, they seem to differ. */
 static char *move_wall(void *user)
 {
 	const struct move *m = user;
@@ -65,7 +65,7 @@ static int never(const struct ks_event *ev, void *user)
 	g_assert_not_reached();
 }
 
-/* By the clock that nobody sets: a wait is as long as was said. */
+/* A wait has the length asked for, since its clock cannot be set. */
 static void waits_stay(gconstpointer data)
 {
 	struct ks *ks = open_on_files();
@@ -81,7 +81,7 @@ static void waits_stay(gconstpointer data)
 	ks_close(ks);
 }
 
-/* A rate is a delta by its time: neither goes backwards, and nothing of it is of the wall clock. */
+/* A rate is a delta divided by its time. Neither decreases when the wall clock is set. */
 static void deltas_stay(void)
 {
 	struct ks_reader_opts opts = { .size = sizeof(opts), .flags = KS_READ_DELTA };
@@ -106,7 +106,7 @@ static void deltas_stay(void)
 	ks_close(ks);
 }
 
-/* ---- the machine sleeps --------------------------------------------------------------------- */
+/* ---- the machine is suspended ---------------------------------------------------------------- */
 
 struct starts {
 	uint64_t fork_ns, exec_ns, exit_ns;
@@ -140,7 +140,7 @@ static int64_t asleep(void)
 	struct timespec boot, mono;
 	uint64_t before;
 
-	do { /* nothing but their difference counts */
+	do { /* only the difference of both clocks matters */
 		before = work_now();
 		clock_gettime(CLOCK_BOOTTIME, &boot);
 		clock_gettime(CLOCK_MONOTONIC, &mono);
@@ -148,7 +148,10 @@ static int64_t asleep(void)
 	return (boot.tv_sec - mono.tv_sec) * SECOND + boot.tv_nsec - mono.tv_nsec;
 }
 
-/* When a process has begun does not change by a sleep of the machine; who begins later is later. */
+/*
+ * A suspend does not change the start time of a process. A process that starts after it has a later
+ * start time.
+ */
 static void sleep_between(void)
 {
 	struct bed *bed = bed_on();
@@ -177,7 +180,7 @@ static void sleep_between(void)
 
 /* ---- the host is stopped for an hour -------------------------------------------------------- */
 
-/* The limit of records lets `burst` through after it, not an hour's worth. */
+/* Afterwards the limit on records lets `burst` records through, not an hour's worth. */
 static void limit_holds(void)
 {
 	struct bed *bed = bed_on();

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that who denies is named, with what to do: kernel lockdown, AppArmor, SELinux, a security
- * module made of a program, the limit of locked memory, a sysctl of perf, a kernel without tracefs, and
- * an ftrace that is off, under which programs attach and count nothing. The fallback serves meanwhile. A
- * seccomp filter that lets all pass is not blamed, nor lockdown for what another one refuses.
+ * Shows that the reason names what denies access, and the remedy: kernel lockdown, AppArmor,
+ * SELinux, a BPF LSM program, the limit on locked memory, a perf sysctl, a kernel without tracefs,
+ * or ftrace that is off (programs then attach but count nothing). Meanwhile the fallback serves. A
+ * seccomp filter that allows every call is not blamed, and lockdown is not blamed for what another
+ * module refuses.
  *
- * What a machine must be started with, or would be left with, is done where KS_GUEST says that the
- * machine is there for this test alone; KS_GUEST_LSM is what it was started with and must have.
+ * Cases that need boot parameters or leave the machine changed run only if KS_GUEST says that the
+ * machine exists for this test alone. KS_GUEST_LSM names the security modules that the guest was
+ * booted with and must have.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -42,7 +44,7 @@ static int is_guest(void)
 	return 0;
 }
 
-/* Not in a guest that was started for it. */
+/* Skips, or fails in a guest that was booted for this case. */
 static void skip(const char *name, const char *why)
 {
 	const char *must = g_getenv("KS_GUEST_LSM");
@@ -52,7 +54,7 @@ static void skip(const char *name, const char *why)
 	g_test_skip(why);
 }
 
-/* This kernel is Linux major.minor or a later one. */
+/* True if this is Linux major.minor or later. */
 static int is_linux(int major, int minor)
 {
 	struct utsname name;
@@ -81,7 +83,7 @@ static char *check(struct ks *ks, uint32_t format)
 	return text;
 }
 
-/* The words stand in what follows `from`, too. */
+/* The words must also be in the part of ks_check()'s text that begins at `from`. */
 static void expect_checked(struct ks *ks, const char *from, const char *const *words)
 {
 	for (uint32_t format = KS_TEXT; format <= KS_JSON; format++) {
@@ -104,7 +106,10 @@ static void write_file(const char *path, const char *data, size_t size)
 	close(fd);
 }
 
-/* No program by any way, and each says why, last what to do, which is a remedy; the files count. */
+/*
+ * No variant with kernel programs works. Each reason has the words, and the last word is also among
+ * the remedies. The fallback counts.
+ */
 static void expect_denied(const char *const *words)
 {
 	struct ks_variant_info v = { .size = sizeof(v) };
@@ -128,14 +133,14 @@ static void expect_denied(const char *const *words)
 	ks_close(ks);
 }
 
-/* ---- lockdown: a kernel that was started with it ---------------------------------------------- */
+/* ---- lockdown: a guest that was booted with it ----------------------------------------------- */
 
 static int is_locked_down(void)
 {
 	return says("/sys/kernel/security/lockdown", "[confidentiality]");
 }
 
-/* Under a lockdown that forbids less it is a filter all the same; both are to be mended. */
+/* If lockdown forbids less, the filter is still named. Both need a remedy. */
 static void filtered(const void *unused)
 {
 	static const char *const words[] = { "a seccomp filter refuses bpf()",
@@ -166,9 +171,9 @@ static void lockdown(void)
 	fault_in_child(filtered, NULL);
 }
 
-/* ---- a security module: one of our own -------------------------------------------------------- */
+/* ---- a security module: a BPF LSM program of our own ----------------------------------------- */
 
-/* Refuses that programs are loaded. A descriptor, whose end is its end. */
+/* Refuses to load programs until the returned descriptor is closed. */
 static int refuse_programs(uint32_t hook)
 {
 	const struct bpf_insn code[] = {
@@ -197,7 +202,7 @@ static int refuse_programs(uint32_t hook)
 	return link;
 }
 
-/* A filter that lets all calls pass, as any service has one. */
+/* Installs a seccomp filter that allows all calls, as most services have one. */
 static void pass_all(void)
 {
 	struct sock_filter code[] = { BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW) };
@@ -243,11 +248,11 @@ static void module(void)
 	close(link);
 }
 
-/* ---- security modules by a policy: the image of the guest has them ------------------------------ */
+/* ---- security modules with a policy: the guest's image has them ------------------------------ */
 
 struct policy {
 	const char *file, *load;
-	const char *enter, *label; /* written by a process, it is confined */
+	const char *enter, *label; /* writing `label` to the file `enter` confines the process */
 	const char *words[5];
 };
 
@@ -320,7 +325,7 @@ static void selinux(void)
 static void with_little_memory(const void *data)
 {
 	static const char *const words[] = { "RLIMIT_MEMLOCK", "ulimit -l", NULL };
-	/* where trials pass, lockdown is what closes the way by tracepoints */
+	/* if trials pass, lockdown still refuses tracepoints */
 	const rlim_t room = is_locked_down() ? 0 : 64 << 10;
 	const struct rlimit little = { room, room };
 	int counts = GPOINTER_TO_INT(data);
@@ -337,7 +342,7 @@ static void with_little_memory(const void *data)
 	ks_close(ks);
 }
 
-/* Whether they count is what the library says of this kernel; and it is right. */
+/* The library's answer whether memory counts on this kernel is right. */
 static void locked_memory(void)
 {
 	int counts;
@@ -351,7 +356,7 @@ static void locked_memory(void)
 		fault_in_child(with_little_memory, GINT_TO_POINTER(counts));
 }
 
-/* ---- perf_event_paranoid: above 2 Debian's kernels want more than CAP_PERFMON -------------------- */
+/* ---- perf_event_paranoid: above 2, Debian's kernels want more than CAP_PERFMON --------------- */
 
 static void too_paranoid(const void *unused)
 {
@@ -364,7 +369,7 @@ static void too_paranoid(const void *unused)
 	ks = fault_open(NULL);
 	fault_refused(ks, KS_PROBE_PROC, "tracepoint", words);
 	fault_refused(ks, KS_PROBE_FADVISE, "kprobe", words);
-	expect_checked(ks, "", words); /* other ways are as good: it is no remedy */
+	expect_checked(ks, "", words); /* other variants are as good, so there is no remedy */
 	ks_close(ks);
 }
 
@@ -396,7 +401,7 @@ static void paranoid(void)
 	g_assert_cmpint(mount(NULL, TRACEFS, NULL, MS_REMOUNT, "gid=0,mode=700"), ==, 0);
 }
 
-/* ---- no tracefs: nothing to mount --------------------------------------------------------------- */
+/* ---- a kernel without tracefs ---------------------------------------------------------------- */
 
 static void without_tracefs(const void *data)
 {
@@ -433,9 +438,12 @@ static void no_tracefs(void)
 	g_free(path);
 }
 
-/* ---- ftrace off: programs attach, and are not run ----------------------------------------------- */
+/* ---- ftrace is off: programs attach but do not run ------------------------------------------- */
 
-/* It cannot be attached, or the self-test finds out and the state says so. 1: it was blind. */
+/*
+ * Attaching must fail, or the self-test must find out and set the state. Returns 1 in the second
+ * case.
+ */
 static int is_found_out(struct ks *ks, const char *variant)
 {
 	const struct ks_enable_opts opts = { .size = sizeof(opts),
@@ -446,7 +454,7 @@ static int is_found_out(struct ks *ks, const char *variant)
 
 	if (ks_enable_probe(ks, KS_PROBE_FADVISE, &opts) < 0)
 		return 0;
-	if (ks_selftest(ks, KS_PROBE_FADVISE, NULL) > 0) { /* arm64: kprobes are none of ftrace's */
+	if (ks_selftest(ks, KS_PROBE_FADVISE, NULL) > 0) { /* on arm64, kprobes do not use ftrace */
 		ks_assert_ok(ks, ks_disable_probe(ks, KS_PROBE_FADVISE));
 		return 0;
 	}
@@ -458,7 +466,7 @@ static int is_found_out(struct ks *ks, const char *variant)
 	return 1;
 }
 
-/* Linux 7 refuses it. */
+/* Returns 0 if the kernel refuses, as Linux 7 does. */
 static int is_switched_off(void)
 {
 	int fd = open(FTRACE, O_WRONLY | O_CLOEXEC), off;

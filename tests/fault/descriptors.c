@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that a host which closes a descriptor of the library by mistake gets -EBADF and a sentence: no
- * function hangs, and what has the number since is neither written to, read, changed nor closed, of
- * whatever kind it is. Shows that no descriptor of a handle is 0, 1 or 2, and that there are no more than
- * the manual says.
+ * Shows that if a host closes a descriptor of the library by mistake, calls return -EBADF with a
+ * message and none hangs, and the file that has the number next is neither written, read, changed
+ * nor closed, whatever kind it is. Also shows that no descriptor of a handle is 0, 1 or 2, and that
+ * there are no more than the manual says.
  *
- * Each descriptor that a handle has is tried by a child of its own. With `-m thorough` each is replaced
- * by each kind of file.
+ * A child of its own tries each descriptor of a handle. With `-m thorough` each is replaced by each
+ * kind of file.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,14 +22,14 @@
 
 #include "fault.h"
 
-#define MOST 200  /* descriptors of a handle */
-#define LAST 10   /* a child's answer: there are no more */
-#define HANG_S 60 /* a call that has not returned by then never will */
+#define MOST 200  /* upper bound for descriptors of a handle */
+#define LAST 10   /* a child's exit status: there is no such descriptor */
+#define HANG_S 60 /* seconds after which a call counts as hanging */
 #define TEXT "HEADER-OF-MY-DB!"
 
-/* ---- what has the number afterwards ----------------------------------------------------- */
+/* ---- the next file with the number ----------------------------------------------------------- */
 
-/* A file of the host's, and one more descriptor by which it is looked at. */
+/* A file of the host, and one more descriptor to inspect it. */
 struct stranger {
 	int fd, other;
 };
@@ -52,7 +52,7 @@ static void file_same(const struct stranger *s)
 	g_assert_cmpint(lseek(s->other, 0, SEEK_CUR), ==, 0);
 }
 
-/* One byte waits on each side. */
+/* One byte waits at each end. */
 static struct stranger pair_new(void)
 {
 	int pair[2];
@@ -86,7 +86,7 @@ static void event_same(const struct stranger *s)
 	g_assert_cmpuint(count, ==, 5);
 }
 
-/* An edge that nobody has seen yet. */
+/* With an edge that has not been reported yet. */
 static struct stranger set_new(void)
 {
 	struct epoll_event e = { .events = EPOLLIN | EPOLLET };
@@ -123,7 +123,7 @@ static void timer_same(const struct stranger *s)
 
 static const struct kind {
 	const char *name;
-	struct stranger (*make)(void); /* NULL: nothing has it */
+	struct stranger (*make)(void); /* NULL: the number stays unused */
 	void (*is_same)(const struct stranger *s);
 } kinds[] = {
 	{ "closed", NULL, NULL },          { "file", file_new, file_same },
@@ -162,11 +162,11 @@ static int ignore(const struct ks_event *ev, void *user)
 struct host {
 	struct ks *ks;
 	struct ks_reader *reader;
-	int fds[MOST]; /* of the handle */
+	int fds[MOST]; /* all descriptors of the handle */
 	unsigned n;
 };
 
-/* features: that are off. With files, nothing but them. */
+/* features: optional features that are off. With `files`, only the fallback serves. */
 static void host_open(struct host *h, uint64_t features)
 {
 	struct ks_reader_opts by = { .size = sizeof(by),
@@ -201,7 +201,7 @@ static void is_told(struct ks *ks, int rc)
 	g_assert_nonnull(strstr(why, "the host closed a descriptor"));
 }
 
-/* What is left is handed over first. Returns what the last call said. */
+/* Consumes all records first. Returns the code of the last call. */
 static int consume(struct ks *ks)
 {
 	static _Alignas(8) char buf[KS_RECORD_MAX];
@@ -249,7 +249,7 @@ struct step {
 	uint64_t features;
 };
 
-/* What the consumer itself needs: the set, its timer, and how it is woken. */
+/* True if the consumer itself needs it: the epoll set, its timer, or the wake-up socket. */
 static int is_consumers(int fd)
 {
 	char path[32], name[64] = "";
@@ -285,7 +285,7 @@ static int child(const struct step *step)
 		return LAST;
 	needed = is_consumers(h.fds[step->i]);
 	fault_fork(3);
-	if (step->i % 2) /* records are left, which the next call takes without a look */
+	if (step->i % 2) /* leaves records that the next call takes without waiting */
 		ks_assert_ok(h.ks, ks_poll(h.ks, 0, 1, ignore, NULL));
 	lose(&h, step, &s);
 	fault_fork(3);
@@ -298,7 +298,7 @@ static int child(const struct step *step)
 	consume(h.ks);
 	ks_reader_free(h.reader);
 	ks_close(h.ks);
-	for (unsigned i = 0; i < h.n; i++) /* a timer is known by its set alone */
+	for (unsigned i = 0; i < h.n; i++) /* only through the set can the library find the timer */
 		if (i != step->i && fcntl(h.fds[i], F_GETFD) >= 0)
 			g_assert_true(needed && is_consumers(h.fds[i]));
 	if (step->kind->make) {
@@ -308,7 +308,7 @@ static int child(const struct step *step)
 	return 0;
 }
 
-/* 0: there is no such descriptor. */
+/* Returns 0 if there is no such descriptor. */
 static int try_step(const struct step *step)
 {
 	pid_t pid = fork();
@@ -324,7 +324,7 @@ static int try_step(const struct step *step)
 	return !WEXITSTATUS(status);
 }
 
-/* Each is closed alone, and replaced: by all kinds in turn, or by each. */
+/* Closes each descriptor alone, and replaces it by one kind of file in turn, or by every kind. */
 static void walk(gconstpointer features)
 {
 	unsigned stride = g_test_thorough() ? 1 : (unsigned)(1 / MAX(ks_test_scale(), 0.01)) | 1;
@@ -345,7 +345,7 @@ static void walk(gconstpointer features)
 	g_assert_cmpuint(step.i, >, 6);
 }
 
-/* closefrom(3) of a daemon, and files of its own at the numbers. */
+/* A daemon calls closefrom(3) and opens its own files under these numbers. */
 static void everything(const void *data)
 {
 	struct host h;
@@ -375,7 +375,7 @@ static void closefrom_3(void)
 		fault_in_child(everything, NULL);
 }
 
-/* ---- numbers ---------------------------------------------------------------------------- */
+/* ---- numbers of descriptors ------------------------------------------------------------------ */
 
 static void without_stdio(const void *features)
 {
@@ -400,7 +400,7 @@ static void numbers(gconstpointer features)
 		fault_in_child(without_stdio, features);
 }
 
-/* What kernelsight.h promises of ks_prepare(): an upper bound, and while it loads. */
+/* The promise of kernelsight.h for ks_prepare(): an upper bound, also while it loads. */
 #define HELD 120
 #define LOADING 250
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that a host is as it was after the whole life of a handle, also where everything is
- * refused: no signal handler, mask, variable, folder, locale, umask or limit is another one, no
- * thread was started, no child is left to wait for, every descriptor closes on exec, and not a byte
- * went to standard output or error.
+ * Shows that a host is unchanged after the whole life of a handle, also if everything is refused.
+ * No signal handler, mask, variable, folder, locale, umask or limit differs. No thread was started
+ * and no child is left. Every descriptor closes on exec. Nothing was written to standard output or
+ * error.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -27,7 +27,7 @@
 
 extern char **environ;
 
-/* ---- what a host is --------------------------------------------------------------------- */
+/* ---- the state of a host --------------------------------------------------------------------- */
 
 static void add_signals(GString *s)
 {
@@ -116,7 +116,7 @@ static void try_variants(struct ks *ks, uint32_t probe)
 	}
 }
 
-/* Everything is tried, and in the end proc runs on programs or on its fallback. */
+/* Calls everything. At the end `proc` uses kernel programs, or its fallback. */
 static void live(const struct ks_open_opts *opts, int on_fallback)
 {
 	struct ks_scope scope = { .size = sizeof(scope), .kind = KS_SCOPE_TREE };
@@ -164,7 +164,7 @@ static void live_unnoticed(uint32_t flags, uint64_t features_off, int on_fallbac
 	g_assert_cmpuint(counters_descriptors(), ==, descriptors);
 	g_assert_cmpint(waitpid(-1, NULL, WNOHANG | __WALL), ==, -1);
 	g_assert_cmpint(errno, ==, ECHILD);
-	g_assert_true(libbpf_set_print(before) == print); /* the host's own callback, unused */
+	g_assert_true(libbpf_set_print(before) == print); /* the host's callback, unused */
 	g_assert_cmpint(printed, ==, 0);
 	g_free(is);
 	g_free(was);
@@ -180,7 +180,7 @@ static void sigchld(int signal)
 
 static void as_root(void)
 {
-	signal(SIGCHLD, sigchld); /* the child of the self-test raises none */
+	signal(SIGCHLD, sigchld); /* the child of the self-test causes none */
 	live_unnoticed(0, 0, 0);
 	live_unnoticed(KS_OPEN_ORDERED | KS_OPEN_TRIM, KS_FEATURE_RINGBUF, 0);
 }
@@ -218,8 +218,8 @@ static void without_bpf(void)
 }
 
 /*
- * The trials succeed and libbpf's own loading is refused, which makes it print: what it passes to
- * bpf() has another length than theirs.
+ * The library's trials succeed, and loading by libbpf fails, which makes libbpf print. The filter
+ * tells them apart by the size that they pass to bpf().
  */
 static void without_loading(void)
 {
@@ -237,7 +237,7 @@ static void without_loading(void)
 	with_filter(code, G_N_ELEMENTS(code));
 }
 
-/* What the host writes itself is its failure, and comes out here. */
+/* Output of the host itself is an assertion that failed; it is printed here. */
 static void silent(gconstpointer data)
 {
 	void (*const fn)(void) = data;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that a handle ends well wherever its host is: beside threads that read its statistics or wait for
- * its events, after a longjmp() out of a callback, in a child that is forked out of a callback or while
- * other threads are inside the library. Nothing crashes or hangs, and no program and no descriptor is
- * left.
+ * Shows that a handle ends well in any state of its host: while threads read its statistics or wait
+ * for its events, after a longjmp() out of a callback, in a child forked out of a callback or while
+ * other threads are inside the library. Nothing crashes or hangs, and no kernel program and no
+ * descriptor is left.
  */
 #include <errno.h>
 #include <malloc.h>
@@ -96,7 +96,10 @@ static void *wait_for_ever(void *user)
 	return NULL;
 }
 
-/* It is woken and told. Whoever leaves last releases: that may be the consumer. */
+/*
+ * The consumer wakes and gets -KS_ECLOSED. The last thread to leave frees the handle: that may be
+ * the consumer.
+ */
 static void close_beside_consumer(void)
 {
 	unsigned before = counters_descriptors();
@@ -108,7 +111,7 @@ static void close_beside_consumer(void)
 
 		g_assert_cmpint(pthread_create(&thread, NULL, wait_for_ever, &s), ==, 0);
 		while (!atomic_load(&s.begun) || waits < 1000) {
-			sched_yield(); /* most are asleep by then; the others are told as well */
+			sched_yield(); /* most wait by then; the others get the same code */
 			waits += atomic_load(&s.begun);
 		}
 		ks_close(s.ks);
@@ -129,7 +132,7 @@ static int jump(const struct ks_event *ev, void *user)
 	longjmp(out, 1);
 }
 
-/* Ten records, of which the first has left by longjmp(). */
+/* Ten records; the callback of the first one left by longjmp(). */
 static struct ks *jumped(void)
 {
 	static struct ks *ks;
@@ -189,7 +192,7 @@ static void poll_after_jump(void)
 		return;
 	ks = jumped();
 	n = (unsigned)ks_poll(ks, 0, 0, ignore, NULL);
-	g_assert_cmpuint(n, ==, 9); /* the first counts as delivered */
+	g_assert_cmpuint(n, ==, 9); /* the first one counts as delivered */
 	fault_settle(ks, KS_PROBE_FADVISE);
 	ks_close(ks);
 }
@@ -199,7 +202,7 @@ static void poll_after_jump(void)
 struct callback {
 	struct ks *ks;
 	pid_t child;
-	int closes; /* the child does, before it returns */
+	int closes; /* the child closes the handle before it returns */
 	unsigned seen;
 };
 
@@ -217,7 +220,7 @@ static int fork_inside(const struct ks_event *ev, void *user)
 	return 0;
 }
 
-/* The child comes back to ks_poll(), which tells it; the parent gets all. */
+/* The child returns into ks_poll(), which returns -KS_EFORKED. The parent gets all records. */
 static void fork_in_callback(gconstpointer features)
 {
 	struct ks_open_opts opts = { .size = sizeof(opts),
@@ -345,7 +348,7 @@ static void fork_beside(gconstpointer files)
 
 static sem_t is_inside, go_on;
 
-/* A message of the library to its host: the thread is in the middle of a function. */
+/* As a log callback, it holds up a thread in the middle of a library function. */
 static void hold_up(int level, const char *text, void *user)
 {
 	(void)level, (void)text, (void)user;
@@ -359,7 +362,10 @@ static void *fail_once(void *user)
 	return NULL;
 }
 
-/* In the child: descriptors go in either case, memory only if nobody was inside. */
+/*
+ * In the child: descriptors are closed in either case. Memory is freed only if no thread was
+ * inside.
+ */
 static void end_and_look(struct ks *ks, int frees)
 {
 	pid_t pid = fork();

@@ -101,7 +101,7 @@ void fault_become(uid_t uid, uint64_t caps)
 
 /* ---- what the kernel holds -------------------------------------------------------------- */
 
-/* Links and BTF objects live as long as the programs and maps that they hold or that hold them. */
+/* Not links and BTF objects: they live only as long as the programs and maps that go with them. */
 static const struct {
 	int next, open;
 } kinds[] = {
@@ -124,7 +124,7 @@ static void note_name(GHashTable *names, const char *name)
 	g_hash_table_add(names, g_strndup(name, BPF_OBJ_NAME_LEN - 1));
 }
 
-/* Of all programs and maps of the library, as the kernel cuts them. */
+/* Names of all programs and maps of the library, cut as the kernel cuts them. */
 static GHashTable *all_names(void)
 {
 	static GHashTable *names;
@@ -146,7 +146,7 @@ static GHashTable *all_names(void)
 	return names;
 }
 
-/* By its name: other programs of this machine load theirs meanwhile. */
+/* Decided by the name: other processes of this machine load programs meanwhile. */
 static int is_ours(size_t kind, uint32_t id)
 {
 	union {
@@ -192,7 +192,7 @@ static int is_family(pid_t pid)
 	return parent > 1 && is_family(parent);
 }
 
-/* Whether a process has this line about one of its descriptors. */
+/* Returns whether a process has this line in the fdinfo of one of its descriptors. */
 static int holds(pid_t pid, const char *line)
 {
 	char path[64], *text;
@@ -216,7 +216,9 @@ static int holds(pid_t pid, const char *line)
 	return found;
 }
 
-/* A process has it that is none of this test's: others on this machine use the library, too. */
+/*
+ * True if a process outside this test has it open: others on this machine may use the library, too.
+ */
 static int is_foreign(size_t kind, uint32_t id)
 {
 	char *line = g_strdup_printf("\n%s_id:\t%u\n", kind ? "map" : "prog", id);
@@ -235,7 +237,7 @@ static int is_foreign(size_t kind, uint32_t id)
 	return found;
 }
 
-/* The first one that is left, or 0. */
+/* Returns the id of the first one that is left, or 0. */
 static uint32_t left(size_t kind, uint32_t since, uint32_t until)
 {
 	while (next(kinds[kind].next, &since) && since <= until)
@@ -244,7 +246,7 @@ static uint32_t left(size_t kind, uint32_t since, uint32_t until)
 	return 0;
 }
 
-/* The kernel frees after grace periods; who is off its CPU may hold one up. */
+/* The kernel frees after grace periods, and a thread that is off its CPU may delay one. */
 void fault_kernel_clean(const struct fault_kernel *since)
 {
 	int64_t end = g_get_monotonic_time() + 60 * G_USEC_PER_SEC;
@@ -473,7 +475,7 @@ void fault_exact(struct ks *ks, uint32_t probe, const char *variant)
 	int proc = probe == KS_PROBE_PROC;
 	uint64_t before;
 
-	fault_drain(ks); /* a call of the self-test that was slow, say */
+	fault_drain(ks); /* a slow call of the self-test, for instance */
 	fault_enable(ks, probe, variant);
 	ks_assert_ok(ks, ks_query_probe(ks, probe, &info));
 	g_assert_cmpuint(info.source, ==, KS_SOURCE_BPF);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that a handle belongs to the process that opened it: a forked child gets -KS_EFORKED from
- * every function but those that release, which disturb nothing of the parent; a child that lives on
- * without them holds programs that do nothing; and after exec nothing is left.
+ * Shows that a handle belongs to the process that opened it. In a forked child every function
+ * returns -KS_EFORKED, except those that release, and these do not disturb the parent. A child that
+ * does not release holds programs that do nothing. After exec nothing is left.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -99,14 +99,17 @@ static int readable(struct ks *ks, int timeout_ms)
 	return poll(&p, 1, timeout_ms);
 }
 
-/* Perf buffers are looked at every ten milliseconds: who is late has to look. */
+/*
+ * Runs once: perf buffers are looked at every ten milliseconds, so a late thread may find
+ * something.
+ */
 static char *look(void *ks)
 {
 	g_assert_cmpuint(fault_drain(ks), ==, 0);
 	return ks_test_outside("readable", (uint64_t)readable(ks, 0), 0, 0);
 }
 
-/* Counts, records and wake-ups go on as if nothing had been. */
+/* In the parent, counts, records and wake-ups go on undisturbed. */
 static void unharmed(struct family *f, uint64_t so_far)
 {
 	g_assert_cmpuint(fault_advised(f->ks), ==, so_far);
@@ -141,7 +144,7 @@ static void child_closes(gconstpointer without)
 		fault_advise(2); /* not in the parent's scope */
 		ks_reader_free(f.reader);
 		ks_close(f.ks);
-		g_assert_cmpuint(counters_descriptors(), ==, before + 2); /* the pipe */
+		g_assert_cmpuint(counters_descriptors(), ==, before + 2); /* those of the pipe */
 		_exit(0);
 	}
 	fault_reap(pid);
@@ -152,7 +155,7 @@ static void child_closes(gconstpointer without)
 	g_assert_cmpuint(counters_descriptors(), ==, before);
 }
 
-/* It opens one of its own, which is exact. */
+/* The child opens a handle of its own, which counts exactly. */
 static void child_opens(void)
 {
 	struct family f;
@@ -170,7 +173,7 @@ static void child_opens(void)
 		fault_exact(own, KS_PROBE_FADVISE, NULL);
 		fault_exact(own, KS_PROBE_PROC, NULL);
 		ks_close(own);
-		ks_reader_free(f.reader); /* in any order */
+		ks_reader_free(f.reader); /* readers and handle in either order */
 		_exit(0);
 	}
 	fault_reap(pid);
@@ -199,11 +202,11 @@ static void child_lives_on(void)
 		_exit(read(f.hold[0], &c, 1) != 0);
 	}
 	unharmed(&f, 5);
-	fault_settle(f.ks, KS_PROBE_FADVISE); /* its link is still in the child */
+	fault_settle(f.ks, KS_PROBE_FADVISE); /* the child still has the link */
 	fault_advise(4);
 	g_assert_cmpuint(fault_advised(f.ks), ==, 8);
 	g_assert_cmpuint(fault_drain(f.ks), ==, 0);
-	fault_enable(f.ks, KS_PROBE_FADVISE, NULL); /* twice there now: an event counts once */
+	fault_enable(f.ks, KS_PROBE_FADVISE, NULL); /* attached twice now; events count once */
 	fault_advise(6);
 	g_assert_cmpuint(fault_drain(f.ks), ==, 6);
 	g_assert_cmpuint(fault_advised(f.ks), ==, 14);
@@ -236,7 +239,7 @@ static void *query(void *ks)
 	return NULL;
 }
 
-/* A child that hung would be seen by the timeout of the test. */
+/* If the child hangs, the test's timeout ends it. */
 static void fork_while_busy(void)
 {
 	pthread_t thread;
@@ -271,7 +274,7 @@ static void fork_while_busy(void)
 
 #define LIST "--list-descriptors"
 
-/* What this program does if it is started with that: the names of the descriptors that it has. */
+/* Runs if this program is started with the argument for it: prints the names of its descriptors. */
 static int list_descriptors(void)
 {
 	GDir *dir = g_dir_open("/proc/self/fd", 0, NULL);
@@ -311,7 +314,7 @@ static void after_exec(void)
 		return;
 	f = family_new(0);
 	names = born_with();
-	g_assert_nonnull(strstr(names, "/fd")); /* its own view of its own folder is there */
+	g_assert_nonnull(strstr(names, "/fd")); /* its own descriptor of the folder */
 	g_assert_null(strstr(names, "anon_inode"));
 	g_assert_null(strstr(names, "bpf"));
 	g_free(names);

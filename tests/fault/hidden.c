@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that a machine that hides or breaks what the library needs (BTF, tracefs, bpf(),
- * perf_event_open()) costs exactly the ways that need it: each of them says why, the others count
- * as always, a fallback serves what is left, and nothing is left behind.
+ * Shows that if a machine hides or breaks something that the library needs (BTF, tracefs, bpf(),
+ * perf_event_open()), exactly the variants that need it fail. Each of these says why, the others
+ * count as always, a fallback serves what is left, and nothing is left behind.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,7 +16,7 @@
 #define TRACEFS "/sys/kernel/tracing"
 #define DEBUGFS "/sys/kernel/debug"
 
-/* What is said of a way; NULL: it works. */
+/* Part of the reason for each variant; NULL: it works. */
 struct expect {
 	const char *tp_btf, *raw_tp, *tracepoint;
 };
@@ -31,7 +31,10 @@ static void expect_variant(struct ks *ks, uint32_t probe, const char *variant, c
 		fault_exact(ks, probe, variant);
 }
 
-/* Both probes by each way; then as it comes: programs if one of them works, else the fallback. */
+/*
+ * Tries both probes with each variant, then with the default: kernel programs if a variant works,
+ * else the fallback.
+ */
 static void expect(const struct ks_open_opts *opts, const struct expect *e)
 {
 	static const char untold[] = "bpf_get_current_task_btf";
@@ -61,7 +64,7 @@ static void expect(const struct ks_open_opts *opts, const struct expect *e)
 	g_assert_cmpuint(counters_descriptors(), ==, before);
 }
 
-/* ---- BTF: files in the place of the kernel's -------------------------------------------- */
+/* ---- BTF: other files replace the kernel's --------------------------------------------------- */
 
 static const char hidden[] = "is missing";
 
@@ -84,7 +87,7 @@ static char *own_btf(gsize *ret_size)
 	return bytes;
 }
 
-/* A copy of it: enough for programs that are not typed. */
+/* The kernel's BTF is hidden, and btf_path has a copy: enough for programs without BTF types. */
 static void btf_hidden_but_copied(const void *data)
 {
 	const struct expect e = { hidden, NULL, NULL };
@@ -103,7 +106,7 @@ static void btf_hidden_but_copied(const void *data)
 	g_free(bytes);
 }
 
-/* Programs are fitted to a copy. */
+/* Programs are relocated to a copy of the BTF. */
 static void btf_copied(const void *data)
 {
 	const struct expect e = { NULL, NULL, NULL };
@@ -153,7 +156,7 @@ static char *damaged(enum damage how)
 	case LENGTHS:
 		words[3] = words[5] = UINT32_MAX - 8;
 		break;
-	default: /* types that end in the middle of one */
+	default: /* a type is cut in the middle */
 		words[3] -= 4;
 		break;
 	}
@@ -162,7 +165,7 @@ static char *damaged(enum damage how)
 	return path;
 }
 
-/* As btf_path while the kernel's own is there. */
+/* As btf_path, while the kernel's own BTF is there. */
 static void btf_path_damaged(const void *data)
 {
 	const struct expect e = { "BTF", "BTF", "BTF" };
@@ -175,7 +178,7 @@ static void btf_path_damaged(const void *data)
 	g_free(path);
 }
 
-/* In the place of the kernel's. */
+/* In place of the kernel's own BTF. */
 static void btf_damaged(const void *data)
 {
 	const struct expect e = { "BTF", "BTF", "BTF" };
@@ -213,7 +216,7 @@ static void tracefs_hidden(const void *data)
 	expect(NULL, &e);
 }
 
-/* The whole of /sys: no BTF, no tracefs, and not even the number of CPUs. */
+/* All of /sys is hidden: no BTF, no tracefs, and not even the number of CPUs. */
 static void sys_hidden(const void *data)
 {
 	const struct expect e = { hidden, hidden, hidden };
@@ -223,7 +226,7 @@ static void sys_hidden(const void *data)
 	expect(&opts, &e);
 }
 
-/* Programs do without /proc; the fallback says what it wants. */
+/* Programs work without /proc. The fallback says that it needs it. */
 static void proc_hidden(const void *data)
 {
 	static const char *const words[] = { "procfs", NULL };
@@ -291,7 +294,7 @@ static void add_damages(void)
 
 	int each = ks_test_volume(DAMAGES, 3) < DAMAGES ?
 			   3 :
-			   1; /* or some, where tests are scaled down */
+			   1; /* or only some, where tests are scaled down */
 
 	for (int i = 0; i < DAMAGES; i += each) {
 		char *own = g_strconcat("/btf/damaged/", names[i], NULL);
@@ -350,7 +353,7 @@ int main(int argc, char **argv)
 	static const struct filter perf_enosys = {
 		SYS_perf_event_open, ENOSYS, 0, { NULL, NULL, by_filter }
 	};
-	/* perf buffers are all there is, and they are refused */
+	/* perf buffers are the only transport, and they are refused */
 	static const struct filter perf_buffers = {
 		SYS_perf_event_open, EPERM, KS_FEATURE_RINGBUF, { by_filter, by_filter, by_filter }
 	};

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that CPUs which are possible but not there cost nothing, that one that comes later is
- * counted from then on, that records made where no buffer is are lost and told, not forgotten, and
- * that so is what happens on a CPU which the library does not know of.
+ * Shows that possible CPUs which are offline cost nothing; that a CPU that comes online later is
+ * counted from then on; that records on a CPU without a buffer are lost and reported; and that the
+ * same holds for a CPU which the library does not know.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -14,7 +14,7 @@
 
 #define POSSIBLE 8
 
-/* A sysfs of which only the list of CPUs is ours. */
+/* Makes a sysfs in which only the list of CPUs is ours. */
 static char *make_sysfs(void)
 {
 	static const char *const real[] = { "kernel", "bus", "fs" };
@@ -56,7 +56,7 @@ static void remove_sysfs(char *root)
 	g_free(root);
 }
 
-/* So many runs of the burst, on one CPU. */
+/* Makes n runs of the burst probe on one CPU. */
 static void run_on(unsigned cpu, unsigned n)
 {
 	work_pin(cpu);
@@ -74,7 +74,7 @@ static struct ks_reader *reader_by(struct ks *ks, uint32_t by)
 	return reader;
 }
 
-/* Rows of all possible CPUs, which add up; those of CPU 0 and 1 are as named, the others empty. */
+/* Rows of all possible CPUs add up. Those of CPU 0 and 1 have these counts, the others none. */
 static void rows_are(struct ks *ks, struct ks_reader *reader, uint64_t cpu0, uint64_t cpu1)
 {
 	struct ks_stats stats = { .size = sizeof(stats) };
@@ -158,7 +158,7 @@ static int add(const struct ks_event *ev, void *user)
 	return 0;
 }
 
-/* A perf buffer belongs to a CPU that is there: one that comes later has none. */
+/* Perf buffers belong to CPUs that are online. A CPU that comes later has none. */
 static void comes_without_buffer(void)
 {
 	struct ks_open_opts opts = { .size = sizeof(opts), .features_off = KS_FEATURE_RINGBUF };
@@ -189,8 +189,8 @@ static void comes_without_buffer(void)
 }
 
 /*
- * The library reckons with one CPU: what a second one sees is in no row, and the ledger says how
- * much that is.
+ * The library believes in one CPU. Events on a second CPU are in no row, and the ledger counts
+ * them.
  */
 static void beyond(gconstpointer data)
 {
@@ -210,7 +210,7 @@ static void beyond(gconstpointer data)
 	book = fault_book(ks, BURST_PROBE);
 	g_assert_cmpuint(book.delivered, ==, 60);
 	g_assert_cmpuint(book.submitted, ==, 60);
-	g_assert_cmpuint(book.lost_map, >=, 20); /* all system calls of that CPU */
+	g_assert_cmpuint(book.lost_map, >=, 20); /* all syscalls on that CPU */
 	fault_settle(ks, BURST_PROBE);
 	ks_close(ks);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that the README's host, whose loop ends when ks_poll() says something negative, lives through
- * what interrupts a wait without any handler of its own: Ctrl-Z and fg at a terminal, SIGSTOP and
- * SIGCONT, children that another thread spawns.
+ * Shows that the README's host, whose loop ends when ks_poll() returns a negative value, survives
+ * interruptions of a wait without a signal handler of its own: Ctrl-Z and fg at a terminal, SIGSTOP
+ * and SIGCONT, children that another thread spawns.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -23,7 +23,7 @@
 #define HANG_S 60
 #define CTRL_Z "\x1a"
 
-/* Newer architectures have epoll_pwait() alone. */
+/* Newer architectures have only epoll_pwait(). */
 #if defined(SYS_epoll_wait)
 #define EPOLL_WAIT SYS_epoll_wait
 #else
@@ -46,7 +46,7 @@ static void end(int signal)
 	ks_wakeup(handle);
 }
 
-/* The loop of the README; 0: it went on until it was told to end. */
+/* Runs the README's loop. Returns 0 if it went on until it was told to end. */
 static int host(void)
 {
 	int rc = 0;
@@ -59,7 +59,7 @@ static int host(void)
 	return rc < 0 ? 3 : 0;
 }
 
-/* Until the kernel says that it is inside epoll_wait(), or it has ended. */
+/* Waits until the process is inside epoll_wait(), according to the kernel, or has ended. */
 static void until_it_waits(pid_t pid)
 {
 	char path[48], text[128];
@@ -124,7 +124,7 @@ static void stopped(void)
 
 /* ---- a terminal ------------------------------------------------------------------------- */
 
-/* What a shell does: its jobs have process groups of their own, one of which has the terminal. */
+/* Acts as a shell: its jobs have process groups of their own, and one of them has the terminal. */
 static void shell(const void *data)
 {
 	int master = posix_openpt(O_RDWR | O_NOCTTY), tty;
@@ -135,7 +135,7 @@ static void shell(const void *data)
 	g_assert_cmpint(grantpt(master) | unlockpt(master), ==, 0);
 	g_assert_cmpint(setsid(), >=, 0);
 	signal(SIGTTOU, SIG_IGN);
-	tty = open(ptsname(master), O_RDWR); /* a leader without one gets it so */
+	tty = open(ptsname(master), O_RDWR); /* a session leader without a terminal gets this one */
 	g_assert_cmpint(tty, >=, 0);
 	pid = fork();
 	if (pid == 0) {

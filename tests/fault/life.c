@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that handles come and go without a trace: closed while programs fire, a thousand times one
- * after the other, two at a time; that readers outlive them; and that a scope which cannot be had
- * leaves the old one in force.
+ * Shows that handles leave no trace: closed while kernel programs fire, a thousand times one after
+ * the other, two at a time. Readers outlive their handle. A refused scope leaves the old one in
+ * force.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -23,7 +23,7 @@
 #define GROWTH (1u << 20)
 #endif
 
-/* ---- producers that know nothing of the handle ------------------------------------------ */
+/* ---- producers without a handle -------------------------------------------------------------- */
 
 struct producers {
 	atomic_int stop;
@@ -85,7 +85,10 @@ static void *consume(void *user)
 	return NULL;
 }
 
-/* Programs run on both CPUs and fill the rings; with a consumer just sent away, and with none. */
+/*
+ * Programs run on both CPUs and fill the rings, with a consumer that was just woken by the close,
+ * and without one.
+ */
 static void close_under_load(gconstpointer without)
 {
 	struct ks_open_opts opts = { .size = sizeof(opts),
@@ -258,7 +261,7 @@ static void two_handles(void)
 	g_assert_cmpuint(sequential(theirs), ==, FAD_MANY);
 	fault_settle(theirs, KS_PROBE_FADVISE);
 	ks_close(theirs);
-	fault_advise(5); /* the other one goes on */
+	fault_advise(5); /* the other handle goes on */
 	g_assert_cmpuint(fault_drain(mine), ==, 105);
 	g_assert_cmpuint(fault_advised(mine), ==, 105);
 	fault_settle(mine, KS_PROBE_FADVISE);
@@ -266,7 +269,7 @@ static void two_handles(void)
 	work_free(&w);
 }
 
-/* ---- scopes that cannot be had ---------------------------------------------------------- */
+/* ---- refused scopes -------------------------------------------------------------------------- */
 
 static void still_self(struct ks *ks)
 {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that a host that is out of descriptors gets -EMFILE and may try again with the same handle,
- * that the limit of locked memory is raised where it counts if the host allows it, and else stays, and
- * that structs of any size and buffers of any kind are taken as the header says.
+ * Shows that a host without free descriptors gets -EMFILE and can try again with the same handle;
+ * that the limit on locked memory is raised where it counts if the host may raise it, and stays as
+ * it was otherwise; and that structs of any size and buffers of any kind are handled as the header
+ * says.
  */
 #include <errno.h>
 #include <linux/capability.h>
@@ -13,7 +14,7 @@
 
 /* ---- descriptors ------------------------------------------------------------------------ */
 
-/* So many more may be opened. */
+/* Leaves n descriptors that may still be opened. */
 static void spare(unsigned n)
 {
 	struct rlimit limit;
@@ -29,7 +30,7 @@ static void spare(unsigned n)
 	g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &limit), ==, 0);
 }
 
-/* Numbers without gaps, so that the limit is the number of descriptors. */
+/* Fills gaps in the numbers, so that the limit equals the number of descriptors. */
 static void close_gaps(void)
 {
 	while (dup(0) < 60)
@@ -55,7 +56,10 @@ static void open_limited(const void *data)
 	ks_close(ks);
 }
 
-/* One descriptor more each time, until it works; every failure leaves as many as there were. */
+/*
+ * Allows one descriptor more each time until the call works. Each failure leaves no descriptor
+ * open.
+ */
 static unsigned until_it_works(struct ks *ks, int (*fn)(struct ks *ks))
 {
 	unsigned n, before = counters_descriptors();
@@ -103,7 +107,7 @@ static void limited(const void *data)
 	g_assert_cmpuint(until_it_works(ks, prepare), >, 0);
 	g_assert_cmpuint(until_it_works(ks, enable), >, 0);
 	ks_assert_ok(ks, ks_query_probe(ks, KS_PROBE_PROC, &info));
-	g_assert_cmpstr(info.variant_name, ==, "tp_btf"); /* the shortage closed no way */
+	g_assert_cmpstr(info.variant_name, ==, "tp_btf"); /* the shortage ruled out no variant */
 	g_assert_cmpuint(info.source, ==, KS_SOURCE_BPF);
 	fault_exact(ks, KS_PROBE_FADVISE, NULL);
 	fault_exact(ks, KS_PROBE_PROC, NULL);
@@ -146,7 +150,9 @@ static struct rlimit locked(void)
 	return limit;
 }
 
-/* Even trials need some. Where it counts, this process must be one that may raise it. */
+/*
+ * Even trials need some memory. Where it counts, this process must be allowed to raise the limit.
+ */
 static void raised(const void *data)
 {
 	static const char *const words[] = { "RLIMIT_MEMLOCK, 0 KiB", "KS_OPEN_RAISE_MEMLOCK",
@@ -169,7 +175,10 @@ static void raised(const void *data)
 	g_assert_cmpuint(locked().rlim_max, ==, counts ? RLIM_INFINITY : before.rlim_max);
 }
 
-/* As far as this process may, which is not enough: then it says so, and the limit is as before. */
+/*
+ * The limit is raised as far as this process may, which is not enough. The reason says so, and the
+ * limit is restored.
+ */
 static void not_raised(const void *data)
 {
 	static const char *const words[] = { "RLIMIT_MEMLOCK, 0 KiB", "ulimit -Hl", NULL };
@@ -188,7 +197,7 @@ static void not_raised(const void *data)
 	g_assert_cmpuint(locked().rlim_max, ==, 0);
 }
 
-/* All is refused: the limit was raised for nothing, and is as before. */
+/* Everything is refused, so the limit was raised in vain: it is restored. */
 static void raised_for_nothing(const void *unused)
 {
 	static const char *const words[] = { "seccomp", NULL };
@@ -216,7 +225,7 @@ static void memory(gconstpointer fn)
 	fault_kernel_clean(&since);
 }
 
-/* ---- structs that go in ----------------------------------------------------------------- */
+/* ---- input structs --------------------------------------------------------------------------- */
 
 struct input {
 	const char *name;
@@ -241,7 +250,7 @@ static int call_scope(struct ks *ks, const void *opts)
 	return ks_set_scope(ks, opts);
 }
 
-/* The fallback needs no root. */
+/* The fallback works without root. */
 static int call_enable(struct ks *ks, const void *opts)
 {
 	int rc = ks_enable_probe(ks, KS_PROBE_PROC, opts);
@@ -297,10 +306,10 @@ static void input(gconstpointer data)
 
 	ks_assert_rc(with_size(in, ks, 0, 0), -EINVAL);
 	ks_assert_rc(with_size(in, ks, sizeof(size_t) - 1, 0), -EINVAL);
-	ks_assert_rc(with_size(in, ks, sizeof(size_t), 0), 0); /* nothing but defaults */
+	ks_assert_rc(with_size(in, ks, sizeof(size_t), 0), 0); /* all members have their defaults */
 	for (size_t size = sizeof(size_t); size <= in->size; size += 8)
 		ks_assert_rc(with_size(in, ks, size, 0), 0);
-	ks_assert_rc(with_size(in, ks, in->size, in->size), 0); /* past the end is not looked at */
+	ks_assert_rc(with_size(in, ks, in->size, in->size), 0); /* nothing past the end is read */
 	ks_assert_rc(with_size(in, ks, in->size + 8, 0), 0);
 	ks_assert_rc(with_size(in, ks, 500, 0), 0);
 	ks_assert_rc(with_size(in, ks, in->size + 8, in->size), -E2BIG);
@@ -308,7 +317,7 @@ static void input(gconstpointer data)
 	ks_close(ks);
 }
 
-/* ---- structs that come out -------------------------------------------------------------- */
+/* ---- output structs -------------------------------------------------------------------------- */
 
 static struct ks_reader *any_reader;
 
@@ -338,7 +347,7 @@ static const struct output {
 	{ "ks_stats", sizeof(struct ks_stats), out_stats },
 };
 
-/* At most `size` bytes are written, and `size` is what was. */
+/* At most `size` bytes are written, and `size` becomes the number of bytes written. */
 static void output_size(const struct output *out, struct ks *ks, size_t size, size_t want)
 {
 	_Alignas(8) unsigned char ret[1024];
@@ -392,7 +401,7 @@ static void buffers_refused(void)
 	ks_close(ks);
 }
 
-/* The smallest one takes many calls and loses nothing; what lies behind it is not touched. */
+/* The smallest buffer needs many calls and loses nothing. Memory behind it is not written. */
 static void buffer_smallest(void)
 {
 	_Alignas(8) static char buf[KS_RECORD_MAX + 8];

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that a stopped or slow consumer costs records but never the truth: two million records into
- * small buffers, every hole told in its place, ledger and stream equal to the last record; and that
- * four million records with random pauses between them, where they come within a minute, lose no
- * wake-up.
+ * Shows that a stopped or slow consumer costs records but never wrong counts. Two million records
+ * go into small buffers: every loss is reported in its place, and ledger and stream agree to the
+ * last record. Four million records with random pauses, as far as they come within a minute, lose
+ * no wake-up.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -20,11 +20,11 @@
 
 struct host {
 	struct ks *ks;
-	_Atomic uint64_t next[CPUS]; /* sequence of the next record of a CPU */
+	_Atomic uint64_t next[CPUS]; /* sequence of each CPU's next record */
 	uint64_t delivered, lost;
 	atomic_int stop;
-	unsigned records; /* of each getppid() */
-	uint64_t want; /* of each producer, or as many as come in time but a hundredth at least */
+	unsigned records; /* made by each getppid() */
+	uint64_t want;    /* of each producer; fewer if time runs out, but at least a hundredth */
 	int64_t end_us;
 };
 
@@ -44,7 +44,7 @@ static int on_event(const struct ks_event *ev, void *user)
 		return 0;
 	}
 	g_assert_cmpuint(ev->id, ==, BURST_EVENT);
-	g_assert_cmpuint(rec->sequence, ==, next); /* lost ones have numbers too */
+	g_assert_cmpuint(rec->sequence, ==, next); /* lost records have numbers, too */
 	h->delivered++;
 	atomic_store(&h->next[ev->cpu], next + 1);
 	return 0;
@@ -81,7 +81,7 @@ static void drain(struct host *h)
 	ks_assert_ok(h->ks, n);
 }
 
-/* One line of the ledger: of the probe, or the total. */
+/* Reads the ledger of the probe, or the total one. */
 static struct ks_stats_self ledger(struct host *h, uint32_t by)
 {
 	struct ks_reader_opts opts = { .size = sizeof(opts), .by = by };
@@ -132,7 +132,7 @@ static void stopped(gconstpointer without)
 		syscall(SYS_getppid);
 	drain(h);
 	g_assert_cmpuint(h->lost, >, 4 * calls - 100000);
-	for (unsigned i = 0; i < 100; i++) /* and it goes on */
+	for (unsigned i = 0; i < 100; i++) /* afterwards it works as before */
 		syscall(SYS_getppid);
 	close_balanced(h, 4 * calls + 400);
 	g_free(h);
@@ -156,7 +156,9 @@ struct producer {
 	uint64_t made;
 };
 
-/* Has the kernel left out runs, as it may where it preempts programs, and nothing waits to be seen? */
+/*
+ * True if the kernel has skipped runs, as it may where it preempts programs, and no record waits.
+ */
 static int left_out(struct host *h)
 {
 	struct ks_stats_self book = ledger(h, KS_BY_PROBE);
@@ -164,7 +166,10 @@ static int left_out(struct host *h)
 	return kt_preempts_events() && book.missed && !book.in_flight;
 }
 
-/* Makes a few, waits until the consumer, whom nobody helps, has seen them all, makes a pause. */
+/*
+ * Makes a few records, waits until the consumer has seen them all without help, pauses, and
+ * repeats.
+ */
 static void *produce(void *user)
 {
 	struct producer *p = user;
@@ -239,14 +244,16 @@ static void single(void)
 		storm(1, ks_test_volume(200000, 4000), KS_IMMEDIATE);
 }
 
-/* Ten million. */
+/* Ten million records. */
 static void crowd(void)
 {
 	if (ks_test_root())
 		storm(8, ks_test_volume(5000000, 10000), KS_IMMEDIATE);
 }
 
-/* Mostly held, looked at by the timer; between floods it must be armed again. */
+/*
+ * Wake-ups are mostly held back, and the timer looks. Between floods the ring must be armed again.
+ */
 static void batched(void)
 {
 	if (ks_test_root())
@@ -255,7 +262,7 @@ static void batched(void)
 
 /* ---- idle ------------------------------------------------------------------------------------------ */
 
-/* A look by the timer may be late, as everything may be. */
+/* Runs once: the timer may be late on a busy machine. */
 static char *idle_once(void *user)
 {
 	struct host *h = user;
@@ -278,7 +285,7 @@ static void idle(void)
 	host_open(h, 0, 0, 0);
 	for (unsigned i = 0; i < 100; i++)
 		syscall(SYS_getppid);
-	/* it takes one look by the timer to see that the flood is over */
+	/* one look by the timer finds that the flood is over */
 	do {
 		rc = ks_poll(h->ks, 1000, 0, on_event, h);
 		ks_assert_ok(h->ks, rc);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that CAP_BPF and CAP_PERFMON are all that an ordinary user needs for exact counts by
- * tp_btf and raw_tp; and that with less each probe says which capability is missing and how to
- * give it, runs on its fallback if it has one, and leaves nothing behind.
+ * Shows that an ordinary user needs only CAP_BPF and CAP_PERFMON for exact counts with tp_btf and
+ * raw_tp. With less, each probe says which capability is missing and how to grant it, uses its
+ * fallback if it has one, and leaves nothing behind.
  */
 #include <errno.h>
 #include <linux/capability.h>
@@ -17,18 +17,21 @@
 struct user {
 	uint64_t caps;
 	uint64_t missing;
-	const char *words[4]; /* of every reason */
-	const char *none;     /* but not this one */
+	const char *words[4]; /* in every reason */
+	const char *none;     /* in no reason */
 };
 
-/* What every kernel has: of the others it may be said that the kernel lacks them. */
+/*
+ * True for variants that every kernel has. For the others the reason may be that the kernel lacks
+ * them.
+ */
 static int is_common(const char *variant)
 {
 	return !strcmp(variant, "tp_btf") || !strcmp(variant, "raw_tp") ||
 	       !strcmp(variant, "tracepoint");
 }
 
-/* Each way by programs, before and after it was tried. */
+/* Reasons of each variant with kernel programs, before and after trying it. */
 static void expect_reasons(struct ks *ks, uint32_t probe, const struct user *u)
 {
 	struct ks_variant_info v = { .size = sizeof(v) };
@@ -106,9 +109,9 @@ static void less(gconstpointer data)
 	fault_kernel_clean(&since);
 }
 
-/* ---- with both -------------------------------------------------------------------------- */
+/* ---- with both capabilities ------------------------------------------------------------------ */
 
-/* Debian's own level 3 of perf_event_paranoid, at which perf_event_open() wants CAP_SYS_ADMIN. */
+/* At Debian's own level 3 of perf_event_paranoid, perf_event_open() needs CAP_SYS_ADMIN. */
 static int is_paranoid(void)
 {
 	struct perf_event_attr attr = { .type = PERF_TYPE_SOFTWARE,
@@ -197,7 +200,7 @@ int main(int argc, char **argv)
 		.words = { "CAP_BPF", "setcap cap_bpf,cap_perfmon+ep" },
 		.none = "CAP_PERFMON",
 	};
-	/* what an ordinary user may lock for perf_event_open(): 516 KiB a CPU */
+	/* memory that an ordinary user may lock for perf_event_open(): 516 KiB per CPU */
 	static const struct ks_open_opts small_perf = {
 		.size = sizeof(small_perf),
 		.ring_bytes = 128 << 10,

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that no call of a host that is out of memory, of mappings, of BPF maps or of descriptors
- * does harm, at whatever step it happens: the call fails and says so or works with less, nothing is
- * kept that is not given back, and the next one works as if nothing had been.
+ * Shows that running out of memory, mappings, BPF maps or descriptors does no harm at any step of
+ * any call. The call fails with a message or works with less. Nothing leaks. The next call works as
+ * usual.
  *
- * Each step is tried by a child of its own: libbpf remembers for the life of a process what it takes
- * a kernel for. With `-m thorough` no step and no call is left out. KS_TEST_SCALE: below 1, that part
- * of all steps, a case for each, spread over calls, shortages and distances.
+ * A child of its own tries each step, since libbpf remembers facts about the kernel for the life of
+ * a process. With `-m thorough` every step of every call is tried. KS_TEST_SCALE below 1: only that
+ * part of all steps is tried, one per case, spread over calls, shortages and distances.
  */
 #include <errno.h>
 #include <sys/resource.h>
@@ -17,26 +17,26 @@
 #include "fault.h"
 #include "support/shim.h"
 
-#define STEPS_ALL 6u        /* each of the first so many, then each twice as far */
-#define STEPS_FEW 10        /* of a call, when few of all are tried */
-#define DESCRIPTORS_MAX 100 /* more than any call needs at once */
+#define STEPS_ALL 6u        /* every step up to this one, then each twice as far */
+#define STEPS_FEW 10        /* steps per call, when only a part of all is tried */
+#define DESCRIPTORS_MAX 100 /* more than any call needs */
 #define BY_WHOSE (KS_BY_TOTAL | KS_BY_PROCESS | KS_BY_CGROUP | KS_BY_ROLE)
-#define NOTHING_FAILED 10 /* a child's answer: there are no more steps */
+#define NOTHING_FAILED 10 /* a child's exit status: there are no more steps */
 
 /* ---- the calls ------------------------------------------------------------------------------ */
 
 struct call {
 	const char *name;
-	int probe_on; /* KS_PROBE_PROC is, and has something to tell */
-	int scope;    /* before: 0 self, else this kind */
+	int probe_on; /* KS_PROBE_PROC is enabled and has events */
+	int scope;    /* set before: 0 self, else this kind */
 	int deep;     /* may open files or load programs */
 	int (*run)(struct ks *ks);
-	uint32_t by; /* before: sched is on, and `reader` has its rows by that */
-	int again;   /* and was read before: what fails is the second time */
+	uint32_t by; /* sched is enabled before, and `reader` has its rows by this grouping */
+	int again;   /* and was read before: the second read fails */
 };
 
 static struct ks_reader *reader;
-static uint64_t own_cgroup; /* 0: there is none */
+static uint64_t own_cgroup; /* 0: there is no cgroup */
 
 static int call_open(struct ks *ks)
 {
@@ -127,7 +127,7 @@ static int call_reader_self(struct ks *ks)
 	return new_reader(ks, KS_PROBE_SELF, KS_BY_PROBE);
 }
 
-/* The first read of a reader is what takes memory. */
+/* A reader's first read allocates its memory. */
 static int call_read(struct ks *ks)
 {
 	struct ks_stats stats = { .size = sizeof(stats) };
@@ -217,13 +217,13 @@ static const struct call calls[] = {
 	{ "explain", 1, 0, 0, call_explain, 0, 0 },
 };
 
-/* ---- what runs short ------------------------------------------------------------------------ */
+/* ---- shortages ------------------------------------------------------------------------------- */
 
 static const struct shortage {
 	const char *name;
-	enum shim_what what; /* SHIM_NOTHING: descriptors */
+	enum shim_what what; /* SHIM_NOTHING: a shortage of descriptors */
 	int error;
-	int deep; /* only files and programs need what is short */
+	int deep; /* only files and kernel programs need it */
 } shortages[] = {
 	{ "memory", SHIM_MEMORY, ENOMEM, 0 },
 	{ "mappings", SHIM_MAPPING, ENOMEM, 0 },
@@ -238,7 +238,7 @@ static int is_of_bpf(const struct shortage *shortage)
 	return shortage->what == SHIM_MAP_CREATE || shortage->what == SHIM_BPF;
 }
 
-/* Files do not know whose it is. */
+/* The fallback has no such groupings. */
 static int is_of_whose(const struct call *call)
 {
 	return call->by & ~(uint32_t)(KS_BY_TOTAL | KS_BY_CPU) || call->run == call_reader_whose;
@@ -247,13 +247,13 @@ static int is_of_whose(const struct call *call)
 struct step {
 	const struct call *call;
 	const struct shortage *shortage;
-	int files; /* no kernel programs */
-	int only;  /* this step, no other */
+	int files; /* without kernel programs */
+	int only;  /* try this step only */
 	uint64_t features_off;
 	unsigned n;
 };
 
-/* Numbers without gaps up to here. */
+/* Returns the next free number. There are no gaps below it. */
 static int next_descriptor(void)
 {
 	int fd = dup(0);
@@ -280,7 +280,7 @@ static void begin_shortage(const struct step *step)
 		limit_descriptors((rlim_t)next_descriptor() + step->n - 1);
 }
 
-/* 1: something was refused, as far as that can be told. */
+/* Returns 1 if something was refused, as far as the test can tell. */
 static int end_shortage(const struct step *step, int rc)
 {
 	if (step->shortage->what)
@@ -295,7 +295,7 @@ static struct ks *open_for(const struct step *step)
 {
 	struct ks_open_opts opts = { .size = sizeof(opts), .features_off = step->features_off };
 
-	if (step->files) /* the types that programs need are not there */
+	if (step->files) /* hides the types that programs need */
 		opts.btf_path = "/dev/null";
 	return fault_open(&opts);
 }
@@ -322,8 +322,8 @@ static void set_up(const struct step *step, struct ks *ks)
 }
 
 /*
- * By the best way. One map only tells libbpf whether this kernel has global data at all, and it does
- * not ask again: then files serve, and the reason is libbpf's.
+ * Asserts the best variant. If creating one map fails, libbpf concludes that this kernel has no
+ * global data at all and does not ask again. Then the fallback serves, and the reason is libbpf's.
  */
 static void is_best(const struct step *step, const struct ks_probe_info *info)
 {
@@ -334,7 +334,7 @@ static void is_best(const struct step *step, const struct ks_probe_info *info)
 		g_assert_cmpstr(info->variant_name, ==, "tp_btf");
 }
 
-/* As good as ever: counts exactly, and the books are balanced. */
+/* Asserts that the handle works as ever: it counts exactly, and its ledger balances. */
 static void is_usable(const struct step *step, struct ks *ks)
 {
 	struct ks_probe_info info = { .size = sizeof(info) };
@@ -351,7 +351,7 @@ static void is_usable(const struct step *step, struct ks *ks)
 	fault_settle(ks, KS_PROBE_PROC);
 }
 
-/* A shortage says so; what a policy refuses is a reason to do without. */
+/* A shortage is reported as an error. A refusal by policy is a reason to use the fallback. */
 static void is_told(const struct step *step, struct ks *ks, int rc)
 {
 	char why[KS_ERROR_MAX];
@@ -363,7 +363,7 @@ static void is_told(const struct step *step, struct ks *ks, int rc)
 	else
 		ks_assert_rc(rc, -step->shortage->error);
 	if (step->call->run == call_open || step->call->run == call_poll)
-		return; /* of another handle; the consumer's codes say all */
+		return; /* another handle's error; for the consumer the code is enough */
 	g_assert_cmpint(ks_last_error(ks, why, sizeof(why)), >, 0);
 	if (step->call->run == call_read)
 		g_assert_cmpint(ks_reader_error(reader, why, sizeof(why)), >, 0);
@@ -384,7 +384,7 @@ static int child(const struct step *step)
 		is_told(step, ks, rc);
 	after = counters_descriptors();
 	if (failed && rc < 0 && step->shortage->error != EPERM) {
-		ks_assert_ok(ks, step->call->run(ks)); /* the second time it works */
+		ks_assert_ok(ks, step->call->run(ks)); /* the second call works */
 		g_assert_cmpuint(after, <=, counters_descriptors());
 	}
 	is_usable(step, ks);
@@ -396,7 +396,7 @@ static int child(const struct step *step)
 	return failed ? 0 : NOTHING_FAILED;
 }
 
-/* 0: there are no more steps. */
+/* Returns 0 if there are no more steps. */
 static int try_step(const struct step *step)
 {
 	pid_t pid = fork();
@@ -412,7 +412,7 @@ static int try_step(const struct step *step)
 	return WEXITSTATUS(status) == 0;
 }
 
-/* How far the i-th step is, from 0. */
+/* Returns the step of the i-th try, i from 0. */
 static unsigned distance(unsigned i)
 {
 	return g_test_thorough() || i < STEPS_ALL ? i + 1 : STEPS_ALL << (i + 1 - STEPS_ALL);
@@ -440,7 +440,10 @@ static void add_case(const struct step *like, const char *path)
 	g_test_add_data_func_full(path, g_memdup2(like, sizeof(*like)), walk, g_free);
 }
 
-/* One step in so many: odd, so that it is not always the same step or the same way of a call. */
+/*
+ * Tries one step in this many. The number is odd, so that tries vary over steps and over kinds of
+ * calls.
+ */
 static unsigned stride(void)
 {
 	double scale = ks_test_scale();

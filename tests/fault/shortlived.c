@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that twenty thousand processes that live for microseconds are counted one by one beside a
- * live consumer and with default limits, that each record that was wanted was delivered, throttled
- * or lost, and that the stream tells how many.
+ * Shows that twenty thousand processes that live for microseconds are counted exactly, with a live
+ * consumer and default limits; that each wanted record was delivered, throttled or lost; and that
+ * the stream reports how many.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -49,7 +49,7 @@ static void *consume(void *user)
 	return NULL;
 }
 
-/* vfork: two at a time at most, so that they are short. */
+/* With vfork at most two run at a time, so they are short. */
 static int many(void *page)
 {
 	volatile unsigned i, n = PROCESSES;
@@ -85,7 +85,7 @@ static void check(struct host *h)
 	struct ks_stats_self book;
 
 	g_assert_cmpuint(row.processes, ==, PROCESSES);
-	g_assert_cmpuint(row.process_exits, ==, PROCESSES + 1); /* and their parent */
+	g_assert_cmpuint(row.process_exits, ==, PROCESSES + 1); /* the children and their parent */
 	g_assert_cmpuint(row.lifetime_ns.count, ==, PROCESSES + 1);
 	fault_settle(h->ks, KS_PROBE_PROC);
 	book = fault_book(h->ks, KS_PROBE_PROC);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that a signal makes no difference at whatever step of a call it comes: the n-th system call that
- * a signal may interrupt does not work, once, for every n, and the call says what it says without,
- * probes are on by the same variants, and count the same.
+ * Shows that a signal makes no difference at any step of a call. For every n, the n-th syscall that
+ * a signal may interrupt fails once. The call returns the same as without, probes use the same
+ * variants, and they count the same.
  */
 #include <errno.h>
 #include <sys/prctl.h>
@@ -13,7 +13,7 @@
 #include "fault.h"
 #include "support/shim.h"
 
-#define NOTHING_LEFT 10 /* a child's answer: there are no more steps */
+#define NOTHING_LEFT 10 /* a child's exit status: there are no more steps */
 #define FORKS 5
 
 struct world {
@@ -99,7 +99,7 @@ static int call_selftest(struct world *w)
 
 static const struct call {
 	const char *name;
-	int probe_on; /* proc and sched are, with readers */
+	int probe_on; /* proc and sched are enabled, with readers */
 	int (*run)(struct world *w);
 } calls[] = {
 	{ "tree", 0, call_tree },
@@ -119,11 +119,11 @@ static const struct call {
 
 struct step {
 	const struct call *call;
-	int files;  /* no kernel programs */
-	unsigned n; /* 0: undisturbed */
+	int files;  /* without kernel programs */
+	unsigned n; /* 0: no syscall fails */
 };
 
-/* What must not differ. */
+/* Must be the same with and without a signal. */
 struct outcome {
 	int rc;
 	char variant[2][32];
@@ -136,7 +136,7 @@ static void set_up(const struct step *step, struct world *w)
 	struct ks_reader_opts by = { .size = sizeof(by),
 				     .by = KS_BY_PROCESS | KS_BY_CGROUP | KS_BY_ROLE };
 
-	if (step->files) /* the types that programs need are not there */
+	if (step->files) /* hides the types that programs need */
 		opts.btf_path = "/dev/null";
 	w->ks = fault_open(&opts);
 	if (!step->call->probe_on)
@@ -144,11 +144,11 @@ static void set_up(const struct step *step, struct world *w)
 	ks_assert_ok(w->ks, ks_enable_probe(w->ks, KS_PROBE_PROC, NULL));
 	ks_assert_ok(w->ks, ks_enable_probe(w->ks, KS_PROBE_SCHED, NULL));
 	ks_assert_ok(w->ks, ks_reader_new(w->ks, KS_PROBE_SCHED, NULL, &w->total));
-	if (!step->files) /* which do not know whose it is */
+	if (!step->files) /* the fallback has no such groupings */
 		ks_assert_ok(w->ks, ks_reader_new(w->ks, KS_PROBE_SCHED, &by, &w->whose));
 }
 
-/* By what both are on afterwards, and what one of them counts. */
+/* Compares the variants of both probes, and what one of them counts. */
 static void look(struct world *w, struct outcome *ret)
 {
 	static const uint32_t probes[] = { KS_PROBE_PROC, KS_PROBE_SCHED };
@@ -186,7 +186,10 @@ static int play(const struct step *step, struct outcome *ret)
 	return failed;
 }
 
-/* Of a process of its own: libbpf remembers what it takes a kernel for. 0: there are no more steps. */
+/*
+ * Runs in a child, since libbpf remembers facts about the kernel. Returns 0 if there are no more
+ * steps.
+ */
 static int try_step(const struct step *step, const struct outcome *want)
 {
 	pid_t pid = fork();
@@ -210,7 +213,10 @@ static int try_step(const struct step *step, const struct outcome *want)
 	return WEXITSTATUS(status) == 0;
 }
 
-/* All of the first so many, then with gaps that grow, unless -m thorough: a scan reads thousands of files. */
+/*
+ * Returns every step at first, then steps with growing gaps, since a scan reads thousands of files.
+ * With -m thorough: every step.
+ */
 static unsigned next_step(unsigned n)
 {
 	unsigned all = ks_test_volume(60, 10);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that signals at any rate cost a host none of its probes' variants: a timer of 1 kHz while
- * handles load and enable all probes, a thread that is sent SIGURG all the time as Go's run time does
- * it, and a timer whose signal is for the loading thread alone. No signal is lost, and the mask of
- * the thread is as it was.
+ * Shows that signals at any rate never change a probe's variant: with a timer of 1 kHz while
+ * handles load and enable all probes, with a thread that gets SIGURG all the time as Go's runtime
+ * sends it, and with a timer whose signal goes to the loading thread. No signal is lost, and the
+ * signal mask of the thread is unchanged.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -33,7 +33,7 @@ static void handle(int number)
 	g_assert_cmpint(sigaction(number, &act, NULL), ==, 0);
 }
 
-/* ---- a handle, and by what its probes are on ------------------------------------------------ */
+/* ---- handles, and the variants of their probes ----------------------------------------------- */
 
 struct outcome {
 	unsigned n;
@@ -77,7 +77,7 @@ static void is_like(const struct outcome *quiet, unsigned round)
 				now.variant[i], quiet->variant[i]);
 }
 
-/* The same under signals as without, handle after handle; and the mask stays. */
+/* Handle after handle has the same variants as without signals, and the mask stays. */
 static void are_like(const struct outcome *quiet, unsigned handles)
 {
 	sigset_t before, after;
@@ -90,7 +90,7 @@ static void are_like(const struct outcome *quiet, unsigned handles)
 		g_assert_cmpint(sigismember(&before, number), ==, sigismember(&after, number));
 }
 
-/* ---- who sends them -------------------------------------------------------------------------- */
+/* ---- senders of signals ---------------------------------------------------------------------- */
 
 static void set_timer(int which, long us)
 {
@@ -114,7 +114,7 @@ static void test_timer(void)
 	g_assert_cmpuint(atomic_load(&handled), >, 0);
 }
 
-/* POSIX timers may be for one thread: nobody else takes what it is sent. */
+/* POSIX timers may signal one thread, so no other thread takes the signal. */
 static void test_own_timer(void)
 {
 	struct sigevent event = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGRTMIN };
@@ -135,7 +135,7 @@ static void test_own_timer(void)
 	g_assert_cmpuint(atomic_load(&handled), >, 0);
 }
 
-/* ---- as Go does it --------------------------------------------------------------------------- */
+/* ---- signals as Go sends them ---------------------------------------------------------------- */
 
 static struct {
 	pid_t tid;
@@ -188,7 +188,7 @@ static void test_preemption(void)
 	g_assert_cmpuint(atomic_load(&handled), >, 0);
 }
 
-/* Signals of real time queue up: each one that was sent is handled, those included that had to wait. */
+/* Real-time signals queue up. Each one sent is handled, also those that had to wait. */
 static void test_delivered(void)
 {
 	struct outcome quiet;

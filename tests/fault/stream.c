@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that rings and perf buffers take no more memory than was asked, are close-on-exec, go away
- * whole, also out of the epoll set that a forked child shares, and that a stream which cannot be
- * opened says why and leaves nothing.
+ * Shows that rings and perf buffers take no more memory than asked for, are close-on-exec and leave
+ * nothing behind, not even in an epoll set that a forked child shares; and that a stream which
+ * cannot be opened says why and leaves nothing.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -79,10 +79,10 @@ static void test_share(void)
 		return;
 	expect_size(1, 4 << 20, 1, 4 << 20);
 	expect_size(2, 4 << 20, 2, 2 << 20);
-	expect_size(3, 4 << 20, 3, 1 << 20); /* a third is no power of two */
+	expect_size(3, 4 << 20, 3, 1 << 20); /* a third is no power of two, so less */
 	expect_size(64, 1 << 20, KS_BPF_RINGS, 64 << 10);
 	expect_size(2, (2 << 20) - 1, 2, 512 << 10);
-	expect_size(64, 4096, KS_BPF_RINGS, 4096); /* a page each, whatever was asked */
+	expect_size(64, 4096, KS_BPF_RINGS, 4096); /* a page each, however little was asked for */
 }
 
 static void test_no_traces(void)
@@ -106,7 +106,7 @@ static void test_no_traces(void)
 	ks__stream_close(NULL, 1);
 }
 
-/* A child holds copies of the rings; they must not stay in the set that the parent waits on. */
+/* A child has copies of the rings' descriptors. They must not stay in the parent's epoll set. */
 static void test_fork(void)
 {
 	struct ks__stream_opts opts;
@@ -136,7 +136,7 @@ static void test_fork(void)
 	close(opts.epoll_fd);
 }
 
-/* A child that closes its copy leaves the parent's set as it is: epoll_ctl there would empty it. */
+/* A child that closes its copy must not call epoll_ctl(), which would empty the parent's set. */
 static void test_child_closes(void)
 {
 	struct ks__stream_opts opts;
@@ -190,7 +190,7 @@ static void test_refused(void)
 	getrlimit(RLIMIT_NOFILE, &was);
 	next = dup(opts.epoll_fd);
 	close(next);
-	few = (struct rlimit){ (rlim_t)next + 4, was.rlim_max }; /* four rings of eight at most */
+	few = (struct rlimit){ (rlim_t)next + 4, was.rlim_max }; /* four of eight rings at most */
 	setrlimit(RLIMIT_NOFILE, &few);
 	expect_refusal(&opts, -EMFILE, "RLIMIT_NOFILE");
 	setrlimit(RLIMIT_NOFILE, &was);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that tables by process, cgroup and role stay exact when it gets crowded: more threads than
- * rows, tens of thousands of short processes, millions of increments, rows emptied under load, and
- * handles beside each other.
+ * Shows that rows by process, cgroup and role stay exact under load: with more threads than slots,
+ * tens of thousands of short processes, millions of increments, rows emptied meanwhile, and several
+ * handles.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -49,7 +49,7 @@ static void *run_half(void *cpu)
 	return NULL;
 }
 
-/* Ten million, on two CPUs at once. */
+/* Ten million increments, on two CPUs at once. */
 static void increments(void)
 {
 	uint64_t want = (uint64_t)(RUNS / 2) * 2;
@@ -93,7 +93,10 @@ static void *be_one(void *user)
 	return NULL;
 }
 
-/* Each has a role, so that the row of the role has all that had room, and the rest the others. */
+/*
+ * Each thread has a role. The row of the role has the threads that got a slot, the rest row all
+ * others.
+ */
 static void rest(void)
 {
 	pthread_t threads[CROWD];
@@ -200,7 +203,7 @@ static void half_dead(void)
 
 /* ---- processes ------------------------------------------------------------------------------- */
 
-/* Of microseconds each. */
+/* Runs n processes that live for microseconds. */
 static void live_shortly(unsigned n)
 {
 	while (n--) {
@@ -210,7 +213,7 @@ static void live_shortly(unsigned n)
 	}
 }
 
-/* Ten thousand rows by one call, and by the next one into the same memory. */
+/* Reads ten thousand rows in one call, and in the next call into the same memory. */
 static void many_rows(void)
 {
 	unsigned n = ks_test_volume(10000, 200), rows = 0;
@@ -236,7 +239,7 @@ static void many_rows(void)
 		g_assert_cmpuint(row->row.start_ns, >, 0);
 		rows++;
 	}
-	/* the first ones have no row any more if this took longer than ten seconds */
+	/* the first ones have no row any more after ten seconds */
 	g_assert_cmpuint(rows + sums_of(&stats, KS_BY_PROCESS, 0), ==, n);
 	g_assert_cmpuint(sums_read(reader, &stats), ==, n);
 	g_assert_true(stats.rows == memory);
@@ -244,7 +247,10 @@ static void many_rows(void)
 	close_tables(ks);
 }
 
-/* Those of the dead go into the rest, but for the last ones; their cgroup and the total have all. */
+/*
+ * Rows of dead processes move to the rest row, except the latest ones. Their cgroup and the total
+ * have all.
+ */
 static void short_lives(void)
 {
 	unsigned n = ks_test_volume(100000, 800), turns = 40;
@@ -280,8 +286,8 @@ struct storm {
 	struct ks *ks;
 	atomic_int done, ready;
 	atomic_uint started;
-	_Atomic uint64_t made; /* by those that have ended */
-	int gaps;              /* the probe is off now and then: not everything is counted */
+	_Atomic uint64_t made; /* by threads that have ended */
+	int gaps;              /* the probe is disabled at times, so not everything counts */
 };
 
 static void *produce(void *user)
@@ -304,7 +310,7 @@ static void *call_seven(void *user)
 	return NULL;
 }
 
-/* Threads that come and go, so that slots run out and are emptied. */
+/* Starts threads that end soon, so that slots run out and are emptied. */
 static void *churn(void *user)
 {
 	struct storm *s = user;
@@ -319,7 +325,7 @@ static void *churn(void *user)
 	return NULL;
 }
 
-/* Reads until the others are done and once more. The deltas are the whole. */
+/* Reads until the others are done, and once more. The deltas add up to the total. */
 static void *read_deltas(void *user)
 {
 	struct storm *s = user;
@@ -355,7 +361,7 @@ static void *administer(void *user)
 	return NULL;
 }
 
-/* More threads have had a row than there are rows. */
+/* True if slots have been reused: more threads had one than there are slots. */
 static int given_again(struct storm *s, const struct ks_stats *stats)
 {
 	unsigned started = atomic_load(&s->started);
@@ -363,7 +369,7 @@ static int given_again(struct storm *s, const struct ks_stats *stats)
 	return started > 300 && sums_of(stats, KS_BY_PROCESS, 0) < 7 * (started - SLOTS);
 }
 
-/* No read says less than the one before: in all, and of this process. */
+/* No read is below the one before, for the total and for this process. */
 static void read_often(struct storm *s, unsigned turns)
 {
 	struct ks_reader *reader = sums_reader(s->ks, 0);
@@ -404,7 +410,7 @@ static void storm(gconstpointer gaps)
 	for (size_t i = 0; i < n; i++) {
 		g_assert_cmpint(pthread_create(&threads[i], NULL, parts[i], &s), ==, 0);
 		while (i < 2 && atomic_load(&s.ready) <= (int)i)
-			sched_yield(); /* deltas begin before there is anything */
+			sched_yield(); /* deltas begin before anything is counted */
 	}
 	read_often(&s, ks_test_volume(1000, 50));
 	atomic_store(&s.done, 1);
@@ -444,7 +450,7 @@ static uint64_t map_bytes(struct ks *ks)
 	return bytes;
 }
 
-/* Each watches another process, and one of them watches all. */
+/* Each handle watches another process, and one watches all. */
 static void handles(void)
 {
 	struct work w[HANDLES];

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that a consumer, two readers, an administrator who switches, configures and narrows, and a
- * thread that wakes them up share one handle, and that the books balance when they are done.
+ * Shows that a consumer, two readers, an administrator who enables, configures and sets scopes, and
+ * a thread that wakes them up can share one handle, and that the ledger balances when they are
+ * done.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -36,7 +37,7 @@ static void *consume(void *user)
 	return NULL;
 }
 
-/* Totals never go backwards. */
+/* Totals never decrease. */
 static void *read_totals(void *user)
 {
 	struct ks_reader_opts opts = { .size = sizeof(opts), .by = KS_BY_TOTAL | KS_BY_CPU };
@@ -58,7 +59,7 @@ static void *read_totals(void *user)
 	return NULL;
 }
 
-/* Deltas, ledgers and all that is said about the handle. */
+/* Reads deltas, ledgers and all queries about the handle. */
 static void *read_deltas(void *user)
 {
 	struct ks_reader_opts opts = { .size = sizeof(opts),
@@ -107,7 +108,7 @@ static void set_scope(struct ks *ks, unsigned turn)
 	ks_assert_ok(ks, ks_set_scope(ks, &scope));
 }
 
-/* One turn of the administrator: all of it while the others are busy. */
+/* One turn of the administrator: all of its calls, while the others are busy. */
 static void administer(struct ks *ks, unsigned turn)
 {
 	const struct ks_param params[] = {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that a host in a time namespace gets times on its own CLOCK_MONOTONIC: times of records and of
- * starts, open intervals, roles, the order of records and the files without BPF are the same as in
- * the first time namespace, whether the namespace's clocks are ahead or behind.
+ * Shows that a host in a time namespace gets times on its own CLOCK_MONOTONIC. Times of records,
+ * start times, open intervals, roles, ordered delivery and the fallback are right as in the initial
+ * time namespace, whether the namespace's clocks are ahead or behind.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,7 +21,7 @@
 #endif
 
 #define SECOND ((int64_t)1000000000)
-#define ALMOST_ALL INT64_MIN /* the clock's zero is 50 ms ago */
+#define ALMOST_ALL INT64_MIN /* so that the clock's zero was 50 ms ago */
 
 static const struct offsets {
 	const char *name;
@@ -60,7 +60,10 @@ static int write_offset(FILE *file, const char *clock, int64_t ns)
 		       ns - seconds * SECOND);
 }
 
-/* Children of this process are in a namespace with these offsets. 0, or why there is none. */
+/*
+ * Puts the children of this process into a namespace with these offsets. Returns 0, or why it
+ * cannot.
+ */
 static int new_namespace(const struct offsets *o)
 {
 	FILE *file;
@@ -113,7 +116,10 @@ static void scope_self(struct ks *ks)
 	ks_assert_ok(ks, ks_set_scope(ks, &scope));
 }
 
-/* The record of a fork lies between two readings of the host's clock, and so does the child's start. */
+/*
+ * A fork record's time lies between two readings of the host's clock, and so does the child's
+ * start.
+ */
 static void records(const char *variant, uint32_t flags)
 {
 	const struct ks_open_opts opts = { .size = sizeof(opts), .flags = flags };
@@ -153,7 +159,7 @@ static struct ks_reader *reader(struct ks *ks, uint32_t probe, uint32_t by)
 	return reader;
 }
 
-/* Of the host's own row, or of a named role's. */
+/* Returns the row of the host itself, or of a named role. */
 static struct ks_stats_sched row_of(struct ks *ks, struct ks_reader *reader, uint64_t key)
 {
 	struct ks_stats stats = { .size = sizeof(stats) };
@@ -168,7 +174,10 @@ static struct ks_stats_sched row_of(struct ks *ks, struct ks_reader *reader, uin
 	g_error("no row of %" G_GUINT64_FORMAT, key);
 }
 
-/* What is open counts up to now and no further; the process began when /proc says so. */
+/*
+ * An open interval counts up to now and no further. The start time of the process agrees with
+ * /proc.
+ */
 static void intervals(void)
 {
 	struct ks *ks = fault_open(NULL);
@@ -193,7 +202,7 @@ static void intervals(void)
 	ks_close(ks);
 }
 
-/* A thread is known by its number and its start, which /proc tells on the namespace's clock. */
+/* A thread is identified by tid and start time, which /proc shows on the namespace's clock. */
 static void roles(void)
 {
 	struct ks *ks = fault_open(NULL);
@@ -211,7 +220,7 @@ static void roles(void)
 	ks_close(ks);
 }
 
-/* Without BPF: a child that lives through two looks. The file tells ticks of 10 ms, rounded down. */
+/* Without BPF: a child that lives through two scans. /proc has ticks of 10 ms, rounded down. */
 static void files(void)
 {
 	const struct ks_enable_opts opts = { .size = sizeof(opts), .variant = "procfs" };
@@ -245,8 +254,8 @@ static void files(void)
 }
 
 /*
- * The host descends from the tree's root by a process that is older than the clock's zero (where it is
- * behind): the host is in the scope.
+ * The host descends from the tree's root through a process that is older than the clock's zero (if
+ * the clock is behind). The host is in the scope all the same.
  */
 static void tree(const void *data)
 {
@@ -280,7 +289,7 @@ static void host(const struct offsets *o, int32_t root)
 	tree(&root);
 }
 
-/* Makes the namespace; its own child is the first in it, and the host. */
+/* Makes the namespace. Its first process, a child, is the host. */
 static int run_in(const struct offsets *o, int32_t root)
 {
 	uint64_t born = mono();

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that ks_wakeup() ends a wait from a signal handler, another thread or a callback, that
- * several count as one and none is swallowed, and that a signal of the host's own ends a wait with
- * a wake-up does.
+ * Shows that ks_wakeup() ends a wait from a signal handler, another thread or a callback; that
+ * several wake-ups count as one and none is lost; and that a signal of the host ends a wait as a
+ * wake-up does.
  */
 #include <errno.h>
 #include <poll.h>
@@ -17,16 +17,16 @@
 #include "fault.h"
 
 #define TURNS ks_test_volume(20000, 200)
-#define TURNS_MIN 200 /* that many however long it takes */
+#define TURNS_MIN 200 /* at least this many, however long it takes */
 
-/* Newer architectures have epoll_pwait() alone. */
+/* Newer architectures have only epoll_pwait(). */
 #if defined(SYS_epoll_wait)
 #define EPOLL_WAIT SYS_epoll_wait
 #else
 #define EPOLL_WAIT SYS_epoll_pwait
 #endif
 
-static struct ks *handle; /* of the handler */
+static struct ks *handle; /* for the signal handler */
 static atomic_int handled;
 
 static int nobody(const struct ks_event *ev, void *user)
@@ -86,7 +86,7 @@ static void *wait_once(void *user)
 	return NULL;
 }
 
-/* The kernel says that the thread is inside epoll_wait(). */
+/* True if the thread is inside epoll_wait(), according to the kernel. */
 static int is_waiting(int tid)
 {
 	char *path = g_strdup_printf("/proc/self/task/%d/syscall", tid), *text = NULL;
@@ -115,14 +115,14 @@ static int end_wait(struct waiter *w)
 
 /* ---- handlers --------------------------------------------------------------------------- */
 
-/* Before the wait begins: it ends at once, once. */
+/* A wake-up before the wait ends it at once, and only once. */
 static void pending(void)
 {
 	handle = fault_open(NULL);
 	on_signal(wake, SA_RESTART);
 	for (int i = 0; i < 5; i++)
 		raise(SIGUSR1);
-	g_assert_cmpint(atomic_load(&handled), ==, 5); /* with errno as it was */
+	g_assert_cmpint(atomic_load(&handled), ==, 5); /* errno is unchanged */
 	g_assert_cmpint(readable(handle), ==, 1);
 	ks_assert_rc(ks_poll(handle, -1, 0, nobody, NULL), 0);
 	g_assert_cmpint(readable(handle), ==, 0);
@@ -130,7 +130,7 @@ static void pending(void)
 	ks_close(handle);
 }
 
-/* The handler runs in another thread than the one that waits. */
+/* The handler runs in a thread other than the waiting one. */
 static void beside(void)
 {
 	struct waiter w;
@@ -144,7 +144,7 @@ static void beside(void)
 	ks_close(handle);
 }
 
-/* In the thread that waits: the signal and the wake-up are one. */
+/* The handler runs in the waiting thread: signal and wake-up end one wait. */
 static void within(void)
 {
 	struct waiter w;
@@ -172,7 +172,7 @@ static void host_signal(void)
 	ks_close(ks);
 }
 
-/* ---- none is swallowed ------------------------------------------------------------------ */
+/* ---- no wake-up is lost ---------------------------------------------------------------------- */
 
 struct game {
 	struct ks *ks;
@@ -193,7 +193,7 @@ static void *be_woken(void *user)
 	return NULL;
 }
 
-/* One wake-up, one return: a lost one would stop the game. */
+/* Each wake-up ends one wait: a lost one would stop the game. */
 static void back_and_forth(void)
 {
 	int64_t began = g_get_monotonic_time();
@@ -226,7 +226,7 @@ static int wake_inside(const struct ks_event *ev, void *user)
 	return 0;
 }
 
-/* Records are handed over, and the wake-up of meanwhile ends the next wait. */
+/* A call delivers records, and a wake-up during it ends the next wait. */
 static void beside_records(void)
 {
 	struct ks *ks;
@@ -270,7 +270,10 @@ static int any(const struct ks_event *ev, void *user)
 	return 0;
 }
 
-/* In a backlog the descriptor is not asked, and says so until the end; who calls is not forgotten. */
+/*
+ * While records are left, calls do not ask the descriptor, which stays readable until the end. A
+ * wake-up meanwhile is not forgotten.
+ */
 static void backlog(void)
 {
 	struct ks *ks;
@@ -310,7 +313,10 @@ static uint64_t cost_of(struct ks *ks)
 	return ns;
 }
 
-/* Of 1024 calls in a backlog 64 are measured, and stand for all: an interrupt in one, too. */
+/*
+ * Of 1024 calls with records left, 64 are measured and extrapolated. Runs once: an interrupt in one
+ * of them counts as well.
+ */
 static char *measured_once(void *user)
 {
 	struct ks *ks = user;
@@ -341,7 +347,7 @@ static void measured(void)
 	ks_close(ks);
 }
 
-/* ---- what a callback leaves behind ------------------------------------------------------- */
+/* ---- after a callback ------------------------------------------------------------------------ */
 
 static int refuse(const struct ks_event *ev, void *user)
 {
@@ -349,7 +355,7 @@ static int refuse(const struct ks_event *ev, void *user)
 	return -7;
 }
 
-/* A level-triggered host that calls once a turn must be told again. */
+/* A level-triggered host that makes one call per turn must find the descriptor readable again. */
 static void stopped(void)
 {
 	struct ks *ks;
@@ -379,7 +385,7 @@ static void *unwind(void *ks)
 	g_assert_not_reached();
 }
 
-/* The event counts as delivered, and the next one wakes. */
+/* The event counts as delivered, and the next event wakes the consumer. */
 static void unwound(void)
 {
 	pthread_t thread;
@@ -405,7 +411,7 @@ static void unwound(void)
 	ks_close(ks);
 }
 
-/* Cancelled while it waits: the handle is free for the next consumer. */
+/* If a waiting thread is cancelled, the handle is free for the next consumer. */
 static void cancelled(void)
 {
 	struct waiter w;
@@ -418,7 +424,7 @@ static void cancelled(void)
 	ks_close(ks);
 }
 
-/* Files begin to be looked at while the consumer knows of no deadline, and while it waits for one. */
+/* A probe on files is enabled while the consumer has no deadline, and while it waits for one. */
 static void late_files(void)
 {
 	struct ks_param often = { .id = KS_PARAM_INTERVAL_MS, .value = 50 };
@@ -449,7 +455,10 @@ static void *wait_any(void *user)
 	return NULL;
 }
 
-/* A perf buffer is looked at by time, by who waited for nothing when it came, too. */
+/*
+ * A perf buffer is looked at by time, also by a consumer that waited without a deadline when the
+ * buffer was opened.
+ */
 static void late_perf(void)
 {
 	struct ks_open_opts o = { .size = sizeof(o), .features_off = KS_FEATURE_RINGBUF };
@@ -464,7 +473,7 @@ static void late_perf(void)
 		sched_yield();
 	fault_burst(w.ks, 3);
 	syscall(SYS_getppid);
-	/* a slow machine may look between one record and the next */
+	/* a slow machine may look between two records */
 	for (n = end_wait(&w); n > 0 && n < 3; n += more) {
 		more = ks_poll(w.ks, 10000, 0, any, NULL);
 		g_assert_cmpint(more, >, 0);
