@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * alone LIBRARY
- * Shows that a copy of the library in a process calls itself only: this host has
- * functions of all its public names, each of which ends it (traps.c), and none is called.
+ * alone LIBRARY: shows that a copy of the library inside a process calls only itself. This host has
+ * functions with all its public names, each of which ends the host (traps.c). None is called.
  */
 #include <dlfcn.h>
 #include <stdio.h>
@@ -21,7 +20,7 @@ static void *of(const char *name)
 	return fn;
 }
 
-/* The library's, not this host's. */
+/* The library's function, not this host's. */
 #define OF(name) ((__typeof__(name) *)of(#name))
 
 static int ignore(const struct ks_event *ev, void *user)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Shows that layouts, numbers, types and functions are those of the stored baselines.
-`scripts/dev abi-baseline` writes new ones, on purpose: a reviewer then sees the change in the diff.
+"""Shows that layouts, numbers, types and functions equal the stored baselines.
+`scripts/dev abi-baseline` writes new ones on purpose, so that a reviewer sees the change in the diff.
 
-baseline.abi is libabigail's view of the functions and of all types that they name; baseline.layout
-holds what it cannot see: records and rows, which cross the border as bytes, and the constants."""
+baseline.abi is libabigail's view of the functions and of all types that they use. baseline.layout has
+what libabigail cannot see: records and rows, which are passed as bytes, and the constants."""
 import argparse
 import difflib
 import platform
@@ -36,7 +36,7 @@ def write_abi(source, shared, out):
                     '--no-corpus-path', '--no-comp-dir-path', '--no-show-locs',
                     '--no-parameter-names', '--type-id-style', 'hash', '--out-file', str(out),
                     shared], check=True)
-    # abidw of Debian 12 keeps the folder of some units, whatever it is told
+    # abidw of Debian 12 keeps the folder of some units, despite its options
     text = re.sub(r" comp-dir-path='[^']*'", '', Path(out).read_text())
     Path(out).write_text(re.sub(r" path='[^']*/(lib/[^']*)'", r" path='\1'", text))
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that a host that links the library statically keeps its unwinding: a thread that is cancelled
- * while it reads a stream lets go of the stream's lock, and what has a cleanup is cleaned up.
+ * Shows that unwinding still works in a host that links the library statically: a thread that is
+ * cancelled while it reads a stream releases the stream's lock, and its cleanup handlers run.
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -48,7 +48,7 @@ int main(void)
 	pthread_join(thread, &result);
 	if (result != PTHREAD_CANCELED || !cleaned)
 		return 2;
-	alarm(20); /* a lock that was kept is waited for without an end */
+	alarm(20); /* waiting for a lock that was not released would never end */
 	if (write(fds[1], "x\n", 2) != 2 || !fgets(line, sizeof(line), stream))
 		return 3;
 	return 0;

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Shows that headers and build refuse a big-endian machine with one sentence that says so, and that
-the headers pass for a little-endian one which is not this one."""
+"""Shows that headers and build refuse a big-endian machine with a message that says so, and that the headers
+compile for a little-endian machine other than this one."""
 import argparse
 import shutil
 import subprocess
@@ -14,7 +14,7 @@ import tap
 SENTENCE = 'kernelsight: records are little endian, and big-endian machines are not supported'
 # No libc of the target is needed: clang brings what the headers include.
 CLANG = ['clang', '-ffreestanding', '-fsyntax-only', '-x', 'c']
-# No compiler for it is needed to be told what is being built for.
+# meson only has to be told the target: no compiler for it is needed.
 CROSS = '''[binaries]
 c = 'cc'
 ar = 'ar'

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Shows that what is installed is hardened: addresses are bound before the program runs and read-only
-from then on, no stack is executable, mistakes with buffers are caught, and objects bear the note without
-which a process does without checked branches."""
+"""Shows that the installed files are hardened: addresses are bound at start and read-only from then on, no
+stack is executable, buffer overruns are caught, and objects have the note without which a process runs
+without branch protection."""
 import argparse
 import platform
 import re
@@ -35,7 +35,7 @@ def check_linked(name, path, *, fortified):
 
 
 def objects_of(archive):
-    """{object: what readelf says of it}"""
+    """Returns {object: its text from readelf}."""
     parts = re.split(r'^File: (.*)$', '\n' + readelf('-S', '-n', archive), flags=re.M)[1:]
     return dict(zip(parts[::2], parts[1::2]))
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What the text of a header states: sizes, offsets, members, pinned numbers."""
+"""Reads the statements in a header's text: sizes, offsets, members, pinned numbers."""
 import re
 
 STRUCT = re.compile(r'^struct (\w+) \{(.*?)^\}[^;]*;(?:\s*/\* +(\d+) \*/)?', re.S | re.M)
@@ -8,7 +8,7 @@ COMMENT = re.compile(r'/\*.*?\*/', re.S)
 
 
 def layout(text):
-    """The statements that comments make, as C expressions, and what is missing from them."""
+    """Returns the statements of comments as C expressions, and what they leave out."""
     checks, wrong = [], []
     for name, body, size in STRUCT.findall(text):
         if not size:
@@ -33,7 +33,7 @@ def members(text):
 
 
 def constants(text):
-    """Enumerators and numbers, as they are written."""
+    """Returns enumerators and numbers as they are written."""
     code = COMMENT.sub('', text)
     found = re.findall(r'^\s*(KS_\w+) = ([^,}]+?)\s*[,}\n]', code, re.M)
     found += re.findall(r'[{,]\s*(KS_\w+) = ([^,}]+?)\s*(?=[,}])', code)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Shows that each public header compiles alone, pedantic and without padding, as C99, C11 and C++17,
-that structs lie as their comments say for hosts and for kernel programs alike, and that no language
-with a binding has a keyword where we have a member."""
+"""Shows that each public header compiles alone, pedantic and without padding, as C99, C11 and C++17; that
+structs have the layout in their comments, for hosts and for kernel programs; and that no member has a
+name that is a keyword in a language with a binding."""
 import argparse
 import keyword
 import re
@@ -19,8 +19,8 @@ DIALECTS = [
     ('clang', 'c99'), ('clang', 'c11'), ('clang++', 'c++17'),
 ]
 WARN = ['-pedantic', '-Wall', '-Wextra', '-Wshadow', '-Wundef', '-Wpadded', '-Werror', '-fsyntax-only']
-# In kernel programs these names come from bpf/ktypes; the attribute only spreads values over cache
-# lines, which is padding that is meant.
+# For kernel programs these names come from bpf/ktypes. The attribute only spreads values over cache lines:
+# its padding is intended.
 BPF = ['clang', '-target', 'bpf', '-O2', '-Wall', '-Wextra', '-Wpadded', '-Werror', '-fsyntax-only',
        '-Daligned(n)=', '-Wno-language-extension-token']
 BPF_TYPES = ''.join(f'typedef {kind} {name};\n' for kind, name in [
@@ -60,7 +60,7 @@ def dialect(compiler, standard, includes):
 
 
 def house_rules(text):
-    """What other languages cannot call or lay out."""
+    """Finds constructs that other languages cannot call or lay out."""
     code = re.sub(r'/\*.*?\*/|//[^\n]*', '', text, flags=re.S)
     rules = {
         'inline functions': r'\binline\b', 'bool': r'\bbool\b', 'varargs': r'\.\.\.',

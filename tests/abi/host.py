@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Shows that a host in a language without headers needs nothing by hand: every struct, id, offset and
-constant that this one uses, it has from ks_schema(). It opens a handle, sets scope and settings,
-reads events and rows, and what it reads is right."""
+"""Shows that a host in a language without headers needs nothing written by hand: it has every struct, id,
+offset and constant from ks_schema(). It opens a handle, sets scope and settings, reads events and rows,
+and gets the right values."""
 import argparse
 import ctypes
 import json
@@ -35,7 +35,7 @@ class Schema:
         return next(p['id'] for p in self.probes[probe]['params'] if p['name'] == name)
 
     def kind(self, field):
-        """The format of one element for Python's struct, or None."""
+        """Returns the format of one element for Python's struct module, or None."""
         kind = field['kind']
         if kind in (self.KS_KIND_HIST, self.KS_KIND_STRUCT, self.KS_KIND_TEXT):
             return None
@@ -43,7 +43,7 @@ class Schema:
         return '<' + (letter.lower() if field['is_signed'] else letter)
 
     def get(self, name_or_id, memory, member, at=0):
-        """A member of a struct in memory, whatever it is."""
+        """Reads any member of a struct in memory."""
         of = self.structs.get(name_or_id) or self.by_id[name_or_id]
         field = next(f for f in of['fields'] if f['name'] == member)
         at += field['offset']
@@ -57,7 +57,8 @@ class Schema:
         return values if field['count'] > 1 else values[0]
 
     def make(self, name, **members):
-        """A struct of the interface, its size set. Keep what its pointers name."""
+        """Makes a struct of the interface with its size set. The caller keeps alive what its pointers refer
+        to."""
         memory = ctypes.create_string_buffer(self.structs[name]['bytes'])
         for field in self.structs[name]['fields']:
             value = members.pop(field['name'], len(memory) if field['name'] == 'size' else 0)
@@ -68,7 +69,7 @@ class Schema:
 
 
 def advise():
-    """Calls of known number in a child."""
+    """Makes a known number of calls in a child."""
     pid = os.fork()
     if not pid:
         libc = ctypes.CDLL(None)
@@ -96,7 +97,7 @@ class Host:
         return code
 
     def enable(self):
-        """fadvise with a record for each call, of us and our children; or why not."""
+        """Enables fadvise with a record for each call, for us and our children. Returns why if it cannot."""
         s, kept = self.schema, ctypes.c_int32(os.getpid())
         pids = ctypes.addressof(kept)
         scope = s.make('ks_scope', kind=s.KS_SCOPE_TREE, n_pids=1, pids=pids)
@@ -110,7 +111,7 @@ class Host:
         return self.library.ks_enable_probe(self.ks, s.probes['fadvise']['probe'], opts)
 
     def events(self):
-        """All that is there."""
+        """Reads all events that wait."""
         buf = ctypes.create_string_buffer(1 << 16)
         size = ctypes.c_size_t()
         while self.must(self.library.ks_read_events(self.ks, buf, ctypes.c_size_t(len(buf)), 100,
@@ -121,7 +122,7 @@ class Host:
                 at += self.schema.get('ks_event', buf.raw, 'size', at)
 
     def rows(self, probe):
-        """Rows by process and the total, as bytes."""
+        """Reads rows by process and the total, as bytes."""
         s, reader = self.schema, ctypes.c_void_p()
         opts = s.make('ks_reader_opts', by=s.KS_BY_TOTAL | s.KS_BY_PROCESS)
         self.must(self.library.ks_reader_new(self.ks, s.probes[probe]['probe'], opts,
@@ -165,7 +166,7 @@ def check_rows(host, pid):
 
 
 def check_info(host):
-    """A struct that the library fills, a text in it, and a state by its name."""
+    """Checks a struct that the library fills, a text in it, and the name of a state."""
     s = host.schema
     info = s.make('ks_probe_info')
     host.must(host.library.ks_query_probe(host.ks, s.probes['proc']['probe'], info))

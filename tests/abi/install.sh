@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
-# Shows that what is installed can be used: a host compiles against it with pkg-config, links the
+# Shows that the installed files work: a host compiles against them with pkg-config, links the
 # shared library, links the archive with `pkg-config --static`, and runs, in C and in C++; and that
 # the host in README.md compiles.
 set -euo pipefail
@@ -44,7 +44,7 @@ DESTDIR=$dir/root meson install -C "$build" --no-rebuild --quiet >"$dir/install.
 	{ sed 's/^/# /' "$dir/install.log"; echo "Bail out! meson install failed"; exit 1; }
 pc=$(find "$dir/root" -name kernelsight.pc)
 export PKG_CONFIG_PATH=${pc%/*}
-# The installed file names the final prefix; here it lies below DESTDIR.
+# The installed .pc file has the final prefix, but here everything is below DESTDIR.
 prefix=$(pkg-config --variable=prefix kernelsight)
 config() { pkg-config --define-variable=prefix="$dir/root$prefix" "$@" kernelsight; }
 libdir=$(config --variable=libdir)

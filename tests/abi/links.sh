@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
 # links.sh SOURCE BUILD SHARED ARCHIVE LIBRARIES…
-# Shows that the archive leaves its host's unwinding alone, however
-# the host is linked, and that a copy of the library calls itself, be it a shared library or part of a
-# plugin, whatever else in the process has its names.
+# Shows that the archive does not change its host's unwinding, however the host is linked, and that a
+# copy of the library (shared, or part of a plugin) calls only itself, even if other code in the
+# process has functions of the same names.
 set -uo pipefail
 source=$1 build=$2 shared=$3 archive=$4
 shift 4

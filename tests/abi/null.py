@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Shows that no function of the headers crashes or fails to return when a pointer, or each of its
-pointers, is NULL: where NULL means nothing it says -EINVAL (or -ENOENT, NULL, NaN), and else it works.
+"""Shows that no function of the headers crashes or hangs if one or each of its pointers is NULL. If NULL has
+no meaning there, the function returns -EINVAL (or -ENOENT, NULL, NaN); otherwise it works.
 
-Each call is made in a process of its own. A new function is found by itself in the headers."""
+A child of its own makes each call. The test finds new functions in the headers by itself."""
 import argparse
 import ctypes
 import errno
@@ -19,7 +19,7 @@ import tap
 from header_text import COMMENT
 
 API = re.compile(r'^KS_API ([^;]*?)(\w+)\(([^;]*)\);', re.S | re.M)
-# NULL means something there, or nothing is looked at: (function, parameter).
+# NULL has a meaning here, or is never read: (function, parameter).
 MAY_BE_NULL = {
     ('ks_open', 'opts'), ('ks_close', 'ks'), ('ks_set_scope', 'scope'), ('ks_prepare', 'probes'),
     ('ks_enable_probe', 'opts'), ('ks_poll', 'user'), ('ks_next_event', 'ev'),
@@ -34,7 +34,7 @@ RESULTS = {'int': ctypes.c_int, 'uint32_t': ctypes.c_uint32, 'double': ctypes.c_
 
 
 def functions(source):
-    """(name, type of the result, [(type, name of a parameter)])"""
+    """Yields (name, type of the result, [(type, name) of each parameter])."""
     for header in sorted((source / 'include/kernelsight').glob('*.h')):
         text = COMMENT.sub('', header.read_text())
         for result, name, arguments in API.findall(text):
@@ -48,7 +48,7 @@ def is_pointer(kind):
 
 
 class Arguments:
-    """Valid ones, made in the child."""
+    """Valid arguments, made in the child."""
     def __init__(self, library):
         self.library, self.keep = library, []
         self.ks, self.reader = ctypes.c_void_p(), ctypes.c_void_p()
@@ -57,7 +57,7 @@ class Arguments:
         self.switch_on()
 
     def switch_on(self):
-        """The probe that calls without a pointer name, by files: quickly, and without privileges."""
+        """Enables the probe, named in calls without a pointer, on files: quickly, and without privileges."""
         variant = ctypes.create_string_buffer(b'procfs')
         opts = struct.pack('<QIIQQ', 32, 0, 0, 0, ctypes.addressof(variant))
         self.library.ks_enable_probe(self.ks, 1, opts)
@@ -77,7 +77,7 @@ class Arguments:
         if kind == 'const char *':
             memory.raw = b'proc'.ljust(8192, b'\0')
         elif kind.startswith(('struct', 'const struct')) and 'ks_event' not in kind:
-            # all begin with their size but those that are frozen
+            # every struct begins with its size, except the frozen ones
             if 'ks_hist' not in kind and 'ks_param ' not in kind:
                 struct.pack_into('<Q', memory, 0, 24 if name == 'opts' else 8192)
         return memory
@@ -92,7 +92,7 @@ class Arguments:
 
 
 def call(shared, name, result, parameters, null):
-    """What came of it in a child: (its exit status, the result as text)."""
+    """Makes the call in a child. Returns (exit status, result as text)."""
     out, into = os.pipe()
     pid = os.fork()
     if not pid:

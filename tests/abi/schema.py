@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Shows that the schema of the library has each struct, member, enum and number of the headers, with
-the place, size and value that the headers state."""
+"""Shows that the library's schema has each struct, member, enum and number of the headers, with the offset,
+size and value that the headers state."""
 import argparse
 import ast
 import ctypes
@@ -25,7 +25,7 @@ def read_schema(shared):
 
 
 def number(text):
-    """Of a constant expression."""
+    """Returns the value of a constant expression."""
     def value(node):
         if isinstance(node, ast.BinOp):
             return OPERATORS[type(node.op)](value(node.left), value(node.right))
@@ -53,7 +53,7 @@ def check_structs(text, schema):
 
 
 def check_whole(schema):
-    """The members of a struct fill it: none is left out, none is twice."""
+    """The members of a struct fill it: none is missing, none is there twice."""
     for struct in schema['structs']:
         at = 0
         for field in struct['fields'] if struct['id'] >= 0x10000 else []:
@@ -78,7 +78,7 @@ def check_enums(text, schema):
 
 
 def check_codes(schema):
-    """What a member says of its values is an enum, and bits are those of flags."""
+    """The schema's name for a member's values is an enum, and bits belong to enums of flags."""
     enums = {e['name']: e['is_flags'] for e in schema['enums']}
     fields = [(s['name'], f) for s in schema['structs'] for f in s['fields'] if f['codes']]
     wrong = [] if len(fields) > 20 else [f'only {len(fields)} members have codes']

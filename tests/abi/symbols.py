@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Shows that the symbol map, the headers and the libraries name the same functions, each with the
-release it came with, that nothing else can be seen from outside, and that the library holds no
-memory of its own between handles."""
+"""Shows that the symbol map, the headers and the libraries have the same functions, each with the release
+that introduced it; that no other symbol is visible; and that the library has no writable memory outside
+of handles."""
 import argparse
 import re
 import subprocess
@@ -14,8 +14,8 @@ import tap
 NODE = re.compile(r'^KERNELSIGHT_(\d+\.\d+) \{(.*?)^\}', re.S | re.M)
 BLOCK = re.compile(r'^/\*.*?\*/', re.S | re.M)
 API = re.compile(r'^KS_API [^;]*?\b(ks_\w+)\([^;]*;', re.S | re.M)
-# Sections that two handles would share. Not among them: relocated constants, and the pointer to the
-# compiler's own unwinder.
+# Sections that two handles would share, except relocated constants and the pointer to the compiler's
+# unwinder.
 MUTABLE = re.compile(r'\.(data|bss|tdata|tbss)(\.(?!rel\.ro|rel\.local\.DW\.ref\.)\S*)?$')
 
 
@@ -24,7 +24,7 @@ def run(*command):
 
 
 def read_map(path):
-    """Function -> release."""
+    """Returns the release of each function."""
     names = {}
     for release, body in NODE.findall(path.read_text()):
         for name in re.findall(r'\b(ks_\w+);', body):
@@ -33,13 +33,14 @@ def read_map(path):
 
 
 def read_headers(paths):
-    """Function -> the release in the comment over it, its group or its file; None: in none."""
+    """Returns for each function the release in the comment above it, its group or its file; None if there is
+    none."""
     names = {}
     for path in paths:
         text = path.read_text()
         blocks = list(BLOCK.finditer(text))
         for api in API.finditer(text):
-            # Between a function and its comment stand only other functions of the same group.
+            # Only other functions of the same group stand between a function and its comment.
             over = [b for b in blocks if b.end() <= api.start()][-1]
             between = API.sub('', text[over.end():api.start()]).strip()
             comment = over[0] if not between else blocks[1][0]
@@ -49,7 +50,7 @@ def read_headers(paths):
 
 
 def exported(library):
-    """Of a shared library: name -> release."""
+    """Returns the release of each name in a shared library."""
     names = {}
     for line in run('nm', '-D', '--defined-only', library).splitlines():
         name, _, node = line.split()[-1].partition('@@')

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# Shows that --scope cgroup:PATH is the cgroup and all below it, by its directory and by its path,
-# and that watch tells when it was removed and made again.
+# Shows that --scope cgroup:PATH means the cgroup and all below it, given as a directory or as a path, and
+# that watch reports when it was removed and made again.
 import errno
 import os
 import pathlib
@@ -54,7 +54,7 @@ class Cgroups(cli.Case):
         self.check(str(self.dir), self.dir / "below")
 
     def remove(self):
-        """Whoever was in it has ended, but perhaps not yet left."""
+        """Removes the cgroup. Its processes have ended, but may not have left it yet."""
         for _ in range(6000):
             try:
                 return self.dir.rmdir()
@@ -79,7 +79,7 @@ class Cgroups(cli.Case):
         return line
 
     def enter_and_leave(self, process):
-        """Its first line says that the programs are on."""
+        """Processes enter and leave until the first line shows that the programs are attached."""
         while not cli.readable(process.stdout, 0.05):
             subprocess.run(["sh", "-c", f"echo $$ >{self.dir}/cgroup.procs; /bin/true; exit 0"],
                            check=True)

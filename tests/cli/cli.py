@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What the tests of the command line share: running it, its JSON held to the schema, TAP."""
+"""Functions for all tests of the command line: run it, check its JSON against the schema, print TAP."""
 import collections
 import functools
 import json
 import os
 import pathlib
 import select as selector
+import signal
 import subprocess
 import sys
 import unittest
@@ -36,7 +37,7 @@ try:
 except OSError:
     pass
 """
-# Its thread takes this name, and then it makes two processes.
+# A thread takes this name and then forks two processes.
 ODD = b'a b\xff"\\\x1b\n'
 RENAMED = """
 import ctypes, os
@@ -50,7 +51,7 @@ for i in range(2):
 
 
 class Done:
-    """How a run ended."""
+    """The outcome of a run."""
 
     def __init__(self, status, out, err):
         self.status, self.out, self.err = status, out, err
@@ -59,14 +60,14 @@ class Done:
         return parse(self.out)
 
     def one(self, **wanted):
-        """The only line with these members."""
+        """Returns the only line with these members."""
         found = select(self.lines(), **wanted)
         assert len(found) == 1, f"{len(found)} lines with {wanted}: {self.out!r} {self.err!r}"
         return found[0]
 
 
 def parse(out):
-    """Lines of JSON as objects, each checked against the schema."""
+    """Returns lines of JSON as objects, each checked against the schema."""
     lines = [json.loads(line) for line in out.decode("utf-8").splitlines()]
     assert not set(INVISIBLE) & set(out.decode("utf-8")), out
     for line in lines:
@@ -92,7 +93,7 @@ def run(*args, **options):
 
 
 def start(*args, **options):
-    """Unbuffered: communicate() does not know what readline() has read ahead."""
+    """Starts it unbuffered: communicate() does not know what readline() has read ahead."""
     options.setdefault("stdin", subprocess.DEVNULL)
     return subprocess.Popen([PROGRAM, *args], bufsize=0, stdout=subprocess.PIPE,
                             stderr=subprocess.PIPE, **options)
@@ -113,12 +114,12 @@ def need_root():
 
 @functools.lru_cache(maxsize=None)
 def probe(name):
-    """The line of `list --json` for one probe."""
+    """Returns the line of `list --json` for one probe."""
     return run("list", name, "--json").one(type="probe")
 
 
 def need_programs(name):
-    """Skips unless the probe runs on kernel programs here."""
+    """Skips the test unless the probe works with kernel programs here."""
     need_root()
     line = probe(name)
     if line["source"] != "bpf":
@@ -127,14 +128,15 @@ def need_programs(name):
 
 
 def variants(name):
-    """Variants on kernel programs: those that work here."""
+    """Returns the variants with kernel programs that work here."""
     return [v["name"] for v in need_programs(name)["variants"]
             if v["usable"] and v["source"] == "bpf"]
 
 
 @functools.lru_cache(maxsize=None)
 def memory_cgroup():
-    """Where the memory controller's hierarchy is mounted, and our path in it; None: nowhere."""
+    """Returns where the memory controller's hierarchy is mounted, and our path in it; None if it is not
+    mounted."""
     version = run("check", "--json").one(type="check")["machine"]["cgroups"]["memory_controller"]
     mounts = [line.split() for line in pathlib.Path("/proc/mounts").read_text().splitlines()]
     groups = [line.split(":", 2) for line in pathlib.Path("/proc/self/cgroup").read_text().split()]
@@ -158,7 +160,7 @@ def readable(stream, seconds):
 
 class Case(unittest.TestCase):
     def assert_one_line(self, err, *words):
-        """stderr is one line of the program's own, with these words in it."""
+        """stderr has one line, from the program itself, with these words in it."""
         text = err.decode()
         self.assertEqual(text.count("\n"), 1, text)
         self.assertTrue(text.startswith("kernelsight: "), text)
@@ -166,7 +168,7 @@ class Case(unittest.TestCase):
             self.assertIn(word, text)
 
     def other(self, program):
-        """A process that reads a byte, runs the program, writes a byte and reads to the end."""
+        """Starts a process that reads a byte, runs the program, writes a byte and reads until the end."""
         go, done = os.pipe(), os.pipe()
         code = (f"import os\nos.read({go[0]}, 1)\n{program}\nos.write({done[1]}, b'x')\n"
                 f"os.read({go[0]}, 1)")
@@ -179,14 +181,14 @@ class Case(unittest.TestCase):
         return child.pid, go[1], done[0]
 
     def run_beside(self, go, done, *args):
-        """The command line with a command that lets such a process run."""
+        """Runs the command line with a command that lets such a process continue."""
         trigger = f"import os; os.write({go}, b'x'); os.read({done}, 1)"
         result = run(*args, "--", PYTHON, "-c", trigger, pass_fds=(go, done))
         self.assertEqual((result.status, result.err), (0, b""))
         return result
 
     def assert_in_rounds(self, play, want):
-        """What a busy machine may spoil is played again; a fault is there every time."""
+        """Repeats what a busy machine may disturb. A real fault fails every round."""
         seen = []
         while want not in seen and len(seen) < ROUNDS:
             seen.append(play())
@@ -232,7 +234,7 @@ class Tap(unittest.TestResult):
 
 
 def main():
-    """PROGRAM [TEST...]: the tests of the calling file, as TAP."""
+    """PROGRAM [TEST...]: runs the tests of the calling file as TAP."""
     global PROGRAM
     PROGRAM = os.path.abspath(sys.argv[1])
     loader = unittest.TestLoader()

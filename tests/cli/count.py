@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# Shows that stat counts what a command did exactly, by each variant that works here, in all and in
-# intervals, and that the command runs as it would alone and passes on its exit status.
+# Shows that stat counts exactly what a command did, with each variant that works here, in total and in
+# intervals, and that the command runs as it would alone and its exit status is passed on.
 import signal
 import subprocess
 
@@ -34,7 +34,7 @@ class Stat(cli.Case):
         self.assertEqual(self.check_tree()["variant"], best)
 
     def test_end_on_files(self):
-        """The command is looked at when it has ended, before anybody has waited for it."""
+        """The files of the command are scanned when it has ended and before anybody waits for it."""
         program = "import time\nwhile time.process_time() < 0.2: pass\nraise SystemExit(5)"
         done = cli.run("stat", "sched", "--json", "--variant", "procfs", "--", cli.PYTHON, "-c",
                        program)
@@ -60,7 +60,7 @@ class Stat(cli.Case):
         self.assertEqual((fields["processes"], fields["execs"]), (0, 1))
 
     def test_reasons_at_the_end(self):
-        """Why a field is not known is told by the last lines as by those before: of what was on."""
+        """The last lines give the same reason of an unknown field as the lines before: for the variant in use."""
         for name in cli.variants("pagecache"):
             lines = cli.run("stat", "pagecache", "--json", "--variant", name, "-i", "0.05", "-d",
                             "0.15").lines()
@@ -104,7 +104,7 @@ class Stat(cli.Case):
         return len(lines)
 
     def test_intervals(self):
-        """Five intervals, each of which begins where the one before ended; fewer if it is late."""
+        """Five intervals, each beginning at the end of the one before; fewer if it is late."""
         cli.need_programs("proc")
         self.assert_in_rounds(self.five_intervals, 5)
 
@@ -154,7 +154,7 @@ class Status(cli.Case):
         self.assert_one_line(done.err, "/etc/passwd", "Permission denied")
 
     def test_command_runs_as_alone(self):
-        """No handler, no mask and no descriptor of ours is handed down."""
+        """The command inherits no handler, no mask and no descriptor of ours."""
         program = ("import os, signal\n"
                    "assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == set()\n"
                    "status = open('/proc/self/status').read()\n"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# Shows that a signal, a second signal and a closed output end watch and stat as they should.
+# Shows that a signal, a second signal and a closed output end watch and stat in the right way.
 import fcntl
 import os
 import pty
@@ -15,7 +15,7 @@ class Ends(cli.Case):
         cli.need_programs("proc")
 
     def watching(self, **options):
-        """A watch of the whole system; processes are made until it has printed a line."""
+        """Starts a watch of the whole system, and forks processes until it has printed a line."""
         process = cli.start("watch", "proc", "--json", **options)
         while not select.select([process.stdout], [], [], 0)[0]:
             subprocess.run(["true"], check=True)
@@ -32,7 +32,7 @@ class Ends(cli.Case):
             self.assert_balanced(done.lines()[-1])
 
     def test_signals_while_nobody_reads(self):
-        """The first one tears no line and loses none, the second does not wait for the reader."""
+        """The first signal tears and loses no line. The second does not wait for the reader."""
         for signals in (1, 2):
             process = cli.start("watch", "proc", "--json")
             fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, 4096)
@@ -65,13 +65,13 @@ class Ends(cli.Case):
         return int(pending.split()[1], 16) != 0
 
     def test_signal_ignored_before(self):
-        """As a shell starts what stands before &."""
+        """Starts it as a shell starts a command with &."""
         process = self.watching(preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
         process.send_signal(signal.SIGINT)
         self.assertEqual(cli.finish(process).status, 0)
 
     def test_signal_with_a_command(self):
-        """The command gets it too, and its end is still seen."""
+        """The command gets the signal, too, and its end is still counted."""
         process = cli.start("stat", "proc", "--json", "--", "sh", "-c", "echo on >&2; exec sleep 60")
         self.assertEqual(process.stderr.readline(), b"on\n")
         process.send_signal(signal.SIGINT)
@@ -84,7 +84,7 @@ class Ends(cli.Case):
         process = cli.start("stat", "proc", "--json", "--", "sh", "-c",
                             "trap '' INT; echo on >&2; read x", stdin=subprocess.PIPE)
         self.assertEqual(process.stderr.readline(), b"on\n")
-        # Two that come at once are one.
+        # Two signals that arrive at once count as one.
         while process.poll() is None:
             process.send_signal(signal.SIGINT)
             os.sched_yield()
@@ -93,7 +93,7 @@ class Ends(cli.Case):
         self.assertEqual(done.one(type="stats", probe="proc")["fields"]["process_exits"], 0)
 
     def on_terminal(self, *args):
-        """Started as the first process of a terminal of its own: (pid, terminal)."""
+        """Starts the command as first process of a terminal of its own. Returns (pid, terminal)."""
         pid, terminal = pty.fork()
         if not pid:
             os.execv(cli.PROGRAM, [cli.PROGRAM, *args])
@@ -116,7 +116,7 @@ class Ends(cli.Case):
         return text
 
     def test_control_c_while_loading(self):
-        """The command is not started, or is sent it, too: it never runs to its end."""
+        """The command is not started, or gets the signal, too: it never runs to its end."""
         for command in ("stat", "watch"):
             pid, terminal = self.on_terminal(command, "proc", "sched", "pagecache", "fadvise", "--",
                                              "sh", "-c", "read x; echo 'THE'END")
@@ -140,21 +140,21 @@ class Ends(cli.Case):
             self.assertNotIn(b"THEEND", done.out)
 
     def ignored_by_command(self, *numbers):
-        """What a command ignores when kernelsight was started with these ignored."""
+        """Returns the signals that a command ignores if kernelsight was started with these ignored."""
         done = cli.run("stat", "proc", "--", cli.PYTHON, "-S", "-c",
                        "print(open('/proc/self/status').read().split('SigIgn:')[1].split()[0])",
                        preexec_fn=lambda: [signal.signal(n, signal.SIG_IGN) for n in numbers])
         return int(done.out.split()[0], 16)
 
     def test_ignored_signals_are_handed_down(self):
-        """nohup stays nohup. Python itself ignores SIGPIPE and SIGXFSZ."""
+        """nohup still works for the command. Python itself ignores SIGPIPE and SIGXFSZ."""
         before = self.ignored_by_command()
         for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
             self.assertFalse(before >> number - 1 & 1)
             self.assertEqual(self.ignored_by_command(number), before | 1 << number - 1)
 
     def test_hangup_of_a_nohup(self):
-        """Neither the command nor what it is counted by ends."""
+        """Neither the command nor kernelsight ends."""
         process = cli.start("stat", "proc", "--json", "--", "sh", "-c",
                             "echo on >&2; read x; exit 4", stdin=subprocess.PIPE,
                             preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
@@ -166,7 +166,7 @@ class Ends(cli.Case):
         self.assertEqual(done.one(type="stats", probe="proc")["fields"]["process_exits"], 1)
 
     def test_hangup(self):
-        """It ends as by the other signals, having printed what was counted."""
+        """It ends as with other signals, after it has printed the counts."""
         process = cli.start("stat", "proc", "--json", "--", "sh", "-c", "echo on >&2; exec sleep 60")
         self.assertEqual(process.stderr.readline(), b"on\n")
         process.send_signal(signal.SIGHUP)
@@ -178,7 +178,7 @@ class Ends(cli.Case):
         return cli.run(*args, preexec_fn=lambda: os.close(fd))
 
     def test_output_closed_from_the_start(self):
-        """It is said, and the command is not started."""
+        """kernelsight reports that, and does not start the command."""
         for command in ("stat", "watch"):
             done = self.run_closed(1, command, "proc", "--", "sh", "-c", "echo started >&2")
             self.assertEqual(done.status, 1)
@@ -188,12 +188,12 @@ class Ends(cli.Case):
         self.assert_one_line(done.err, "cannot write the output")
 
     def test_input_or_errors_closed_from_the_start(self):
-        """They stay closed for the command, and nothing else takes their place."""
+        """They stay closed for the command, and no other file gets their numbers."""
         program = "import os; print(os.listdir('/proc/self/fd')); os._exit(9)"
         for fd in (0, 2):
             done = self.run_closed(fd, "stat", "proc", "--", cli.PYTHON, "-S", "-c", program)
             self.assertEqual((done.status, done.err), (9, b""))
-            # What listdir() has open takes the number that is free.
+            # listdir() itself has one open, with the free number.
             self.assertEqual(done.out.splitlines()[0], b"['0', '1', '2']", done.out)
             held, hold = os.pipe()
             process = cli.start("stat", "proc", "--", "sh", "-c", f"echo on; read x <&{held}",

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# Shows that watch prints every event of a command, by each variant that works here, with the values
-# that the kernel knows, and of the processes that --scope and --exclude-comm say.
+# Shows that watch prints every event of a command, with each variant that works here, with the values that
+# the kernel knows, and only of processes that --scope and --exclude-comm select.
 import os
 import shutil
 import subprocess
@@ -64,7 +64,7 @@ class Watch(cli.Case):
         self.assertEqual(sum(f["offset"] == 4096 and f["length"] == 8192 for f in fields), 5)
 
     def test_negative_numbers(self):
-        """What is signed in the kernel is signed here, as text and as JSON."""
+        """Values that are signed in the kernel are signed here, as text and as JSON."""
         cli.need_programs("fadvise")
         program = ("import os\nfd = os.open('/proc/self/exe', os.O_RDONLY)\n"
                    "os.posix_fadvise(fd, -5, 4096, os.POSIX_FADV_RANDOM)\n"
@@ -80,7 +80,7 @@ class Watch(cli.Case):
         self.assertIn(" length=-7B ", text)
 
     def test_samples(self):
-        """One in five of the calls that are not slow, each for five."""
+        """One in five of the calls that are not slow is printed, with weight five."""
         cli.need_programs("fadvise")
         done = cli.run("watch", "fadvise", "--json", "-o", "fadvise.slow_ns=1000s", "-o",
                        "fadvise.sample_every=5", "--", cli.PYTHON, "-c", cli.ADVICE)
@@ -98,7 +98,7 @@ class Watch(cli.Case):
 
 
 class Scope(cli.Case):
-    """The command is started when the probes are on: here it tells another process to begin."""
+    """The command starts after the probes are enabled: here it lets another process begin."""
 
     def events(self, options, program=cli.RENAMED):
         cli.need_programs("proc")
@@ -106,7 +106,7 @@ class Scope(cli.Case):
         options = [option.replace(b"PID", b"%d" % pid) for option in options]
         result = self.run_beside(go, done, "watch", "proc", "--json", *options)
         events = cli.select(result.lines(), type="event", probe="proc")
-        # it may end before the command does
+        # the exit may come before or after the end of the command
         return pid, [e for e in events if (e["event"], e["pid"]) != ("exit", pid)]
 
     def test_pid(self):
@@ -114,7 +114,7 @@ class Scope(cli.Case):
         self.assertEqual([(e["event"], e["pid"]) for e in events], [("fork", pid)] * 2)
 
     def test_tree(self):
-        """A process that is there, and all that it starts; not who started it."""
+        """A running process and all that it starts are in scope; its parent is not."""
         program = "import subprocess\nsubprocess.run(['sh', '-c', '/bin/true; /bin/false; exit 0'])"
         pid, events = self.events([b"--scope", b"tree:PID"], program)
         kinds = [e["event"] for e in events]
@@ -136,7 +136,7 @@ class Scope(cli.Case):
         self.assertEqual(sum(e["event"] == "fork" and e["pid"] == pid for e in events), 2)
 
     def test_odd_bytes_on_a_terminal(self):
-        """Nothing that moves the cursor reaches it."""
+        """No character that moves the cursor reaches the terminal."""
         cli.need_programs("proc")
         done = cli.run("watch", "proc", "--", cli.PYTHON, "-c", cli.RENAMED)
         self.assertIn(rb' "a b\xff\"\\\x1b\n" ', done.out)
@@ -145,8 +145,8 @@ class Scope(cli.Case):
 
 
 class Names(cli.Case):
-    """A name is told as it is, and cannot be taken for another name or for a field."""
-    # A file's name, the same as text, and as the text of JSON. As bytes: not all is UTF-8.
+    """A name is printed unchanged, and cannot be taken for another name or for a field."""
+    # A file's name, its form as text and as JSON text. As bytes, since not all is UTF-8.
     NAMES = (
         (b'a b" uid=0', r'"a b\" uid=0"', 'a b" uid=0'),
         (b"a\\xff", r'"a\\xff"', r"a\\xff"),
@@ -180,7 +180,7 @@ class Names(cli.Case):
             self.assertEqual(line["fields"]["path"], f"{self.folder}/{json_text}")
 
     def test_comm(self):
-        """A thread's name of several words stands in quotes, too; none is cut."""
+        """A thread's name with spaces is quoted, too, and no name is cut."""
         done = self.run_file(b"sh path=x")
         self.assertRegex(done.out, rb'proc\.exit +\d+/\d+ +"sh path=x"     start=')
         done = self.run_file(b"plain")

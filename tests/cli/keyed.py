@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# Shows that the rows that --by wants say exactly who did what, add up to the total, come in the
-# order that --help says, and that --top leaves out what it says.
+# Shows that the rows of --by have the exact counts of their owners, add up to the total and come in the order
+# that --help says, and that --top leaves out the rows that it should.
 import collections
 import itertools
 import os
@@ -23,13 +23,13 @@ for _ in range(25):
 
 
 def script(*counts):
-    """Processes of one shell, each with so many calls."""
+    """Returns a shell command that runs one process per count, each with that many calls."""
     commands = (f"{cli.PYTHON} -c \"{CALLS % count}\"" for count in counts)
     return ["sh", "-c", "; ".join(commands) + "; exit 0"]
 
 
 def amount(field):
-    """A number, the sum of an array, or count and sum of a histogram."""
+    """Returns a number, the sum of an array, or count and sum of a histogram, as a list."""
     if isinstance(field, int):
         return [field]
     return [field["count"], field["sum"]] if "sum" in field else [sum(field.values())]
@@ -98,7 +98,7 @@ class Keyed(cli.Case):
         self.assertEqual(sum(rest["fields"]["calls"].values()), 0)
 
     def test_cpu(self):
-        """They have buckets, as the total has."""
+        """These rows have buckets, as the total has."""
         total, rows = self.rows("sched", "cpu", "--", cli.PYTHON, "-c", SLEEPS)
         self.assert_adds_up(total, rows)
         keys = [row["key"] for row in rows if row["key"] is not None]
@@ -119,10 +119,8 @@ class Keyed(cli.Case):
                             rows[0]["name"] == (path.split("/")[-1] or "/")[:31])
 
     def test_sched(self):
-        """
-        Each of the sleeps is off the CPU, a wake-up and a turn; all are one process's. One that is
-        preempted between setting its timer and its sleep may not sleep: some more.
-        """
+        """Each sleep is one off-CPU interval, one wake-up and one turn, all of one process. A process that
+        is preempted between setting its timer and its sleep may not sleep, so some more are made."""
         total, rows = self.rows("sched", "process", "--", cli.PYTHON, "-c", SLEEPS)
         self.assert_adds_up(total, rows)
         fields = rows[0]["fields"]
@@ -133,7 +131,7 @@ class Keyed(cli.Case):
         self.assertIn("buckets", total["fields"]["runq_ns"])
 
     def test_pagecache(self):
-        """dd of 1,024 pages against dd of 24: the same program, and the same pages besides."""
+        """dd of 1,024 pages against dd of 24: the same program, and all other pages are the same."""
         path = os.path.join(os.path.dirname(cli.PROGRAM), f"cli-keyed-{os.getpid()}")
         with open(path, "wb") as data:
             data.write(bytes(4 << 20))
@@ -148,13 +146,13 @@ class Keyed(cli.Case):
         self.assertEqual(pages[0] - pages[1], 1000, rows)
 
     def test_top(self):
-        """What is left out is summed up in one line: nothing is missing."""
+        """Rows left out are summed up in one line, so that nothing is missing."""
         total, rows = self.rows("fadvise", "process", "--top", "1", "--", *script(3, 30, 300))
         self.assert_adds_up(total, rows)
         self.assertEqual([row["rest"] for row in rows], [False, False, True])
         self.assertEqual(rows[0]["fields"]["calls"]["random"], 300)
         self.assertEqual(rows[1]["fields"]["calls"]["random"], 33)
-        # two of Python, and the shell if it was seen
+        # two of Python, and the shell if it was counted
         self.assertIn([row["others"] for row in rows], ([0, 2, 0], [0, 3, 0]))
         self.assertEqual([rows[1][name] for name in ("key", "name", "start_ns", "gone")],
                          [None, None, None, False])
@@ -168,7 +166,7 @@ class Keyed(cli.Case):
             self.assertEqual(sum(row["fields"][name] for row in rows), total["fields"][name])
 
     def test_top_of_cpus(self):
-        """The sum of CPUs has the sum of their buckets."""
+        """The row of all CPUs has the sum of their buckets."""
         each = ("import os\nfor cpu in sorted(os.sched_getaffinity(0)):\n"
                 " os.sched_setaffinity(0, [cpu])\n" + SLEEPS.replace("\n", "\n ").rstrip())
         total, rows = self.rows("sched", "cpu", "--top", "1", "--", cli.PYTHON, "-c", each)
@@ -185,13 +183,13 @@ class Keyed(cli.Case):
                              [tuple(pair) for pair in total["fields"][name]["buckets"]], name)
 
     def idle_intervals(self):
-        """Lines by process of a command that sleeps in all intervals but its first and last ones."""
+        """Lines by process of a command that sleeps in all intervals except its first and last."""
         done = cli.run("stat", "fadvise", "--json", "--by", "process", "-i", "0.02", "--",
                        *script(6, 8)[:2], script(6)[2].replace("exit 0", "sleep 0.3; exit 0"))
         return done, cli.select(done.lines(), type="stats", by="process")
 
     def test_intervals_have_no_idle_rows(self):
-        """One row for each of the two that called; none that is all 0, not even the rest."""
+        """Each of the two processes that called has one row. No row is all zero, not even the rest row."""
         cli.need_programs("fadvise")
         _, rows = self.idle_intervals()
         self.assertTrue(rows)
@@ -206,7 +204,7 @@ class Keyed(cli.Case):
         self.assertEqual(sum(row["fields"]["calls"]["random"] for row in rows), 14)
 
     def test_text(self):
-        """What --top leaves out is summed up, and idle ones have no row."""
+        """Rows that --top leaves out are summed up, and idle processes have no row."""
         cli.need_programs("fadvise")
         done = cli.run("stat", "fadvise", "--by", "process", "--top", "1", "--",
                        *script(3, 30, 300))

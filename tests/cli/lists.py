@@ -29,7 +29,7 @@ class Lists(cli.Case):
         self.assertIn(line["machine"]["cgroups"]["memory_controller"], ("v1", "v2", "none"))
 
     def test_check_names_features(self):
-        """Each that ks_open_opts.features_off may switch off."""
+        """Lists each feature that ks_open_opts.features_off can turn off."""
         cli.need_programs("proc")
         machine = cli.run("check", "--json").one(type="check")["machine"]
         names = {feature["name"] for feature in machine["bpf"]["features"]}

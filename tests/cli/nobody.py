@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# Shows that without privileges the command runs on the fallbacks, says so in one line, and says of
-# what has none that it is unavailable.
+# Shows that without privileges the command uses the fallbacks and says so in one line, and that it reports a
+# probe without a fallback as unavailable.
 import os
 import pwd
 import re
@@ -49,7 +49,7 @@ class Nobody(cli.Case):
         self.assert_balanced(done.one(type="ledger", probe="proc"))
 
     def test_rows_that_a_fallback_does_not_know(self):
-        """It is said why, once; what has rows would go on."""
+        """The reason is printed once. Probes that do have rows would go on."""
         done = self.run_as("stat", "sched", "--by", "process", "--json", "--", "true")
         self.assertEqual((done.status, done.out), (1, b""))
         said = done.err.decode().splitlines()
@@ -58,13 +58,13 @@ class Nobody(cli.Case):
         self.assertRegex(said[1], "^kernelsight: sched: .*process")
 
     def test_selftest_of_a_fallback(self):
-        """Nothing was tested, and nothing says that all is well."""
+        """Nothing was tested, and the output does not claim success."""
         done = self.run_as("selftest", "proc")
         self.assertEqual(done.status, 0)
         self.assertRegex(done.out.decode(), r"^proc +not tested: procfs reads files")
 
     def test_watch(self):
-        """What lives through two looks is seen, and marked."""
+        """A process that lives through two scans is seen, and marked."""
         held, hold = os.pipe()
         process = cli.start("watch", "proc", "--json", "-o", "proc.interval_ms=10", "--", "sh", "-c",
                             "sh -c 'read x; exit 0'; exit 0", stdin=held, **self.options)
@@ -95,7 +95,7 @@ class Nobody(cli.Case):
         self.assert_one_line(done.err, "proc: ")
 
     def test_forced_fallback(self):
-        """Asked for, so there is nothing to say."""
+        """The fallback was asked for by name, so there is no message."""
         name = [v["name"] for v in self.run_as("list", "proc", "--json").one()["variants"]
                 if v["source"] == "files"][0]
         done = self.run_as("stat", "proc", "--variant", name, "--json", "--", "true")
@@ -107,7 +107,7 @@ class Nobody(cli.Case):
         self.assertEqual((done.status, done.one()["exit"]), (1, 1))
 
     def test_nothing_works(self):
-        """Without /proc the fallback has nothing to read, and the loader no $ORIGIN."""
+        """Without /proc the fallback has nothing to read, and the dynamic loader has no $ORIGIN."""
         cli.need_root()
         libraries = subprocess.run(["ldd", cli.PROGRAM], capture_output=True, text=True, check=True)
         folder = re.search(r"=> (\S+)/libkernelsight\.so", libraries.stdout)

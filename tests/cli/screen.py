@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# Shows that what is meant for a person fits a terminal of 80 columns and 24 lines, and says the same
-# numbers as the JSON.
+# Shows that output for people fits a terminal of 80 columns and 24 lines and has the same numbers as the
+# JSON.
 import re
 
 import cli
@@ -33,7 +33,7 @@ class Screen(cli.Case):
         self.assertRegex(lines[-1], r"^own cost +kernel \S+ .?s, user \S+ .?s: ")
 
     def test_histograms_side_by_side(self):
-        """The three of sched, over the same bounds: each has all of its values."""
+        """The three histograms of sched have the same bounds, and each shows all of its values."""
         cli.need_programs("sched")
         lines = self.check_size(cli.run("stat", "sched", "--", "sh", "-c", PROCESSES).out, 24)
         text = "\n".join(lines)
@@ -45,7 +45,7 @@ class Screen(cli.Case):
                          [int(count.replace(",", "")) for count in counts])
 
     def test_ratio(self):
-        """Of the total and of a row, as the numbers beside it say."""
+        """For the total and for a row, as the numbers beside it say."""
         cli.need_programs("pagecache")
         done = cli.run("stat", "pagecache", "--by", "process", "--", "sh", "-c",
                        "cat /bin/sh >/dev/null; exit 0")
@@ -66,7 +66,7 @@ class Screen(cli.Case):
             self.assertIn(f"\n  {by} ", "\n".join(self.check_size(done.out)))
 
     def test_arrays(self):
-        """Only rows that are not all 0, arrays over the same names side by side."""
+        """Shows only rows that are not all 0, with arrays over the same names side by side."""
         cli.need_programs("fadvise")
         done = cli.run("stat", "fadvise", "--", cli.PYTHON, "-c", cli.ADVICE)
         text = "\n".join(self.check_size(done.out, 24))

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# Shows that waits for a CPU, and turns on it that another one ended, are as many as the tools of
-# libbpf-tools count.
+# Shows that the counts of waits for a CPU, and of turns on a CPU that another thread ended, agree with
+# libbpf-tools.
 import glob
 import os
 import re
@@ -18,7 +18,7 @@ for _ in range(400):
 print('done', flush=True)
 sys.stdin.readline()
 """
-# To another process on the same CPU, which does the same.
+# Yields to another process on the same CPU, which does the same.
 YIELDS = """
 import os, sys
 os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
@@ -45,7 +45,7 @@ def find(tool):
 
 
 def links(pid):
-    """Of programs that a process has attached."""
+    """Returns the number of programs that a process has attached."""
     found = 0
     for path in glob.glob(f"/proc/{pid}/fdinfo/*"):
         try:
@@ -58,13 +58,13 @@ def links(pid):
 
 
 def counted(text):
-    """Observations in the histogram that libbpf-tools print."""
+    """Returns the number of observations in a histogram of libbpf-tools."""
     return sum(int(n) for n in re.findall(r"^\s*\d+ -> \d+\s*:\s*(\d+)", text, re.M))
 
 
 class Tools(cli.Case):
     def compare(self, tool, programs, script):
-        """(theirs, our row) of one process."""
+        """Returns (count of the tool, our row) for one process."""
         program = find(tool)
         if not program:
             self.skipTest(f"no {tool} (libbpf-tools)")
@@ -102,7 +102,7 @@ class Tools(cli.Case):
         return counted(text), row["fields"]
 
     def agree(self, tool, programs, script, number):
-        """A few more or less: begun before, or going on at the end."""
+        """They may differ by a few: waits that began before or that go on at the end."""
         for _ in range(cli.ROUNDS):
             theirs, row = self.compare(tool, programs, script)
             ours = number(row)
@@ -115,7 +115,7 @@ class Tools(cli.Case):
         self.agree("runqlat", 3, SLEEPS, lambda row: row["runq_ns"]["count"])
 
     def test_cpudist(self):
-        """It leaves out turns that ended in sleep."""
+        """The tool leaves out turns that ended in sleep."""
         self.agree("cpudist", 1, YIELDS, lambda row: row["preempted"])
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# Shows that a wrong word is one clear line and exit status 2, before a command is started; and that
+# Shows that a wrong argument gives one clear line and exit status 2 before a command is started, and that
 # help and version need no privilege and fit a terminal.
 import os
 import subprocess
@@ -82,7 +82,7 @@ for key, (arguments, expected) in WRONG.items():
 
 class Escapes(cli.Case):
     def test_invisible(self):
-        """No control, format character or separator but the space reaches a terminal."""
+        """No control or format character, and no separator except the space, reaches a terminal."""
         kinds = ("Cc", "Cf", "Zl", "Zp")
         characters = [chr(c) for c in range(1, 0x110000) if unicodedata.category(chr(c)) in kinds]
         self.assertGreater(len(characters), 200)

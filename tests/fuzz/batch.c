@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that a batch of events from anywhere is walked without leaving it, and that the schema leads
- * to no byte outside a record, whatever it is asked.
+ * Shows that walking a batch of arbitrary bytes never leaves the batch, and that reading by the
+ * schema never leaves a record.
  */
 #include <kernelsight/schema.h>
 
@@ -9,7 +9,7 @@
 
 static unsigned sink;
 
-/* As an exporter does that knows no probe: all that the record says it has. */
+/* Reads all fields that the record has, as an exporter that knows no probe. */
 static void decode(const struct ks_event *ev)
 {
 	struct ks_struct_desc desc = { .size = sizeof(desc) };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that type information from any file is read without leaving it, all answers or a reason, that
- * what is cut out of it for libbpf is sound, and that libbpf itself reads it and ends.
+ * Shows that reading BTF from any file never leaves the file, and gives all answers or a reason;
+ * that the part cut out for libbpf is valid; and that libbpf itself reads it and comes to an end.
  */
 #include <errno.h>
 
@@ -31,7 +31,7 @@ static int scan(const char *bytes, size_t size, struct ks__btf_cut *ret_cut)
 	return rc;
 }
 
-/* libbpf follows typedefs until one ends. */
+/* libbpf follows typedefs until it finds another type. */
 static void give_to_libbpf(const struct ks__btf_cut *cut)
 {
 	struct btf *btf = btf__new(cut->data, (uint32_t)cut->size);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that mounts and names of cgroups are read without leaving the text, and that what is said of
- * a container always ends and always fits.
+ * Shows that mounts and names of cgroups are read without leaving the text, and that the
+ * container's text always ends and fits.
  */
 #include "files/container.h"
 #include "files/mounts.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that a report about any machine is a report: valid UTF-8, one object of JSON on one line,
- * whatever the files below proc_path and sys_path hold.
+ * Shows that the report about any machine is valid: UTF-8, one JSON object on one line, whatever
+ * the files below proc_path and sys_path contain.
  */
 #include <glib.h>
 
@@ -9,7 +9,7 @@
 
 #include "fuzz.h"
 
-/* What ks_open() and ks_check() read. */
+/* Files that ks_open() and ks_check() read. */
 static const char *const files[] = {
 	"sys/devices/system/cpu/possible",
 	"sys/kernel/security/lockdown",
@@ -23,7 +23,7 @@ static const char *const files[] = {
 	"proc/sys/net/core/bpf_jit_enable",
 };
 
-/* Strings end, brackets match, and nothing follows the outermost one. */
+/* Asserts that strings end, brackets match, and nothing follows the outermost one. */
 static void is_json(const char *text)
 {
 	unsigned depth = 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* folder.c - files of which a target chooses the bytes; gone when the process ends */
+/* folder.c - files whose bytes a target chooses; removed when the process ends */
 #include <fcntl.h>
 #include <ftw.h>
 #include <sys/stat.h>

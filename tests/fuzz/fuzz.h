@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * fuzz.h - what the targets share
+ * fuzz.h - code that the fuzz targets have in common
  *
- * A target takes any bytes as a list of choices. libFuzzer makes them (scripts/dev fuzz TARGET), or
- * main.c reads them from files: the corpus, as a test.
+ * A target reads any bytes as a list of choices. libFuzzer makes them (scripts/dev fuzz TARGET), or
+ * main.c reads them from the files of the corpus, as a test.
  */
 #ifndef KS_TESTS_FUZZ_H
 #define KS_TESTS_FUZZ_H
@@ -16,7 +16,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* What holds for any bytes. */
+/* Aborts if the condition is false: it must hold for any input. */
 #define must(condition)                                                                          \
 	do {                                                                                     \
 		if (!(condition)) {                                                              \
@@ -29,7 +29,7 @@ struct input {
 	const uint8_t *at, *end;
 };
 
-/* The next n bytes, up to 8, as a number; what is missing at the end is 0. */
+/* Returns the next n bytes, up to 8, as a number. Bytes missing at the end are 0. */
 static inline uint64_t take(struct input *in, unsigned n)
 {
 	uint64_t value = 0;
@@ -44,7 +44,10 @@ static inline uint32_t below(struct input *in, uint32_t n)
 	return (uint32_t)(take(in, n > 256 ? 4 : 1) % n);
 }
 
-/* Up to `most` bytes in memory of just their size, so that a byte too far is seen; free() it. */
+/*
+ * Returns up to `most` bytes in memory of exactly their size, so that a sanitizer sees reads beyond
+ * them; free() it.
+ */
 static inline char *take_bytes(struct input *in, size_t most, size_t *ret_size)
 {
 	size_t left = (size_t)(in->end - in->at), n = left < most ? left : most;

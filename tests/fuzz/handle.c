@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that structs of any size with anything in them are taken or refused as a whole: what was in
- * force before a refusal still is. On files alone, so that no two runs differ.
+ * Shows that structs of any size and content are accepted or refused as a whole: after a refusal
+ * the old settings are in force. Uses only the fallbacks, so that all runs are alike.
  */
 #include <errno.h>
 
@@ -24,7 +24,7 @@ static struct ks *open_on_files(void)
 	return ks;
 }
 
-/* A struct of any size: `known` bytes as chosen, what is behind them mostly 0. */
+/* Makes a struct of any size: `known` bytes are chosen, those behind them are mostly 0. */
 static void *any_struct(struct input *in, const void *known, size_t known_size)
 {
 	size_t size = below(in, 8) ? known_size : take(in, 1);
@@ -57,7 +57,7 @@ static void open_any(struct input *in)
 	int rc;
 
 	if (o.flags & KS_OPEN_ORDERED)
-		o.ring_bytes &= 0xfffff; /* memory of that size is taken */
+		o.ring_bytes &= 0xfffff; /* memory of that size is really allocated */
 	opts = any_struct(in, &o, sizeof(o));
 	rc = ks_open(opts, &ks);
 	must(rc <= 0 && (!rc || ks == untouched));
@@ -109,7 +109,7 @@ static unsigned any_params(struct input *in, struct ks_param *params, unsigned m
 	return n;
 }
 
-/* All of them at once, to see that none has changed. */
+/* Reads all settings, to see that none has changed. */
 static unsigned settings(struct ks *ks, uint32_t probe, uint64_t *ret)
 {
 	struct ks_param_desc desc = { .size = sizeof(desc) };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that what holds records for a while, the heap that orders them and the queue of a scan,
- * gives each out once, whole and in turn, whatever their sizes and times.
+ * Shows that the heap which orders records, and the queue of a scan, give out each record once,
+ * whole and in order, whatever sizes and times records have.
  */
 #include <errno.h>
 
@@ -11,7 +11,7 @@
 
 #define BYTES_MAX 8192
 
-/* A record whose bytes tell its number. */
+/* Makes a record whose bytes depend on its number. */
 static struct ks_event *fill(uint64_t *room, size_t size, uint64_t time_ns, uint32_t number)
 {
 	struct ks_event *ev = (struct ks_event *)room;

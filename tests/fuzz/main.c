@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * main.c - a target without a fuzzer
+ * main.c - runs a target without a fuzzer
  *
- * Shows that what the fuzzer has found interesting, each file of the folders named, does no harm.
+ * Shows that the fuzzer's corpus, each file of the folders named, does no harm.
  */
 #include <dirent.h>
 

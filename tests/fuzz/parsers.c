@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Shows that parsers of the kernel's files stay inside their text and tell numbers as libc does. */
+/* Shows that parsers of the kernel's files stay inside the text and read numbers as libc does. */
 #include <errno.h>
 
 #include "files/columns.h"

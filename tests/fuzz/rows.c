@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that rows of statistics are what was counted, whatever was: counters are differences, a
- * histogram's count is the sum of its buckets, and these lie in the table.
+ * Shows that rows of statistics agree with any counts: counters are differences, a histogram's
+ * count is the sum of its buckets, and buckets lie inside the table.
  */
 #include <math.h>
 
@@ -18,11 +18,11 @@ static const struct ks__struct *choose(struct input *in)
 
 	while (ks__probes[n])
 		n++;
-	which = below(in, n - 1) + 1; /* the library's own has no blocks */
+	which = below(in, n - 1) + 1; /* the library's own probe has no raw blocks */
 	return ks__probes[which]->stats;
 }
 
-/* Some words of some blocks are counted up. */
+/* Adds to some words of some blocks. */
 static void count(struct input *in, struct ks__rows *rows)
 {
 	uint64_t *block = calloc(rows->words + 1, sizeof(*block));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that the scan of /proc, whatever its files say, ends, makes only whole records, and puts
- * each event into its books: parents in a circle, numbers of any size, lines cut off.
+ * Shows that the scan of /proc ends, makes only whole records and counts each event in its ledger,
+ * whatever the files say: parents in a circle, numbers of any size, lines cut off.
  */
 #include "files/queue.h"
 #include "fuzz.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that the consumer of rings and perf buffers hands over only records that are whole, counts
- * all others, stays inside its lanes and comes to their end, whatever bytes lie there.
+ * Shows that the consumer of rings and perf buffers delivers only whole records, counts all others,
+ * stays inside its lanes and reaches their end, whatever bytes are in them.
  */
 #include "fuzz.h"
 #include "support/lane.h"
@@ -13,7 +13,7 @@ static unsigned room(const struct lanes *l, unsigned lane)
 	return (unsigned)(LANE_BYTES - (l->produced[lane] - l->consumed[lane]));
 }
 
-/* Bytes that no program wrote. */
+/* Writes bytes that no kernel program would write. */
 static void scribble(struct input *in, struct lanes *l, unsigned lane)
 {
 	unsigned n = below(in, 64) * 8, left = (unsigned)(in->end - in->at);
@@ -26,7 +26,7 @@ static void scribble(struct input *in, struct lanes *l, unsigned lane)
 	l->produced[lane] += n;
 }
 
-/* A record of a program, of which some members are no program's. */
+/* Writes a record of a kernel program with some impossible members. */
 static void emit(struct input *in, struct lanes *l, unsigned lane)
 {
 	static const uint32_t states[] = { 0, BPF_RINGBUF_BUSY_BIT, BPF_RINGBUF_DISCARD_BIT, 0 };
@@ -127,7 +127,7 @@ static void act(struct input *in, struct lanes *l)
 	}
 }
 
-/* What is in flight is what the rest of the records turn out to be. */
+/* Drains the rest, which must be the records that counted as in flight. */
 static void finish(struct lanes *l)
 {
 	uint64_t counts[KS_BPF_PROBES] = { 0 }, sum = 0, before, deadline = 0;

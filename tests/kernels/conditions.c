@@ -54,7 +54,7 @@ static void copy_btf(struct ks_open_opts *opts)
 	fault_hide(BTF_DIR);
 }
 
-/* The types alone that our programs read, by the library's own cutter. */
+/* Uses BTF with only those types that our programs read, made by the library's own code. */
 static void add_cut_btf(struct ks_open_opts *opts)
 {
 	struct ks *ks = fault_open(NULL);
@@ -77,14 +77,14 @@ static void cut_btf(struct ks_open_opts *opts)
 	fault_hide(BTF_DIR);
 }
 
-/* As `capsh --drop=all` does. */
+/* Drops capabilities as `capsh --drop=all` does. */
 static void drop_caps(struct ks_open_opts *opts)
 {
 	(void)opts;
 	fault_become(0, 0);
 }
 
-/* Root, with all capabilities: of this namespace. */
+/* Becomes root with all capabilities in a new user namespace. */
 static void enter_user_namespace(struct ks_open_opts *opts)
 {
 	(void)opts;
@@ -142,7 +142,7 @@ static void switch_mmap_off(struct ks_open_opts *opts)
 	opts->features_off = KS_FEATURE_MMAP;
 }
 
-#define ALL_FEATURES ((KS_FEATURE_ITER_NUM << 1) - 1) /* the last one, and all before it */
+#define ALL_FEATURES ((KS_FEATURE_ITER_NUM << 1) - 1) /* the last feature and all before it */
 
 static void switch_programs_plain(struct ks_open_opts *opts)
 {
@@ -350,7 +350,7 @@ const struct condition conditions[] = {
 	  .because = SWITCHED_OFF,
 	  .begin = switch_all_off,
 	  .feature = "mmap" },
-	/* the last one: after it 6.12 attaches to no function any more (ENODEV) */
+	/* last: after it 6.12 attaches to no function any more (ENODEV) */
 	{ .name = "ftrace-off",
 	  .because = "ftrace",
 	  .remedy = "sysctl kernel.ftrace_enabled=1",

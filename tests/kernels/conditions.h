@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* conditions.h - what a machine may deny, and what that costs by whose doing */
+/* conditions.h - what a machine may deny, and the reasons that the library then has to give */
 #ifndef KS_TESTS_CONDITIONS_H
 #define KS_TESTS_CONDITIONS_H
 
@@ -12,20 +12,20 @@ struct ks_open_opts;
 
 struct condition {
 	const char *name;
-	const char *because; /* of each way that it costs; a regular expression */
-	const char *remedy;  /* the same of what ks_check() tells to do; NULL: nothing is known */
+	const char *because; /* regular expression for the reason of each variant that is lost */
+	const char *remedy;  /* the same for ks_check()'s remedy; NULL: none is known */
 	void (*begin)(struct ks_open_opts *opts);
-	uid_t uid; /* 0: root, with these capabilities, or all if caps is 0 */
+	uid_t uid; /* 0: root with these capabilities, or with all if caps is 0 */
 	uint64_t caps;
-	/* of the whole machine, and so in guests alone; put back afterwards */
+	/* settings of the whole machine, so in guests only; restored afterwards */
 	const char *sysctl, *value;
 	const char *tracefs; /* mount options */
-	const char *feature; /* of the kernel: works no more, as ks_check() tells */
-	int silent;          /* ways may be attached, and not be run */
-	int booted;          /* the kernel was started with it */
+	const char *feature; /* kernel feature that does not work any more, by ks_check() */
+	int silent;          /* variants may be attached and yet not run */
+	int booted;          /* the kernel was booted with it */
 };
 
-/* The first: nothing is denied. The last has no name. */
+/* In the first, nothing is denied. The last has no name. */
 extern const struct condition conditions[];
 
 void conditions_write(const char *path, const char *value);

@@ -12,15 +12,15 @@
 #define NAPS 10
 #define PAGES 64
 
-static int file; /* on the disk, or -1: there is only memory */
+static int file; /* on disk; -1: there are only memory file systems */
 
 void counted_prepare(void)
 {
 	file = work_file();
-	mlockall(MCL_CURRENT); /* or the machine may take our own code away, which comes in again */
+	mlockall(MCL_CURRENT); /* else our own code might leave memory and be read in again */
 }
 
-/* As the kernel counts them for getrusage(). */
+/* Switches are counted as getrusage() counts them. */
 static char *nap_once(void *user)
 {
 	const struct timespec moment = { .tv_nsec = 1000000 };
@@ -40,7 +40,7 @@ static char *nap_once(void *user)
 	return ks_test_outside("voluntary", row.voluntary - before.voluntary, want, want);
 }
 
-/* Programs that are preempted keep others of their CPU out; not each kernel tells how often. */
+/* A preempted program keeps out other runs on its CPU, and not every kernel says how many. */
 static void nothing_lost(struct ks *ks, uint32_t probe)
 {
 	struct ks_stats_self book = fault_book(ks, probe);
@@ -101,7 +101,7 @@ static char *read_once(void *user)
 	return wrong;
 }
 
-/* What all block devices have read, in pages. */
+/* Returns what all block devices have read, in pages. */
 static uint64_t pages_in(void)
 {
 	char *text, *line;
@@ -115,7 +115,10 @@ static uint64_t pages_in(void)
 	return kb / 4;
 }
 
-/* The machine reads for others, too: so the kernel's own number, before and after the library's. */
+/*
+ * Other processes read as well: the library's count must lie between the kernel's own counts before
+ * and after it.
+ */
 static void disk_is_read(struct ks *ks)
 {
 	uint64_t outer = pages_in(), inner;
@@ -134,7 +137,7 @@ static void disk_is_read(struct ks *ks)
 
 static void pagecache_works(struct ks *ks, uint32_t source)
 {
-	g_assert_false(file < 0 && g_getenv("KS_GUEST")); /* it has a disk */
+	g_assert_false(file < 0 && g_getenv("KS_GUEST")); /* every guest has a disk */
 	if (file < 0)
 		return;
 	if (source == KS_SOURCE_BPF)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* counted.h - what each probe is given to count, and whether it does, by whatever serves it */
+/* counted.h - makes events for each probe and asserts that it counts them, from any source */
 #ifndef KS_TESTS_COUNTED_H
 #define KS_TESTS_COUNTED_H
 
@@ -12,14 +12,14 @@ struct ks;
 struct counted {
 	const char *name;
 	uint32_t probe;
-	uint32_t files_scope; /* files know nothing smaller */
-	/* It is on, with this enum ks_source; may be off afterwards. */
+	uint32_t files_scope; /* the smallest scope of the fallback */
+	/* The probe is enabled, with this enum ks_source; it may be disabled afterwards. */
 	void (*works)(struct ks *ks, uint32_t source);
 };
 
 extern const struct counted counted[COUNTED];
 
-/* While nothing is denied yet. */
+/* Call it before anything is denied. */
 void counted_prepare(void);
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that what was embedded of the running kernel's types (-Dbtf) serves where the kernel hides
- * them: all probes count exactly by programs that are not typed, typed ones say that BTF is missing.
+ * Shows that embedded types of the running kernel (-Dbtf) serve where the kernel hides its own: all
+ * probes count exactly with programs that need no BTF in the kernel, and variants that need it say
+ * that it is missing.
  */
 #include <string.h>
 #include <sys/utsname.h>

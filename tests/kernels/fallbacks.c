@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that whatever a machine denies costs the ways that need it and no others: under each
- * condition each probe works by the best way that is left and counts exactly, its books balance,
- * each way that was lost says whose doing it is, ks_check() says what to do about it, and nothing
+ * Shows that whatever a machine denies disables exactly the variants that need it. Under each
+ * condition each probe works with the best variant left and counts exactly; its ledger balances;
+ * the reason of each lost variant names the cause; ks_check() says what to do about it; and nothing
  * stays behind.
  *
- * Notes what was chosen, for tests/kernels/fallbacks.tsv:
- * "# fallback <TAB> CONDITION <TAB> PROBE <TAB> VARIANT <TAB> LOST", LOST: the ways of this kernel
- * that the condition costs, of those better than VARIANT or known to be refused without a trial.
+ * Prints what was chosen, for tests/kernels/fallbacks.tsv:
+ * "# fallback <TAB> CONDITION <TAB> PROBE <TAB> VARIANT <TAB> LOST". LOST: the variants of this
+ * kernel that the condition disables, among those better than VARIANT or known to be refused
+ * without a trial.
  */
 #include <stdio.h>
 #include <sys/mman.h>
@@ -46,11 +47,11 @@ static void remount_tracefs(const char *options)
 
 /* ---- under a condition ----------------------------------------------------------------------- */
 
-/* By probe: bits of the ways that work when nothing is denied. Written by a child. */
+/* By probe: bits of the variants that work when nothing is denied. A child writes them. */
 static uint32_t *whole;
 static int have_whole;
 
-/* Where tracefs is hidden, the kernel's own list of names tells whether an event is there. */
+/* If tracefs is hidden, the kernel's list of symbols shows whether a tracepoint exists. */
 static int has_event(const struct bpf_object *obj, const char *program)
 {
 	const char *section =
@@ -68,7 +69,10 @@ static int has_event(const struct bpf_object *obj, const char *program)
 	return has;
 }
 
-/* It cannot be without what it was started with. Of other ways BTF tells what this kernel lacks. */
+/*
+ * A condition of booting cannot be undone, so there BTF tells which other variants this kernel
+ * lacks.
+ */
 static void find_whole(void)
 {
 	struct bpf_object *obj = bpf_object__open_mem(ks__bpf_object, ks__bpf_object_size, NULL);
@@ -98,7 +102,7 @@ static void is_because(const struct condition *c, const char *variant, const cha
 		g_error("%s: this is not because of '%s': %s", variant, c->because, reason);
 }
 
-/* The kernel never had it, and its reason says so. */
+/* True if the reason says that this kernel never had the feature. */
 static int is_lacking(const char *reason)
 {
 	return kt_missing(reason) ||
@@ -106,7 +110,9 @@ static int is_lacking(const char *reason)
 		!kt_knows_registers());
 }
 
-/* Bits of the ways that are refused, which say why; of the first so many. */
+/*
+ * Returns bits of the refused variants among the first n, after asserting that each has a reason.
+ */
 static uint32_t refused(const struct condition *c, struct ks *ks, size_t p, uint32_t n)
 {
 	struct ks_variant_info v = { .size = sizeof(v) };
@@ -125,7 +131,10 @@ static uint32_t refused(const struct condition *c, struct ks *ks, size_t p, uint
 	return bits;
 }
 
-/* What to do is told with the way that is lost, and above all where no program serves any more. */
+/*
+ * The remedy is in the text of each lost variant, and at the top if no kernel program works any
+ * more.
+ */
 static void is_remedied(const struct condition *c, const char *checked, int is_served)
 {
 	const char *remedies = strstr(checked, "\"remedies\":");
@@ -146,7 +155,7 @@ static void is_told(const struct condition *c, const char *checked)
 	g_free(told);
 }
 
-/* Of ways that were lost. */
+/* Checks the reasons of lost variants. */
 static void check(const struct condition *c, struct ks *ks, size_t p, uint32_t lost)
 {
 	struct ks_probe_info info = { .size = sizeof(info) };
@@ -161,7 +170,7 @@ static void check(const struct condition *c, struct ks *ks, size_t p, uint32_t l
 	g_free(text);
 }
 
-/* Of what this kernel has, what the condition costs. */
+/* Prints which of this kernel's variants the condition disables. */
 static void note(const struct condition *c, struct ks *ks, size_t p, const char *variant,
 		 uint32_t lost)
 {
@@ -187,7 +196,7 @@ static int enable(struct ks *ks, uint32_t probe, const char *variant)
 	return ks_enable_probe(ks, probe, &opts);
 }
 
-/* 0: nothing could be provoked. */
+/* Returns 0 if the self-test could not make any event. */
 static int selftest(struct ks *ks, size_t p)
 {
 	const struct ks_selftest_opts opts = { .size = sizeof(opts), .dir = g_get_tmp_dir() };
@@ -195,7 +204,10 @@ static int selftest(struct ks *ks, size_t p)
 	return ks_selftest(ks, counted[p].probe, &opts);
 }
 
-/* The self-test finds out that the best way is blind, and the next that is not counts. */
+/*
+ * The self-test finds out that the best variant sees nothing, and the next one that does see events
+ * counts.
+ */
 static char *seeing(struct ks *ks, size_t p, const char *blind)
 {
 	struct ks_variant_info v = { .size = sizeof(v) };
@@ -214,7 +226,7 @@ static char *seeing(struct ks *ks, size_t p, const char *blind)
 	}
 }
 
-/* By the best way; or by files, if they know this scope only. */
+/* Enables the best variant, or the fallback with the only scope that it knows. */
 static int enable_any(struct ks *ks, size_t p)
 {
 	const struct ks_scope scope = { .size = sizeof(scope), .kind = counted[p].files_scope };
@@ -246,8 +258,8 @@ static void try_probe(const struct condition *c, struct ks *ks, size_t p)
 		variant = seeing(ks, p, info.variant_name);
 	else
 		variant = g_strdup(info.variant_name);
-	fault_drain(ks); /* what the self-test did */
-	/* what is denied is told before what this kernel lacks */
+	fault_drain(ks); /* records of the self-test */
+	/* a denial has priority over a feature that this kernel lacks */
 	if (info.source != KS_SOURCE_BPF && (c->remedy || !is_lacking(info.reason)))
 		is_because(c, variant, info.reason);
 	note(c, ks, p, variant, lost);
@@ -279,7 +291,7 @@ static void under(const void *data)
 	}
 }
 
-/* A machine that is there for this alone. */
+/* Runs in a guest that exists for this test alone. */
 static void in_guest(const struct condition *c)
 {
 	char *old = NULL;

@@ -4,14 +4,14 @@
 
     matrix.py [--amd64 BUILD] [--arm64 BUILD] [--embedded BUILD] [--seconds N] [--only PATTERN]
               [--brief] [NAME...]
-    matrix.py --accept [NAME...]    what the last runs gave is right from now on: *.tsv
+    matrix.py --accept [NAME...]    takes the results of the last runs as right: writes *.tsv
 
-NAME: of a guest, or of a kernel for all of its guests. --embedded: of amd64, with the types of
-guests' kernels (-Dbtf). PATTERN: of what is run: list, selftest, verified, embedded, probes-NAME,
-fault-NAME. A line "count NAME PASSED FAILED SKIPPED SECONDS FLAKY" for each guest and table. What
-guests gave stays in build/kernels/NAME. KS_TEST_SCALE (default 0.02) and KS_TEST_WAYS (default
-each) reach the tests. What was not run by the end of the time is told, and counts as skipped. In
-brief, most guests leave out what shows the library's own logic once more (KERNEL_ALIKE).
+NAME: a guest, or a kernel for all of its guests. --embedded: an amd64 build with embedded types of the
+guests' kernels (-Dbtf). PATTERN: limits what runs: list, selftest, verified, embedded, probes-NAME,
+fault-NAME. Prints a line "count NAME PASSED FAILED SKIPPED SECONDS FLAKY" for each guest and table.
+Results of the guests stay in build/kernels/NAME. KS_TEST_SCALE (default 0.02) and KS_TEST_WAYS (default
+each) reach the tests. A test for which no time was left is reported and counts as skipped. With --brief
+most guests leave out tests that show the library's own logic once more (KERNEL_ALIKE).
 """
 import argparse
 import collections
@@ -38,7 +38,7 @@ MULTIARCH = {'amd64': 'x86_64-linux-gnu', 'arm64': 'aarch64-linux-gnu'}
 SUITES = ['probes', 'fault']
 EMBEDDED = 'embedded'
 GUESTS = 2
-# A guest is ten to fifty times as slow as the machine, and shares it with another.
+# A guest is ten to fifty times as slow as the machine, and two guests share it.
 GUEST_SECONDS = 2400
 TEST_SECONDS = 480  # with half of it, what is not done by the end of the guest's time is late, not stuck
 GUEST_LEAST = 60  # what a boot takes
@@ -46,8 +46,8 @@ FLAKES = 3  # so many in one guest are none of the emulator's
 DIED = 125
 NO_TIME = 'no time was left'
 LATE = 254  # of a command for which no time was left
-# Guests run every test of the suites, a new one, too. These they do not when time is short (--brief):
-# what they show is the same on each kernel, for the reason that is given.
+# Guests run every test of these suites, also new ones. If time is short (--brief), most leave out these:
+# they show the same on each kernel, for the reason given.
 KERNEL_ALIKE = {
     'probes-settings': 'sampling, limits and settings are our own programs\' arithmetic',
     'probes-scopes': 'a scope is judged by the same lines for each probe; probes-proc and -sched go through them',
@@ -71,12 +71,12 @@ KERNEL_ALIKE = {
     'fault-clocks': 'clocks are faked by a libc of its own',
 }
 USUAL = r'(?!fault-fallbacks|embedded).*'
-# They switch ftrace off. After the second, whose programs let go of functions then, 6.12 takes none.
+# They turn ftrace off. After the second, whose programs detach from functions then, 6.12 attaches none.
 LAST = ['fault-denials', 'fault-fallbacks']
-# The kernel's own complaints; stalls are the emulator's.
+# The kernel's own complaints. Stalls are not among them: the emulator causes those.
 COMPLAINT = re.compile(r'(WARNING: .*CPU|BUG: (?!soft lockup|workqueue lockup)|Oops|'
                        r'general protection|UBSAN|KASAN).*')
-# Kernels from 6.1 on complain of themselves when programs let go of functions after ftrace was off.
+# From 6.1 on, kernels complain when programs detach from functions after ftrace was off.
 AFTER_FTRACE_OFF = 'ftrace_shutdown'
 
 Boot = collections.namedtuple('Boot', 'name kernel machine arguments cpus environment only brief')
@@ -89,7 +89,7 @@ def rows(table):
 
 
 def boots(names):
-    """In the order of the table."""
+    """Returns the boots in the order of the table."""
     machines = {kernel: machine for kernel, machine, _ in rows('kernels.tsv')}
     table = [Boot(name, kernel, machines[kernel], *rest)
              for name, kernel, *rest in rows('boots.tsv')]
@@ -104,13 +104,13 @@ def introspect(build, what):
 
 
 def tests_of(build):
-    """[(suite, name, argv)]"""
+    """Yields (suite, name, argv) of all tests."""
     for test in introspect(build, 'tests'):
         yield test['suite'][0].split(':')[-1], test['name'], test['cmd']
 
 
 def commands(build, embedded, only):
-    """[(name, argv)] of what a guest runs. embedded: another build, or None"""
+    """Returns [(name, argv)] of all that a guest runs. embedded: another build, or None."""
     cli = f'{build}/examples/kernelsight/kernelsight'
     found = [('list', [cli, 'list', '--json']), ('selftest', [cli, 'selftest']),
              ('verified', [f'{build}/tests/kernels/verified'])]
@@ -122,7 +122,7 @@ def commands(build, embedded, only):
 
 
 def make_image(machine, build, commands_of_all):
-    """The archive that guests boot into, with all programs of the build that tests may start."""
+    """Makes the archive that guests boot into, with all programs of the build that tests may start."""
     folders = [f'{build}/{part}/' for part in
                ['examples/kernelsight', 'tests/kernels'] + [f'tests/{suite}' for suite in SUITES]]
     files = [target['filename'][0] for target in introspect(build, 'targets')
@@ -135,7 +135,7 @@ def make_image(machine, build, commands_of_all):
 
 
 def fetch(name):
-    """A folder, or RuntimeError with the reason."""
+    """Returns a folder, or raises RuntimeError with the reason."""
     done = subprocess.run([HERE / 'fetch', name], capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(done.stderr.strip() or 'not to be had')
@@ -143,7 +143,7 @@ def fetch(name):
 
 
 def script(todo, seconds, boot):
-    """What the guest's shell is given: it stops in time to send what it has."""
+    """Returns the script for the guest's shell. It stops in time to send its results."""
     settings = [f'KS_TEST_SCALE={os.environ.get("KS_TEST_SCALE", "0.02")}',
                 f'KS_TEST_WAYS={os.environ.get("KS_TEST_WAYS", "each")}',
                 'KS_REQUIRE_ROOT=1', 'KS_GUEST=1', boot.environment]
@@ -154,7 +154,7 @@ def script(todo, seconds, boot):
 
 
 def result(status, output):
-    """In the words of meson's log."""
+    """Translates an exit status into the words of meson's log."""
     if status == 77:
         return 'SKIP'
     if status:
@@ -165,7 +165,7 @@ def result(status, output):
 
 
 def unpack(path):
-    """{name: content} of the archives that a guest sent, as far as they came."""
+    """Returns {name: content} of the archives that a guest sent, as far as they arrived."""
     files = {}
     try:
         with tarfile.open(path, ignore_zeros=True) as archive:
@@ -179,7 +179,7 @@ def unpack(path):
 
 
 def complaints(files, ftrace_off):
-    """What the guest's kernel said of itself. ftrace_off: the uptime from which it may be off."""
+    """Yields complaints in the kernel's log. ftrace_off: the uptime from which ftrace may be off."""
     for line in files.get('dmesg', 'BUG: it did not come back').splitlines():
         at = re.match(r'\[ *([0-9.]+)\]', line)
         excused = AFTER_FTRACE_OFF in line and at and float(at[1]) >= ftrace_off
@@ -188,7 +188,7 @@ def complaints(files, ftrace_off):
 
 
 def entries(todo, files, ftrace_off):
-    """A line of meson's log for each command, and one for what the kernel itself says."""
+    """Yields a line of meson's log for each command, and one for the kernel's own complaints."""
     for name, _ in todo:
         output, errors = files.get(f'{name}.out', ''), files.get(f'{name}.err', '')
         if f'{name}.status' not in files:
@@ -208,7 +208,7 @@ def entries(todo, files, ftrace_off):
 
 
 def flaky(todo, files):
-    """(name, the end of what it said) of what failed, and passed when it was run once more."""
+    """Yields (name, end of its output) for tests that failed and then passed in a second run."""
     for name, _ in todo:
         first = files.get(f'{name}.first', '')
         if first and files.get(f'{name}.status') == '0\n':
@@ -216,22 +216,22 @@ def flaky(todo, files):
 
 
 def count(log):
-    """(passed, failed, skipped), and what there is to show of failures."""
+    """Returns (passed, failed, skipped), and the text about failures."""
     done = subprocess.run([SOURCE / 'tests/support/count.py', log], capture_output=True, text=True)
     return [int(word) for word in done.stdout.split()], done.stderr
 
 
-# Emulated CPUs are slow, and clocks are not: from Linux 7.0 on, where programs are preempted, each
-# tenth run of one would be, not each thousandth. (Parallel CPUs look for what comes of that.)
+# Emulated CPUs are slow, but clocks are not. From Linux 7.0 on, programs are preempted: with normal time
+# slices that would be one run in ten, not one in a thousand. (Guests with parallel CPUs test preemption.)
 LONG_SLICES = """
 if [ "$(uname -r | cut -d. -f1)" -ge 7 ]; then
 	echo 70000000 >/sys/kernel/debug/sched/base_slice_ns
 	echo NO_WAKEUP_PREEMPTION >/sys/kernel/debug/sched/features
 fi"""
 
-# NAME, the uptime that ends it, and the command. What this left behind ends with it. What it said is
-# sent at once: the guest may not live to the end. What failed is run once more: an emulated machine
-# stands still at times; what it said the first time is kept and told.
+# Arguments: NAME, the uptime that ends it, and the command. Kills what the command left behind. Sends the
+# output at once, since the guest may die. Runs a failed command once more, since an emulated machine stands
+# still at times; keeps and reports the first output.
 RUN = f"""
 run() {{
 	local name=$1 end=$2 limit status
@@ -262,7 +262,7 @@ run() {{
 
 
 def never_forced(names):
-    """The ways of probes, tp_btf or perf buffers, that tests tried, and that passed in no guest."""
+    """Returns variants and transports that tests tried and that passed in no guest."""
     tried, passed = set(), set()
     for path in (RESULTS / name / 'log.json' for name in names):
         ran = map(json.loads, path.read_text().splitlines())
@@ -292,13 +292,13 @@ class Matrix:
                 if re.fullmatch(boot.only or USUAL, command[0]) and command[0] not in left_out]
 
     def idle(self, boot):
-        """The words of what the guest is there to run that mean nothing of the build."""
+        """Returns the words of the guest's pattern that match nothing in the build."""
         names = [name for name, _ in self.commands[boot.machine]]
         return [word for word in (boot.only or '.*').split('|')
                 if not any(re.fullmatch(word, name) for name in names)]
 
     def start(self, boot, kernel):
-        """(exit status, what the guest said)"""
+        """Boots the guest. Returns (exit status, its output)."""
         limit = min(GUEST_SECONDS, self.left())
         folder = RESULTS / boot.name
         with open(folder / 'progress', 'w') as progress:
@@ -324,7 +324,7 @@ class Matrix:
         return int(self.end - time.monotonic())
 
     def run(self, boot):
-        """(text to show, passed, failed, skipped, flaky)"""
+        """Returns (text to show, passed, failed, skipped, flaky)."""
         folder = RESULTS / boot.name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -365,7 +365,7 @@ class Matrix:
         return said + failures, passed, failed, skipped, flakes
 
     def log(self, boot, files):
-        """Writes what meson would have written; names what no time was left for."""
+        """Writes the log that meson would have written. Returns the tests that no time was left for."""
         begun = {name: float(at) for at, name in re.findall(
             r'^([0-9.]+) (\S+)\r?$', (RESULTS / boot.name / 'progress').read_text(), re.M)}
         ftrace_off = min([begun[name] for name in LAST if name in begun], default=math.inf)
@@ -398,7 +398,7 @@ def run(names, builds, args):
             chosen.append(boot)
     for machine in {boot.machine for boot in chosen}:
         matrix.images[machine] = make_image(machine, builds[machine], matrix.commands[machine])
-    # what only one guest shows comes first, and then the slow machine: nothing long begins at the end
+    # first guests that alone show something, then the slow machine: nothing long begins at the end
     chosen.sort(key=lambda boot: (boot.brief != 'all', boot.machine == 'amd64'))
     with concurrent.futures.ThreadPoolExecutor(GUESTS) as pool:
         waiting = {pool.submit(matrix.timed, boot): boot.name for boot in chosen}

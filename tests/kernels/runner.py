@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Shows that a guest gives back output, status and files, keeps limits, and tells when it died; and that
-the matrix boots one that died once more, counts it as flaky, and does not take it for a pass; and that
-its tables are compared.
+"""Shows that a guest returns output, status and files, keeps limits, and reports when it died; that the
+matrix boots a guest that died once more, counts it as flaky and not as passed; and that its tables are
+compared.
 
     runner.py KERNEL    any kernel of kernels.tsv
 """
@@ -83,7 +83,7 @@ class Guest(unittest.TestCase):
 
 
 class Retry(unittest.TestCase):
-    """Of guests that do not run: what they say is given."""
+    """Tests the matrix with guests that do not run: the test gives their output."""
 
     def run_matrix(self, *said):
         said = list(said)
@@ -165,7 +165,7 @@ class Retry(unittest.TestCase):
 
 
 class Tables(unittest.TestCase):
-    """What guests tell is compared, and so is what they do not tell."""
+    """Results of guests are compared, and missing results as well."""
     ANY = '6.1'
 
     def compare(self, release, files):

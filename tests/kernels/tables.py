@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What guests told of their kernels, beside what they are expected to tell.
+"""Compares what guests reported about their kernels with the tables of expected values.
 
 expected.tsv: kernel, probe -> the variant chosen, the fields unavailable
 fallbacks.tsv: kernel, condition, probe -> the variant chosen, the variants that the condition costs
-verifier.tsv: program, kernel -> instructions that the verifier went through, in the costliest variant;
-              its first row names the releases: on another one these counts are told, and only which
-              programs there are is compared
+verifier.tsv: program, kernel -> instructions that the verifier walked, in the costliest variant; its
+              first row names the releases: on another release only the set of programs is
+              compared, and the counts are only printed
 """
 import difflib
 import json
@@ -24,7 +24,7 @@ SPDX = '# SPDX-License-Identifier: BSD-2-Clause'
 
 
 def probes_of(output):
-    """{probe: [variant, fields unavailable]}"""
+    """Returns {probe: [variant, unavailable fields]}."""
     found = {}
     for line in output.splitlines():
         try:
@@ -36,7 +36,7 @@ def probes_of(output):
 
 
 def programs_of(output):
-    """{program: instructions}, those of its costliest variant"""
+    """Returns {program: instructions}, in each program's costliest variant."""
     found = {}
     for line in output.splitlines():
         word, *rest = line.split()
@@ -50,7 +50,7 @@ def fallbacks_of(output):
 
 
 def keep(folder, release, files):
-    """What a guest sent, in the words of the tables; null: that was not run."""
+    """Returns what a guest sent, in the words of the tables; null: that was not run."""
     said = {name: reader(files[f'{command}.out']) if f'{command}.out' in files else None
             for name, command, reader in (('probes', 'list', probes_of),
                                           ('programs', 'verified', programs_of),
@@ -59,7 +59,7 @@ def keep(folder, release, files):
 
 
 def facts(names, results):
-    """{kernel: facts} of those that have run; what a run left out is null."""
+    """Returns {kernel: facts} of guests that have run. Parts that a run left out are null."""
     found = {}
     for name in names:
         path = results / name / 'facts.json'
@@ -75,7 +75,7 @@ def read(path):
 
 
 def read_lines(path):
-    """{kernel: lines}"""
+    """Returns {kernel: lines}."""
     table = {}
     for row in read(path):
         table.setdefault(row[0], []).append('\t'.join(row))
@@ -83,7 +83,7 @@ def read_lines(path):
 
 
 def lines_told(table, name, fact):
-    """What a guest has to say in this table; None, if it was not asked."""
+    """Returns the lines that a guest gives for this table, None if it was not asked."""
     said = fact['fallbacks' if table == FALLBACKS else 'probes']
     if said is None:
         return None
@@ -94,7 +94,7 @@ def lines_told(table, name, fact):
 
 
 def read_verifier(here):
-    """{kernel: {program: instructions}}; "release" is one of the programs."""
+    """Returns {kernel: {program: instructions}}; "release" is one of the programs."""
     rows = read(here / VERIFIER)
     if not rows:
         return {}
@@ -117,7 +117,7 @@ def differ(table, name, old, new):
 
 
 def compare(names, results, here):
-    """[(table, difference)]; "" where there is none, None where no guest told anything."""
+    """Returns [(table, difference)]: "" if there is no difference, None if no guest reported anything."""
     kept = {table: read_lines(here / table) for table in (EXPECTED, FALLBACKS)}
     verifier = read_verifier(here)
     differs = {EXPECTED: None, FALLBACKS: None, VERIFIER: None}
@@ -143,13 +143,13 @@ def compare(names, results, here):
 
 
 def preempts(release, variant):
-    """Programs of the variant are preempted there; see harness.h."""
+    """True if programs of the variant are preempted there; see harness.h."""
     number = release.split('.')[0]
     return number.isdigit() and int(number) >= 7 or '-rt-' in release and 'fentry' in variant
 
 
 def fidelity(release, variant, missing):
-    """What a probe gives by a variant, for readers."""
+    """Describes for readers what a probe gives with a variant."""
     if variant == NOTHING:
         return 'none'
     exact = 'exact with `missed`' if preempts(release, variant) else 'exact'
@@ -159,7 +159,7 @@ def fidelity(release, variant, missing):
 
 
 def docs_table(expected, verifier):
-    """A row for each kernel, a column for each probe."""
+    """Returns a row for each kernel, with a column for each probe."""
     rows = [[line.split('\t') for line in lines] for lines in expected.values()]
     probes = [row[1] for row in rows[0]] if rows else []
     yield '| kernel | release | ' + ' | '.join(f'`{probe}`' for probe in probes) + ' |'
@@ -178,7 +178,7 @@ def write_docs(expected, verifier, here):
 
 
 def accept_lines(table, guests, found, here):
-    """Writes one of the tables of lines; {kernel: lines}, in order."""
+    """Writes one of the tables of lines from {kernel: lines}, in order."""
     lines = read_lines(here / table)
     lines |= {name: lines_told(table, name, fact) for name, fact in found.items()
               if lines_told(table, name, fact)}
@@ -190,7 +190,7 @@ def accept_lines(table, guests, found, here):
 
 
 def accept(names, guests, results, here):
-    """Writes what these of all guests told into the tables, and into the documents."""
+    """Writes the results of these guests into the tables and the documents."""
     found = facts(names, results)
     expected = accept_lines(EXPECTED, guests, found, here)
     accept_lines(FALLBACKS, guests, found, here)

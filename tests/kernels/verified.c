@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that the verifier of this kernel takes each program of each variant, but where the kernel
- * lacks what the variant needs. Prints what it went through for each, best variant first:
- * "program NAME INSTRUCTIONS"; on standard error why one was refused. bpf_prog_info has the number
- * from 5.16 on only, the verifier's log has it everywhere: loads ask for that log behind libbpf's
- * back. What follows trees and threads comes the best way by itself: so that each is seen, loads of
- * better ones are refused here.
+ * Shows that this kernel's verifier accepts each program of each variant, except where the kernel
+ * lacks what the variant needs. Prints for each program, best variant first, how many instructions
+ * the verifier walked: "program NAME INSTRUCTIONS". Prints the reason of a refusal on standard
+ * error.
+ *
+ * bpf_prog_info has the number only from 5.16 on, but the verifier's log has it everywhere. So each
+ * load asks for that log without libbpf's knowledge. Programs that follow trees and threads are
+ * loaded by themselves, in the best form that works. To see each form, better ones are refused
+ * here.
  */
 #include <bpf/bpf.h>
 #include <errno.h>
@@ -21,8 +24,8 @@
 #include "support/harness.h"
 #include "support/on_load.h"
 
-#define LOG_ALL 1   /* of bpf_attr.log_level */
-#define LOG_STATS 4 /* the totals alone */
+#define LOG_ALL 1   /* in bpf_attr.log_level */
+#define LOG_STATS 4 /* totals only */
 #define LOG_SIZE ((1u << 24) - 1)
 #define LOG_SHOWN 3000
 #define PROGRAMS_MAX 4096
@@ -36,16 +39,16 @@ static unsigned n_verified;
 #define TYPED (1u << BPF_PROG_TYPE_TRACING)
 #define RAW (1u << BPF_PROG_TYPE_RAW_TRACEPOINT)
 
-/* What belongs to no probe. */
+/* Programs that belong to no probe. */
 static const struct follower {
 	const char *prefix, *program;
-	unsigned refused; /* types of programs */
+	unsigned refused; /* types of programs to refuse */
 } followers[] = {
 	{ "tree_", "tree_fork_tp_btf", 0 },
 	{ "tree_", "tree_fork_raw_tp", TYPED },
 	{ "tree_", "tree_fork_tracepoint", TYPED | RAW },
 	{ "thread_", "thread_new_tp_btf", 0 },
-	{ "", "thread_new_raw_tp", TYPED }, /* sched takes it with raw_tp alone */
+	{ "", "thread_new_raw_tp", TYPED }, /* sched uses it with raw_tp only */
 };
 
 static void remember(int fd, const char *log)
@@ -82,7 +85,7 @@ static long load_logged(union bpf_attr *attr, unsigned attr_size, unsigned level
 	return fd;
 }
 
-/* Who reads why a program was refused wants the end of the whole log. */
+/* Prints the end of the whole log: that is where the reason for a refusal is. */
 static void tell_refusal(union bpf_attr *attr, unsigned size)
 {
 	char *log = g_malloc(LOG_SIZE);
@@ -106,7 +109,7 @@ static long load(union bpf_attr *attr, unsigned size)
 		return fd;
 	}
 	tell_refusal(attr, size);
-	/* once more for the library, which reads from the log what is missing */
+	/* once more for the library, which finds in the log what is missing */
 	return on_load_pass(attr, size);
 }
 
@@ -118,7 +121,10 @@ static unsigned instructions_of(__u32 id)
 	g_error("program %u was loaded without a log", id);
 }
 
-/* The kernel cuts names at 15 characters; ks_explain() has them whole. 1: `expected` is one, if any. */
+/*
+ * Prints names from ks_explain(), since the kernel cuts them to 15 characters. Returns 1 if
+ * `expected` is among them or NULL.
+ */
 static int print_programs(struct ks *ks, const char *expected)
 {
 	char *text = kt_explain(ks), *at = text, name[64];
@@ -139,7 +145,7 @@ static int print_programs(struct ks *ks, const char *expected)
 	return is_there;
 }
 
-/* 1: it is as it should be. */
+/* Returns 1 if the variant loads, or is refused for a right reason. */
 static int load_variant(uint32_t probe, const char *variant)
 {
 	struct ks_open_opts open_opts = { .size = sizeof(open_opts) };
@@ -152,7 +158,7 @@ static int load_variant(uint32_t probe, const char *variant)
 
 	g_assert_cmpint(ks_open(&open_opts, &ks), ==, 0);
 	rc = ks_enable_probe(ks, probe, &opts);
-	if (rc >= 0) /* 1: not all fields are known */
+	if (rc >= 0) /* 1: some fields are unknown */
 		print_programs(ks, NULL);
 	else
 		ks_last_error(ks, why, sizeof(why));

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that ten minutes of everything leave nothing behind: all probes on, the whole system in scope,
- * processes that come and go, a host that polls and reads. Memory, descriptors and maps stay as they are
- * after a third of the time, and in the end the ledger balances. KS_SOAK_SECONDS: another time.
+ * Shows that ten minutes of everything leave nothing behind: all probes are enabled, the whole
+ * system is in scope, processes come and go, the host polls and reads. Memory, descriptors and maps
+ * do not grow after the first third of the time, and at the end the ledger balances.
+ * KS_SOAK_SECONDS: another duration.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -18,7 +19,7 @@
 #include "support/ks_test.h"
 
 #define READERS 8
-#define GROWTH_KB 2048 /* readers hold as many rows as there are threads, dead ones included */
+#define GROWTH_KB 2048 /* readers hold a row per thread, dead threads included */
 
 struct use {
 	long anon_kb, fds;
@@ -28,7 +29,7 @@ struct use {
 static const uint32_t all_probes[] = { KS_PROBE_PROC, KS_PROBE_SCHED, KS_PROBE_FADVISE,
 				       KS_PROBE_PAGECACHE };
 
-/* A child that makes others, each of which reads a file that it then has dropped. */
+/* Forks a child that forks others, each of which reads a file and drops it from the page cache. */
 static pid_t start_load(void)
 {
 	pid_t pid = fork();

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The command lines that stand in documents: the lines of ```sh blocks, and `scripts/...` and
-`kernelsight ...` in the text."""
+"""Finds the command lines in documents: the lines of ```sh blocks, and `scripts/...` and `kernelsight ...`
+in the text."""
 import re
 import sys
 from pathlib import Path
@@ -11,7 +11,7 @@ import tap
 BLOCK = re.compile(r'^```sh\n(.*?)^```', re.S | re.M)
 SPAN = re.compile(r'`((?:\./)?scripts/\w+(?![\w.])[^`]*|kernelsight [a-z-][^`]*)`')
 
-# What is run instead, and why. None: nothing is.
+# Commands that are replaced, and why. None: nothing is run.
 INSTEAD = {
     './scripts/test': (None, 'that is what runs this test'),
     'scripts/test': (None, 'that is what runs this test'),
@@ -31,9 +31,9 @@ INSTEAD = {
     'kernelsight stat': ('kernelsight stat proc -d 0.2', 'a probe'),
     'kernelsight --json': ('kernelsight list --json', 'a command'),
 }
-# Of each line that begins so: the rest of it, and why.
+# For a line that begins so: the rest that is run in its place, and why.
 LONG = {'scripts/dev mutate ': (' --list', 'runs the tests once for each of the changes')}
-# They go on until they are stopped.
+# These go on until they are stopped.
 ENDLESS = ('kernelsight watch sched', 'kernelsight stat pagecache')
 
 
@@ -42,14 +42,14 @@ def bare(line):
 
 
 def lines_of(text):
-    """Commands in their order, each once."""
+    """Returns all commands in order, each once."""
     found = [bare(line) for block in BLOCK.findall(text) for line in block.splitlines()]
     found += SPAN.findall(BLOCK.sub('', text))
     return list(dict.fromkeys(line for line in found if line))
 
 
 def documents(tree, name):
-    """Paths of a document, or of all in a folder."""
+    """Returns the path of a document, or of all documents in a folder."""
     path = Path(tree) / name
     return sorted(path.glob('*.md')) if path.is_dir() else [path]
 

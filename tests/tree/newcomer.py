@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""newcomer.py SOURCE BUILD. Shows that a new probe made by `scripts/dev new-probe` builds, passes its own
-test as it is, and can be watched and counted by the command; and that what CONTRIBUTING.md tells to type
-works in a tree that is nobody's yet."""
+"""newcomer.py SOURCE BUILD: shows that a new probe made by `scripts/dev new-probe` builds, passes its own
+test unchanged, and works with watch and stat; and that the commands in CONTRIBUTING.md work in a fresh
+tree."""
 import json
 import os
 import sys
@@ -11,7 +11,7 @@ import tap
 from tree_copy import Copy
 
 NAME = 'widget'
-# Two builds of all of it are too much: this one follows the other.
+# Two full builds would take too long. This one is incremental.
 BUILT = 'scripts/dev build'
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""readme.py SOURCE BUILD. Shows that each command of README.md does what it says on a machine that has
-no more than `scripts/deps build` installs, no GLib, an empty home and no cache: the host in C is built and
-links what was installed, the command runs, the demonstration shows events. What was built there has the
-same bytes as the same sources in another folder, with other options of the tests."""
+"""readme.py SOURCE BUILD: shows that each command of README.md does what it says on a machine with no more
+than `scripts/deps build` installs, without GLib, with an empty home and no cache. The host in C builds
+and links with the installed library, the command runs, the demonstration shows events. The build is
+reproducible: the same sources in another folder, with other options for tests, give the same bytes."""
 import filecmp
 import os
 import subprocess
@@ -20,7 +20,8 @@ def paths_of_pkg_config():
 
 
 def without_glib(folder):
-    """Where pkg-config is to look: what it knows here but GLib, and what is installed below /usr/local."""
+    """Makes a folder for pkg-config: all that it knows here except GLib, and what is installed below
+    /usr/local."""
     folder.mkdir()
     paths = paths_of_pkg_config()
     for path in reversed([path for path in paths if not path.startswith('/usr/local')]):
@@ -32,7 +33,7 @@ def without_glib(folder):
 
 
 def prepare(copy):
-    """(environment) And the files that README's lines speak of."""
+    """Writes the files that README's lines use. Returns the environment for them."""
     readme = (copy.tree / 'README.md').read_text()
     (copy.tree / 'host.c').write_text(readme.split('```c\n')[1].split('```')[0])
     (copy.tree / 'Makefile').write_text('all:\n\t@true\n')

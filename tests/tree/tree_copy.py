@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""A copy of the tree as a newcomer has it: what is under version control and what is about to be, in a
-repository of its own, with an empty home and nothing built or cached."""
+"""A copy of the tree as a newcomer has it: files under version control and new ones, in a repository of its
+own, with an empty home and nothing built or cached."""
 import os
 import shutil
 import subprocess
@@ -14,7 +14,7 @@ import tap
 
 class Copy:
     def __init__(self, source):
-        """Not below /tmp, which may be in memory: its pages are no page cache."""
+        """Not below /tmp, which may be a memory file system without a page cache."""
         self.folder = Path(tempfile.mkdtemp(prefix='ks-tree-', dir='/var/tmp'))
         self.tree = self.folder / 'kernelsight'
         listed = subprocess.run(['git', '-C', source, 'ls-files', '-co', '--exclude-standard', '-z'],
@@ -36,13 +36,14 @@ class Copy:
             self.run(command)
 
     def install_in(self, folder):
-        """/usr/local is this folder from now on, for the commands and for nobody else."""
+        """From now on this folder is /usr/local, for these commands only."""
         folder.mkdir()
         self.namespace = ['unshare', '-m', 'bash', '-c',
                           f'mount --bind "{folder}" /usr/local && exec "$@"', 'bash']
 
     def run(self, command, *, within='.', seconds=600, endless=0, **environment):
-        """(exit status, what it said) of a line of a shell. endless: interrupted after so many seconds."""
+        """Runs a line in a shell. Returns (exit status, output). endless: interrupts it after this many
+        seconds."""
         shell = [*self.namespace, 'bash', '-c', command]
         if endless:
             shell = ['timeout', '-k', '60', '-s', 'INT', str(endless)] + shell
@@ -52,7 +53,7 @@ class Copy:
         return run.returncode, run.stdout
 
     def check(self, command, name=None, *, good=(0,), **how):
-        """One result of the test: that the line of a shell ends well."""
+        """One result of the test: the line of a shell exits with a good status."""
         status, said = self.run(command, **how)
         return tap.ok(status in good, name or command,
                       [f'exit status {status}', *said.splitlines()[-40:]])

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""young.py SOURCE BUILD. Shows that tests and the command pass on a machine that has been up for a minute,
-with an empty home, nothing cached and no tracefs mounted: such a machine is faked by namespaces."""
+"""young.py SOURCE BUILD: shows that tests and the command pass on a machine that booted a minute ago, with
+an empty home, no cache and no tracefs mounted. Namespaces fake such a machine."""
 import json
 import os
 import shutil
@@ -16,15 +16,15 @@ import tap
 UP = 60
 SECONDS = 300
 SUITES = ['unit']
-# One of each that meets the kernel.
+# One test of each kind that uses the kernel.
 BESIDES = ['probes-proc', 'probes-sched_waits', 'probes-proc_files', 'fault-clocks']
-# Of these only the tree counts, or they run this kind of thing themselves.
+# These look at the tree only, or run such tests themselves.
 NOT = ['unit-layering', 'unit-guests', 'unit-mutate', 'unit-named']
 BEFORE = 'umount -l /sys/kernel/tracing /sys/kernel/debug 2>/dev/null; exec "$@"'
 
 
 def young(command, home):
-    """(exit status, output) of a command on such a machine."""
+    """Runs a command on such a machine. Returns (exit status, output)."""
     uptime = int(float(Path('/proc/uptime').read_text().split()[0]))
     back = [f'--monotonic={UP - uptime}', f'--boottime={UP - uptime}'] if uptime > UP else []
     kept = {name: value for name, value in os.environ.items() if not name.startswith(('XDG_', 'KS_'))}
