@@ -40,7 +40,7 @@ static int is_guest(void)
 {
 	if (g_getenv("KS_GUEST"))
 		return 1;
-	g_test_skip("only on a machine that is there for this test (KS_GUEST)");
+	g_test_skip("only in a guest that exists for this test (KS_GUEST)");
 	return 0;
 }
 
@@ -92,7 +92,7 @@ static void expect_checked(struct ks *ks, const char *from, const char *const *w
 
 		for (const char *const *w = words; *w; w++)
 			if (!at || !strstr(at, *w))
-				g_error("not a word of '%s': %s", *w, text);
+				g_error("the report does not mention '%s': %s", *w, text);
 		g_free(text);
 	}
 }
@@ -351,7 +351,7 @@ static void locked_memory(void)
 		return;
 	counts = fault_counts_locked();
 	if (is_locked_down() && !counts)
-		g_test_skip("nothing can be loaded anyhow");
+		g_test_skip("lockdown lets no program load anyway");
 	else
 		fault_in_child(with_little_memory, GINT_TO_POINTER(counts));
 }
@@ -390,7 +390,7 @@ static void paranoid(void)
 	if (!ks_test_root() || !is_guest())
 		return;
 	if (is_locked_down()) {
-		g_test_skip("nothing can be loaded anyhow");
+		g_test_skip("lockdown lets no program load anyway");
 		return;
 	}
 	g_assert_cmpint(mount(NULL, TRACEFS, NULL, MS_REMOUNT, "gid=65534,mode=750"), ==, 0);
@@ -426,7 +426,7 @@ static void no_tracefs(void)
 	if (!ks_test_root())
 		return;
 	if (is_locked_down()) {
-		g_test_skip("lockdown hides it anyhow");
+		g_test_skip("lockdown hides tracefs anyway");
 		return;
 	}
 	fd = g_file_open_tmp("ks-filesystems-XXXXXX", &path, NULL);
@@ -497,7 +497,7 @@ static void ftrace(void)
 	g_assert_cmpint(ks_selftest(ks, KS_PROBE_FADVISE, NULL), >, 0);
 	ks_assert_ok(ks, ks_disable_probe(ks, KS_PROBE_FADVISE));
 	if (!is_switched_off()) {
-		g_test_skip("this kernel does not let ftrace be switched off");
+		g_test_skip("this kernel does not let ftrace be turned off");
 		ks_close(ks);
 		return;
 	}

@@ -264,7 +264,7 @@ static void silent(gconstpointer data)
 		g_string_append_len(said, buf, n);
 	close(out[0]);
 	if (said->len)
-		g_error("it was said: %s", said->str);
+		g_error("the host's output is not empty: %s", said->str);
 	g_string_free(said, TRUE);
 	fault_reap(pid);
 }

@@ -333,7 +333,7 @@ void fault_refused(struct ks *ks, uint32_t probe, const char *variant, const cha
 	g_assert_cmpint(ks_last_error(ks, why, sizeof(why)), <, (int)sizeof(why));
 	for (; *words; words++)
 		if (!strstr(why, *words))
-			g_error("not a word of '%s': %s", *words, why);
+			g_error("the reason does not mention '%s': %s", *words, why);
 }
 
 /* ---- workloads and what came of them ---------------------------------------------------- */

@@ -105,7 +105,7 @@ static int two_cpus(void)
 		return 0;
 	if (sysconf(_SC_NPROCESSORS_ONLN) >= 2 && sysconf(_SC_NPROCESSORS_ONLN) <= POSSIBLE)
 		return 1;
-	g_test_skip("wants 2 to 8 CPUs");
+	g_test_skip("needs 2 to 8 CPUs");
 	return 0;
 }
 

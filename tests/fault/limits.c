@@ -75,7 +75,7 @@ static unsigned until_it_works(struct ks *ks, int (*fn)(struct ks *ks))
 		ks_assert_rc(rc, -EMFILE);
 		g_assert_cmpint(ks_last_error(ks, why, sizeof(why)), >, 0);
 		if (!strstr(why, "RLIMIT_NOFILE"))
-			g_error("not a word of RLIMIT_NOFILE: %s", why);
+			g_error("the message does not mention RLIMIT_NOFILE: %s", why);
 		g_assert_cmpuint(counters_descriptors(), ==, before);
 		g_assert_cmpuint(n, <, 300);
 	}

@@ -46,9 +46,11 @@ static void expect_reasons(struct ks *ks, uint32_t probe, const struct user *u)
 			continue;
 		for (const char *const *w = u->words; *w; w++)
 			if (!strstr(v.reason, *w))
-				g_error("%s: not a word of '%s': %s", v.name, *w, v.reason);
+				g_error("%s: the reason does not mention '%s': %s", v.name, *w,
+					v.reason);
 		if (u->none && strstr(v.reason, u->none))
-			g_error("%s: '%s' is not what is missing: %s", v.name, u->none, v.reason);
+			g_error("%s: '%s' should not be in the reason: %s", v.name, u->none,
+				v.reason);
 		n++;
 	}
 	g_assert_cmpuint(n, ==, 3);

@@ -73,7 +73,7 @@ static void is_like(const struct outcome *quiet, unsigned round)
 	g_assert_cmpuint(now.n, ==, quiet->n);
 	for (unsigned i = 0; i < now.n; i++)
 		if (strcmp(now.variant[i], quiet->variant[i]))
-			g_error("handle %u: probe %u is on by %s, without signals by %s", round, i,
+			g_error("handle %u: probe %u uses %s, but %s without signals", round, i,
 				now.variant[i], quiet->variant[i]);
 }
 

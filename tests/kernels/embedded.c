@@ -22,8 +22,7 @@ static int is_embedded(void)
 	if (b->release)
 		return 1;
 	if (g_getenv("KS_GUEST"))
-		g_error("the types of %s are not embedded, as they are to be for a guest",
-			name.release);
+		g_error("the build for guests has no embedded types of %s", name.release);
 	g_test_skip("not built with -Dbtf=... of this kernel");
 	return 0;
 }

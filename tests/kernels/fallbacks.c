@@ -97,9 +97,10 @@ static void find_whole(void)
 static void is_because(const struct condition *c, const char *variant, const char *reason)
 {
 	if (!c->because)
-		g_error("%s: this should not cost it: %s", variant, reason);
+		g_error("%s: refused, but this condition should not disable it: %s", variant,
+			reason);
 	if (!g_regex_match_simple(c->because, reason, 0, 0))
-		g_error("%s: this is not because of '%s': %s", variant, c->because, reason);
+		g_error("%s: the reason does not match '%s': %s", variant, c->because, reason);
 }
 
 /* True if the reason says that this kernel never had the feature. */
@@ -141,7 +142,7 @@ static void is_remedied(const struct condition *c, const char *checked, int is_s
 
 	g_assert_nonnull(remedies);
 	if (c->remedy && !g_regex_match_simple(c->remedy, is_served ? checked : remedies, 0, 0))
-		g_error("%s: nothing like '%s' is to be done: %s", c->name, c->remedy, checked);
+		g_error("%s: no remedy matches '%s': %s", c->name, c->remedy, checked);
 }
 
 static void is_told(const struct condition *c, const char *checked)
@@ -323,7 +324,7 @@ static void fallback(gconstpointer data)
 		return;
 	}
 	if (is_machine_wide(c) && !g_getenv("KS_GUEST")) {
-		g_test_skip("only on a machine that is there for this test (KS_GUEST)");
+		g_test_skip("only in a guest that exists for this test (KS_GUEST)");
 		return;
 	}
 	fault_kernel(&since);

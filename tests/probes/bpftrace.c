@@ -167,7 +167,7 @@ static char *play_once(void *user)
 		tracer_stop(&b);
 		kt_settle(t);
 		if (w.status == NO_DISK << 8)
-			g_test_skip("the folder for temporary files lies in memory");
+			g_test_skip("the folder for temporary files is in memory");
 		else
 			wrong = s->compare(t, before, &b);
 		g_string_free(b.said, TRUE);

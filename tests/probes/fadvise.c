@@ -129,7 +129,7 @@ static int cached_file(void)
 
 static void no_disk(struct work *w)
 {
-	g_test_skip("the folder for temporary files lies in memory: no page cache to drop");
+	g_test_skip("the folder for temporary files is in memory: no page cache to drop");
 	work_free(w);
 }
 
@@ -434,7 +434,7 @@ static int start_outlasting(struct kt *t, struct work *w)
 		work_wait(w);
 		work_free(w);
 	}
-	g_test_skip("no call lasted until the probe was off");
+	g_test_skip("no call lasted until the probe was disabled");
 	return 1;
 }
 

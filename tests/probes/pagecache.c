@@ -48,13 +48,13 @@ static unsigned cached(int fd, int from, int pages)
 	return n;
 }
 
-/* Returns 0 if the test was skipped because the folder for temporary files lies in memory. */
+/* Returns 0 if the test was skipped because the folder for temporary files is in memory. */
 static int file_open(struct file *f)
 {
 	int probe = work_file();
 
 	if (probe < 0) {
-		g_test_skip("the folder for temporary files lies in memory: no page cache");
+		g_test_skip("the folder for temporary files is in memory: no page cache");
 		return 1;
 	}
 	close(probe);
@@ -277,7 +277,7 @@ static int has_misses(struct kt *t)
 	kt_disable(t);
 	if (row.row.valid & KS_HAS_PAGECACHE_MISSES)
 		return 1;
-	g_test_skip("this variant has no misses");
+	g_test_skip("this variant does not know misses");
 	return 0;
 }
 

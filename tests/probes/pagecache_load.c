@@ -162,7 +162,7 @@ static void test_vmstat(void)
 	struct ks *ks;
 
 	if (fd < 0) {
-		g_test_skip("the folder for temporary files lies in memory");
+		g_test_skip("the folder for temporary files is in memory");
 		return;
 	}
 	close(fd);

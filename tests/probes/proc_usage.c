@@ -338,7 +338,7 @@ static const struct ks_event_proc_exit *end_of_process(const struct kt *t, int32
 	while ((ev = kt_next(t, KS_EVENT_PROC_EXIT, &at)))
 		if (ev->ev.pid == pid && !ev->thread)
 			return ev;
-	g_error("no end of process %d", (int)pid);
+	g_error("no exit record of process %d", (int)pid);
 }
 
 /* Returns whether the crowd's usage is known; asserts that it is complete if so. */

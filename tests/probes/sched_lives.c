@@ -133,7 +133,7 @@ static void states(struct kt *t)
 	struct work w;
 
 	if (sysconf(_SC_NPROCESSORS_ONLN) < 2) {
-		g_test_skip("one CPU: nobody is woken while it goes to sleep");
+		g_test_skip("needs two CPUs: on one, no thread is woken while it goes to sleep");
 		return;
 	}
 	work_start(&w, ping_pong);

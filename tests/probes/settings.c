@@ -373,7 +373,7 @@ static char *order_once(void *user)
 static void ordered(struct kt *t)
 {
 	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
-		g_test_skip("one CPU");
+		g_test_skip("needs two CPUs");
 	else
 		ks_test_rounds(order_once, t);
 }
@@ -452,7 +452,7 @@ static void no_beginning(struct kt *t)
 	if (page[1] == 1)
 		g_assert_cmpuint(book.unmatched, >=, 1);
 	else
-		g_test_skip("no file on a disk");
+		g_test_skip("no file can be made on a disk");
 	work_free(&w);
 }
 

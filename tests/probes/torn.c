@@ -147,7 +147,7 @@ static void torn_as_asked(struct kt *t)
 	uint64_t missed;
 
 	if (must && !is_preempted(t->variant)) {
-		g_test_skip("another variant shows it here");
+		g_test_skip("here another variant is preempted");
 		return;
 	}
 	seconds = (unsigned)atoi(g_getenv("KS_TORN_SECONDS"));

@@ -133,7 +133,7 @@ static void test_real_other(void)
 		n++;
 	}
 	if (!n)
-		g_test_skip("there is one hierarchy here");
+		g_test_skip("there is only one cgroup hierarchy here");
 	real_free(bed);
 }
 

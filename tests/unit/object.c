@@ -53,7 +53,7 @@ static void test_programs_are_used(void)
 		for (probe = ks__probes; *probe; probe++)
 			owners += uses(*probe, name) > 0;
 		if (owners != 1)
-			g_error("%s: %d owners", name, owners);
+			g_error("%s: has %d owners, not 1", name, owners);
 	}
 }
 
@@ -68,7 +68,7 @@ static void test_sections(void)
 		if (g_str_has_prefix(bpf_program__name(program), "ks_"))
 			continue; /* the library runs it directly; it is never attached */
 		if (ks__hook_parse(bpf_program__section_name(program), &hook) != 0)
-			g_error("%s: no way to attach to %s", bpf_program__name(program),
+			g_error("%s: the library cannot attach to %s", bpf_program__name(program),
 				bpf_program__section_name(program));
 	}
 }

@@ -143,7 +143,7 @@ static uint32_t bytes_of(const char *type)
 	for (i = 0; i < G_N_ELEMENTS(types); i++)
 		if (!strcmp(types[i].name, type))
 			return types[i].bytes;
-	g_error("the type %s is not for records", type);
+	g_error("members of records cannot have the type %s", type);
 }
 
 static GArray *members_of(const char *body)
