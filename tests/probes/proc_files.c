@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Shows that `proc` without kernel programs is exact about processes that live through two scans of
- * /proc, declares what it cannot see, and has a ledger that balances; both as root and as an
- * ordinary user.
+ * /proc, declares what it cannot see, and balances its ledger; both as root and as ordinary user.
  */
 #include <errno.h>
 #include <fcntl.h>
