@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * alone LIBRARY: shows that a copy of the library inside a process calls only itself. This host has
+ * alone LIBRARY. Shows that a copy of the library inside a process calls only itself. This host has
  * functions with all its public names, each of which ends the host (traps.c). None is called.
  */
 #include <dlfcn.h>

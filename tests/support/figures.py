@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""figures.py BENCH: shows that a benchmark still runs to its end and prints each figure as a number with its
+"""figures.py BENCH. Shows that a benchmark still runs to its end and prints each figure as a number with its
 unit. The values of such a shortened run mean nothing, so none is asserted."""
 import os
 import re

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""newcomer.py SOURCE BUILD: shows that a new probe made by `scripts/dev new-probe` builds, passes its own
+"""newcomer.py SOURCE BUILD. Shows that a new probe made by `scripts/dev new-probe` builds, passes its own
 test unchanged, and works with watch and stat; and that the commands in CONTRIBUTING.md work in a fresh
 tree."""
 import json

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""readme.py SOURCE BUILD: shows that each command of README.md does what it says on a machine with no more
+"""readme.py SOURCE BUILD. Shows that each command of README.md does what it says on a machine with no more
 than `scripts/deps build` installs, without GLib, with an empty home and no cache. The host in C builds
 and links with the installed library, the command runs, the demonstration shows events. The build is
 reproducible: the same sources in another folder, with other options for tests, give the same bytes."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""young.py SOURCE BUILD: shows that tests and the command pass on a machine that booted a minute ago, with
+"""young.py SOURCE BUILD. Shows that tests and the command pass on a machine that booted a minute ago, with
 an empty home, no cache and no tracefs mounted. Namespaces fake such a machine."""
 import json
 import os

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""guests.py SOURCE BUILD: shows that guests run every new test automatically, that each test left out for
+"""guests.py SOURCE BUILD. Shows that guests run every new test automatically, that each test left out for
 guests exists and has a reason, and that each pattern of boots.tsv matches something."""
 import sys
 from pathlib import Path
