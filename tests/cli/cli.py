@@ -233,9 +233,18 @@ class Tap(unittest.TestResult):
         self.broken(test, err)
 
 
+def reset_signals():
+    """A shell starts background jobs with some signals ignored, and the command honours that. The
+    processes that the tests start must not inherit it."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
 def main():
     """PROGRAM [TEST...]: runs the tests of the calling file as TAP."""
     global PROGRAM
+    reset_signals()
     PROGRAM = os.path.abspath(sys.argv[1])
     loader = unittest.TestLoader()
     suite = unittest.TestSuite()
