@@ -71,7 +71,9 @@ class Headers:
             const, tag, kind, star, name, array, comment = member.groups()
             c_type = f"{const or ''}{tag or ''}{kind}{' *' if star else ''}"
             help_text = words(comment)
-            enum = next((w for w in re.findall(r'ks_\w+', help_text) if w in self.enums), None)
+            # A comment that begins with an enum says so of the values; one that names it later refers to it.
+            first = re.match(r'\w+', help_text)
+            enum = first[0] if first and first[0] in self.enums else None
             yield name, c_type, array, self.kind(c_type, array, enum), self.unit(name), enum, help_text
 
     def kind(self, c_type, array, enum):

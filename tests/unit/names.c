@@ -85,6 +85,13 @@ static void test_interface_fields(void)
 	field = field_of(struct_of("ks_stats_fadvise", sizeof(struct ks_stats_fadvise)), "calls");
 	g_assert_cmpuint(field.bytes, ==, 8);
 	g_assert_cmpuint(field.count, ==, 7);
+	/* Their comments only refer to an enum: by ks_advice, see ks_by. */
+	g_assert_null(field.codes);
+	field = field_of(struct_of("ks_row", sizeof(struct ks_row)), "key");
+	g_assert_null(field.codes);
+	g_assert_cmpuint(field.kind, ==, KS_KIND_VALUE);
+	field = field_of(struct_of("ks_row", sizeof(struct ks_row)), "by");
+	g_assert_cmpstr(field.codes, ==, "ks_by");
 	field = field_of(struct_of("ks_stats_proc", sizeof(struct ks_stats_proc)), "row");
 	g_assert_cmpuint(field.kind, ==, KS_KIND_STRUCT);
 	g_assert_cmpstr(field.c_type, ==, "struct ks_row");
