@@ -335,7 +335,7 @@ static void test_short_lives(void)
 	int i;
 
 	g_assert_cmpint(ks_query_valid(run->ks, KS_PROBE_PROC, KS_HAS_PROC_SHORT, why, 256), ==, 0);
-	g_assert_nonnull(strstr(why, "begins and ends between two looks"));
+	g_assert_nonnull(strstr(why, "begin and end between two looks"));
 	look(run);
 	for (i = 0; i < 50; i++) {
 		pid_t pid = fork();

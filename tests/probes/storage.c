@@ -165,7 +165,7 @@ static void test_after_count(void)
 	for (unsigned i = 0; i < 2; i++) {
 		ks_assert_rc(enable(ks, KS_PROBE_SCHED, "raw_tp"), -KS_EUNAVAIL);
 		g_assert_cmpint(ks_last_error(ks, why, sizeof(why)), >, 0);
-		g_assert_nonnull(strstr(why, "finds tasks by address"));
+		g_assert_nonnull(strstr(why, "knows tasks only by address"));
 	}
 	ks_assert_ok(ks, enable(ks, KS_PROBE_SCHED, NULL));
 	is_by(ks, KS_PROBE_SCHED, "tp_btf");
