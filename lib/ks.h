@@ -52,6 +52,7 @@ struct ks__core {
 	 */
 	atomic_int holds;
 	atomic_int closed;
+	atomic_int wakers; /* calls inside ks_wakeup(), which may be a signal handler's: it frees nothing */
 	atomic_int stuck; /* ks_close() came from inside a ks_poll(), which may never return */
 	struct ks__wiped *wiped;
 	struct ks *ks;

@@ -50,9 +50,10 @@
  *            call every function but ks_poll(), ks_read_events() and ks_selftest(); these return
  *            -EBUSY. It must return or unwind (C++ exception, pthread_cancel); after unwinding the
  *            event counts as delivered. If it leaves by longjmp (PostgreSQL's elog()), the next
- *            ks_poll() and ks_close() recognize from the stack that the old call is gone, and work.
- *            Where the stack does not show it, ks_poll() returns -EBUSY and ks_close() cannot free
- *            the memory of the handle.
+ *            ks_poll() or ks_close() of the same thread recognizes from the stack that the old call
+ *            is gone, and works. Where the stack does not show it, ks_poll() returns -EBUSY and
+ *            ks_close() cannot free the memory of the handle. In another thread, ks_poll() returns
+ *            -EBUSY, and after ks_close() the programs stay attached until the process ends.
  *  fork      A handle belongs to the process that opened it. In a forked child every function
  *            returns -KS_EFORKED, except ks_close() and ks_reader_free(). These two free the
  *            child's copy and do not disturb the parent. (They leave memory that another thread was

@@ -35,6 +35,8 @@ int ks__wait_open(struct ks *ks);
  * over, or there are records; -EBADF with a message: the host closed a descriptor.
  */
 int ks__wait(struct ks *ks, int timeout_ms);
+/* ks_wakeup() for a caller that holds the handle, also when it is closed. */
+void ks__wake(struct ks *ks);
 /* Sets the timer; deadline 0: off. Returns 0, or -EBADF with a message. */
 int ks__wait_until(struct ks *ks, uint64_t deadline_ns);
 /* Keeps the descriptor of ks_fd() readable, because there may be more records. */

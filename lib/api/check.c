@@ -159,7 +159,7 @@ static void check_fields(struct ks *ks, const struct ks__probe *probe, uint64_t 
 	ks__doc_array(doc, "unavailable");
 	for (const struct ks__struct *t = probe->stats; t; t = NULL) {
 		for (const struct ks__field *f = t->fields; f->name; f++) {
-			char why[256];
+			char why[256] = "";
 
 			if (!(f->valid & ~valid))
 				continue;

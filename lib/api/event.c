@@ -108,6 +108,8 @@ static void leave(struct guard *guard)
 		ks__stay_readable(ks);
 	atomic_store(&ks->frame, NULL);
 	atomic_store(&ks->in_callback, 0);
+	/* This call returns after all: the holds that are left belong to calls that end by themselves. */
+	atomic_store(&ks->core->stuck, 0);
 	atomic_store(&ks->consumer, KS__CONSUMER_NONE);
 }
 

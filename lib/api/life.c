@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../data/order.h"
@@ -56,12 +57,30 @@ void ks__core_unref(struct ks__core *core)
 
 /* ---- destroy --------------------------------------------------------------------------------- */
 
+#define WAKERS_NS 1000000000u
+
+/*
+ * Waits until no ks_wakeup() of another thread uses the descriptors, which takes it two syscalls. The
+ * wait has a bound, because a signal handler may have left such a call by longjmp(). A forked child
+ * has no such threads, whatever the count says that it inherited.
+ */
+static void await_wakers(const struct ks__core *core)
+{
+	const struct timespec moment = { 0, 10000 };
+	uint64_t end = ks__now() + WAKERS_NS;
+
+	while (!ks__forked(core) && atomic_load(&core->wakers) && ks__now() < end)
+		nanosleep(&moment, NULL);
+}
+
 /* A forked child shares the epoll set and the maps with its parent: it must not change them. */
 void ks__destroy(struct ks *ks)
 {
 	int forked = ks->core && ks__forked(ks->core);
 	struct ks__core *core = ks->core;
 
+	if (core)
+		await_wakers(core);
 	for (unsigned i = 0; i < KS__SOURCES_MAX; i++) {
 		struct ks__source *s = ks->sources[i];
 
@@ -89,6 +108,7 @@ void ks__destroy(struct ks *ks)
 /* Detaches kernel programs and closes descriptors. Keeps memory, since a frame may still use it. */
 static void shut(struct ks *ks)
 {
+	await_wakers(ks->core);
 	for (unsigned i = 0; i < KS__SOURCES_MAX && ks->sources[i]; i++)
 		if (ks->sources[i]->ops->stop)
 			ks->sources[i]->ops->stop(ks->sources[i]);
@@ -194,7 +214,7 @@ void ks_close(struct ks *ks)
 	} else {
 		atomic_store(&ks->core->stuck, inside);
 		if (!inside)
-			ks_wakeup(ks);
+			ks__wake(ks);
 		ks__let_go(ks->core);
 	}
 	errno = saved;

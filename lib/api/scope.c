@@ -102,9 +102,11 @@ static int take_cgroup(struct ks *ks, const struct ks_scope *scope, struct ks__s
 	if (!scope->cgroup)
 		return ks__fail(ks, -EINVAL, "scope of kind cgroup: set `cgroup` to its directory");
 	cgroups = ks__cgroups_of(ks, &rc);
+	if (!cgroups && rc != -ENOENT)
+		return rc;
 	if (!cgroups)
-		return ks__fail(ks, rc == -ENOENT ? -KS_EUNAVAIL : rc,
-				"no cgroup hierarchy is mounted below %s", ks->opts.sys_path);
+		return ks__fail(ks, -KS_EUNAVAIL, "no cgroup hierarchy is mounted below %s",
+				ks->opts.sys_path);
 	rc = ks__cgroups_resolve(cgroups, scope->cgroup, &found);
 	if (rc == -EXDEV)
 		return ks__fail(ks, rc,

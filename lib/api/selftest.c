@@ -169,8 +169,10 @@ static int judge(struct ks *ks, struct ks__slot *slot, const struct child *c,
 				      c->kinds[i].kind);
 	}
 	if (seen || n) {
-		slot->changed_ns = ks__now();
-		atomic_store(&slot->state, n ? KS_STATE_SILENT : KS_STATE_ON);
+		unsigned state = n ? KS_STATE_SILENT : KS_STATE_ON;
+
+		if (atomic_exchange(&slot->state, state) != state)
+			slot->changed_ns = ks__now();
 	}
 	if (n)
 		return ks__fail(ks, -KS_ESILENT,
@@ -251,7 +253,8 @@ int ks_selftest(struct ks *ks, uint32_t probe, const struct ks_selftest_opts *op
 				"ks_selftest_opts: size %zu must be 8 or more, timeout_ms at most "
 				"60000, reserved 0",
 				opts->size);
-	if (atomic_load(&ks->in_callback) == ks__thread())
+	if (atomic_load(&ks->in_callback) == ks__thread() &&
+	    !ks__frame_gone(ks, __builtin_frame_address(0)))
 		return ks__fail(ks, -EBUSY, "ks_selftest: not possible inside an event callback");
 	pthread_mutex_lock(&ks->lock);
 	if (atomic_load(&slot->state) != KS_STATE_ON &&

@@ -112,15 +112,25 @@ void ks__stay_readable(struct ks *ks)
 	put(ks, MORE); /* if the socket is lost, the next wait fails */
 }
 
+void ks__wake(struct ks *ks)
+{
+	put(ks, CALLED);
+}
+
+/* It takes no hold: a signal handler that let go of the last one would have to free the handle. */
 int ks_wakeup(struct ks *ks)
 {
 	int saved = errno, rc;
+	struct ks__core *core;
 
 	if (!ks)
 		return -EINVAL;
-	if (ks__forked(ks->core))
+	core = ks->core;
+	if (ks__forked(core))
 		return -KS_EFORKED;
-	rc = put(ks, CALLED);
+	atomic_fetch_add(&core->wakers, 1);
+	rc = atomic_load(&core->closed) ? -KS_ECLOSED : put(ks, CALLED);
+	atomic_fetch_sub(&core->wakers, 1);
 	errno = saved;
 	return rc;
 }

@@ -24,6 +24,8 @@ static int look(struct ks *ks)
 	if (!cgroups ||
 	    ks__cgroups_again(cgroups, next.cgroup_path, next.cgroup, &id) != KS__CGROUP_OTHER)
 		return 0;
+	if (ks__own(ks))
+		return 0;
 	next.cgroup = id;
 	if (ks__scope_tell(ks, &next)) /* the next check tries again */
 		return 0;

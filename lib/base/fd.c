@@ -134,6 +134,7 @@ static void init_notes(struct ks__fd_notes *notes)
 	for (unsigned i = 0; i < KS__FD_NOTES; i++) {
 		atomic_init(&notes->note[i].fd, FREE);
 		atomic_init(&notes->note[i].closing, 0);
+		atomic_init(&notes->note[i].turn, 0);
 	}
 }
 
@@ -160,8 +161,10 @@ static struct ks__fd_note *claim(struct ks__fds *fds)
 		for (unsigned i = 0; (note = note_at(fds, i)); i++) {
 			int none = FREE;
 
-			if (atomic_compare_exchange_strong(&note->fd, &none, TAKEN))
-				return note;
+			if (!atomic_compare_exchange_strong(&note->fd, &none, TAKEN))
+				continue;
+			atomic_fetch_add(&note->turn, 1);
+			return note;
 		}
 	} while (!add_notes(fds));
 	return NULL;
@@ -363,10 +366,11 @@ int ks__fd_is_member(struct ks__fds *fds, int fd)
 /* Another thread of the library may be closing this descriptor at the same time. */
 static int is_lost(struct ks__fds *fds, const struct ks__fd_note *note)
 {
+	unsigned turn = atomic_load(&note->turn);
 	int fd = atomic_load(&note->fd);
 
 	return fd >= 0 && !is_same(fds, note, fd) && !atomic_load(&note->closing) &&
-	       atomic_load(&note->fd) == fd;
+	       atomic_load(&note->fd) == fd && atomic_load(&note->turn) == turn;
 }
 
 int ks__fds_are_own(struct ks__fds *fds)

@@ -34,6 +34,7 @@ struct ks__fd_id {
 
 struct ks__fd_note {
 	atomic_int fd;      /* -1: the note is free */
+	atomic_uint turn;   /* counts the files that this note has described */
 	atomic_int closing; /* the library is closing it */
 	struct ks__fd_id id;
 };

@@ -28,6 +28,11 @@ int ks__text_string(int dir_fd, const char *path, char *buf, size_t size)
 	return (int)n;
 }
 
+int ks__text_shortage(int error)
+{
+	return error == -EMFILE || error == -ENFILE || error == -ENOMEM ? error : 0;
+}
+
 static int is_blank(char c)
 {
 	return c == ' ' || c == '\t';

@@ -115,9 +115,15 @@ static int try_batch(struct ks__features *f, struct ks__feature *r)
 
 static int try_iter_num(struct ks__features *f, struct ks__feature *r)
 {
-	if (!ks__feature(f, KS__FEATURE_RDONLY_CAST) &&
-	    ks__types_id(&f->types, KS__BTF_FUNC, "bpf_iter_num_next"))
+	int rc = ks__feature(f, KS__FEATURE_RDONLY_CAST);
+
+	if (!rc && ks__types_id(&f->types, KS__BTF_FUNC, "bpf_iter_num_next"))
 		return 0;
+	if (ks__answer_ends(rc)) { /* unknown now; the next prepare asks again */
+		snprintf(r->reason, sizeof(r->reason), "%s",
+			 f->by_id[KS__FEATURE_RDONLY_CAST].reason);
+		return rc;
+	}
 	snprintf(r->reason, sizeof(r->reason), "this kernel has no numeric iterator (Linux 6.4)");
 	return -EOPNOTSUPP;
 }

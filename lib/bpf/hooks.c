@@ -295,7 +295,8 @@ int ks__hook_attach(const struct ks__hook *hook, const struct ks *ks, int prog_f
 		return -EOPNOTSUPP;
 	do
 		fd = attach(w, hook, ks, prog_fd);
-	while (ks__answer_again(fd, &tries, KS__TRIES));
+	/* the calls of perf are made again where they are made */
+	while (ks__answer_again(fd, &tries, ks__hook_by_perf(hook) ? 1 : KS__TRIES));
 	if (fd >= 0)
 		return fd;
 	snprintf(what, sizeof(what), "%s: %s", w->prefix, hook->target);

@@ -272,7 +272,7 @@ static int load_typed(const struct bpf_program *prog, uint32_t attach, uint32_t 
 		fd = !sound ? -EINVAL :
 			      bpf_prog_load(BPF_PROG_TYPE_TRACING, bpf_program__name(prog),
 					    "Dual BSD/GPL", insns, n, &opts);
-	while (ks__answer_again(fd, &tries, KS__TRIES));
+	while (ks__answer_again(fd, &tries, KS__TRIES_LOAD));
 	free(insns);
 	return fd;
 }
@@ -295,11 +295,11 @@ int ks__programs_keep(const struct ks__unit *unit, struct bpf_object *obj, enum 
 			fd = ks__hook_typed(&p->hook, &unit->features->types, &attach, &id) ?
 				     load_typed(prog, attach, id, next) :
 				     -EINVAL;
-		else
-			fd = fcntl(bpf_program__fd(prog), F_DUPFD_CLOEXEC, 3);
+		else if ((fd = fcntl(bpf_program__fd(prog), F_DUPFD_CLOEXEC, 3)) < 0)
+			fd = -errno;
 		next++;
 		if (fd < 0)
-			return typed == KS__TYPED_BY_US ? fd : -errno;
+			return fd;
 		p->fd = ks__fd_keep(unit->maps->fds, fd);
 		if (p->fd < 0)
 			return p->fd;

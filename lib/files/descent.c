@@ -31,8 +31,10 @@ static int look(int proc_fd, int32_t pid, struct ks__kin *ret)
 
 	snprintf(path, sizeof(path), "%d/stat", pid);
 	length = ks__text_read(proc_fd, path, text, sizeof(text));
-	if (length <= 0 || ks__columns_stat(text, (size_t)length, &stat))
-		return -1;
+	if (length < 0)
+		return (int)length;
+	if (ks__columns_stat(text, (size_t)length, &stat))
+		return -EINVAL;
 	*ret = (struct ks__kin){ .pid = pid,
 				 .parent = (int32_t)stat.column[KS__STAT_PPID],
 				 .start = ks__columns_start_ns(stat.column[KS__STAT_START],
@@ -44,8 +46,9 @@ static int add(void *user, int32_t pid)
 {
 	struct walk *w = user;
 	struct ks__kin found;
+	int rc = look(w->proc_fd, pid, &found);
 
-	return look(w->proc_fd, pid, &found) ? 0 : ks__family_add(&w->all, &found);
+	return rc ? ks__text_shortage(rc) : ks__family_add(&w->all, &found);
 }
 
 /* Takes a snapshot of all processes. */

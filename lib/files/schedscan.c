@@ -154,6 +154,18 @@ static int begun_ns(const struct schedscan *scan, int proc_fd, const struct thre
 }
 
 /*
+ * Counts of one thread never fall. If one did, another thread has got its tid: a new one, or the thread
+ * that called exec, which takes the number of the first.
+ */
+static int is_another(const struct thread *old, const struct thread *now)
+{
+	for (unsigned i = 0; i < OFFCPU; i++)
+		if (old->number[i] > now->number[i])
+			return 1;
+	return old->pid != now->pid;
+}
+
+/*
  * Adds what a thread did since the last look. A thread that is older but comes into scope only now
  * adds nothing: its earlier time is out of scope.
  */
@@ -164,8 +176,8 @@ static void count(const struct schedscan *scan, struct ks__look *look, const str
 
 	if (!scan->old_ns || look->set->flags & KS_ENABLE_NO_STATS)
 		return;
-	if (old && (old->pid != now->pid || old->number[ONCPU] > now->number[ONCPU]))
-		old = NULL; /* another thread has got the same tid */
+	if (old && is_another(old, now))
+		old = NULL;
 	if (!old) {
 		int64_t begun;
 
@@ -195,7 +207,9 @@ static int see_thread(void *user, int32_t tid)
 	const struct walk *w = user;
 	struct thread thread = { .pid = w->pid, .tid = tid };
 
-	return read_thread(w->look->proc_fd, &thread) ? 0 : append(&w->scan->now, &thread);
+	int rc = read_thread(w->look->proc_fd, &thread);
+
+	return rc ? ks__text_shortage(rc) : append(&w->scan->now, &thread);
 }
 
 /* ---- processes ------------------------------------------------------------------------------- */
@@ -228,7 +242,7 @@ static int see_threads(struct walk *w, int32_t pid, int in_tree, const char *com
 	w->pid = pid;
 	snprintf(folder, sizeof(folder), "%d/task", pid);
 	rc = ks__file_numbers(w->look->proc_fd, folder, see_thread, w);
-	return rc == -ENOMEM ? rc : 0; /* the process may be gone */
+	return ks__text_shortage(rc);
 }
 
 static int see_process(void *user, int32_t pid)
@@ -236,10 +250,11 @@ static int see_process(void *user, int32_t pid)
 	struct walk *w = user;
 	const struct ks__scope *scope = w->look->scope;
 	struct ks__stat stat;
-	int in_tree = 0;
+	int in_tree = 0, rc;
 
-	if (read_stat(w->look->proc_fd, pid, &stat))
-		return 0;
+	rc = read_stat(w->look->proc_fd, pid, &stat);
+	if (rc)
+		return ks__text_shortage(rc);
 	if (scope->kind == KS_SCOPE_CGROUP)
 		in_tree = ks__member_below(w->look->proc_fd, pid, scope->cgroup_path) > 0;
 	return see_threads(w, pid, in_tree, stat.comm);
@@ -258,9 +273,10 @@ static int see_kin(void *user, int32_t pid)
 	const struct thread *known = find(&scan->old, pid);
 	struct ks__kin kin = { .pid = pid };
 	struct ks__stat stat;
+	int rc = read_stat(w->look->proc_fd, pid, &stat);
 
-	if (read_stat(w->look->proc_fd, pid, &stat))
-		return 0;
+	if (rc)
+		return ks__text_shortage(rc);
 	kin.parent = (int32_t)stat.column[KS__STAT_PPID];
 	kin.start = ks__columns_start_ns(stat.column[KS__STAT_START], scan->tick_ns);
 	if (is_root(w->look->scope, pid) ||

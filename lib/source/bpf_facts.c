@@ -402,7 +402,13 @@ int ks__bpf_consts(struct ks__bpf *b, int by_pointer, char *why, size_t size)
 		return rc;
 	why[0] = '\0';
 	type_ids(&f->types, c);
-	c->memcg_v1 = ks__facts_memcg(b->base.ks->proc_fd) == 1;
+	rc = ks__facts_memcg(b->base.ks->proc_fd);
+	if (ks__text_shortage(rc)) {
+		snprintf(why, size, "/proc/cgroups cannot be read now: %s", ks_strerror(rc));
+		return rc;
+	}
+	c->memcg_v1 = rc == 1;
+	rc = 0;
 	c->n_rings = n_cpus < KS_BPF_RINGS ? n_cpus : KS_BPF_RINGS;
 	c->nr_fadvise64 = __NR_fadvise64;
 	c->page_bytes = (uint32_t)sysconf(_SC_PAGESIZE);

@@ -419,11 +419,15 @@ int ks__bpf_attach(struct ks__bpf *b, uint32_t user, const char *variant)
 		way = ks__bpf_choose(b, user, variant);
 		if (way < 0)
 			return -KS_EUNAVAIL;
+		why[0] = '\0';
 		rc = attach_way(b, u, way, why, sizeof(why));
 		if (!rc)
 			break;
+		if (rc == -EBADF)
+			return ks__fail_closed(b->base.ks);
 		if (ks__answer_ends(rc))
-			return ks__fail(b->base.ks, rc, "%s", why);
+			return ks__fail(b->base.ks, rc, "%s",
+					why[0] ? why : "no memory or descriptor to keep a link");
 		unload_way(b, &u->ways[way]);
 		ks__bpf_close_way(b, u, way, rc, why);
 	}

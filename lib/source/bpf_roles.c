@@ -57,8 +57,9 @@ static int lives(const struct ks *ks, const struct ks__thread_role *r)
 
 	snprintf(path, sizeof(path), "%d/stat", r->tid);
 	n = ks__text_read(ks->proc_fd, path, text, sizeof(text));
-	return n > 0 && !ks__columns_stat(text, (size_t)n, &stat) &&
-	       stat.column[KS__STAT_START] == r->ticks;
+	if (n < 0)
+		return n != -ENOENT && n != -ESRCH; /* it cannot be read now: the thread may live */
+	return !ks__columns_stat(text, (size_t)n, &stat) && stat.column[KS__STAT_START] == r->ticks;
 }
 
 static void drop(struct ks__bpf *b, int fd, unsigned i)
@@ -103,6 +104,8 @@ int ks__bpf_set_role(struct ks__source *s, int32_t tid, uint32_t role, uint64_t 
 			b->roles[b->n_roles++] = (struct ks__thread_role){ tid, role, ticks };
 		if (!rc && fd >= 0)
 			rc = ks__roles_put(fd, &b->roles[b->n_roles - 1]);
+		if (rc && b->n_roles && b->roles[b->n_roles - 1].tid == tid)
+			b->n_roles--; /* else the next load would put it into the map */
 	}
 	if (b->roles_control)
 		__atomic_fetch_add(&b->roles_control->roles, 1, __ATOMIC_RELEASE);

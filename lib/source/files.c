@@ -375,17 +375,20 @@ static int files_read(struct ks__source *s, uint32_t probe, struct ks__rows *row
 {
 	struct files *files = files_of(s);
 	struct served *served = &files->served[probe];
+	const char *why = "";
 	int state, rc = 0;
 
 	(void)per_cpu; /* files do not name the CPU: all counts go to the first row */
 	state = lock(files);
 	if (served->scan)
 		rc = look(files, served);
+	if (rc == -KS_EUNAVAIL) /* a constant; another thread may stop the scan after unlock() */
+		why = served->scan->no_scope(&files->scope);
 	if (!rc && served->tally.block)
 		ks__rows_add(rows, 0, served->tally.block);
 	unlock(files, state);
 	if (rc == -KS_EUNAVAIL)
-		return ks__fail(s->ks, rc, "%s", served->scan->no_scope(&files->scope));
+		return ks__fail(s->ks, rc, "%s", why);
 	if (rc == -EBADF)
 		return ks__fail_closed(s->ks);
 	if (rc)
