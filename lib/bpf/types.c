@@ -62,10 +62,16 @@ static void scan_own(struct ks__types *t)
 	if (fd < 0) {
 		t->own.error = fd;
 		/* EBADF: sys_path could not be opened, so its descriptor is -1 */
-		snprintf(t->own.why, sizeof(t->own.why), "BTF: %.100s %s", path,
-			 t->own.error == -ENOENT || t->own.error == -EBADF ?
-				 "is missing: the kernel needs CONFIG_DEBUG_INFO_BTF" :
-				 "cannot be opened by this user");
+		if (fd == -ENOENT || fd == -EBADF)
+			snprintf(t->own.why, sizeof(t->own.why),
+				 "BTF: %.100s is missing: the kernel needs CONFIG_DEBUG_INFO_BTF",
+				 path);
+		else if (fd == -EACCES || fd == -EPERM)
+			snprintf(t->own.why, sizeof(t->own.why),
+				 "BTF: %.100s cannot be opened by this user", path);
+		else
+			snprintf(t->own.why, sizeof(t->own.why), "BTF: %.100s cannot be read (%s)",
+				 path, ks_error_name(fd));
 		tell_of_copy(t);
 		return;
 	}

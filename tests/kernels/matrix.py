@@ -69,6 +69,11 @@ KERNEL_ALIKE = {
     'fault-tables': 'descriptors of tables are the library\'s',
     'fault-shortage': 'what the library does without memory or descriptors is the same everywhere; it takes hours',
     'fault-clocks': 'clocks are faked by a libc of its own',
+    'fault-descriptors': 'which descriptors a handle knows again is decided by the library',
+    'fault-ends': 'how a handle ends beside other threads is the library\'s; it takes minutes in a guest',
+    'fault-interrupted': 'what a wait makes of a signal is the library\'s',
+    'fault-signals': 'what interrupts a load is made by the test, by a clock that a guest is too slow for',
+    'fault-signal_steps': 'the library repeats interrupted calls the same everywhere; it takes hours',
 }
 USUAL = r'(?!fault-fallbacks|embedded).*'
 # They turn ftrace off. After the second, whose programs detach from functions then, 6.12 attaches none.

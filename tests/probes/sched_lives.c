@@ -89,7 +89,7 @@ static void first_wakeups(struct kt *t)
 
 /* ---- states of sleep ------------------------------------------------------------------------- */
 
-#define TURNS ks_test_volume(30000, 10000)
+#define TURNS ks_test_volume(30000, 2000)
 
 static void *answer(void *arg)
 {
