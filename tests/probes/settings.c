@@ -420,7 +420,7 @@ static int advise_on(void *page)
 	return !ok;
 }
 
-#define ENABLES 40
+#define ENABLES 400
 
 /*
  * If the probe is enabled during a call, it sees only the end. That does not count as a call and is
