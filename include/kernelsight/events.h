@@ -250,7 +250,7 @@ enum ks_has_self {
 enum ks_has_proc {
 	KS_HAS_PROC_PARENT = 1 << 0,  /* ppid */
 	KS_HAS_PROC_START = 1 << 1,   /* start_ns */
-	KS_HAS_PROC_STATUS = 1 << 2,  /* status, signal, failed, killed */
+	KS_HAS_PROC_STATUS = 1 << 2,  /* status, signal, core_dumped, failed, killed */
 	KS_HAS_PROC_CPU = 1 << 3,     /* user_ns, system_ns */
 	KS_HAS_PROC_PATH = 1 << 4,    /* path */
 	KS_HAS_PROC_THREADS = 1 << 5, /* threads, thread_exits; a fallback does not see threads */

@@ -289,8 +289,8 @@ struct ks_param {
 
 /* Settings that every probe has. */
 enum ks_common_param {
-	KS_PARAM_SAMPLE_EVERY = 1, /* a record for 1 event in N; 0: for slow events only. Statistics
-				      count each event */
+	KS_PARAM_SAMPLE_EVERY = 1, /* a record for 1 event in N; 0: none, but of slow calls where the
+				      probe has such. Statistics count each event */
 	KS_PARAM_MAX_PER_SEC = 2,  /* limit of records a second, all CPUs together; 0: no limit */
 	KS_PARAM_BURST = 3,        /* size of that limit's token bucket: records at once */
 	KS_PARAM_IDENTITY = 5,     /* ks_identity bits: members that a record fills */
@@ -491,7 +491,7 @@ typedef int (*ks_event_fn)(const struct ks_event *event, void *user);
  * Errors: the negative value of the callback; -EBUSY (another thread is the consumer, or called
  *   inside a callback), -EINVAL, -EBADF (the host has closed a descriptor of the library),
  *   -KS_ECLOSED (the handle was closed meanwhile), -KS_EFORKED.
- * Threads: one consumer at a time. Cost: 15 ns an event. Since: 0.1
+ * Threads: one consumer at a time. Cost: 7 to 11 ns an event. Since: 0.1
  */
 KS_API int ks_poll(struct ks *ks, int timeout_ms, int max_events, ks_event_fn fn, void *user);
 
@@ -507,7 +507,8 @@ KS_API int ks_poll(struct ks *ks, int timeout_ms, int max_events, ks_event_fn fn
  * Returns the number of records; 0 if there was none.
  * Errors: as ks_poll(); -EINVAL also for a @buf that is unaligned or too small.
  * Ownership: the records are copies, yours.
- * Threads: one consumer at a time. Cost: 5 ns an event, and one copy. Since: 0.1
+ * Threads: one consumer at a time. Cost: 14 to 19 ns an event with the copy and the walk over it.
+ *   Since: 0.1
  */
 KS_API int ks_read_events(struct ks *ks, void *buf, size_t size, int timeout_ms, size_t *ret_size);
 

@@ -73,10 +73,10 @@ struct ks_stats {
  * Errors: -EINVAL (NULL, or size not set), -KS_EOFF (the probe was never on), -KS_EUNAVAIL (a
  *   fallback cannot serve this grouping or this scope), -ENOMEM, -EMFILE (a fallback opens files),
  *   -KS_ECLOSED, -KS_EFORKED. After a failed read, the next delta covers its time as well.
- * Threads: as ks_reader_new().
- * Cost: never waits. 1 us for a total, 0.2 us for each other row. Now and then a read also frees
- *   slots of dead threads, 1 us each. A fallback reads files, 11 us a process. KS_PROBE_SELF: 1 us
- *   for each attached program. Since: 0.1
+ * Threads: one thread at a time for each reader.
+ * Cost: never waits for a kernel program or the consumer. 1 us for a total, 0.2 us for each other
+ *   row. Now and then a read also frees slots of dead threads, 1 us each. A fallback reads files,
+ *   11 us a process. KS_PROBE_SELF: 1 us for each attached program. Since: 0.1
  */
 KS_API int ks_read_stats(struct ks_reader *reader, struct ks_stats *ret_stats);
 
