@@ -183,7 +183,9 @@ static __always_inline uint64_t reads_begun(struct ks_run *run, struct task_stru
 	if (bpf_core_field_exists(self->io_uring))
 		uring = ks_read(run, task, io_uring);
 	if (uring)
-		calls += (uint64_t)BPF_CORE_READ(uring, last, cached_sq_head) << 32;
+		calls += (uint64_t)(run->typed ? uring->last->cached_sq_head :
+						 BPF_CORE_READ(uring, last, cached_sq_head))
+			 << 32;
 	return calls;
 }
 

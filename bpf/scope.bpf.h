@@ -127,7 +127,8 @@ static __always_inline bool ks_is_below(struct ks_run *run, const struct task_st
 	else
 		css = (const void *)ks_read(run, set, dfl_cgrp) +
 		      bpf_core_field_offset(struct cgroup, self);
-	if (scope->level)
+	/* Without helpers no program can index the ancestors of a cgroup. */
+	if (scope->level && (!run->typed || ks_const.kernel_reads))
 		return ks_is_under(run, ks_read(run, css, cgroup), scope);
 	is = ks_climbs_to(run, css, scope->cgroup);
 	if (is < 0)

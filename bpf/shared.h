@@ -186,7 +186,8 @@ struct ks_bpf_const {
 	/* Offsets of the host's time namespace, mod 2^64; the kernel gives machine time. */
 	uint64_t mono_ns; /* 144 offset of CLOCK_MONOTONIC */
 	uint64_t boot_ns; /* 152 offset of CLOCK_BOOTTIME, if /proc/PID/stat is shifted by it */
-};                        /* 160 */
+	uint64_t kernel_reads; /* 160 1: helpers may read kernel memory; 0: plain loads only */
+};                             /* 168 */
 
 /* Which argument of sched_switch(bool preempt, prev, next) is the state in which prev leaves. */
 enum ks_bpf_prev_state {

@@ -229,6 +229,23 @@ static int try_atomic_fetch(struct ks__features *f, struct ks__feature *r)
 		       drop(load(BPF_PROG_TYPE_SOCKET_FILTER, 0, 0, prog, COUNT(prog))));
 }
 
+/* Typed programs do without this helper where they can. All others need it. */
+static int try_kernel_reads(struct ks__features *f, struct ks__feature *r)
+{
+	static const struct bpf_insn prog[] = {
+		MOV(1, 10),
+		INSN(BPF_ALU64 | BPF_ADD | BPF_K, 1, 0, 0, -8),
+		MOV_IMM(2, 8),
+		MOV_IMM(3, 0),
+		CALL(BPF_FUNC_probe_read_kernel),
+		MOV_IMM(0, 0),
+		EXIT(),
+	};
+
+	return refused(f, r, "reading of kernel memory by programs",
+		       drop(load(BPF_PROG_TYPE_RAW_TRACEPOINT, 0, 0, prog, COUNT(prog))));
+}
+
 static int by_name(struct ks__features *f, struct ks__feature *r, const char *func,
 		   const char *since)
 {
@@ -444,6 +461,7 @@ static const struct {
 	[KS__FEATURE_OWN_GUARD] = { "own_guard", KS_FEATURE_OWN_GUARD, try_own_guard },
 	[KS__FEATURE_ITER_NUM] = { "iter_num", KS_FEATURE_ITER_NUM, try_iter_num },
 	[KS__FEATURE_BATCH] = { "batch", KS_FEATURE_BATCH, try_batch },
+	[KS__FEATURE_KERNEL_READS] = { "kernel_reads", 0, try_kernel_reads },
 	[KS__FEATURE_PERF_MISSES] = { "perf_misses", 0, try_perf_misses },
 	[KS__FEATURE_TP_BTF] = { "tp_btf", KS_FEATURE_BTF_TRACING, try_tp_btf },
 	[KS__FEATURE_FENTRY] = { "fentry", KS_FEATURE_BTF_TRACING, try_fentry },
