@@ -339,7 +339,7 @@ int pagecache_get_fexit(uint64_t *ctx)
 		return ks_end(&run, KS_FILTERED);
 	bpf_get_func_ret(ctx, &failed);
 	if ((int)failed)
-		return ks_end(&run, read_failed());
+		return ks_end(&run, read_failed((int)failed));
 	bpf_get_func_arg(ctx, 1, &bytes);
 	if (bpf_get_func_arg_cnt(ctx) == 3)
 		bytes = BPF_CORE_READ((const struct iov_iter *)bytes, count);

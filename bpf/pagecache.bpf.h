@@ -189,6 +189,18 @@ static __always_inline uint64_t pages_from(struct ks_run *run, const struct page
 	return end > from ? (end - from) * (ks_page_bytes() / 4096) : 0;
 }
 
+#define KS_BLOCK_PAGES 16
+
+/*
+ * Does the miss end where the read of the piece ends? Since Linux 6.17 a miss ends with the last block
+ * of the file system, which may be larger than a page: at most KS_BLOCK_PAGES pages of 4096 bytes.
+ */
+static __always_inline bool ends_alike(const struct pagecache_read *read,
+				       const struct pagecache_piece *piece)
+{
+	return read->miss_last - piece->last < KS_BLOCK_PAGES;
+}
+
 /*
  * Makes the piece the latest one of the task's read. *ret_requested: page from which on the pages
  * up to the last one count as requested; NOWHERE if they have counted already. *ret_missed: the
@@ -202,8 +214,10 @@ static __always_inline void read_go_on(struct pagecache_read *read, uint64_t cal
 				      read->first < piece->first;
 	bool first = read->file != piece->file || read->last != piece->last || !follows ||
 		     read->calls != calls;
-	bool missed = read->miss_file == piece->file && read->miss_last == piece->last &&
-		      read->miss_first <= piece->first;
+	bool begins = piece->whole ? read->miss_first == piece->first && ends_alike(read, piece) :
+				     read->miss_first <= piece->first &&
+					     read->miss_last == piece->last;
+	bool missed = read->miss_file == piece->file && begins;
 	uint64_t from = missed ? read->miss_first : piece->first;
 
 	if (first)
@@ -233,11 +247,20 @@ static __always_inline uint64_t batch_end(const struct folio_batch *batch)
 	return BPF_CORE_READ(folio, index) + ks_folio_pages(folio);
 }
 
-/* A read failed: drop its miss. */
-static __always_inline enum ks_bpf_outcome read_failed(void)
-{
-	struct pagecache_read *read = read_stored(false);
+#define KS_EAGAIN 11
+#define KS_EIOCBQUEUED 529 /* <linux/errno.h> of the kernel */
 
+/*
+ * A read failed: drop its miss. But io_uring and RWF_NOWAIT first try to read without waiting, and
+ * read again when the device is done: that read has the miss.
+ */
+static __always_inline enum ks_bpf_outcome read_failed(int error)
+{
+	struct pagecache_read *read;
+
+	if (error == -KS_EAGAIN || error == -KS_EIOCBQUEUED)
+		return KS_FILTERED;
+	read = read_stored(false);
 	if (read)
 		read->miss_file = 0;
 	return KS_FILTERED;

@@ -16,9 +16,9 @@ static __always_inline bool begin(struct ks_run *run, void *ctx, const bool type
 				.typed = typed,
 				.control = bpf_map_lookup_elem(&ks_control, &zero),
 				.slot = bpf_map_lookup_elem(&ks_cpus, &cpu) };
-	if (!run->control || !run->slot)
-		return false;
-	return true;
+	if (!run->slot) /* a CPU that the library does not know: CPU 0 counts for it */
+		run->slot = bpf_map_lookup_elem(&ks_cpus, &zero);
+	return run->control && run->slot;
 }
 
 static __always_inline bool is_in_scope(struct ks_run *run, const struct task_struct *task,

@@ -70,6 +70,8 @@ static __always_inline void insert(uint32_t key, uint64_t value, uint64_t how)
 	slot = bpf_map_lookup_elem(&ks_cpus, &cpu);
 	if (slot)
 		ks_add(&slot->probe[KS_PROBE_SELF].outcome[KS_LOST_MAP_FULL], 1);
+	else
+		ks_lose_run(KS_PROBE_SELF);
 }
 
 /* Puts a process into the tree. pid: in the host's namespace; first: in the first namespace. */

@@ -294,6 +294,19 @@ static int overlap_uring(int fd)
 	return rc;
 }
 
+/* io_uring first reads without waiting, which starts the device and fails, and then reads again. */
+static int random_uring(int fd)
+{
+	struct uring u;
+	int rc = uring_open(&u);
+
+	if (!rc)
+		rc = posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
+	for (int i = 0; i < N && !rc; i++)
+		rc = uring_read(&u, fd, PAGE, (off_t)i * PAGE) != PAGE;
+	return rc;
+}
+
 /* ---- sizes, holes ------------------------------------------------------------------------------ */
 
 /* The file ends within a page. The read asks for more. */
@@ -427,6 +440,8 @@ const struct phase phases[] = {
 	{ "overlap-vector", WARM, overlap_vector, .requested = OVERLAPS, .optional = 1 },
 	{ "overlap-splice", WARM, overlap_splice, .requested = OVERLAPS, .alike = 1 },
 	{ "overlap-aio", WARM, overlap_aio, .requested = OVERLAPS, .alike = 1, .optional = 1 },
+	{ "random-uring", COLD, random_uring, .requested = N, .missed = N, .readin = N,
+	  .optional = 1 },
 	{ "overlap-uring", WARM, overlap_uring, .requested = OVERLAPS, .optional = 1 },
 	{ "tail", WARM, read_tail, .requested = 3, .written = 1, .beyond = 5 },
 	{ "hole", NEW, read_hole, .requested = N, .missed = N, .readin = N },
