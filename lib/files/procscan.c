@@ -133,34 +133,6 @@ static struct process *append(struct table *table)
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-static int64_t clock_ns(clockid_t clock)
-{
-	struct timespec t;
-
-	clock_gettime(clock, &t);
-	return t.tv_sec * (int64_t)1000000000 + t.tv_nsec;
-}
-
-/*
- * A thread that is preempted between the two clocks would take that time for sleep. So this reads
- * them several times and takes the closest pair.
- */
-static int64_t ahead_ns(void)
-{
-	int64_t ahead = 0, closest = INT64_MAX;
-
-	for (unsigned i = 0; i < 10 && closest > 10000; i++) {
-		int64_t before = clock_ns(CLOCK_MONOTONIC), boot = clock_ns(CLOCK_BOOTTIME);
-		int64_t gap = clock_ns(CLOCK_MONOTONIC) - before;
-
-		if (gap >= closest)
-			continue;
-		closest = gap;
-		ahead = boot - before - gap / 2;
-	}
-	return ahead;
-}
-
 static int read_stat(int proc_fd, int32_t pid, struct ks__stat *ret)
 {
 	char path[32], text[STAT_BYTES];
@@ -254,7 +226,7 @@ static int walk(struct procscan *scan, struct ks__look *look)
 	int rc;
 
 	scan->now.n = 0;
-	scan->ahead_ns = ahead_ns();
+	scan->ahead_ns = ks__clock_ahead(CLOCK_BOOTTIME, CLOCK_MONOTONIC);
 	rc = ks__starts_find(&scan->starts, look->proc_fd);
 	if (rc == -ENOMEM)
 		return rc;

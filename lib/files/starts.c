@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "../base/clock.h"
 #include "../base/file.h"
 #include "../base/text.h"
 #include "columns.h"
@@ -60,31 +61,6 @@ static int read_btime(int proc_fd, int64_t *ret_ns)
 	return rc;
 }
 
-static int64_t clock_ns(clockid_t clock)
-{
-	struct timespec t;
-
-	clock_gettime(clock, &t);
-	return t.tv_sec * SECOND + t.tv_nsec;
-}
-
-/* The wall time at which CLOCK_BOOTTIME was zero: the closest of several readings. */
-static int64_t zero_ns(void)
-{
-	int64_t zero = 0, closest = INT64_MAX;
-
-	for (unsigned i = 0; i < 10 && closest > SLACK / 100; i++) {
-		int64_t before = clock_ns(CLOCK_BOOTTIME), wall = clock_ns(CLOCK_REALTIME);
-		int64_t gap = clock_ns(CLOCK_BOOTTIME) - before;
-
-		if (gap >= closest)
-			continue;
-		closest = gap;
-		zero = wall - before - gap / 2;
-	}
-	return zero;
-}
-
 /* Is btime, which has whole seconds, the wall time of this zero? */
 static int fits(int64_t zero, int64_t btime)
 {
@@ -111,7 +87,7 @@ int ks__starts_find(struct ks__starts *starts, int proc_fd)
 	if (rc)
 		return rc;
 	has_offset = !read_offset(proc_fd, &own, &offset);
-	zero = zero_ns();
+	zero = ks__clock_ahead(CLOCK_REALTIME, CLOCK_BOOTTIME); /* wall time at its zero */
 	shifted = fits(zero, btime);
 	if (shifted == (has_offset && fits(zero + offset, btime)))
 		return -ENODATA; /* neither, or so small an offset that it may be both */
