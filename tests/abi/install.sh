@@ -7,20 +7,7 @@ set -euo pipefail
 source=$1 build=$2
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
-count=0 failed=0
-
-check() { # name, command…
-	local name=$1
-	shift
-	count=$((count + 1))
-	if "$@" >"$dir/log" 2>&1; then
-		echo "ok $count $name"
-	else
-		sed 's/^/# /' "$dir/log"
-		echo "not ok $count $name"
-		failed=1
-	fi
-}
+. "$source/tests/support/tap.sh"
 
 cat >"$dir/host.c" <<'C'
 #include <kernelsight/kernelsight.h>

@@ -9,23 +9,9 @@ source=$1 build=$2 shared=$3 archive=$4
 shift 4
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
-count=0 failed=0
+. "$source/tests/support/tap.sh"
 flags=(-I "$build/include" -I "$source/include" -Wall -Wextra -Werror -g)
 here=$source/tests/abi
-
-check() { # name, command…
-	local name=$1
-	shift
-	count=$((count + 1))
-	if "$@" >"$dir/log" 2>&1; then
-		echo "ok $count $name"
-	else
-		echo "# exit status $?"
-		sed 's/^/# /' "$dir/log"
-		echo "not ok $count $name"
-		failed=1
-	fi
-}
 
 for kind in "" -static -static-pie -fexceptions "-static -fexceptions"; do
 	# shellcheck disable=SC2086
