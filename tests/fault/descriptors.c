@@ -23,7 +23,6 @@
 #include "fault.h"
 
 #define MOST 200  /* upper bound for descriptors of a handle */
-#define LAST 10   /* a child's exit status: there is no such descriptor */
 #define HANG_S 60 /* seconds after which a call counts as hanging */
 #define TEXT "HEADER-OF-MY-DB!"
 
@@ -273,8 +272,9 @@ static void lose(struct host *h, const struct step *step, struct stranger *s)
 	s->fd = fd;
 }
 
-static int child(const struct step *step)
+static int child(const void *data)
 {
+	const struct step *step = data;
 	struct stranger s = { -1, -1 };
 	struct host h;
 	int needed, last;
@@ -282,7 +282,7 @@ static int child(const struct step *step)
 	alarm(HANG_S);
 	host_open(&h, step->features);
 	if (step->i >= h.n)
-		return LAST;
+		return FAULT_NO_STEP;
 	needed = is_consumers(h.fds[step->i]);
 	fault_fork(3);
 	if (step->i % 2) /* leaves records that the next call takes without waiting */
@@ -308,22 +308,6 @@ static int child(const struct step *step)
 	return 0;
 }
 
-/* Returns 0 if there is no such descriptor. */
-static int try_step(const struct step *step)
-{
-	pid_t pid = fork();
-	int status;
-
-	g_assert_cmpint(pid, >=, 0);
-	if (pid == 0)
-		_exit(child(step));
-	g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
-	if (!WIFEXITED(status) || (WEXITSTATUS(status) && WEXITSTATUS(status) != LAST))
-		g_error("descriptor %u, then %s: the child ended with status %#x", step->i,
-			step->kind->name, (unsigned)status);
-	return !WEXITSTATUS(status);
-}
-
 /* Closes each descriptor alone, and replaces it by one kind of file in turn, or by every kind. */
 static void walk(gconstpointer features)
 {
@@ -340,7 +324,7 @@ static void walk(gconstpointer features)
 			if (k && k != 1 + step.i % (n - 1) && (stride > 1 || step.i >= 8) &&
 			    !g_test_thorough())
 				continue;
-			more = try_step(&step);
+			more = fault_step(child, &step, step.i, step.kind->name);
 		}
 	g_assert_cmpuint(step.i, >, 6);
 }

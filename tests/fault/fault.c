@@ -34,6 +34,23 @@ void fault_reap(pid_t pid)
 	g_assert_cmpint(status, ==, 0);
 }
 
+int fault_step(int (*fn)(const void *data), const void *data, unsigned n, const char *what)
+{
+	pid_t pid = fork();
+	int status;
+
+	g_assert_cmpint(pid, >=, 0);
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		_exit(fn(data));
+	}
+	g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+	if (!WIFEXITED(status) || (WEXITSTATUS(status) && WEXITSTATUS(status) != FAULT_NO_STEP))
+		g_error("step %u of %s: the child ended with status %#x", n, what,
+			(unsigned)status);
+	return !WEXITSTATUS(status);
+}
+
 void fault_in_child(void (*fn)(const void *data), const void *data)
 {
 	pid_t pid = fork();

@@ -21,7 +21,6 @@
 #define STEPS_FEW 10        /* steps per call, when only a part of all is tried */
 #define DESCRIPTORS_MAX 100 /* more than any call needs */
 #define BY_WHOSE (KS_BY_TOTAL | KS_BY_PROCESS | KS_BY_CGROUP | KS_BY_ROLE)
-#define NOTHING_FAILED 10 /* a child's exit status: there are no more steps */
 
 /* ---- the calls ------------------------------------------------------------------------------ */
 
@@ -369,8 +368,9 @@ static void is_told(const struct step *step, struct ks *ks, int rc)
 		g_assert_cmpint(ks_reader_error(reader, why, sizeof(why)), >, 0);
 }
 
-static int child(const struct step *step)
+static int child(const void *data)
 {
+	const struct step *step = data;
 	unsigned descriptors = counters_descriptors(), after;
 	long pieces = shim_pieces(), mappings = shim_mappings();
 	struct ks *ks = open_for(step);
@@ -393,23 +393,7 @@ static int child(const struct step *step)
 	g_assert_cmpuint(counters_descriptors(), ==, descriptors);
 	g_assert_cmpint(shim_pieces(), ==, pieces);
 	g_assert_cmpint(shim_mappings(), ==, mappings);
-	return failed ? 0 : NOTHING_FAILED;
-}
-
-/* Returns 0 if there are no more steps. */
-static int try_step(const struct step *step)
-{
-	pid_t pid = fork();
-	int status;
-
-	g_assert_cmpint(pid, >=, 0);
-	if (pid == 0)
-		_exit(child(step));
-	g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
-	if (!WIFEXITED(status) || (WEXITSTATUS(status) && WEXITSTATUS(status) != NOTHING_FAILED))
-		g_error("step %u of %s: the child ended with status %#x", step->n, step->call->name,
-			(unsigned)status);
-	return WEXITSTATUS(status) == 0;
+	return failed ? 0 : FAULT_NO_STEP;
 }
 
 /* Returns the step of the i-th try, i from 0. */
@@ -426,12 +410,12 @@ static void walk(gconstpointer data)
 	if (!step.files && !ks_test_root())
 		return;
 	if (step.only) {
-		try_step(&step);
+		fault_step(child, &step, step.n, step.call->name);
 		return;
 	}
 	do
 		step.n = distance(i++);
-	while (try_step(&step));
+	while (fault_step(child, &step, step.n, step.call->name));
 	g_test_message("%u steps", step.n - 1);
 }
 

@@ -13,7 +13,6 @@
 #include "fault.h"
 #include "support/shim.h"
 
-#define NOTHING_LEFT 10 /* a child's exit status: there are no more steps */
 #define FORKS 5
 
 struct world {
@@ -186,31 +185,24 @@ static int play(const struct step *step, struct outcome *ret)
 	return failed;
 }
 
-/*
- * Runs in a child, since libbpf remembers facts about the kernel. Returns 0 if there are no more
- * steps.
- */
-static int try_step(const struct step *step, const struct outcome *want)
-{
-	pid_t pid = fork();
-	struct outcome got;
-	int status;
+/* A step, and what the same call gives without a signal. */
+struct trial {
+	struct step step;
+	struct outcome want;
+};
 
-	g_assert_cmpint(pid, >=, 0);
-	if (pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		status = play(step, &got);
-		g_assert_cmpint(got.rc, ==, want->rc);
-		g_assert_cmpstr(got.variant[0], ==, want->variant[0]);
-		g_assert_cmpstr(got.variant[1], ==, want->variant[1]);
-		g_assert_cmpuint(got.forked, ==, want->forked);
-		_exit(status ? 0 : NOTHING_LEFT);
-	}
-	g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
-	if (!WIFEXITED(status) || (WEXITSTATUS(status) && WEXITSTATUS(status) != NOTHING_LEFT))
-		g_error("step %u of %s: the child ended with status %#x", step->n, step->call->name,
-			(unsigned)status);
-	return WEXITSTATUS(status) == 0;
+/* Runs in a child, since libbpf remembers facts about the kernel. */
+static int compare(const void *data)
+{
+	const struct trial *trial = data;
+	struct outcome got;
+	int failed = play(&trial->step, &got);
+
+	g_assert_cmpint(got.rc, ==, trial->want.rc);
+	g_assert_cmpstr(got.variant[0], ==, trial->want.variant[0]);
+	g_assert_cmpstr(got.variant[1], ==, trial->want.variant[1]);
+	g_assert_cmpuint(got.forked, ==, trial->want.forked);
+	return failed ? 0 : FAULT_NO_STEP;
 }
 
 /*
@@ -226,16 +218,16 @@ static unsigned next_step(unsigned n)
 
 static void walk(gconstpointer data)
 {
-	struct step step = *(const struct step *)data;
-	struct outcome want;
+	struct trial trial = { .step = *(const struct step *)data };
+	unsigned *n = &trial.step.n;
 
-	if (!step.files && !ks_test_root())
+	if (!trial.step.files && !ks_test_root())
 		return;
-	play(&step, &want);
-	step.n = 1;
-	while (try_step(&step, &want))
-		step.n = next_step(step.n);
-	g_test_message("%u steps", step.n - 1);
+	play(&trial.step, &trial.want);
+	*n = 1;
+	while (fault_step(compare, &trial, *n, trial.step.call->name))
+		*n = next_step(*n);
+	g_test_message("%u steps", *n - 1);
 }
 
 int main(int argc, char **argv)
