@@ -4,9 +4,11 @@
  * what it may not do (consume, self-test), and that only one thread at a time may consume.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
+#include <stdatomic.h>
 #include <sys/syscall.h>
 
 #include "fault.h"
@@ -262,6 +264,50 @@ static void second_consumer(void)
 	host_free(h);
 }
 
+static atomic_int is_inside, may_leave;
+
+/* The library calls it in the thread that failed, which so stays inside the handle. */
+static void stay(int level, const char *text, void *user)
+{
+	(void)level, (void)text, (void)user;
+	atomic_store(&is_inside, 1);
+	while (!atomic_load(&may_leave))
+		sched_yield();
+}
+
+static void *fail(void *user)
+{
+	struct host *h = user;
+
+	return GINT_TO_POINTER(ks_enable_probe(h->ks, 999, NULL));
+}
+
+/* ks_close() in a callback closes no descriptor while another thread is inside the handle. */
+static void close_beside_another(void)
+{
+	struct ks_open_opts opts = { .size = sizeof(opts), .log = stay };
+	struct host h = { .at = 1, .act = act_close };
+	pthread_t other;
+	void *rc;
+	int fd;
+
+	if (!ks_test_root())
+		return;
+	h.ks = fault_open(&opts);
+	fault_burst(h.ks, 5);
+	syscall(SYS_getppid);
+	fd = ks_fd(h.ks);
+	g_assert_cmpint(pthread_create(&other, NULL, fail, &h), ==, 0);
+	while (!atomic_load(&is_inside))
+		sched_yield();
+	ks_assert_rc(poll_once(&h), -KS_ECLOSED);
+	g_assert_cmpint(fcntl(fd, F_GETFD), >=, 0);
+	atomic_store(&may_leave, 1);
+	pthread_join(other, &rc);
+	g_assert_cmpint(GPOINTER_TO_INT(rc), ==, -EINVAL);
+	g_assert_cmpint(fcntl(fd, F_GETFD), ==, -1); /* it was the last to leave */
+}
+
 /* A cancelled thread unwinds: its event was delivered, and another thread may consume. */
 static void cancelled(void)
 {
@@ -290,6 +336,7 @@ int main(int argc, char **argv)
 	ks_test_init(&argc, &argv);
 	g_test_add_func("/callback/close", close_inside);
 	g_test_add_func("/callback/close-and-stop", close_and_stop);
+	g_test_add_func("/callback/close-beside-another", close_beside_another);
 	g_test_add_func("/callback/disable", disable_inside);
 	g_test_add_func("/callback/configure", configure_inside);
 	g_test_add_func("/callback/enable", enable_inside);

@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/bpf.h>
 #include <linux/membarrier.h>
 #include <stdio.h>
@@ -141,4 +142,18 @@ uint64_t counters_cgroup(void)
 	if (f)
 		fclose(f);
 	return v1 ? v1 : v2;
+}
+
+int counters_spare_descriptors(unsigned spare, struct rlimit *ret_before)
+{
+	struct rlimit limit;
+	int next = 0;
+
+	getrlimit(RLIMIT_NOFILE, ret_before);
+	limit = *ret_before;
+	for (; spare > 0; next++)
+		if (fcntl(next, F_GETFD) < 0)
+			spare--;
+	limit.rlim_cur = (rlim_t)next;
+	return setrlimit(RLIMIT_NOFILE, &limit) ? -errno : 0;
 }

@@ -6,6 +6,7 @@
 #define KS_TESTS_COUNTERS_H
 
 #include <stdint.h>
+#include <sys/resource.h>
 
 /* Makes the kernel count runs of kernel programs until this process ends. Returns 0 or -errno. */
 int counters_on(void);
@@ -25,5 +26,12 @@ unsigned counters_descriptors(void);
  * folder), 0 if there is none.
  */
 uint64_t counters_cgroup(void);
+
+
+/*
+ * Leaves this process `spare` free descriptors, the lowest ones, from now on. *ret_before: the limit to
+ * go back to. Returns 0 or -errno.
+ */
+int counters_spare_descriptors(unsigned spare, struct rlimit *ret_before);
 
 #endif

@@ -9,6 +9,7 @@
 #include "files/columns.h"
 #include "files/descent.h"
 #include "support/fake_proc.h"
+#include "support/counters.h"
 #include "support/ks_test.h"
 
 #define ROOT 400
@@ -74,6 +75,26 @@ static void in_time(void)
 	bed_free(bed);
 }
 
+/* Processes whose files cannot be opened for want of a descriptor are not taken for gone. */
+static void no_descriptor(void)
+{
+	struct bed *bed = bed_new(0);
+	GString *found = g_string_new("");
+	struct ks__descent tree = { .is_in = is_in, .enrol = enrol, .user = found };
+	struct rlimit before;
+
+	show(bed, ROOT, 1, "root", 50, 9, 0);
+	show(bed, 300, ROOT, "child", 60, 9, 0);
+	g_assert_cmpint(counters_spare_descriptors(1, &before), ==,
+			0); /* for the folder, none for a file in it */
+	g_assert_cmpint(ks__descent_walk(bed->ks->proc_fd, &tree), ==, -EMFILE);
+	g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &before), ==, 0);
+	g_assert_cmpint(ks__descent_walk(bed->ks->proc_fd, &tree), ==, 1);
+	g_assert_cmpstr(found->str, ==, "300 ");
+	g_string_free(found, TRUE);
+	bed_free(bed);
+}
+
 static void before_zero(void)
 {
 	struct bed *bed = bed_new(0);
@@ -94,6 +115,7 @@ int main(int argc, char **argv)
 	ks_test_init(&argc, &argv);
 	g_test_add_func("/descent/in-time", in_time);
 	g_test_add_func("/descent/generations", generations);
+	g_test_add_func("/descent/no-descriptor", no_descriptor);
 	g_test_add_func("/descent/before-zero", before_zero);
 	return g_test_run();
 }

@@ -15,6 +15,7 @@
 #include "files/scan.h"
 #include "ks.h"
 #include "support/fake_proc.h"
+#include "support/counters.h"
 #include "support/ks_test.h"
 
 /* ---- a scan over a /proc of plain files --------------------------------------------------------- */
@@ -140,6 +141,47 @@ static void test_orphan(void)
 	show_thread(1002, 1, 5);
 	ks_assert_rc(scan->look(state, &look), 0);
 	g_assert_cmpuint(counted("voluntary"), ==, 4);
+	end();
+}
+
+/*
+ * A thread that calls exec gets the tid of the first thread, with counts of its own: more time on the
+ * CPU and fewer switches. No count falls.
+ */
+static void test_exec(void)
+{
+	begin(KS_PROBE_SCHED, KS_SCOPE_SYSTEM);
+	show_thread(1000, 1, 1000);
+	ks_assert_rc(scan->look(state, &look), 0);
+	show_thread(1000, 1, 3);
+	put("9000000 90000 1\n", "1000/task/1000/schedstat");
+	ks_assert_rc(scan->look(state, &look), 0);
+	g_assert_cmpuint(counted("voluntary"), ==, 0);
+	g_assert_cmpuint(counted("preempted"), ==, 0);
+	g_assert_cmpuint(counted("oncpu_ns"), ==, 0);
+	show_thread(1000, 1, 5);
+	put("9000007 90000 1\n", "1000/task/1000/schedstat");
+	ks_assert_rc(scan->look(state, &look), 0);
+	g_assert_cmpuint(counted("voluntary"), ==, 2);
+	g_assert_cmpuint(counted("oncpu_ns"), ==, 7);
+	end();
+}
+
+/* Processes whose files cannot be opened for want of a descriptor have not ended. */
+static void test_no_descriptor(void)
+{
+	struct rlimit before;
+
+	begin(KS_PROBE_SCHED, KS_SCOPE_SYSTEM);
+	show_thread(1000, 1, 1);
+	ks_assert_rc(scan->look(state, &look), 0);
+	g_assert_cmpint(counters_spare_descriptors(1, &before), ==,
+			0); /* for the folder, none for a file in it */
+	ks_assert_rc(scan->look(state, &look), -EMFILE);
+	g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &before), ==, 0);
+	show_thread(1000, 1, 4);
+	ks_assert_rc(scan->look(state, &look), 0);
+	g_assert_cmpuint(counted("voluntary"), ==, 3);
 	end();
 }
 
@@ -444,6 +486,8 @@ int main(int argc, char **argv)
 	ks_test_init(&argc, &argv);
 	g_test_add_func("/fallbacks/sched/deep", test_deep);
 	g_test_add_func("/fallbacks/sched/orphan", test_orphan);
+	g_test_add_func("/fallbacks/sched/exec", test_exec);
+	g_test_add_func("/fallbacks/sched/no-descriptor", test_no_descriptor);
 	g_test_add_func("/fallbacks/vmstat/remainder", test_remainder);
 	g_test_add_func("/fallbacks/vmstat/scope", test_vmstat_scope);
 	g_test_add_func("/fallbacks/vmstat/reason", test_vmstat_reason);
