@@ -211,6 +211,15 @@ static int check_probe(struct ks *ks, const struct ks__probe *probe, char *why, 
 	return info.source == KS_SOURCE_BPF && info.valid == probe->valid ? 2 : 1;
 }
 
+/* Another thread may have closed the handle meanwhile: then the document is not whole. */
+static int finish(struct ks *ks, struct ks__doc *doc, char *buf, size_t size)
+{
+	int closed = atomic_load(&ks->core->closed);
+	int rc = ks__doc_finish(doc, closed ? NULL : buf, closed ? 0 : size);
+
+	return closed ? -KS_ECLOSED : rc;
+}
+
 int ks_check(struct ks *ks, uint32_t format, char *buf, size_t size)
 {
 	KS__ENTER(ks);
@@ -253,7 +262,7 @@ int ks_check(struct ks *ks, uint32_t format, char *buf, size_t size)
 	ks__doc_close(&doc);
 	check_remedies(ks, why, &doc);
 	ks__doc_str(&doc, "verdict", all == 2 ? "full" : any ? "partial" : "nothing works");
-	return ks__end(ks, begun, ks__doc_finish(&doc, buf, size));
+	return ks__end(ks, begun, finish(ks, &doc, buf, size));
 }
 
 /* ---- explain --------------------------------------------------------------------------------- */
@@ -320,5 +329,5 @@ int ks_explain(struct ks *ks, uint32_t format, char *buf, size_t size)
 	ks__doc_u64(&doc, "kernel_bytes", kernel);
 	ks__doc_u64(&doc, "user_bytes", user);
 	ks__doc_u64(&doc, "descriptors", ks__fds_count(&ks->fds));
-	return ks__end(ks, begun, ks__doc_finish(&doc, buf, size));
+	return ks__end(ks, begun, finish(ks, &doc, buf, size));
 }

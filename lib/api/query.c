@@ -25,7 +25,8 @@ struct ks__slot *ks__switchable(struct ks *ks, uint32_t probe)
 	struct ks__slot *slot = ks__slot(ks, probe);
 
 	if (slot && !slot->probe->variants && !slot->probe->fallback) {
-		ks__fail(ks, -EINVAL, "%s is always on: it cannot be switched or configured",
+		ks__fail(ks, -EINVAL,
+			 "%s is always on: it cannot be switched, configured or tested",
 			 slot->probe->name);
 		return NULL;
 	}

@@ -239,7 +239,7 @@ int ks_selftest(struct ks *ks, uint32_t probe, const struct ks_selftest_opts *op
 	KS__ENTER(ks);
 	KS__UNCANCELLED;
 	struct ks_selftest_opts o = { 0 };
-	struct ks__slot *slot = ks__slot(ks, probe);
+	struct ks__slot *slot = ks__switchable(ks, probe);
 	int rc = 0;
 
 	if (!slot)

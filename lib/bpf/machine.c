@@ -233,6 +233,8 @@ static int say_for_now(const char *what, int error, char *buf, size_t size)
 	case KS__ANSWER_SHORTAGE:
 		snprintf(buf, size, "%s: %s", what,
 			 error == -ENOMEM ? "the kernel has no memory for it" :
+			 error == -ENFILE ? "too many files are open on this machine: raise the "
+					    "sysctl fs.file-max" :
 					    "too few free descriptors: raise RLIMIT_NOFILE");
 		return 1;
 	case KS__ANSWER_ROOT:

@@ -62,8 +62,9 @@ static const char *remedy(int rc)
 	case -ENOMEM:
 		return "set a smaller ks_open_opts.ring_bytes";
 	case -EMFILE:
-	case -ENFILE:
 		return "raise RLIMIT_NOFILE";
+	case -ENFILE:
+		return "raise the sysctl fs.file-max";
 	default:
 		return "the kernel refuses perf_event_open()";
 	}

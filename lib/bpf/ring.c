@@ -42,8 +42,9 @@ static const char *remedy(int rc)
 	case -EINVAL:
 		return "ring buffers need Linux 5.8";
 	case -EMFILE:
-	case -ENFILE:
 		return "raise RLIMIT_NOFILE";
+	case -ENFILE:
+		return "raise the sysctl fs.file-max";
 	default:
 		return "the kernel refuses ring buffers";
 	}
