@@ -117,7 +117,7 @@ def tests_of(build):
 def commands(build, embedded, only):
     """Returns [(name, argv)] of all that a guest runs. embedded: another build, or None."""
     cli = f'{build}/examples/kernelsight/kernelsight'
-    found = [('list', [cli, 'list', '--json']), ('selftest', [cli, 'selftest']),
+    found = [('list', [cli, 'list', '--scope', 'self', '--json']), ('selftest', [cli, 'selftest']),
              ('verified', [f'{build}/tests/kernels/verified'])]
     found += [(f'{suite}-{name}', argv) for suite, name, argv in tests_of(build) if suite in SUITES]
     if embedded:
