@@ -11,17 +11,17 @@
 const struct command commands[] = {
 	{
 		.name = "list",
-		.arguments = "[PROBE]... [--json]",
+		.arguments = "[PROBE]... [OPTION]...",
 		.summary = "the probes: what works on this machine, and why not more",
-		.letters = "jh",
+		.letters = "sjh",
 		.examples = "    kernelsight list                              # all probes\n",
 		.run = list_run,
 	},
 	{
 		.name = "check",
-		.arguments = "[--json]",
+		.arguments = "[OPTION]...",
 		.summary = "this machine: what works, what does not, and the remedy",
-		.letters = "jh",
+		.letters = "sjh",
 		.examples =
 			"    kernelsight check                             # exit 0 if all works\n",
 		.run = check_run,

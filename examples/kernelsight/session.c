@@ -49,23 +49,28 @@ static void prepare_tree(struct session *session)
 		ks_set_scope(session->ks, &scope);
 }
 
-static int set_scope(struct session *session)
+static int set_scope(struct ks *ks, const struct ks_scope *scope)
+{
+	int ret = ks_set_scope(ks, scope);
+	char why[REASON_MAX];
+
+	if (!ret)
+		return 0;
+	ks_last_error(ks, why, sizeof(why));
+	return fail(ret == -KS_EUNAVAIL ? EXIT_FAILED : EXIT_USAGE, "%s",
+		    *why ? why : ks_strerror(ret));
+}
+
+static int set_scope_of_session(struct session *session)
 {
 	struct ks_scope scope = session->opt->scope;
-	char why[REASON_MAX];
-	int ret;
 
 	if (wants_tree(session->opt)) {
 		scope.kind = KS_SCOPE_TREE;
 		scope.pids = &session->child.pid;
 		scope.n_pids = 1;
 	}
-	ret = ks_set_scope(session->ks, &scope);
-	if (!ret)
-		return 0;
-	ks_last_error(session->ks, why, sizeof(why));
-	return fail(ret == -KS_EUNAVAIL ? EXIT_FAILED : EXIT_USAGE, "%s",
-		    *why ? why : ks_strerror(ret));
+	return set_scope(session->ks, &scope);
 }
 
 /* Does the probe have a variant of this name, whether or not it works here? */
@@ -154,8 +159,9 @@ int look_open(struct ks **ret_ks, struct options *opt)
 	/*
 	 * By default the whole system, as watch and stat: some fallback files know no other scope.
 	 */
-	ks_set_scope(ks, &opt->scope);
-	status = prepare(ks, opt);
+	status = set_scope(ks, &opt->scope);
+	if (!status)
+		status = prepare(ks, opt);
 	if (status) {
 		ks_close(ks);
 		return status;
@@ -344,7 +350,7 @@ int session_open(struct session *session, struct options *opt, const struct flag
 	if (!status && opt->command)
 		status = child_fork(&session->child, opt->command);
 	if (!status)
-		status = set_scope(session);
+		status = set_scope_of_session(session);
 	if (!status)
 		status = enable_all(session, flags->enable);
 	if (!status)

@@ -48,6 +48,12 @@ class Nobody(cli.Case):
         self.assertNotIn("threads", line["fields"])
         self.assert_balanced(done.one(type="ledger", probe="proc"))
 
+    def test_list_of_a_scope(self):
+        """The fallback of pagecache covers the whole machine only."""
+        for scope, source in (("system", "files"), ("self", "none")):
+            line = self.run_as("list", "pagecache", "--scope", scope, "--json").one(type="probe")
+            self.assertEqual((scope, line["source"]), (scope, source))
+
     def test_rows_that_a_fallback_does_not_know(self):
         """The reason is printed once. Probes that do have rows would go on."""
         done = self.run_as("stat", "sched", "--by", "process", "--json", "--", "true")

@@ -59,6 +59,7 @@ WRONG = {
     "value_empty": (["stat", "fadvise", "-o", "fadvise.slow_ns="], ["takes a number"]),
     "variant": (["stat", "proc", "--variant", "bogus"], ["no variant 'bogus'", "tp_btf"]),
     "no_command": (["stat", "proc", "--"], ["no command"]),
+    "scope_of_list": (["list", "--scope", "cgroup:/nowhere"], ["/nowhere"]),
     "command_of_list": (["list", "--", "true"], ["takes no command"]),
 }
 

@@ -236,7 +236,8 @@ static void peak_of(struct kt *t, work_fn fn)
 	g_assert_true(end->valid & KS_HAS_PROC_MEMORY);
 	g_assert_cmpuint(end->peak_rss, >=, TOUCHED);
 	g_assert_cmpuint(apart(end->peak_rss, (uint64_t)w.usage.ru_maxrss * 1024), <=, RSS_SLACK);
-	g_assert_cmpuint(end->minor_faults, >=, TOUCHED / 4096);
+	/* Linux 5.10 counts the first touch of shared memory as a major fault. */
+	g_assert_cmpuint(end->minor_faults + end->major_faults, >=, TOUCHED / 4096);
 	g_assert_cmpuint(end->minor_faults, <=, w.usage.ru_minflt);
 	g_assert_cmpuint(end->minor_faults + EXIT_FAULTS, >=, w.usage.ru_minflt);
 	g_assert_cmpuint(end->major_faults, ==, w.usage.ru_majflt);

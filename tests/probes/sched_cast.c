@@ -161,6 +161,9 @@ int cast_state_told(void)
 }
 #endif
 
+/* TASK_RTLOCK_WAIT of PREEMPT_RT: the thread waits for a lock of the kernel. */
+#define RTLOCK_WAIT 0x1000
+
 void cast_check_state(const struct ks_event_sched_block *rec, int told)
 {
 	if (!told && rec->valid == KS_HAS_SCHED_OFFCPU) {
@@ -168,6 +171,8 @@ void cast_check_state(const struct ks_event_sched_block *rec, int told)
 		return;
 	}
 	g_assert_cmpuint(rec->valid, ==, KS_HAS_SCHED_OFFCPU | KS_HAS_SCHED_SLEEP);
+	if (rec->sleep_state == RTLOCK_WAIT)
+		return;
 	g_assert_cmpuint(rec->sleep_state & 3, !=, 0); /* interruptible, or not */
 	g_assert_cmpuint(rec->sleep_state & 3, !=, 3);
 	g_assert_cmpuint(rec->sleep_state & 0x200, ==, 0); /* TASK_WAKING */
