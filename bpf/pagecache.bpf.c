@@ -26,36 +26,36 @@ struct {
 } pagecache_rows SEC(".maps");
 
 /* The counters in which an event counts. NULL: it does not count there. */
-struct books {
+struct counters {
 	struct ks_bpf_stats_pagecache *stats;
 	struct ks_bpf_row_pagecache *row;
 };
 
 /* Finds the counters like ks_row(), but saves the helper call that gets the current task. */
-static __always_inline struct books books_of(struct ks_run *run, struct task_struct *self)
+static __always_inline struct counters counters_of(struct ks_run *run, struct task_struct *self)
 {
 	struct ks_bpf_who *who = NULL;
 	uint32_t row;
 
 	if (!(run->set->flags & KS_WANT_STATS))
-		return (struct books){};
+		return (struct counters){};
 	if (run->control->track & KS_TRACK_ROWS)
 		who = ks_who_find(self, true);
 	row = ks_row_of(run, who, ks_untrusted(self));
-	return (struct books){ ks_stats(run, &pagecache_stats),
-			       bpf_map_lookup_elem(&pagecache_rows, &row) };
+	return (struct counters){ ks_stats(run, &pagecache_stats),
+				  bpf_map_lookup_elem(&pagecache_rows, &row) };
 }
 
 /*
  * Adds to both counters. Only one program adds to each member, and a row belongs to the current
  * thread or to this CPU, so the additions may be plain.
  */
-#define count(run, books, member, n)                                 \
-	do {                                                         \
-		if ((books)->stats)                                  \
-			ks_add_own(run, &(books)->stats->member, n); \
-		if ((books)->row)                                    \
-			ks_add_own(run, &(books)->row->member, n);   \
+#define count(run, counters, member, n)                                 \
+	do {                                                            \
+		if ((counters)->stats)                                  \
+			ks_add_own(run, &(counters)->stats->member, n); \
+		if ((counters)->row)                                    \
+			ks_add_own(run, &(counters)->row->member, n);   \
 	} while (0)
 
 /*
@@ -74,31 +74,31 @@ static __always_inline enum ks_bpf_outcome added(struct ks_run *run, struct task
 						 const struct folio *folio)
 {
 	const struct inode *inode;
-	struct books books;
+	struct counters counters;
 
 	if (!ks_admit(run, ks_untrusted(self)))
 		return KS_FILTERED;
 	inode = host_of(run, mapping_of(run, folio));
 	if (!is_file(run, inode))
 		return KS_FILTERED;
-	books = books_of(run, self);
+	counters = counters_of(run, self);
 	if (is_written(run, inode, self))
-		count(run, &books, write_pages, pages_of(run, folio));
+		count(run, &counters, write_pages, pages_of(run, folio));
 	else
-		count(run, &books, readin_pages, pages_of(run, folio));
+		count(run, &counters, readin_pages, pages_of(run, folio));
 	return KS_AGGREGATED;
 }
 
 static __always_inline enum ks_bpf_outcome deleted(struct ks_run *run, struct task_struct *self,
 						   const struct folio *folio)
 {
-	struct books books;
+	struct counters counters;
 
 	if (!ks_admit(run, ks_untrusted(self)) ||
 	    !is_file(run, host_of(run, mapping_of(run, folio))))
 		return KS_FILTERED;
-	books = books_of(run, self);
-	count(run, &books, evicted_pages, pages_of(run, folio));
+	counters = counters_of(run, self);
+	count(run, &counters, evicted_pages, pages_of(run, folio));
 	return KS_AGGREGATED;
 }
 
@@ -195,17 +195,17 @@ static __always_inline enum ks_bpf_outcome got(struct ks_run *run, struct task_s
 {
 	struct pagecache_read *read = read_stored(piece->first < piece->last);
 	uint64_t requested = piece->first, missed = NOWHERE;
-	struct books books;
+	struct counters counters;
 
 	if (read) {
 		read_go_on(read, reads_begun(run, self), piece, &requested, &missed);
 	}
-	books = books_of(run, self);
+	counters = counters_of(run, self);
 	if (requested != NOWHERE)
-		count(run, &books, requested_pages, pages_from(run, piece, requested));
+		count(run, &counters, requested_pages, pages_from(run, piece, requested));
 	if (missed == NOWHERE)
 		return KS_AGGREGATED;
-	count(run, &books, missed_pages, pages_from(run, piece, missed));
+	count(run, &counters, missed_pages, pages_from(run, piece, missed));
 	return tell(run, self, piece, missed);
 }
 
@@ -377,12 +377,12 @@ int pagecache_miss_fentry(uint64_t *ctx)
 static __always_inline enum ks_bpf_outcome mapped(struct ks_run *run, struct task_struct *self,
 						  uint64_t pages)
 {
-	struct books books = books_of(run, self);
+	struct counters counters = counters_of(run, self);
 
 	if (pages)
-		count(run, &books, mapped_pages, pages * (ks_page_bytes() / 4096));
+		count(run, &counters, mapped_pages, pages * (ks_page_bytes() / 4096));
 	else
-		count(run, &books, mapped_faults, 1);
+		count(run, &counters, mapped_faults, 1);
 	return KS_AGGREGATED;
 }
 

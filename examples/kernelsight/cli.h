@@ -317,7 +317,7 @@ void table_stats(struct ks *ks, const struct probe *probe, const struct ks_stats
 void table_ledger(struct ks *ks, uint32_t probe, const struct ks_stats_self *row);
 void table_own(const struct ks_stats *own);
 /* Prints the ledger as one line on stderr, below the events of watch. */
-void text_books(struct ks *ks, uint32_t probe, const struct ks_stats_self *row);
+void text_ledger(struct ks *ks, uint32_t probe, const struct ks_stats_self *row);
 
 /* ---- json.c, json_event.c: output for programs, see docs/cli-json.md ------------------------ */
 

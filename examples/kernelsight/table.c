@@ -300,7 +300,7 @@ void table_own(const struct ks_stats *own)
 			   KS_UNIT_BYTES, " "));
 }
 
-void text_books(struct ks *ks, uint32_t probe, const struct ks_stats_self *row)
+void text_ledger(struct ks *ks, uint32_t probe, const struct ks_stats_self *row)
 {
 	uint64_t lost = row->lost_ring + row->lost_locked + row->discarded;
 	char shown[32], gone[32], held[32];

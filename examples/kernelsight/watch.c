@@ -15,7 +15,7 @@ static int print_event(const struct ks_event *event, void *user)
 }
 
 /* Prints the ledger at the end, one line per probe: it shows whether records were lost. */
-static int close_books(struct session *session)
+static int print_ledgers(struct session *session)
 {
 	struct ks_stats stats = { .size = sizeof(stats) };
 	const struct ks_stats_self *row;
@@ -34,7 +34,7 @@ static int close_books(struct session *session)
 		if (opt->json)
 			json_ledger(session->ks, opt->probes[i].desc.probe, &stats, row);
 		else
-			text_books(session->ks, opt->probes[i].desc.probe, row);
+			text_ledger(session->ks, opt->probes[i].desc.probe, row);
 	}
 	return status;
 }
@@ -58,6 +58,6 @@ int watch_run(struct options *opt)
 	session_wait(&session, opt->duration_ns ? session_now() + opt->duration_ns : 0, print_event,
 		     &session);
 	session_stop(&session, print_event, &session);
-	status = close_books(&session);
+	status = print_ledgers(&session);
 	return session_close(&session, status);
 }

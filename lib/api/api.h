@@ -77,7 +77,7 @@ void ks__say_not_better(struct ks *ks, const struct ks__probe *probe, uint32_t v
 
 /* ledger.c */
 /* Adds up the ledgers of all sources that ever served the probe. idle: as in source.h. */
-void ks__book(struct ks *ks, uint32_t probe, int idle, struct ks__book *ret);
+void ks__read_ledger(struct ks *ks, uint32_t probe, int idle, struct ks__ledger *ret);
 
 /* self_stats.c */
 struct ks__table;

@@ -270,23 +270,24 @@ int ks_check(struct ks *ks, uint32_t format, char *buf, size_t size)
 static void explain_probe(struct ks *ks, struct ks__slot *slot, struct ks__doc *doc)
 {
 	struct ks__source *s = atomic_load(&slot->source);
-	struct ks__book book;
+	struct ks__ledger ledger;
 
 	ks__doc_object(doc, NULL);
 	ks__doc_str(doc, "probe", slot->probe->name);
 	ks__doc_str(doc, "state", state_name((uint16_t)atomic_load(&slot->state)));
 	ks__doc_str(doc, "source", source_name(s ? s->ops->kind : KS_SOURCE_NONE));
 	if (s) {
-		ks__book(ks, slot->probe->id, 0, &book);
-		ks__doc_u64(doc, "fired", ks__ledger_fired(&book));
-		ks__doc_u64(doc, "kernel_ns", book.kernel_ns);
+		ks__read_ledger(ks, slot->probe->id, 0, &ledger);
+		ks__doc_u64(doc, "fired", ks__ledger_fired(&ledger));
+		ks__doc_u64(doc, "kernel_ns", ledger.kernel_ns);
 		ks__doc_array(doc, "capabilities");
 		for (unsigned i = 0; s->ops->kind == KS_SOURCE_BPF && capabilities[i].name; i++)
 			if (slot->probe->caps >> capabilities[i].bit & 1)
 				ks__doc_str(doc, NULL, capabilities[i].name);
 		ks__doc_close(doc);
-		if (ks__ledger_fired(&book))
-			ks__doc_u64(doc, "ns_per_run", book.kernel_ns / ks__ledger_fired(&book));
+		if (ks__ledger_fired(&ledger))
+			ks__doc_u64(doc, "ns_per_run",
+				    ledger.kernel_ns / ks__ledger_fired(&ledger));
 		s->ops->explain(s, slot->probe->id, doc);
 	}
 	ks__doc_close(doc);

@@ -11,7 +11,7 @@
 #include "../data/ledger.h"
 #include "api.h"
 
-void ks__book(struct ks *ks, uint32_t probe, int idle, struct ks__book *ret)
+void ks__read_ledger(struct ks *ks, uint32_t probe, int idle, struct ks__ledger *ret)
 {
 	struct ks__slot *slot = &ks->slots[probe];
 	/* KS_PROBE_SELF: events of no probe (corrupt records, children without room in a tree) */
@@ -21,13 +21,13 @@ void ks__book(struct ks *ks, uint32_t probe, int idle, struct ks__book *ret)
 	memset(ret, 0, sizeof(*ret));
 	ret->missed_known = 1;
 	for (unsigned i = 0; i < KS__SOURCES_MAX && ks->sources[i]; i++) {
-		struct ks__book book = { 0 };
+		struct ks__ledger ledger = { 0 };
 
 		if (!(was_on & 1u << i) ||
 		    (probe == KS_PROBE_SELF && ks->sources[i]->ops->kind != KS_SOURCE_BPF) ||
-		    ks->sources[i]->ops->book(ks->sources[i], probe, idle, &book))
+		    ks->sources[i]->ops->ledger(ks->sources[i], probe, idle, &ledger))
 			continue;
-		ks__ledger_add(ret, &book);
+		ks__ledger_add(ret, &ledger);
 	}
 	if (ks->order && probe != KS_PROBE_SELF) {
 		/* records in the heap of KS_OPEN_ORDERED are not delivered yet */
@@ -40,20 +40,20 @@ void ks__book(struct ks *ks, uint32_t probe, int idle, struct ks__book *ret)
 		ret->in_flight = submitted > done ? submitted - done : 0;
 }
 
-static int check_book(struct ks *ks, const struct ks__slot *slot, char *why, size_t size)
+static int check_ledger(struct ks *ks, const struct ks__slot *slot, char *why, size_t size)
 {
 	int idle = ks__consumer_try(ks);
 	int at_rest = idle && atomic_load(&slot->state) == KS_STATE_OFF;
-	struct ks__book book;
+	struct ks__ledger ledger;
 
-	ks__book(ks, slot->probe->id, idle != 0, &book);
+	ks__read_ledger(ks, slot->probe->id, idle != 0, &ledger);
 	if (idle)
 		ks__consumer_done(ks, idle);
 	/*
 	 * A running kernel program may have reserved a record and not counted it yet; on each CPU,
 	 * a second one may have interrupted it.
 	 */
-	return ks__ledger_check(slot->probe->name, &book, at_rest ? 0 : 4ull * ks->n_cpus, why,
+	return ks__ledger_check(slot->probe->name, &ledger, at_rest ? 0 : 4ull * ks->n_cpus, why,
 				size);
 }
 
@@ -77,10 +77,10 @@ int ks_ledger_check(struct ks *ks, uint32_t probe)
 
 		if (!slot->probe || !atomic_load(&slot->since_ns) || (probe && p != probe))
 			continue;
-		rc = check_book(ks, slot, why, sizeof(why));
+		rc = check_ledger(ks, slot, why, sizeof(why));
 		if (rc) {
 			wait_for_programs();
-			rc = check_book(ks, slot, why, sizeof(why));
+			rc = check_ledger(ks, slot, why, sizeof(why));
 		}
 	}
 	return rc ? ks__fail(ks, rc, "%s", why) : 0;

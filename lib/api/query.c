@@ -230,21 +230,21 @@ static void fill_state(struct ks *ks, struct ks__slot *slot, struct ks_probe_inf
 
 uint64_t ks__events_seen(struct ks *ks, uint32_t probe)
 {
-	struct ks__book book;
+	struct ks__ledger ledger;
 
-	ks__book(ks, probe, 0, &book);
-	return ks__ledger_fired(&book) - book.outcome[KS_FILTERED];
+	ks__read_ledger(ks, probe, 0, &ledger);
+	return ks__ledger_fired(&ledger) - ledger.outcome[KS_FILTERED];
 }
 
-static void fill_book(struct ks *ks, struct ks__slot *slot, struct ks_probe_info *info)
+static void fill_counts(struct ks *ks, struct ks__slot *slot, struct ks_probe_info *info)
 {
-	struct ks__book book;
+	struct ks__ledger ledger;
 
-	ks__book(ks, slot->probe->id, 0, &book);
-	info->missed = book.missed;
-	if (book.missed_known)
+	ks__read_ledger(ks, slot->probe->id, 0, &ledger);
+	info->missed = ledger.missed;
+	if (ledger.missed_known)
 		info->facts |= KS_FACT_MISSED;
-	if (ks__ledger_fired(&book) - book.outcome[KS_FILTERED] > slot->seen_at_enable)
+	if (ks__ledger_fired(&ledger) - ledger.outcome[KS_FILTERED] > slot->seen_at_enable)
 		info->facts |= KS_FACT_SEEN;
 }
 
@@ -270,7 +270,7 @@ int ks_query_probe(struct ks *ks, uint32_t probe, struct ks_probe_info *ret_info
 	} else {
 		info.caps_missing = slot->probe->caps & ~ks__caps();
 		fill_state(ks, slot, &info);
-		fill_book(ks, slot, &info);
+		fill_counts(ks, slot, &info);
 	}
 	pthread_mutex_unlock(&ks->lock);
 	return ks__end(ks, begun, ks__opts_out(ret_info, &info, sizeof(info)));

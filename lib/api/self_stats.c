@@ -25,24 +25,24 @@ static void fill_total(struct ks *ks, struct ks_stats_self *row)
 
 size_t ks__self_read(struct ks *ks, int idle, struct ks_stats_self *rows)
 {
-	struct ks__book total;
+	struct ks__ledger total;
 	size_t n = 1;
 
-	ks__book(ks, KS_PROBE_SELF, idle, &total);
+	ks__read_ledger(ks, KS_PROBE_SELF, idle, &total);
 	memset(&rows[0], 0, sizeof(rows[0]));
 	for (const struct ks__probe *const *p = ks__probes; *p; p++) {
-		struct ks__book book;
+		struct ks__ledger ledger;
 		struct ks_stats_self *row = &rows[n];
 
 		if ((*p)->id == KS_PROBE_SELF)
 			continue;
-		ks__book(ks, (*p)->id, idle, &book);
+		ks__read_ledger(ks, (*p)->id, idle, &ledger);
 		memset(row, 0, sizeof(*row));
-		ks__ledger_row(&book, row);
+		ks__ledger_row(&ledger, row);
 		row->row.by = KS_BY_PROBE;
 		row->row.key = (*p)->id;
 		strncpy(row->row.name, (*p)->name, sizeof(row->row.name) - 1);
-		ks__ledger_add(&total, &book);
+		ks__ledger_add(&total, &ledger);
 		n++;
 	}
 	ks__ledger_row(&total, &rows[0]);

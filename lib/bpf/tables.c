@@ -55,7 +55,7 @@ void ks__table_read(struct ks__table_map *t, struct ks__rows *rows, int per_cpu)
 	}
 }
 
-void ks__tables_book(struct ks__tables *tables, uint32_t probe, struct ks__book *ret)
+void ks__tables_ledger(struct ks__tables *tables, uint32_t probe, struct ks__ledger *ret)
 {
 	const char *mem = atomic_load_explicit(&tables->cpus.mem, memory_order_acquire);
 

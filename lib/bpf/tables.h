@@ -36,6 +36,6 @@ void ks__tables_unmap(struct ks__tables *tables);
 void ks__table_read(struct ks__table_map *t, struct ks__rows *rows, int per_cpu);
 
 /* Adds the ledger of a probe over all CPUs: outcomes and time in the kernel. */
-void ks__tables_book(struct ks__tables *tables, uint32_t probe, struct ks__book *ret);
+void ks__tables_ledger(struct ks__tables *tables, uint32_t probe, struct ks__ledger *ret);
 
 #endif

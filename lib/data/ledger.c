@@ -18,36 +18,36 @@ _Static_assert(offsetof(struct ks_stats_self, delivered) - OUTCOMES_AT ==
 	       "KS__OUTCOMES must be the number of members of struct ks_stats_self from filtered "
 	       "up to, but without, delivered");
 
-uint64_t ks__ledger_fired(const struct ks__book *book)
+uint64_t ks__ledger_fired(const struct ks__ledger *ledger)
 {
 	uint64_t fired = 0;
 	unsigned i;
 
 	for (i = 0; i < KS__OUTCOMES; i++)
-		fired += book->outcome[i];
+		fired += ledger->outcome[i];
 	return fired;
 }
 
-void ks__ledger_add(struct ks__book *sum, const struct ks__book *book)
+void ks__ledger_add(struct ks__ledger *sum, const struct ks__ledger *ledger)
 {
 	unsigned i;
 
 	for (i = 0; i < KS__OUTCOMES; i++)
-		sum->outcome[i] += book->outcome[i];
-	sum->delivered += book->delivered;
-	sum->discarded += book->discarded;
-	sum->in_flight += book->in_flight;
-	sum->missed += book->missed;
-	sum->missed_known = sum->missed_known && book->missed_known;
-	sum->kernel_ns += book->kernel_ns;
-	sum->programs += book->programs;
+		sum->outcome[i] += ledger->outcome[i];
+	sum->delivered += ledger->delivered;
+	sum->discarded += ledger->discarded;
+	sum->in_flight += ledger->in_flight;
+	sum->missed += ledger->missed;
+	sum->missed_known = sum->missed_known && ledger->missed_known;
+	sum->kernel_ns += ledger->kernel_ns;
+	sum->programs += ledger->programs;
 }
 
-int ks__ledger_check(const char *probe, const struct ks__book *book, uint64_t slack, char *why,
+int ks__ledger_check(const char *probe, const struct ks__ledger *ledger, uint64_t slack, char *why,
 		     size_t size)
 {
-	uint64_t submitted = book->outcome[SUBMITTED];
-	uint64_t found = book->delivered + book->discarded + book->in_flight;
+	uint64_t submitted = ledger->outcome[SUBMITTED];
+	uint64_t found = ledger->delivered + ledger->discarded + ledger->in_flight;
 	uint64_t difference = submitted > found ? submitted - found : found - submitted;
 
 	if (difference <= slack)
@@ -55,23 +55,23 @@ int ks__ledger_check(const char *probe, const struct ks__book *book, uint64_t sl
 	snprintf(why, size,
 		 "%s: submitted (%" PRIu64 ") is not delivered (%" PRIu64 ") + discarded (%" PRIu64
 		 ") + in_flight (%" PRIu64 "): %" PRIu64 " record%s too %s",
-		 probe, submitted, book->delivered, book->discarded, book->in_flight, difference,
-		 difference == 1 ? "" : "s", submitted > found ? "few" : "many");
+		 probe, submitted, ledger->delivered, ledger->discarded, ledger->in_flight,
+		 difference, difference == 1 ? "" : "s", submitted > found ? "few" : "many");
 	return -KS_EBALANCE;
 }
 
-void ks__ledger_row(const struct ks__book *book, struct ks_stats_self *row)
+void ks__ledger_row(const struct ks__ledger *ledger, struct ks_stats_self *row)
 {
-	memcpy((char *)row + OUTCOMES_AT, book->outcome, sizeof(book->outcome));
-	row->fired = ks__ledger_fired(book);
-	row->delivered = book->delivered;
-	row->discarded = book->discarded;
-	row->in_flight = book->in_flight;
-	row->kernel_ns = book->kernel_ns;
-	row->programs = book->programs;
+	memcpy((char *)row + OUTCOMES_AT, ledger->outcome, sizeof(ledger->outcome));
+	row->fired = ks__ledger_fired(ledger);
+	row->delivered = ledger->delivered;
+	row->discarded = ledger->discarded;
+	row->in_flight = ledger->in_flight;
+	row->kernel_ns = ledger->kernel_ns;
+	row->programs = ledger->programs;
 	row->row.valid |= KS_HAS_SELF_COST;
-	if (book->missed_known) {
-		row->missed = book->missed;
+	if (ledger->missed_known) {
+		row->missed = ledger->missed;
 		row->row.valid |= KS_HAS_SELF_MISSED;
 	}
 }

@@ -151,7 +151,7 @@ void ks__bpf_leave_roles(struct ks__bpf *b);
 
 /* ---- bpf_report.c ---------------------------------------------------------------------------- */
 
-int ks__bpf_book(struct ks__source *s, uint32_t probe, int idle, struct ks__book *ret);
+int ks__bpf_ledger(struct ks__source *s, uint32_t probe, int idle, struct ks__ledger *ret);
 void ks__bpf_explain(struct ks__source *s, uint32_t probe, struct ks__doc *doc);
 void ks__bpf_check(struct ks__source *s, struct ks__doc *doc);
 void ks__bpf_size(struct ks__source *s, uint64_t *ret_kernel, uint64_t *ret_user);

@@ -398,7 +398,7 @@ int ks__bpf_consts(struct ks__bpf *b, int by_pointer, char *why, size_t size)
 	c->iter_num = has(f, KS__FEATURE_ITER_NUM, &rc, why, size);
 	c->kernel_reads = has(f, KS__FEATURE_KERNEL_READS, &rc, why, size);
 	c->own_guard = has(f, KS__FEATURE_OWN_GUARD, &rc, why, size);
-	has(f, KS__FEATURE_PERF_MISSES, &rc, why, size); /* now: ks__bpf_book() must not */
+	has(f, KS__FEATURE_PERF_MISSES, &rc, why, size); /* now: ks__bpf_ledger() must not */
 	if (rc)
 		return rc;
 	why[0] = '\0';

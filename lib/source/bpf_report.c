@@ -11,7 +11,7 @@
 /* ---- ledger ---------------------------------------------------------------------------------- */
 
 /* Programs that were ever attached stay loaded until the handle is closed, with their counts. */
-static void add_missed(struct ks__bpf *b, const struct ks__bpf_user *u, struct ks__book *ret)
+static void add_missed(struct ks__bpf *b, const struct ks__bpf_user *u, struct ks__ledger *ret)
 {
 	ret->missed_known = 1;
 	for (unsigned i = 0; i < u->n_ways; i++) {
@@ -37,7 +37,7 @@ static void add_missed(struct ks__bpf *b, const struct ks__bpf_user *u, struct k
  * Reads the counts in this order: records that the host has got, outcomes of the programs, missed
  * runs. Counts only grow, so no difference between them can be negative.
  */
-int ks__bpf_book(struct ks__source *s, uint32_t probe, int idle, struct ks__book *ret)
+int ks__bpf_ledger(struct ks__source *s, uint32_t probe, int idle, struct ks__ledger *ret)
 {
 	struct ks__bpf *b = ks__bpf_of(s);
 	struct ks__stream *stream = atomic_load(&b->stream);
@@ -54,7 +54,7 @@ int ks__bpf_book(struct ks__source *s, uint32_t probe, int idle, struct ks__book
 		ret->in_flight = counts[probe];
 	}
 	if (stream) /* published last: before that, a failed load may unmap the maps again */
-		ks__tables_book(&b->tables, probe, ret);
+		ks__tables_ledger(&b->tables, probe, ret);
 	add_missed(b, &b->users[probe], ret);
 	ret->programs = atomic_load(&b->users[probe].n_links);
 	return 0;

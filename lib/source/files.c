@@ -397,19 +397,21 @@ static int files_read(struct ks__source *s, uint32_t probe, struct ks__rows *row
 	return 0;
 }
 
-static int files_book(struct ks__source *s, uint32_t probe, int idle, struct ks__book *ret)
+static int files_ledger(struct ks__source *s, uint32_t probe, int idle, struct ks__ledger *ret)
 {
 	struct files *files = files_of(s);
 	const struct ks__tally *tally = &files->served[probe].tally;
-	struct ks__book book = { 0 }; /* missed_known 0: what ended between two looks is unknown */
+	struct ks__ledger ledger = {
+		0
+	}; /* missed_known 0: what ended between two looks is unknown */
 	int state;
 
 	state = lock(files);
-	memcpy(book.outcome, tally->outcome, sizeof(book.outcome));
-	book.delivered = tally->delivered;
-	book.in_flight = idle ? tally->queued : 0;
+	memcpy(ledger.outcome, tally->outcome, sizeof(ledger.outcome));
+	ledger.delivered = tally->delivered;
+	ledger.in_flight = idle ? tally->queued : 0;
 	unlock(files, state);
-	*ret = book;
+	*ret = ledger;
 	return 0;
 }
 
@@ -450,7 +452,7 @@ const struct ks__source_ops ks__source_files = {
 	.drain = files_drain,
 	.rest = files_rest,
 	.read = files_read,
-	.book = files_book,
+	.ledger = files_ledger,
 	.explain = ks__files_explain,
 	.check = ks__files_check,
 	.size = files_size,

@@ -4,7 +4,7 @@
  *
  * There are two sources: kernel programs (eBPF, bpf.c) and the files of procfs (files.c). The api
  * layer knows a source only through struct ks__source_ops. It holds the handle's lock during every
- * call except those of the consumer (drain, rest), those of readers (read, read_groups, book, size)
+ * call except those of the consumer (drain, rest), those of readers (read, read_groups, ledger, size)
  * and set_role, which run in parallel with the others.
  */
 #ifndef KS_SOURCE_H
@@ -198,7 +198,7 @@ struct ks__source_ops {
 	 * Returns the ledger of a probe. idle 1: the caller is the consumer, outside of drain and
 	 * rest, so the source may walk the rings to count in_flight; 0: in_flight is 0.
 	 */
-	int (*book)(struct ks__source *s, uint32_t probe, int idle, struct ks__book *ret);
+	int (*ledger)(struct ks__source *s, uint32_t probe, int idle, struct ks__ledger *ret);
 
 	/*
 	 * For ks_explain(): writes an object for each kernel program of a probe (name, hook, id,

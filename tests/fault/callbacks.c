@@ -122,7 +122,7 @@ static void disable_inside(void)
 	ks_assert_rc(poll_once(h), BATCH);
 	g_assert_cmpuint(h->seen, ==, BATCH);
 	ks_assert_rc(poll_once(h), 0);
-	g_assert_cmpuint(fault_book(h->ks, BURST_PROBE).submitted, ==, BATCH);
+	g_assert_cmpuint(fault_ledger(h->ks, BURST_PROBE).submitted, ==, BATCH);
 	host_free(h);
 }
 
@@ -159,7 +159,7 @@ static void act_enable(struct host *h)
 	ks_assert_ok(h->ks, ks_set_scope(h->ks, &scope));
 	fault_advise(4);
 	g_assert_cmpuint(fault_advised(h->ks), ==, 4);
-	g_assert_cmpuint(fault_book(h->ks, BURST_PROBE).submitted, ==, BATCH);
+	g_assert_cmpuint(fault_ledger(h->ks, BURST_PROBE).submitted, ==, BATCH);
 	ks_assert_ok(h->ks, ks_ledger_check(h->ks, KS_PROBE_SELF));
 	g_assert_cmpint(ks_explain(h->ks, KS_TEXT, NULL, 0), >, 0);
 	g_assert_cmpint(ks_fd(h->ks), >=, 0);
@@ -175,7 +175,7 @@ static void enable_inside(void)
 	ks_assert_ok(h->ks, poll_once(h));
 	g_assert_cmpuint(h->seen, ==, BATCH);
 	fault_settle(h->ks, KS_PROBE_FADVISE);
-	g_assert_cmpuint(fault_book(h->ks, KS_PROBE_FADVISE).delivered, ==, 4);
+	g_assert_cmpuint(fault_ledger(h->ks, KS_PROBE_FADVISE).delivered, ==, 4);
 	host_free(h);
 }
 
@@ -220,7 +220,7 @@ static void stop_inside(void)
 	h->answer = -1234;
 	ks_assert_rc(poll_once(h), -1234);
 	g_assert_cmpuint(h->seen, ==, 7);
-	g_assert_cmpuint(fault_book(h->ks, BURST_PROBE).delivered, ==, 7);
+	g_assert_cmpuint(fault_ledger(h->ks, BURST_PROBE).delivered, ==, 7);
 	ks_assert_rc(ks_poll(h->ks, -1, 0, on_event, h), BATCH - 7); /* the others wake at once */
 	host_free(h);
 }
@@ -325,7 +325,7 @@ static void cancelled(void)
 	pthread_cancel(first);
 	pthread_join(first, &rc);
 	g_assert_true(rc == PTHREAD_CANCELED);
-	g_assert_cmpuint(fault_book(h->ks, BURST_PROBE).delivered, ==, 7);
+	g_assert_cmpuint(fault_ledger(h->ks, BURST_PROBE).delivered, ==, 7);
 	ks_assert_rc(poll_once(h), BATCH - 7);
 	g_assert_cmpuint(h->seen, ==, BATCH);
 	host_free(h);

@@ -434,7 +434,7 @@ uint64_t fault_advised(struct ks *ks)
 
 void fault_counted(struct ks *ks, uint32_t probe, uint64_t counted, uint64_t done)
 {
-	uint64_t missed = kt_preempts_events() ? fault_book(ks, probe).missed : 0;
+	uint64_t missed = kt_preempts_events() ? fault_ledger(ks, probe).missed : 0;
 
 	g_assert_cmpuint(counted, <=, done);
 	g_assert_cmpuint(counted + missed, >=, done);
@@ -448,7 +448,7 @@ uint64_t fault_forked(struct ks *ks)
 	return row.processes;
 }
 
-struct ks_stats_self fault_book(struct ks *ks, uint32_t probe)
+struct ks_stats_self fault_ledger(struct ks *ks, uint32_t probe)
 {
 	struct ks_stats_self row;
 
@@ -476,14 +476,14 @@ unsigned fault_drain(struct ks *ks)
 
 void fault_settle(struct ks *ks, uint32_t probe)
 {
-	struct ks_stats_self book;
+	struct ks_stats_self ledger;
 
 	ks_assert_ok(ks, ks_disable_probe(ks, probe));
 	fault_drain(ks);
 	ks_assert_ok(ks, ks_ledger_check(ks, probe));
-	book = fault_book(ks, probe);
-	g_assert_cmpuint(book.in_flight, ==, 0);
-	g_assert_cmpuint(book.submitted, ==, book.delivered + book.discarded);
+	ledger = fault_ledger(ks, probe);
+	g_assert_cmpuint(ledger.in_flight, ==, 0);
+	g_assert_cmpuint(ledger.submitted, ==, ledger.delivered + ledger.discarded);
 }
 
 void fault_exact(struct ks *ks, uint32_t probe, const char *variant)

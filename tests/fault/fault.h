@@ -76,7 +76,7 @@ void fault_total(struct ks *ks, uint32_t probe, void *ret_row, size_t size);
 /* The same counts, from the library. */
 uint64_t fault_advised(struct ks *ks);
 uint64_t fault_forked(struct ks *ks);
-struct ks_stats_self fault_book(struct ks *ks, uint32_t probe);
+struct ks_stats_self fault_ledger(struct ks *ks, uint32_t probe);
 /*
  * Asserts that all of `done` was counted, except runs that the kernel skipped and reported as
  * missed, where it preempts programs.

@@ -163,7 +163,7 @@ static void comes_without_buffer(void)
 {
 	struct ks_open_opts opts = { .size = sizeof(opts), .features_off = KS_FEATURE_RINGBUF };
 	struct told told = { 0 };
-	struct ks_stats_self book;
+	struct ks_stats_self ledger;
 	struct ks *ks;
 	int rc;
 
@@ -181,9 +181,9 @@ static void comes_without_buffer(void)
 	ks_assert_ok(ks, rc);
 	g_assert_cmpuint(told.records, ==, 60);
 	g_assert_cmpuint(told.lost, ==, 60);
-	book = fault_book(ks, BURST_PROBE);
-	g_assert_cmpuint(book.delivered, ==, 60);
-	g_assert_cmpuint(book.lost_ring + book.lost_locked, ==, 60);
+	ledger = fault_ledger(ks, BURST_PROBE);
+	g_assert_cmpuint(ledger.delivered, ==, 60);
+	g_assert_cmpuint(ledger.lost_ring + ledger.lost_locked, ==, 60);
 	fault_settle(ks, BURST_PROBE);
 	ks_close(ks);
 }
@@ -195,7 +195,7 @@ static void comes_without_buffer(void)
 static void beyond(gconstpointer data)
 {
 	struct ks_open_opts opts = { .size = sizeof(opts), .features_off = GPOINTER_TO_SIZE(data) };
-	struct ks_stats_self book;
+	struct ks_stats_self ledger;
 	struct ks *ks;
 
 	if (!two_cpus())
@@ -207,10 +207,10 @@ static void beyond(gconstpointer data)
 	run_on(1, 20);
 	run_on(0, 10);
 	g_assert_cmpuint(fault_drain(ks), ==, 60);
-	book = fault_book(ks, BURST_PROBE);
-	g_assert_cmpuint(book.delivered, ==, 60);
-	g_assert_cmpuint(book.submitted, ==, 60);
-	g_assert_cmpuint(book.lost_map, >=, 20); /* all syscalls on that CPU */
+	ledger = fault_ledger(ks, BURST_PROBE);
+	g_assert_cmpuint(ledger.delivered, ==, 60);
+	g_assert_cmpuint(ledger.submitted, ==, 60);
+	g_assert_cmpuint(ledger.lost_map, >=, 20); /* all syscalls on that CPU */
 	fault_settle(ks, BURST_PROBE);
 	ks_close(ks);
 }

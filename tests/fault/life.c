@@ -115,7 +115,7 @@ static void close_under_load(gconstpointer without)
 			ks_wakeup(c.ks);
 			pthread_join(c.thread, NULL);
 		} else {
-			while (!fault_book(c.ks, BURST_PROBE).lost_ring)
+			while (!fault_ledger(c.ks, BURST_PROBE).lost_ring)
 				sched_yield();
 		}
 		ks_close(c.ks);

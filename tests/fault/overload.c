@@ -82,7 +82,7 @@ static void drain(struct host *h)
 }
 
 /* Reads the ledger of the probe, or the total one. */
-static struct ks_stats_self ledger(struct host *h, uint32_t by)
+static struct ks_stats_self read_ledger(struct host *h, uint32_t by)
 {
 	struct ks_reader_opts opts = { .size = sizeof(opts), .by = by };
 	struct ks_stats stats = { .size = sizeof(stats) };
@@ -101,18 +101,18 @@ static struct ks_stats_self ledger(struct host *h, uint32_t by)
 
 static void close_balanced(struct host *h, uint64_t tried)
 {
-	struct ks_stats_self book;
+	struct ks_stats_self ledger;
 
 	ks_assert_ok(h->ks, ks_disable_probe(h->ks, BURST_PROBE));
 	drain(h);
 	ks_assert_ok(h->ks, ks_ledger_check(h->ks, BURST_PROBE));
-	book = ledger(h, KS_BY_PROBE);
+	ledger = read_ledger(h, KS_BY_PROBE);
 	g_assert_cmpuint(h->delivered + h->lost, ==, tried);
-	g_assert_cmpuint(book.submitted, ==, h->delivered);
-	g_assert_cmpuint(book.delivered, ==, h->delivered);
-	g_assert_cmpuint(book.discarded, ==, 0);
-	g_assert_cmpuint(book.in_flight, ==, 0);
-	g_assert_cmpuint(book.lost_ring + book.lost_locked, ==, h->lost);
+	g_assert_cmpuint(ledger.submitted, ==, h->delivered);
+	g_assert_cmpuint(ledger.delivered, ==, h->delivered);
+	g_assert_cmpuint(ledger.discarded, ==, 0);
+	g_assert_cmpuint(ledger.in_flight, ==, 0);
+	g_assert_cmpuint(ledger.lost_ring + ledger.lost_locked, ==, h->lost);
 	ks_close(h->ks);
 }
 
@@ -161,9 +161,9 @@ struct producer {
  */
 static int left_out(struct host *h)
 {
-	struct ks_stats_self book = ledger(h, KS_BY_PROBE);
+	struct ks_stats_self ledger = read_ledger(h, KS_BY_PROBE);
 
-	return kt_preempts_events() && book.missed && !book.in_flight;
+	return kt_preempts_events() && ledger.missed && !ledger.in_flight;
 }
 
 /*
@@ -266,10 +266,10 @@ static void batched(void)
 static char *idle_once(void *user)
 {
 	struct host *h = user;
-	uint64_t before = ledger(h, KS_BY_TOTAL).wakeups;
+	uint64_t before = read_ledger(h, KS_BY_TOTAL).wakeups;
 
 	ks_assert_rc(ks_poll(h->ks, 2000, 0, on_event, h), 0);
-	return ks_test_outside("number of wake-ups", ledger(h, KS_BY_TOTAL).wakeups, before,
+	return ks_test_outside("number of wake-ups", read_ledger(h, KS_BY_TOTAL).wakeups, before,
 			       before);
 }
 

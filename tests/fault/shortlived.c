@@ -82,18 +82,19 @@ static struct ks_stats_proc total(struct ks *ks)
 static void check(struct host *h)
 {
 	struct ks_stats_proc row = total(h->ks);
-	struct ks_stats_self book;
+	struct ks_stats_self ledger;
 
 	g_assert_cmpuint(row.processes, ==, PROCESSES);
 	g_assert_cmpuint(row.process_exits, ==, PROCESSES + 1); /* the children and their parent */
 	g_assert_cmpuint(row.lifetime_ns.count, ==, PROCESSES + 1);
 	fault_settle(h->ks, KS_PROBE_PROC);
-	book = fault_book(h->ks, KS_PROBE_PROC);
-	g_assert_cmpuint(book.throttled + book.submitted + book.lost_ring + book.lost_locked, ==,
-			 2 * PROCESSES + 1);
-	g_assert_cmpuint(book.delivered, ==, h->forks + h->exits);
-	g_assert_cmpuint(h->missing[KS_LOST_THROTTLED], ==, book.throttled);
-	g_assert_cmpuint(h->missing[KS_LOST_RING], ==, book.lost_ring + book.lost_locked);
+	ledger = fault_ledger(h->ks, KS_PROBE_PROC);
+	g_assert_cmpuint(ledger.throttled + ledger.submitted + ledger.lost_ring +
+				 ledger.lost_locked,
+			 ==, 2 * PROCESSES + 1);
+	g_assert_cmpuint(ledger.delivered, ==, h->forks + h->exits);
+	g_assert_cmpuint(h->missing[KS_LOST_THROTTLED], ==, ledger.throttled);
+	g_assert_cmpuint(h->missing[KS_LOST_RING], ==, ledger.lost_ring + ledger.lost_locked);
 }
 
 static void drain(struct host *h)

@@ -150,7 +150,7 @@ static void run(gconstpointer flags)
 				     .ring_bytes = 64 << 10 };
 	struct host h = { .ks = NULL };
 	pthread_t threads[G_N_ELEMENTS(roles)];
-	struct ks_stats_self book;
+	struct ks_stats_self ledger;
 
 	if (!ks_test_root())
 		return;
@@ -171,9 +171,9 @@ static void run(gconstpointer flags)
 	drain(&h);
 	fault_settle(h.ks, BURST_PROBE);
 	fault_settle(h.ks, KS_PROBE_FADVISE);
-	book = fault_book(h.ks, BURST_PROBE);
-	g_assert_cmpuint(book.delivered, ==, h.burst);
-	g_assert_cmpuint(fault_book(h.ks, KS_PROBE_FADVISE).delivered, ==, h.advice);
+	ledger = fault_ledger(h.ks, BURST_PROBE);
+	g_assert_cmpuint(ledger.delivered, ==, h.burst);
+	g_assert_cmpuint(fault_ledger(h.ks, KS_PROBE_FADVISE).delivered, ==, h.advice);
 	fault_counted(h.ks, KS_PROBE_FADVISE, fault_advised(h.ks), 3 * TURNS);
 	ks_close(h.ks);
 }

@@ -406,7 +406,7 @@ static void unwound(void)
 			     1);
 		g_assert_cmpuint(fault_drain(ks), ==, 1);
 	}
-	g_assert_cmpuint(fault_book(ks, BURST_PROBE).delivered, ==, 6);
+	g_assert_cmpuint(fault_ledger(ks, BURST_PROBE).delivered, ==, 6);
 	fault_settle(ks, BURST_PROBE);
 	ks_close(ks);
 }

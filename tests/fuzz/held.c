@@ -72,11 +72,11 @@ static void order(struct input *in)
 	ks__order_free(order);
 }
 
-struct books {
-	uint64_t made, taken, told;
+struct tally {
+	uint64_t made, taken, lost;
 };
 
-static void queue_take(struct ks__queue *queue, struct books *books)
+static void queue_take(struct ks__queue *queue, struct tally *tally)
 {
 	union {
 		struct ks_event ev;
@@ -87,17 +87,17 @@ static void queue_take(struct ks__queue *queue, struct books *books)
 	must(ks__queue_ready(queue) == ks__queue_take(queue, UINT32_MAX, &out.ev));
 	if (out.ev.id == KS_EVENT_LOST) {
 		must(out.lost.lost && out.lost.from_ns <= out.lost.to_ns);
-		books->told += out.lost.lost;
+		tally->lost += out.lost.lost;
 	} else {
 		whole(&out.ev);
-		books->taken++;
+		tally->taken++;
 	}
 }
 
 static void queue(struct input *in)
 {
 	uint64_t room[KS__QUEUE_RECORD_MAX / 8], now = 1;
-	struct books books = { 0 };
+	struct tally tally = { 0 };
 	struct ks__queue queue;
 
 	must(!ks__queue_init(&queue, 512 + take(in, 2) % BYTES_MAX / 8 * 8));
@@ -107,15 +107,15 @@ static void queue(struct input *in)
 		if (what < 2) {
 			now += take(in, 1);
 			ks__queue_put(&queue, fill(room, size_of(in, sizeof(room)), now,
-						   (uint32_t)books.made++));
+						   (uint32_t)tally.made++));
 		} else if (what == 2) {
 			ks__queue_throttle(&queue, below(in, 16));
-			books.made++;
+			tally.made++;
 		} else if (ks__queue_ready(&queue)) {
-			queue_take(&queue, &books);
+			queue_take(&queue, &tally);
 		}
 	}
-	must(books.taken + books.told == books.made);
+	must(tally.taken + tally.lost == tally.made);
 	ks__queue_free(&queue);
 }
 

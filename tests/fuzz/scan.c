@@ -53,7 +53,7 @@ static void look(struct bed *bed)
 	must(bed_look(bed) == 0);
 	while (bed->s->ops->drain(bed->s, &sink, 16))
 		;
-	bed_book(bed);
+	bed_ledger(bed);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -43,13 +43,13 @@ static char *nap_once(void *user)
 /* A preempted program keeps out other runs on its CPU, and not every kernel says how many. */
 static void nothing_lost(struct ks *ks, uint32_t probe)
 {
-	struct ks_stats_self book = fault_book(ks, probe);
+	struct ks_stats_self ledger = fault_ledger(ks, probe);
 
-	g_assert_cmpuint(book.lost_ring, ==, 0);
-	g_assert_cmpuint(book.lost_locked, ==, 0);
-	g_assert_cmpuint(book.lost_map, ==, 0);
-	if (book.row.valid & KS_HAS_SELF_MISSED && !kt_preempts())
-		g_assert_cmpuint(book.missed, ==, 0);
+	g_assert_cmpuint(ledger.lost_ring, ==, 0);
+	g_assert_cmpuint(ledger.lost_locked, ==, 0);
+	g_assert_cmpuint(ledger.lost_map, ==, 0);
+	if (ledger.row.valid & KS_HAS_SELF_MISSED && !kt_preempts())
+		g_assert_cmpuint(ledger.missed, ==, 0);
 }
 
 static void sched_works(struct ks *ks, uint32_t source)

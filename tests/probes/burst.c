@@ -74,17 +74,17 @@ static void whole(struct kt *t)
 
 static void limited(struct kt *t)
 {
-	struct ks_stats_self book;
+	struct ks_stats_self ledger;
 	uint64_t part = 5000;
 	struct work w;
 
 	burst(t, 1, 5000, &w);
 	kt_settle(t);
-	kt_ledger(t, &book);
-	g_assert_cmpuint(book.submitted + book.throttled, ==, ALL);
-	g_assert_cmpuint(book.fired, ==, book.filtered + ALL);
-	g_assert_cmpuint(t->n, ==, book.submitted);
-	g_assert_cmpuint(t->lost[KS_LOST_THROTTLED], ==, book.throttled);
+	kt_ledger(t, &ledger);
+	g_assert_cmpuint(ledger.submitted + ledger.throttled, ==, ALL);
+	g_assert_cmpuint(ledger.fired, ==, ledger.filtered + ALL);
+	g_assert_cmpuint(t->n, ==, ledger.submitted);
+	g_assert_cmpuint(t->lost[KS_LOST_THROTTLED], ==, ledger.throttled);
 	if (t->features_off & KS_FEATURE_ATOMIC_FETCH)
 		part /= (uint64_t)sysconf(_SC_NPROCESSORS_CONF);
 	g_assert_cmpuint(t->n, >=, part);
@@ -94,16 +94,16 @@ static void limited(struct kt *t)
 /* The weights of a sample of 1 in 10 add up to the number of records, to 5 standard deviations. */
 static void sampled(struct kt *t)
 {
-	struct ks_stats_self book;
+	struct ks_stats_self ledger;
 	uint64_t stands_for = 0;
 	struct work w;
 	size_t i;
 
 	burst(t, 10, 0, &w);
 	kt_settle(t);
-	kt_ledger(t, &book);
-	g_assert_cmpuint(book.submitted + book.sampled_out, ==, ALL);
-	g_assert_cmpuint(t->n, ==, book.submitted);
+	kt_ledger(t, &ledger);
+	g_assert_cmpuint(ledger.submitted + ledger.sampled_out, ==, ALL);
+	g_assert_cmpuint(t->n, ==, ledger.submitted);
 	for (i = 0; i < t->n; i++)
 		stands_for += t->records[i]->weight;
 	g_assert_cmpuint(stands_for, ==, 10 * t->n);
@@ -159,7 +159,7 @@ static void overflow(struct kt *t)
 	struct ks_param params[] = { { .id = BURST_PARAM_RECORDS, .value = EACH },
 				     { .id = KS_PARAM_MAX_PER_SEC, .value = 0 } };
 	struct holes h = { 0 };
-	struct ks_stats_self book;
+	struct ks_stats_self ledger;
 	struct work w[2];
 	int i;
 
@@ -173,10 +173,10 @@ static void overflow(struct kt *t)
 		work_free(&w[i]);
 	}
 	kt_settle(t);
-	kt_ledger(t, &book);
-	g_assert_cmpuint(book.lost_ring, >, 0);
-	g_assert_cmpuint(h.told, ==, book.lost_ring + book.lost_locked);
-	g_assert_cmpuint(h.records, ==, book.submitted);
+	kt_ledger(t, &ledger);
+	g_assert_cmpuint(ledger.lost_ring, >, 0);
+	g_assert_cmpuint(h.told, ==, ledger.lost_ring + ledger.lost_locked);
+	g_assert_cmpuint(h.records, ==, ledger.submitted);
 	g_assert_cmpuint(h.records + h.told, ==, 2 * FLOOD * EACH);
 	g_assert_cmpuint(h.next + h.pending, ==, 2 * FLOOD * EACH);
 }

@@ -64,7 +64,7 @@ static void table_totals(struct kt *t)
 					FAD_N + 4, FAD_N + 5, 0 };
 	static const uint64_t errors[4] = { 3, 7, 2, 0 };
 	struct ks_stats_fadvise row;
-	struct ks_stats_self book;
+	struct ks_stats_self ledger;
 
 	kt_total(t, &row, sizeof(row));
 	g_assert_cmpuint(row.row.valid, ==,
@@ -74,10 +74,10 @@ static void table_totals(struct kt *t)
 	g_assert_cmpmem(row.errors, sizeof(row.errors), errors, sizeof(errors));
 	g_assert_cmpuint(row.dropped_pages, ==, 0);
 	g_assert_cmpuint(kt_field(&row, KS_STATS_FADVISE, "calls", KS_ADVICE_DONTNEED), ==, 14);
-	kt_ledger(t, &book);
-	g_assert_cmpuint(book.opened, ==, FAD_CALLS);
-	g_assert_cmpuint(book.submitted, ==, FAD_CALLS);
-	g_assert_cmpuint(book.delivered, ==, FAD_CALLS);
+	kt_ledger(t, &ledger);
+	g_assert_cmpuint(ledger.opened, ==, FAD_CALLS);
+	g_assert_cmpuint(ledger.submitted, ==, FAD_CALLS);
+	g_assert_cmpuint(ledger.delivered, ==, FAD_CALLS);
 }
 
 static void table(struct kt *t)
@@ -286,7 +286,7 @@ static void slow(struct kt *t)
 	struct ks_param params[] = { { .id = KS_FADVISE_PARAM_SLOW_NS, .value = THRESHOLD } };
 	const struct ks_event_fadvise_call *ev;
 	struct ks_stats_fadvise row;
-	struct ks_stats_self book;
+	struct ks_stats_self ledger;
 	struct fad_page *page;
 	size_t at = 0, n, i, drops = 0;
 	struct work w;
@@ -313,9 +313,9 @@ static void slow(struct kt *t)
 	kt_total(t, &row, sizeof(row));
 	g_assert_cmpuint(row.calls[KS_ADVICE_NORMAL], ==, QUICK);
 	g_assert_cmpuint(row.calls[KS_ADVICE_DONTNEED], ==, 1);
-	kt_ledger(t, &book);
-	g_assert_cmpuint(book.submitted, ==, t->n);
-	g_assert_cmpuint(book.submitted + book.sampled_out + book.throttled, <=, QUICK + 1);
+	kt_ledger(t, &ledger);
+	g_assert_cmpuint(ledger.submitted, ==, t->n);
+	g_assert_cmpuint(ledger.submitted + ledger.sampled_out + ledger.throttled, <=, QUICK + 1);
 	work_free(&w);
 }
 
@@ -330,7 +330,7 @@ static void sampled(struct kt *t)
 	const struct ks_event_fadvise_call *ev;
 	uint64_t stands_for = 0, quick = 0;
 	struct ks_stats_fadvise row;
-	struct ks_stats_self book;
+	struct ks_stats_self ledger;
 	size_t at = 0;
 	struct work w;
 
@@ -349,9 +349,9 @@ static void sampled(struct kt *t)
 	}
 	kt_total(t, &row, sizeof(row));
 	g_assert_cmpuint(row.calls[KS_ADVICE_SEQUENTIAL], ==, FAD_MANY);
-	kt_ledger(t, &book);
-	g_assert_cmpuint(book.throttled, ==, 0);
-	g_assert_cmpuint(book.submitted + book.sampled_out, ==, FAD_MANY);
+	kt_ledger(t, &ledger);
+	g_assert_cmpuint(ledger.throttled, ==, 0);
+	g_assert_cmpuint(ledger.submitted + ledger.sampled_out, ==, FAD_MANY);
 	/* 1 in 10 of 10,000, however chosen: 1000, to 5 standard deviations */
 	g_assert_cmpuint(quick, >=, 850);
 	g_assert_cmpuint(quick, <=, 1150);
@@ -398,7 +398,7 @@ static void wait_stopped(pid_t pid)
  */
 static int disable_within(struct kt *t, struct work *w)
 {
-	struct ks_stats_self before, book;
+	struct ks_stats_self before, ledger;
 	pid_t done = 0;
 
 	kt_watch(t, KS_SCOPE_PIDS, w->pid);
@@ -407,14 +407,14 @@ static int disable_within(struct kt *t, struct work *w)
 	work_go(w);
 	do {
 		done = waitpid(w->pid, &w->status, WNOHANG | WUNTRACED);
-		kt_ledger(t, &book);
-	} while (!done && book.opened == before.opened);
+		kt_ledger(t, &ledger);
+	} while (!done && ledger.opened == before.opened);
 	kt_disable(t);
 	if (done)
 		return 0;
 	wait_stopped(w->pid);
-	kt_ledger(t, &book);
-	return book.submitted == before.submitted;
+	kt_ledger(t, &ledger);
+	return ledger.submitted == before.submitted;
 }
 
 /* Returns 0 if the test was skipped. */
@@ -441,7 +441,7 @@ static int start_outlasting(struct kt *t, struct work *w)
 static void outlasted(struct kt *t)
 {
 	struct ks_stats_fadvise row, row_before;
-	struct ks_stats_self book, before;
+	struct ks_stats_self ledger, before;
 	struct work w;
 
 	if (start_outlasting(t, &w))
@@ -453,8 +453,8 @@ static void outlasted(struct kt *t)
 	kt_ledger(t, &before);
 	kill(w.pid, SIGCONT);
 	wait_stopped(w.pid);
-	kt_ledger(t, &book);
-	g_assert_cmpuint(book.aggregated, ==, before.aggregated);
+	kt_ledger(t, &ledger);
+	g_assert_cmpuint(ledger.aggregated, ==, before.aggregated);
 
 	kt_watch(t, KS_SCOPE_PIDS, getpid());
 	kill(w.pid, SIGCONT);
@@ -465,9 +465,9 @@ static void outlasted(struct kt *t)
 	kt_total(t, &row, sizeof(row));
 	g_assert_cmpmem(row.calls, sizeof(row.calls), row_before.calls, sizeof(row.calls));
 	g_assert_cmpuint(row.dropped_pages, ==, row_before.dropped_pages);
-	kt_ledger(t, &book);
-	g_assert_cmpuint(book.opened, ==, before.opened);
-	g_assert_cmpuint(book.unmatched, ==, before.unmatched);
+	kt_ledger(t, &ledger);
+	g_assert_cmpuint(ledger.opened, ==, before.opened);
+	g_assert_cmpuint(ledger.unmatched, ==, before.unmatched);
 	work_free(&w);
 }
 

@@ -306,21 +306,21 @@ static int mixed_children(void *arg)
 /* The end of a thread takes so long that another thread may end on the same CPU. */
 static void mixed(struct kt *t)
 {
-	struct ks_stats_self book;
+	struct ks_stats_self ledger;
 	struct work w;
 
 	proc_watch(t, &w, mixed_children);
 	g_assert_cmpint(w.status, ==, 0);
-	kt_ledger(t, &book);
+	kt_ledger(t, &ledger);
 	work_free(&w);
-	g_test_message("%lu runs left out", (unsigned long)book.missed);
+	g_test_message("%lu runs left out", (unsigned long)ledger.missed);
 	/*
 	 * Other processes count as well, so there are only bounds. Nothing preempts programs at
 	 * perf events.
 	 */
-	if (kt_preempts_events() && book.missed && strcmp(t->variant, "tracepoint")) {
+	if (kt_preempts_events() && ledger.missed && strcmp(t->variant, "tracepoint")) {
 		g_assert_cmpuint(t->n, <=, MIXED_EVENTS);
-		g_assert_cmpuint(t->n + book.missed, >=, MIXED_EVENTS);
+		g_assert_cmpuint(t->n + ledger.missed, >=, MIXED_EVENTS);
 		return;
 	}
 	proc_totals(t, 2 * FAMILIES, FAMILIES * EACH, FAMILIES, 2 * FAMILIES + 1, FAMILIES * EACH);

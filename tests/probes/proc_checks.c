@@ -19,7 +19,7 @@ void proc_totals(struct kt *t, uint64_t processes, uint64_t threads, uint64_t ex
 		 uint64_t process_exits, uint64_t thread_exits)
 {
 	struct ks_stats_proc row;
-	struct ks_stats_self book;
+	struct ks_stats_self ledger;
 
 	kt_total(t, &row, sizeof(row));
 	g_assert_cmpuint(row.processes, ==, processes);
@@ -31,8 +31,8 @@ void proc_totals(struct kt *t, uint64_t processes, uint64_t threads, uint64_t ex
 	g_assert_cmpuint(kt_count(t, KS_EVENT_PROC_FORK), ==, processes + threads);
 	g_assert_cmpuint(kt_count(t, KS_EVENT_PROC_EXEC), ==, execs);
 	g_assert_cmpuint(kt_count(t, KS_EVENT_PROC_EXIT), ==, process_exits + thread_exits);
-	kt_ledger(t, &book);
-	g_assert_cmpuint(book.submitted, ==, t->n);
+	kt_ledger(t, &ledger);
+	g_assert_cmpuint(ledger.submitted, ==, t->n);
 	g_assert_cmpuint(kt_field(&row, KS_STATS_PROC, "processes", 0), ==, processes);
 }
 

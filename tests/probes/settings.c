@@ -238,12 +238,12 @@ static void within_limit(struct kt *t, const struct work *w, uint64_t per_sec, u
 {
 	uint64_t cpus = (uint64_t)sysconf(_SC_NPROCESSORS_CONF);
 	uint64_t ns = w->end_ns - w->begin_ns, most;
-	struct ks_stats_self book;
+	struct ks_stats_self ledger;
 
-	kt_ledger(t, &book);
-	g_assert_cmpuint(book.submitted + book.throttled, ==, all);
-	g_assert_cmpuint(book.submitted, ==, t->n);
-	g_assert_cmpuint(t->lost[KS_LOST_THROTTLED], ==, book.throttled);
+	kt_ledger(t, &ledger);
+	g_assert_cmpuint(ledger.submitted + ledger.throttled, ==, all);
+	g_assert_cmpuint(ledger.submitted, ==, t->n);
+	g_assert_cmpuint(t->lost[KS_LOST_THROTTLED], ==, ledger.throttled);
 	g_assert_cmpuint(t->lost[KS_LOST_RING], ==, 0);
 	/* if CPUs cannot share a bucket each has one, and one CPU may have done all the work */
 	if (shares_buckets(t))
@@ -428,7 +428,7 @@ static int advise_on(void *page)
  */
 static void no_beginning(struct kt *t)
 {
-	struct ks_stats_self book;
+	struct ks_stats_self ledger;
 	uint32_t *page;
 	struct work w;
 
@@ -438,19 +438,19 @@ static void no_beginning(struct kt *t)
 	work_go(&w);
 	while (!__atomic_load_n(&page[1], __ATOMIC_ACQUIRE))
 		sched_yield();
-	memset(&book, 0, sizeof(book));
-	for (int i = 0; i < ENABLES && page[1] == 1 && !book.unmatched; i++) {
+	memset(&ledger, 0, sizeof(ledger));
+	for (int i = 0; i < ENABLES && page[1] == 1 && !ledger.unmatched; i++) {
 		kt_enable(t, NULL, 0);
 		do
-			kt_ledger(t, &book);
-		while (!book.aggregated && !book.submitted && !book.unmatched);
+			kt_ledger(t, &ledger);
+		while (!ledger.aggregated && !ledger.submitted && !ledger.unmatched);
 		kt_disable(t);
-		kt_ledger(t, &book);
+		kt_ledger(t, &ledger);
 	}
 	__atomic_store_n(page, 1, __ATOMIC_RELAXED);
 	work_wait(&w);
 	if (page[1] == 1)
-		g_assert_cmpuint(book.unmatched, >=, 1);
+		g_assert_cmpuint(ledger.unmatched, >=, 1);
 	else
 		g_test_skip("no file can be made on a disk");
 	work_free(&w);

@@ -134,10 +134,10 @@ static int living(int side)
 /* Returns the number of program runs that the kernel has skipped. */
 static uint64_t left_out(struct kt *t)
 {
-	struct ks_stats_self book;
+	struct ks_stats_self ledger;
 
-	kt_ledger(t, &book);
-	return book.missed;
+	kt_ledger(t, &ledger);
+	return ledger.missed;
 }
 
 /*

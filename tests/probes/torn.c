@@ -85,7 +85,7 @@ static uint64_t torn(struct kt *t)
 	const struct ks_param params[] = { { .id = BURST_PARAM_RECORDS, .value = EACH },
 					   { .id = BURST_PARAM_SUMMED, .value = 1 },
 					   { .id = KS_PARAM_MAX_PER_SEC, .value = 0 } };
-	struct ks_stats_self book;
+	struct ks_stats_self ledger;
 	struct seen seen = { 0 };
 	uint64_t calls = 0;
 	struct work w;
@@ -109,23 +109,23 @@ static uint64_t torn(struct kt *t)
 	g_assert_cmpint(n, ==, 0);
 	for (unsigned i = 0; i < THREADS; i++)
 		calls += stress->calls[i];
-	kt_ledger(t, &book);
-	g_assert_cmpuint(book.submitted, ==, seen.records);
-	g_assert_cmpuint(book.lost_ring + book.lost_locked, ==, seen.lost);
+	kt_ledger(t, &ledger);
+	g_assert_cmpuint(ledger.submitted, ==, seen.records);
+	g_assert_cmpuint(ledger.lost_ring + ledger.lost_locked, ==, seen.lost);
 	/*
 	 * a run that found its program already running on this CPU made no record and counts as
 	 * missed
 	 */
 	g_assert_cmpuint(seen.records + seen.lost, <=, calls * EACH);
-	if (book.row.valid & KS_HAS_SELF_MISSED)
-		g_assert_cmpuint(seen.records + seen.lost + book.missed * EACH, >=, calls * EACH);
+	if (ledger.row.valid & KS_HAS_SELF_MISSED)
+		g_assert_cmpuint(seen.records + seen.lost + ledger.missed * EACH, >=, calls * EACH);
 	else
 		g_assert_cmpuint(seen.records + seen.lost, >, calls * EACH / 2);
 	g_assert_cmpuint(seen.records, >, 0);
 	g_test_message("%lu records, %lu lost, %lu runs missed", (unsigned long)seen.records,
-		       (unsigned long)seen.lost, (unsigned long)book.missed);
+		       (unsigned long)seen.lost, (unsigned long)ledger.missed);
 	work_free(&w);
-	return book.row.valid & KS_HAS_SELF_MISSED ? book.missed : 0;
+	return ledger.row.valid & KS_HAS_SELF_MISSED ? ledger.missed : 0;
 }
 
 static void torn_shortly(struct kt *t)

@@ -170,19 +170,19 @@ uint64_t bed_count(struct bed *bed, const char *field)
 	return bed->rows.raw[ks__rows_word(bed->rows.desc, field)];
 }
 
-struct ks__book bed_book(struct bed *bed)
+struct ks__ledger bed_ledger(struct bed *bed)
 {
-	struct ks__book b;
+	struct ks__ledger b;
 	char why[256] = "";
 
-	ks_assert_rc(bed->s->ops->book(bed->s, KS_PROBE_PROC, 1, &b), 0);
+	ks_assert_rc(bed->s->ops->ledger(bed->s, KS_PROBE_PROC, 1, &b), 0);
 	g_assert_cmpint(ks__ledger_check("proc", &b, 0, why, sizeof(why)), ==, 0);
 	return b;
 }
 
 void bed_outcomes(struct bed *bed, uint64_t filtered, uint64_t aggregated, uint64_t submitted)
 {
-	struct ks__book b = bed_book(bed);
+	struct ks__ledger b = bed_ledger(bed);
 
 	g_assert_cmpuint(b.outcome[KS_FILTERED], ==, filtered);
 	g_assert_cmpuint(b.outcome[KS_AGGREGATED], ==, aggregated);
@@ -197,7 +197,7 @@ void bed_free(struct bed *bed)
 	const char *name;
 	GDir *dir;
 
-	g_assert_cmpuint(bed_book(bed).in_flight, ==, 0);
+	g_assert_cmpuint(bed_ledger(bed).in_flight, ==, 0);
 	ks__rows_free(&bed->rows);
 	ks_close(bed->ks);
 	unlink(self);

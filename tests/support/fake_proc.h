@@ -74,7 +74,7 @@ unsigned bed_drain(struct bed *bed, unsigned max, const char *want);
 void bed_found(struct bed *bed, const char *want);
 
 /* Returns the ledger after asserting that it balances. */
-struct ks__book bed_book(struct bed *bed);
+struct ks__ledger bed_ledger(struct bed *bed);
 /* Asserts every outcome in the ledger. */
 void bed_outcomes(struct bed *bed, uint64_t filtered, uint64_t aggregated, uint64_t submitted);
 

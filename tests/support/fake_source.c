@@ -99,12 +99,12 @@ static int fake_groups(struct ks__source *s, uint32_t probe, struct ks__groups *
 	return fake(s)->read_rc ? fake(s)->read_rc : ks__groups_add(groups, &fake(s)->whose, block);
 }
 
-static int fake_book(struct ks__source *s, uint32_t probe, int idle, struct ks__book *ret)
+static int fake_ledger(struct ks__source *s, uint32_t probe, int idle, struct ks__ledger *ret)
 {
 	(void)idle;
-	if (probe != (fake(s)->book_probe ? fake(s)->book_probe : PROBE))
+	if (probe != (fake(s)->ledger_probe ? fake(s)->ledger_probe : PROBE))
 		return -ENOENT;
-	*ret = fake(s)->book;
+	*ret = fake(s)->ledger;
 	return 0;
 }
 
@@ -150,7 +150,7 @@ static int fake_rest(struct ks__source *s, uint64_t *ret_deadline_ns)
 #define OPS                                                                                 \
 	.prepare = fake_prepare, .apply = fake_apply, .enable = fake_enable,                \
 	.disable = fake_disable, .note = fake_note, .expect = fake_expect, .why = fake_why, \
-	.read = fake_read, .book = fake_book, .size = fake_size, .drain = fake_drain,       \
+	.read = fake_read, .ledger = fake_ledger, .size = fake_size, .drain = fake_drain,   \
 	.rest = fake_rest
 
 static const struct ks__source_ops programs_ops = { .kind = KS_SOURCE_BPF,

@@ -33,8 +33,8 @@ struct fake {
 	uint64_t valid;
 	uint64_t processes[CPUS], execs; /* what it has counted; execs on the first CPU only */
 	struct ks__whose whose;          /* owner of all its counts */
-	struct ks__book book;
-	uint32_t book_probe; /* probe that `book` belongs to; 0: PROBE */
+	struct ks__ledger ledger;
+	uint32_t ledger_probe; /* probe that `ledger` belongs to; 0: PROBE */
 	uint64_t kernel, user;
 	struct ks__note note[4];
 	struct fake_record out[16]; /* records that wait for delivery, up to the first of size 0 */

@@ -491,7 +491,7 @@ void kt_forget(struct kt *t)
 void kt_settle(struct kt *t)
 {
 	struct ks_struct_desc desc = { .size = sizeof(desc) };
-	struct ks_stats_self book;
+	struct ks_stats_self ledger;
 	uint64_t runs, missed;
 	char *prefix;
 
@@ -502,13 +502,13 @@ void kt_settle(struct kt *t)
 	g_assert_cmpuint(counters_programs(prefix, &runs, &missed), >, 0);
 	g_free(prefix);
 	ks_assert_ok(t->ks, ks_ledger_check(t->ks, t->probe));
-	kt_ledger(t, &book);
-	g_assert_cmpuint(book.submitted, ==, book.delivered + book.discarded);
-	g_assert_cmpuint(book.in_flight, ==, 0);
+	kt_ledger(t, &ledger);
+	g_assert_cmpuint(ledger.submitted, ==, ledger.delivered + ledger.discarded);
+	g_assert_cmpuint(ledger.in_flight, ==, 0);
 	if (!(t->over & KT_UNEVEN))
-		g_assert_cmpuint(book.fired, ==, runs);
-	if (book.row.valid & KS_HAS_SELF_MISSED)
-		g_assert_cmpuint(book.missed, ==, missed);
+		g_assert_cmpuint(ledger.fired, ==, runs);
+	if (ledger.row.valid & KS_HAS_SELF_MISSED)
+		g_assert_cmpuint(ledger.missed, ==, missed);
 }
 
 /* ---- what the case has seen ------------------------------------------------------------------ */

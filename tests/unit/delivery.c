@@ -258,9 +258,9 @@ static void test_held_is_in_flight(void)
 	programs.out[0] = (struct fake_record){ FORK, 96, 10 };
 	programs.out[1] = (struct fake_record){ FORK, 96, ks__now() + SECOND };
 	programs.out[2] = (struct fake_record){ FORK, 96, ks__now() + SECOND };
-	programs.book.delivered = 3;
-	programs.book.in_flight = 4;  /* in the ring */
-	programs.book.outcome[5] = 7; /* submitted */
+	programs.ledger.delivered = 3;
+	programs.ledger.in_flight = 4;  /* in the ring */
+	programs.ledger.outcome[5] = 7; /* submitted */
 	ks_assert_rc(ks_poll(ks, 0, 0, see, &seen), 1);
 	ks_assert_rc(ks_reader_new(ks, KS_PROBE_SELF,
 				   &(struct ks_reader_opts){ .size = sizeof(struct ks_reader_opts),

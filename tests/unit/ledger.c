@@ -6,7 +6,7 @@
 #include "data/ledger.h"
 #include "support/ks_test.h"
 
-static const struct ks__book example = {
+static const struct ks__ledger example = {
 	.outcome = { 1, 2, 3, 4, 5, 100, 7, 8, 9, 10, 11, 12 },
 	.delivered = 90,
 	.discarded = 4,
@@ -19,7 +19,7 @@ static const struct ks__book example = {
 
 static void test_fired(void)
 {
-	struct ks__book empty = { 0 };
+	struct ks__ledger empty = { 0 };
 
 	g_assert_cmpuint(ks__ledger_fired(&empty), ==, 0);
 	g_assert_cmpuint(ks__ledger_fired(&example), ==, 172);
@@ -27,7 +27,7 @@ static void test_fired(void)
 
 static void test_add(void)
 {
-	struct ks__book sum = { .missed_known = 1 };
+	struct ks__ledger sum = { .missed_known = 1 };
 	int i;
 
 	ks__ledger_add(&sum, &example);
@@ -46,7 +46,7 @@ static void test_add(void)
 
 static void test_add_unknown(void)
 {
-	struct ks__book sum = { .missed_known = 1 }, unknown = { 0 };
+	struct ks__ledger sum = { .missed_known = 1 }, unknown = { 0 };
 
 	ks__ledger_add(&sum, &unknown);
 	ks__ledger_add(&sum, &example);
@@ -55,59 +55,59 @@ static void test_add_unknown(void)
 
 static void test_balanced(void)
 {
-	struct ks__book book = { 0 };
+	struct ks__ledger ledger = { 0 };
 	char why[8] = "before";
 
-	ks_assert_rc(ks__ledger_check("proc", &book, 0, why, sizeof(why)), 0);
+	ks_assert_rc(ks__ledger_check("proc", &ledger, 0, why, sizeof(why)), 0);
 	ks_assert_rc(ks__ledger_check("proc", &example, 0, why, sizeof(why)), 0);
 	g_assert_cmpstr(why, ==, "before");
 }
 
 static void test_too_few(void)
 {
-	struct ks__book book = example;
+	struct ks__ledger ledger = example;
 	char why[200];
 
-	book.delivered = 89;
-	ks_assert_rc(ks__ledger_check("proc", &book, 0, why, sizeof(why)), -KS_EBALANCE);
+	ledger.delivered = 89;
+	ks_assert_rc(ks__ledger_check("proc", &ledger, 0, why, sizeof(why)), -KS_EBALANCE);
 	g_assert_cmpstr(why, ==,
 			"proc: submitted (100) is not delivered (89) + discarded (4) + "
 			"in_flight (6): 1 record too few");
-	book.in_flight = 0;
-	ks_assert_rc(ks__ledger_check("proc", &book, 6, why, sizeof(why)), -KS_EBALANCE);
+	ledger.in_flight = 0;
+	ks_assert_rc(ks__ledger_check("proc", &ledger, 6, why, sizeof(why)), -KS_EBALANCE);
 	g_assert_true(g_str_has_suffix(why, ": 7 records too few"));
-	ks_assert_rc(ks__ledger_check("proc", &book, 7, why, sizeof(why)), 0);
+	ks_assert_rc(ks__ledger_check("proc", &ledger, 7, why, sizeof(why)), 0);
 }
 
 static void test_too_many(void)
 {
-	struct ks__book book = example;
+	struct ks__ledger ledger = example;
 	char why[200];
 
-	book.discarded = 14;
-	ks_assert_rc(ks__ledger_check("fadvise", &book, 9, why, sizeof(why)), -KS_EBALANCE);
+	ledger.discarded = 14;
+	ks_assert_rc(ks__ledger_check("fadvise", &ledger, 9, why, sizeof(why)), -KS_EBALANCE);
 	g_assert_cmpstr(why, ==,
 			"fadvise: submitted (100) is not delivered (90) + discarded (14) + "
 			"in_flight (6): 10 records too many");
-	ks_assert_rc(ks__ledger_check("fadvise", &book, 10, why, sizeof(why)), 0);
+	ks_assert_rc(ks__ledger_check("fadvise", &ledger, 10, why, sizeof(why)), 0);
 }
 
 static void test_no_room_for_words(void)
 {
-	struct ks__book book = { .delivered = UINT64_MAX };
+	struct ks__ledger ledger = { .delivered = UINT64_MAX };
 	char why[5];
 
-	ks_assert_rc(ks__ledger_check("proc", &book, 0, NULL, 0), -KS_EBALANCE);
-	ks_assert_rc(ks__ledger_check("proc", &book, 0, why, sizeof(why)), -KS_EBALANCE);
+	ks_assert_rc(ks__ledger_check("proc", &ledger, 0, NULL, 0), -KS_EBALANCE);
+	ks_assert_rc(ks__ledger_check("proc", &ledger, 0, why, sizeof(why)), -KS_EBALANCE);
 	g_assert_cmpstr(why, ==, "proc");
 }
 
 static void test_row(void)
 {
 	struct ks_stats_self row = { .user_ns = 77, .wakeups = 78 };
-	struct ks__book book = example;
+	struct ks__ledger ledger = example;
 
-	ks__ledger_row(&book, &row);
+	ks__ledger_row(&ledger, &row);
 	g_assert_cmpuint(row.fired, ==, 172);
 	g_assert_cmpuint(row.filtered, ==, 1);
 	g_assert_cmpuint(row.sampled_out, ==, 2);
@@ -131,9 +131,9 @@ static void test_row(void)
 	g_assert_cmpuint(row.user_ns, ==, 77);
 	g_assert_cmpuint(row.wakeups, ==, 78);
 
-	book.missed_known = 0;
+	ledger.missed_known = 0;
 	row = (struct ks_stats_self){ 0 };
-	ks__ledger_row(&book, &row);
+	ks__ledger_row(&ledger, &row);
 	g_assert_cmpuint(row.missed, ==, 0);
 	g_assert_cmpuint(row.row.valid, ==, KS_HAS_SELF_COST);
 }

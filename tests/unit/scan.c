@@ -388,7 +388,7 @@ static void test_malformed(void)
 	bed_found(bed, "fork 1 init > 200\n");
 	bed_write(bed, 200, "stat", "200 (a) S 1 7 2");
 	bed_found(bed, NONE);
-	g_assert_cmpuint(bed_book(bed).outcome[KS_MALFORMED], ==, 1);
+	g_assert_cmpuint(bed_ledger(bed).outcome[KS_MALFORMED], ==, 1);
 	g_assert_cmpuint(bed_count(bed, "process_exits"), ==, 0);
 	bed_free(bed);
 }

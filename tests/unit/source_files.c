@@ -187,7 +187,7 @@ static void test_sampling(void)
 {
 	struct bed *bed = bed_on();
 	struct ks__sink sink = bed_sink(bed, put_weight, NULL);
-	struct ks__book b;
+	struct ks__ledger b;
 	int n;
 
 	bed->set.sample_every = 10;
@@ -198,7 +198,7 @@ static void test_sampling(void)
 	n = bed->s->ops->drain(bed->s, &sink, 10000);
 	g_assert_cmpint(n, >=, 50); /* expected 100; 50 is five standard deviations less */
 	g_assert_cmpint(n, <=, 150);
-	b = bed_book(bed);
+	b = bed_ledger(bed);
 	g_assert_cmpuint(b.outcome[KS_SUBMITTED], ==, (uint64_t)n);
 	g_assert_cmpuint(b.outcome[KS_SAMPLED_OUT], ==, 1000 - (uint64_t)n);
 	g_assert_cmpuint(b.delivered, ==, (uint64_t)n);
@@ -208,7 +208,7 @@ static void test_sampling(void)
 static void test_limit(void)
 {
 	struct bed *bed = bed_on();
-	struct ks__book b;
+	struct ks__ledger b;
 
 	bed->set.max_per_sec = 1;
 	bed->set.burst = 2;
@@ -216,7 +216,7 @@ static void test_limit(void)
 	show_children(bed, 200, 5);
 	bed_found(bed, "fork 100 host > 200\nfork 100 host > 201\nlost 3 for 2 of 1\n");
 	g_assert_cmpuint(bed_count(bed, "processes"), ==, 5);
-	b = bed_book(bed);
+	b = bed_ledger(bed);
 	g_assert_cmpuint(b.outcome[KS_THROTTLED], ==, 3);
 	g_assert_cmpuint(b.outcome[KS_SUBMITTED], ==, 2);
 
@@ -237,13 +237,13 @@ static void test_full(void)
 	const uint64_t fits = 4096 / sizeof(struct ks_event_proc_fork);
 	struct bed *bed = bed_new(4096);
 	GString *want = g_string_new("");
-	struct ks__book b;
+	struct ks__ledger b;
 	uint64_t i;
 
 	bed_enable(bed);
 	show_children(bed, 1000, 100);
 	ks_assert_rc(bed_look(bed), 0);
-	b = bed_book(bed);
+	b = bed_ledger(bed);
 	g_assert_cmpuint(b.in_flight, ==, fits);
 	g_assert_cmpuint(b.outcome[KS_LOST_RING_FULL], ==, 100 - fits);
 	for (i = 0; i < fits; i++)
@@ -265,7 +265,7 @@ static void test_full(void)
 		g_string_append_printf(want, "fork 100 host > %d\n", 2000 + (int)i);
 	g_string_append_printf(want, "lost %d for 1 of 1\nfork 100 host > 3000\n", 60 - (int)fits);
 	bed_drain(bed, 1000, want->str);
-	b = bed_book(bed);
+	b = bed_ledger(bed);
 	g_assert_cmpuint(b.delivered, ==, 2 * fits + 1);
 	g_assert_cmpuint(ks__ledger_fired(&b), ==, 161);
 	g_string_free(want, TRUE);
@@ -399,13 +399,13 @@ struct told {
 static void on_log(int level, const char *text, void *user)
 {
 	struct told *told = user;
-	struct ks__book book;
+	struct ks__ledger ledger;
 
 	g_assert_cmpint(level, ==, KS_LOG_WARNING);
 	g_assert_true(g_str_has_prefix(text, told->bed->dir));
 	g_assert_true(g_str_has_suffix(
 		text, " cannot be read now: too many open descriptors in this process"));
-	told->bed->s->ops->book(told->bed->s, KS_PROBE_PROC, 0, &book);
+	told->bed->s->ops->ledger(told->bed->s, KS_PROBE_PROC, 0, &ledger);
 	told->times++;
 }
 

@@ -252,16 +252,16 @@ static const struct ks_stats_self *self_of(const struct ks_stats *stats, uint32_
 	return (const void *)row_of(stats, by, key);
 }
 
-static struct ks__book book_of(uint64_t first)
+static struct ks__ledger ledger_of(uint64_t first)
 {
-	struct ks__book book = { .missed_known = 1, .missed = first + 20, .programs = 3 };
+	struct ks__ledger ledger = { .missed_known = 1, .missed = first + 20, .programs = 3 };
 
 	for (unsigned i = 0; i < KS__OUTCOMES; i++)
-		book.outcome[i] = first + i;
-	book.delivered = first;
-	book.discarded = 2;
-	book.kernel_ns = 1000 * first;
-	return book;
+		ledger.outcome[i] = first + i;
+	ledger.delivered = first;
+	ledger.discarded = 2;
+	ledger.kernel_ns = 1000 * first;
+	return ledger;
 }
 
 static void test_self(void)
@@ -276,11 +276,11 @@ static void test_self(void)
 	files.kernel = 40000, files.user = 500;
 	for (unsigned i = 0; i < 70; i++) /* more than one block of notes holds */
 		g_assert_cmpint(ks__fd_keep(&ks->fds, dup(0)), >, 2);
-	programs.book = book_of(100);
+	programs.ledger = ledger_of(100);
 	both = reader(KS_PROBE_SELF, KS_BY_TOTAL | KS_BY_PROBE, 0);
 	delta = reader(KS_PROBE_SELF, KS_BY_PROBE, KS_READ_DELTA);
-	files.book = book_of(1000);
-	files.book.missed_known = 0;
+	files.ledger = ledger_of(1000);
+	files.ledger.missed_known = 0;
 	stats = stats_of(both);
 	g_assert_cmpuint(stats.id, ==, KS_STATS_SELF);
 	row = self_of(&stats, KS_BY_TOTAL, 0);
@@ -323,17 +323,17 @@ static void test_self(void)
 static void test_facts(void)
 {
 	begin();
-	programs.book.missed_known = 1;
-	programs.book.missed = 9;
-	programs.book.outcome[KS_SUBMITTED] = 1;
+	programs.ledger.missed_known = 1;
+	programs.ledger.missed = 9;
+	programs.ledger.outcome[KS_SUBMITTED] = 1;
 	ks_assert_rc(enable(NULL, 0), 0);
 	g_assert_cmpuint(query().facts, ==, KS_FACT_TRIED | KS_FACT_MISSED);
 	g_assert_cmpuint(query().missed, ==, 9);
-	programs.book.outcome[KS_FILTERED] = 5; /* filtered events are not counted as seen */
+	programs.ledger.outcome[KS_FILTERED] = 5; /* filtered events are not counted as seen */
 	g_assert_cmpuint(query().facts, ==, KS_FACT_TRIED | KS_FACT_MISSED);
-	programs.book.outcome[KS_AGGREGATED] = 1;
+	programs.ledger.outcome[KS_AGGREGATED] = 1;
 	g_assert_cmpuint(query().facts, ==, KS_FACT_TRIED | KS_FACT_MISSED | KS_FACT_SEEN);
-	programs.book.missed_known = 0;
+	programs.ledger.missed_known = 0;
 	g_assert_cmpuint(query().facts, ==, KS_FACT_TRIED | KS_FACT_SEEN);
 	end();
 }
@@ -348,27 +348,27 @@ static void test_ledger(void)
 
 	begin();
 	enable_both();
-	programs.book.outcome[KS_SUBMITTED] = 100;
-	programs.book.delivered = 90;
-	programs.book.in_flight = 10;
-	files.book.outcome[KS_SUBMITTED] = 50;
-	files.book.delivered = 30;
-	files.book.discarded = 20;
+	programs.ledger.outcome[KS_SUBMITTED] = 100;
+	programs.ledger.delivered = 90;
+	programs.ledger.in_flight = 10;
+	files.ledger.outcome[KS_SUBMITTED] = 50;
+	files.ledger.delivered = 30;
+	files.ledger.discarded = 20;
 	ks_assert_rc(ks_ledger_check(ks, PROBE), 0);
-	files.book.discarded = 20 + slack;
+	files.ledger.discarded = 20 + slack;
 	ks_assert_rc(ks_ledger_check(ks, PROBE), 0);
-	files.book.discarded++;
+	files.ledger.discarded++;
 	ks_assert_rc(ks_ledger_check(ks, PROBE), -KS_EBALANCE);
 	ks_assert_rc(ks_ledger_check(ks, KS_PROBE_SELF), -KS_EBALANCE);
 	sentence("proc: submitted (150) is not delivered (120) + discarded (33) + in_flight (10): "
 		 "13 records too many");
 	ks_assert_rc(ks_ledger_check(ks, KS_PROBE_SCHED), 0);
 	ks_assert_rc(ks_disable_probe(ks, PROBE), 0);
-	files.book.discarded = 19;
+	files.ledger.discarded = 19;
 	ks_assert_rc(ks_ledger_check(ks, PROBE), -KS_EBALANCE);
 	sentence("proc: submitted (150) is not delivered (120) + discarded (19) + in_flight (10): "
 		 "1 record too few");
-	files.book.discarded = 20;
+	files.ledger.discarded = 20;
 	ks_assert_rc(ks_ledger_check(ks, PROBE), 0);
 	ks_assert_rc(ks_ledger_check(ks, 14), -EINVAL);
 	sentence("there is no probe 14 in this library");
@@ -384,8 +384,8 @@ static void test_ledger_of_another(void)
 	begin();
 	enable_both();
 	last = &ks->slots[KS_PROBE_PAGECACHE];
-	programs.book_probe = files.book_probe = KS_PROBE_PAGECACHE;
-	programs.book.outcome[KS_SUBMITTED] = 1000;
+	programs.ledger_probe = files.ledger_probe = KS_PROBE_PAGECACHE;
+	programs.ledger.outcome[KS_SUBMITTED] = 1000;
 	atomic_store(&last->was_on, 1);
 	ks_assert_rc(ks_ledger_check(ks, KS_PROBE_SELF), 0);
 	atomic_store(&last->since_ns, 1);
