@@ -103,14 +103,14 @@ static double min_of(const struct group *g)
 static void add_own(struct ks *ks, const char *name, struct group *g)
 {
 	for (unsigned i = 0; ks->sources[i]; i++) {
-		struct ks__bpf_user *user;
+		struct ks__bpf_client *client;
 		struct ks__program_info info;
 
 		if (ks->sources[i]->ops != &ks__source_bpf)
 			continue;
-		user = &ks__bpf_of(ks->sources[i])->users[KS_PROBE_PROC];
-		for (unsigned p = 0; p < user->ways[user->way].n; p++) {
-			const struct ks__program *prog = &user->ways[user->way].progs[p];
+		client = &ks__bpf_of(ks->sources[i])->clients[KS_PROBE_PROC];
+		for (unsigned p = 0; p < client->state[client->attached].n; p++) {
+			const struct ks__program *prog = &client->state[client->attached].progs[p];
 
 			if (!strcmp(prog->name, name) && !ks__program_info(prog->fd, &info))
 				g->ids[g->n++] = info.id;

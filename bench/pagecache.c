@@ -59,15 +59,15 @@ static void add_pages(int fd)
 static uint32_t own_program(struct ks *ks, const char *wanted)
 {
 	for (unsigned i = 0; ks->sources[i]; i++) {
-		const struct ks__bpf_user *user;
+		const struct ks__bpf_client *client;
 		struct ks__program_info info;
 
 		if (ks->sources[i]->ops != &ks__source_bpf)
 			continue;
-		user = &ks__bpf_of(ks->sources[i])->users[KS_PROBE_PAGECACHE];
-		for (unsigned p = 0; p < user->ways[user->way].n; p++)
-			if (!strcmp(user->ways[user->way].progs[p].name, wanted) &&
-			    !ks__program_info(user->ways[user->way].progs[p].fd, &info))
+		client = &ks__bpf_of(ks->sources[i])->clients[KS_PROBE_PAGECACHE];
+		for (unsigned p = 0; p < client->state[client->attached].n; p++)
+			if (!strcmp(client->state[client->attached].progs[p].name, wanted) &&
+			    !ks__program_info(client->state[client->attached].progs[p].fd, &info))
 				return info.id;
 	}
 	return 0;

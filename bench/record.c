@@ -51,11 +51,11 @@ static struct ring_buffer *peer_rings(struct peer *peer)
 
 /* ---- one producer ---------------------------------------------------------------------------- */
 
-struct ways {
+struct costs {
 	struct samples bare, timed, plain, full; /* peer with no clock, with it; library */
 };
 
-static void measure_ways(struct ks *ks, struct peer *peer, struct ways *w)
+static void measure_one(struct ks *ks, struct peer *peer, struct costs *w)
 {
 	struct ring_buffer *rings = peer_rings(peer);
 	struct peer_config *c = peer_config(peer);
@@ -87,7 +87,7 @@ static void measure_ways(struct ks *ks, struct peer *peer, struct ways *w)
 	ring_buffer__free(rings);
 }
 
-static void report_ways(const struct ways *w)
+static void report_one(const struct costs *w)
 {
 	double bare = samples_median(&w->bare), clock = samples_median(&w->timed) - bare;
 	double plain = samples_median(&w->plain), full = samples_median(&w->full);
@@ -178,7 +178,7 @@ static void measure_two(struct ks *ks, struct peer *peer)
 
 int main(void)
 {
-	struct ways ways = { 0 };
+	struct costs costs = { 0 };
 	struct peer *peer;
 	struct ks *ks;
 
@@ -189,8 +189,8 @@ int main(void)
 	peer_attach(peer, "peer_burst");
 	measure_two(ks, peer);
 	pin(cpu_at(0));
-	measure_ways(ks, peer, &ways);
-	report_ways(&ways);
+	measure_one(ks, peer, &costs);
+	report_one(&costs);
 	ks_close(ks);
 	peer_close(peer);
 	return 0;

@@ -85,14 +85,14 @@ static struct ks *own_start(uint32_t scope_kind, struct group *all, struct group
 	must(ks, ks_set_scope(ks, &scope), "ks_set_scope");
 	must(ks, ks_enable_probe(ks, KS_PROBE_SCHED, NULL), "ks_enable_probe");
 	for (unsigned i = 0; ks->sources[i]; i++) {
-		struct ks__bpf_user *user;
+		struct ks__bpf_client *client;
 		struct ks__program_info info;
 
 		if (ks->sources[i]->ops != &ks__source_bpf)
 			continue;
-		user = &ks__bpf_of(ks->sources[i])->users[KS_PROBE_SCHED];
-		for (unsigned p = 0; p < user->ways[user->way].n; p++) {
-			const struct ks__program *prog = &user->ways[user->way].progs[p];
+		client = &ks__bpf_of(ks->sources[i])->clients[KS_PROBE_SCHED];
+		for (unsigned p = 0; p < client->state[client->attached].n; p++) {
+			const struct ks__program *prog = &client->state[client->attached].progs[p];
 
 			if (!strcmp(prog->name, "sched_seed") || ks__program_info(prog->fd, &info))
 				continue;

@@ -24,7 +24,7 @@ static struct consumer {
 } consumer;
 
 /* Results of the library or of libbpf over all rounds. */
-struct way {
+struct results {
 	struct samples cpu;    /* ns per record */
 	struct samples share;  /* percent of a CPU */
 	struct samples delays; /* medians of the rounds, us */
@@ -63,7 +63,7 @@ static void consume(const struct setup *setup, struct ks *ks, uint64_t until, st
 
 /* One round with the library, or with libbpf if ks is NULL. */
 static void measure(const struct setup *setup, struct ks *ks, uint64_t gap_ns, double seconds,
-		    struct way *way)
+		    struct results *results)
 {
 	struct consumer *c = &consumer;
 	uint64_t begin, cpu;
@@ -80,9 +80,9 @@ static void measure(const struct setup *setup, struct ks *ks, uint64_t gap_ns, d
 	cpu = cpu_thread();
 	consume(setup, ks, begin + SECONDS(seconds), c);
 	cpu = cpu_thread() - cpu;
-	samples_add(&way->share, 100.0 * (double)cpu / (double)(wall() - begin));
-	samples_add(&way->cpu, (double)cpu / (double)(c->records + !c->records));
-	samples_add(&way->delays, samples_median(&c->delays));
+	samples_add(&results->share, 100.0 * (double)cpu / (double)(wall() - begin));
+	samples_add(&results->cpu, (double)cpu / (double)(c->records + !c->records));
+	samples_add(&results->delays, samples_median(&c->delays));
 	producer_pace(setup->producer, 0);
 	if (ks) {
 		must(ks, ks_disable_probe(ks, BURST_PROBE), "ks_disable_probe");
@@ -95,7 +95,7 @@ static void measure(const struct setup *setup, struct ks *ks, uint64_t gap_ns, d
 
 static void batched(const struct setup *setup)
 {
-	struct way bare = { .cpu = { 0 } }, library = bare;
+	struct results bare = { .cpu = { 0 } }, library = bare;
 	struct ks *ks = host_open(0, 0, 0);
 
 	for (unsigned round = 0; round < ROUNDS; round++) {
@@ -114,7 +114,7 @@ static void batched(const struct setup *setup)
 
 static void immediate(const struct setup *setup)
 {
-	struct way bare = { .cpu = { 0 } }, library = bare, trickle = bare;
+	struct results bare = { .cpu = { 0 } }, library = bare, trickle = bare;
 	struct ks *at_once = host_open(KS_IMMEDIATE, 0, 0), *ks = host_open(0, 0, 0);
 
 	for (unsigned round = 0; round < ROUNDS; round++) {

@@ -168,7 +168,7 @@ static int attach_kretprobe(const struct ks__hook *h, const struct ks *ks, int p
 
 /* ---- the table ------------------------------------------------------------------------------- */
 
-static const struct way {
+static const struct kind {
 	const char *prefix;
 	const char *before; /* what BTF puts before the name of the target */
 	enum ks__feature_id feature;
@@ -178,7 +178,7 @@ static const struct way {
 	uint8_t perf;  /* 1: perf runs the program */
 	int (*possible)(const struct ks__hook *h, struct ks__features *f, char *why, size_t size);
 	int (*attach)(const struct ks__hook *h, const struct ks *ks, int prog_fd);
-} ways[] = {
+} kinds[] = {
 	{ "tp_btf", "", KS__FEATURE_TP_BTF, KS__BTF_EVENT, BPF_TRACE_RAW_TP, 1, 0, has_event,
 	  attach_typed },
 	{ "iter", "bpf_iter_", KS__FEATURE_TP_BTF, KS__BTF_FUNC, BPF_TRACE_ITER, 1, 0, has_func,
@@ -193,11 +193,11 @@ static const struct way {
 	{ "kretprobe", "", KS__FEATURE_KPROBE, 0, 0, 0, 1, may_be, attach_kretprobe },
 };
 
-#define N_WAYS (sizeof(ways) / sizeof(ways[0]))
+#define N_KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
-static const struct way *way_of(const struct ks__hook *hook)
+static const struct kind *kind_of(const struct ks__hook *hook)
 {
-	return hook->kind < N_WAYS ? &ways[hook->kind] : NULL;
+	return hook->kind < N_KINDS ? &kinds[hook->kind] : NULL;
 }
 
 int ks__hook_parse(const char *section, struct ks__hook *ret)
@@ -211,13 +211,13 @@ int ks__hook_parse(const char *section, struct ks__hook *ret)
 	slash = strchr(section, '/');
 	if (!slash || !slash[1] || strlen(slash + 1) >= sizeof(ret->target) - BEFORE_MAX)
 		return -EINVAL;
-	for (uint8_t i = 0; i < N_WAYS; i++) {
-		size_t n = strlen(ways[i].prefix);
+	for (uint8_t i = 0; i < N_KINDS; i++) {
+		size_t n = strlen(kinds[i].prefix);
 
-		if (n != (size_t)(slash - section) || strncmp(section, ways[i].prefix, n))
+		if (n != (size_t)(slash - section) || strncmp(section, kinds[i].prefix, n))
 			continue;
 		ret->kind = i;
-		snprintf(ret->target, sizeof(ret->target), "%s%s", ways[i].before, slash + 1);
+		snprintf(ret->target, sizeof(ret->target), "%s%s", kinds[i].before, slash + 1);
 		return 0;
 	}
 	return -EINVAL;
@@ -225,84 +225,84 @@ int ks__hook_parse(const char *section, struct ks__hook *ret)
 
 const char *ks__hook_name(const struct ks__hook *hook)
 {
-	const struct way *w = way_of(hook);
+	const struct kind *kind = kind_of(hook);
 
-	return w ? w->prefix : "?";
+	return kind ? kind->prefix : "?";
 }
 
 int ks__hook_typed(const struct ks__hook *hook, struct ks__types *types, uint32_t *ret_attach,
 		   uint32_t *ret_id)
 {
-	const struct way *w = way_of(hook);
+	const struct kind *kind = kind_of(hook);
 
-	if (!w || !w->typed)
+	if (!kind || !kind->typed)
 		return 0;
-	*ret_attach = w->typed;
-	*ret_id = ks__types_id(types, w->btf, hook->target);
+	*ret_attach = kind->typed;
+	*ret_id = ks__types_id(types, kind->btf, hook->target);
 	return 1;
 }
 
 const char *ks__hook_target(const struct ks__hook *hook)
 {
-	const struct way *w = way_of(hook);
+	const struct kind *kind = kind_of(hook);
 
-	return hook->target + (w ? strlen(w->before) : 0);
+	return hook->target + (kind ? strlen(kind->before) : 0);
 }
 
 int ks__hook_expect(const struct ks__hook *hook, struct ks__types *types)
 {
-	const struct way *w = way_of(hook);
+	const struct kind *kind = kind_of(hook);
 
-	if (!w || !w->named)
+	if (!kind || !kind->named)
 		return 0;
-	return ks__types_expect(types, w->btf, hook->target);
+	return ks__types_expect(types, kind->btf, hook->target);
 }
 
 int ks__hook_possible(const struct ks__hook *hook, struct ks__features *f, char *why, size_t size)
 {
-	const struct way *w = way_of(hook);
+	const struct kind *kind = kind_of(hook);
 	int rc;
 
-	if (!w) {
+	if (!kind) {
 		snprintf(why, size, "this build does not contain its kernel programs");
 		return -EOPNOTSUPP;
 	}
-	rc = ks__feature(f, w->feature);
+	rc = ks__feature(f, kind->feature);
 	if (rc) {
-		snprintf(why, size, "%s", f->by_id[w->feature].reason);
+		snprintf(why, size, "%s", f->by_id[kind->feature].reason);
 		return rc;
 	}
-	return w->possible(hook, f, why, size);
+	return kind->possible(hook, f, why, size);
 }
 
-static int attach(const struct way *w, const struct ks__hook *hook, const struct ks *ks,
+static int attach(const struct kind *kind, const struct ks__hook *hook, const struct ks *ks,
 		  int prog_fd)
 {
 	KS__SIGNALS_HELD;
 
-	return w->attach(hook, ks, prog_fd);
+	return kind->attach(hook, ks, prog_fd);
 }
 
 int ks__hook_attach(const struct ks__hook *hook, const struct ks *ks, int prog_fd, char *why,
 		    size_t size)
 {
-	const struct way *w = way_of(hook);
+	const struct kind *kind = kind_of(hook);
 	unsigned tries = 0;
 	char what[96];
 	int fd;
 
-	if (!w)
+	if (!kind)
 		return -EOPNOTSUPP;
 	do
-		fd = attach(w, hook, ks, prog_fd);
+		fd = attach(kind, hook, ks, prog_fd);
 	/* the calls of perf are made again where they are made */
 	while (ks__answer_again(fd, &tries, ks__hook_by_perf(hook) ? 1 : KS__TRIES));
 	if (fd >= 0)
 		return fd;
-	snprintf(what, sizeof(what), "%s: %s", w->prefix, hook->target);
+	snprintf(what, sizeof(what), "%s: %s", kind->prefix, hook->target);
 	if (fd == -ENOENT)
 		snprintf(why, size, "%s is not in this kernel", what);
-	else if (w->perf)
+	else if (kind->perf)
 		ks__machine_perf(ks, what, fd, why, size);
 	else
 		ks__machine_bpf(ks, what, fd, why, size);
@@ -311,16 +311,16 @@ int ks__hook_attach(const struct ks__hook *hook, const struct ks *ks, int prog_f
 
 int ks__hook_by_perf(const struct ks__hook *hook)
 {
-	const struct way *w = way_of(hook);
+	const struct kind *kind = kind_of(hook);
 
-	return w && w->perf;
+	return kind && kind->perf;
 }
 
 int ks__hook_is_iter(const struct ks__hook *hook)
 {
-	const struct way *w = way_of(hook);
+	const struct kind *kind = kind_of(hook);
 
-	return w && w->attach == attach_iter;
+	return kind && kind->attach == attach_iter;
 }
 
 /* Reads the iterator to its end. The program writes nothing; the read only makes it run. */

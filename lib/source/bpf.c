@@ -44,19 +44,19 @@ static int bpf_open(struct ks *ks, struct ks__source **ret_source)
 	ks__features_init(&b->features, ks);
 	ks__maps_init(&b->maps, &ks->fds);
 	ks__threads_init(&b->threads, &ks->fds);
-	for (unsigned u = 0; u < KS__BPF_USERS; u++)
-		b->users[u].way = -1;
+	for (unsigned c = 0; c < KS__BPF_CLIENTS; c++)
+		b->clients[c].attached = -1;
 	for (const struct ks__probe *const *p = ks__probes; *p; p++) {
-		struct ks__bpf_user *u = &b->users[(*p)->id];
+		struct ks__bpf_client *c = &b->clients[(*p)->id];
 
-		u->name = (*p)->name;
-		u->variants = (*p)->variants;
-		u->maps = (*p)->maps;
+		c->name = (*p)->name;
+		c->variants = (*p)->variants;
+		c->maps = (*p)->maps;
 	}
-	b->users[KS__BPF_TREE].name = "tree";
-	b->users[KS__BPF_TREE].variants = tree_variants;
-	b->users[KS__BPF_THREADS].name = "threads";
-	b->users[KS__BPF_THREADS].variants = thread_variants;
+	b->clients[KS__BPF_TREE].name = "tree";
+	b->clients[KS__BPF_TREE].variants = tree_variants;
+	b->clients[KS__BPF_THREADS].name = "threads";
+	b->clients[KS__BPF_THREADS].variants = thread_variants;
 	*ret_source = &b->base;
 	return 0;
 }
@@ -164,10 +164,10 @@ static int bpf_prepare(struct ks__source *s, uint32_t mask, const char *variant)
 	return ks__bpf_prepare(b, mask, variant);
 }
 
-static uint64_t valid_of(struct ks__bpf *b, uint32_t probe, int way)
+static uint64_t valid_of(struct ks__bpf *b, uint32_t probe, int index)
 {
 	return b->base.ks->slots[probe].probe->valid &
-	       ~(b->users[probe].variants[way].lacks | b->users[probe].lacks);
+	       ~(b->clients[probe].variants[index].lacks | b->clients[probe].lacks);
 }
 
 static int has_rows(const struct ks__bpf *b, uint32_t probe)
@@ -184,7 +184,7 @@ static int track_threads(struct ks__bpf *b)
 	int on = 0, open = 0, rc = 0;
 
 	for (uint32_t p = 0; p < KS__PROBES_MAX; p++) {
-		if (b->users[p].way < 0 || !has_rows(b, p))
+		if (b->clients[p].attached < 0 || !has_rows(b, p))
 			continue;
 		on = 1;
 		open |= b->threads.rows[p].n_open != 0;
@@ -199,13 +199,13 @@ static int track_threads(struct ks__bpf *b)
 }
 
 /* Returns the link of the task iterator of the attached variant, or -1. */
-static int seed_link(const struct ks__bpf_user *u)
+static int seed_link(const struct ks__bpf_client *c)
 {
-	const struct ks__bpf_way *w = u->way >= 0 ? &u->ways[u->way] : NULL;
+	const struct ks__bpf_variant *v = c->attached >= 0 ? &c->state[c->attached] : NULL;
 
-	for (unsigned i = 0; w && i < w->n; i++)
-		if (ks__hook_is_iter(&w->progs[i].hook))
-			return u->links[i];
+	for (unsigned i = 0; v && i < v->n; i++)
+		if (ks__hook_is_iter(&v->progs[i].hook))
+			return c->links[i];
 	return -1;
 }
 
@@ -228,15 +228,15 @@ static int bpf_enable(struct ks__source *s, uint32_t probe, const char *variant,
 		ks__consumer_poke(s->ks);
 	ks__threads_live(&b->threads, probe, 1);
 	ks__control_live(&b->control, probe, 1);
-	rc = ks__threads_seed(&b->threads, probe, seed_link(&b->users[probe]));
+	rc = ks__threads_seed(&b->threads, probe, seed_link(&b->clients[probe]));
 	if (rc) {
 		s->ops->disable(s, probe);
 		return ks__fail(s->ks, rc,
 				"%s: cannot read the state of the threads that already run (%s)",
-				b->users[probe].name, ks_error_name(rc));
+				b->clients[probe].name, ks_error_name(rc));
 	}
-	*ret_variant = (uint32_t)b->users[probe].way;
-	*ret_valid = valid_of(b, probe, b->users[probe].way);
+	*ret_variant = (uint32_t)b->clients[probe].attached;
+	*ret_valid = valid_of(b, probe, b->clients[probe].attached);
 	return 0;
 }
 
@@ -261,9 +261,9 @@ static int bpf_note(struct ks__source *s, uint32_t probe, uint32_t index, struct
 
 	if (rc)
 		return rc;
-	if (index >= b->users[probe].n_ways)
+	if (index >= b->clients[probe].n_variants)
 		return -ENOENT;
-	*ret = b->users[probe].ways[index].note;
+	*ret = b->clients[probe].state[index].note;
 	if (!ret->error && b->tree_error) {
 		ret->error = b->tree_error;
 		memcpy(ret->reason, b->tree_reason, sizeof(ret->reason));
@@ -275,33 +275,33 @@ static int bpf_expect(struct ks__source *s, uint32_t probe, uint32_t *ret_varian
 		      uint64_t *ret_valid)
 {
 	struct ks__bpf *b = ks__bpf_of(s);
-	int rc = ks__bpf_setup(b), way;
+	int rc = ks__bpf_setup(b), index;
 
 	if (rc)
 		return rc;
-	way = b->tree_error ? -1 : ks__bpf_choose(b, probe, NULL);
-	if (way < 0)
+	index = b->tree_error ? -1 : ks__bpf_choose(b, probe, NULL);
+	if (index < 0)
 		return -KS_EUNAVAIL;
-	*ret_variant = (uint32_t)way;
-	*ret_valid = valid_of(b, probe, way);
+	*ret_variant = (uint32_t)index;
+	*ret_valid = valid_of(b, probe, index);
 	return 0;
 }
 
 static int bpf_why(struct ks__source *s, uint32_t probe, uint64_t bit, char *buf, size_t size)
 {
 	struct ks__bpf *b = ks__bpf_of(s);
-	int way = b->users[probe].way, rc = ks__bpf_setup(b);
+	int index = b->clients[probe].attached, rc = ks__bpf_setup(b);
 	const struct ks__variant *v;
 
 	if (rc)
 		return rc;
-	if (way < 0)
-		way = ks__bpf_choose(b, probe, NULL);
-	if (way < 0 || valid_of(b, probe, way) & bit)
+	if (index < 0)
+		index = ks__bpf_choose(b, probe, NULL);
+	if (index < 0 || valid_of(b, probe, index) & bit)
 		return 0;
-	v = &b->users[probe].variants[way];
+	v = &b->clients[probe].variants[index];
 	for (const struct ks__need *n = b->base.ks->slots[probe].probe->needs; n && n->bit; n++)
-		if (n->bit & bit & b->users[probe].lacks) {
+		if (n->bit & bit & b->clients[probe].lacks) {
 			snprintf(buf, size, "%s: %s", v->name, n->why);
 			return 1;
 		}

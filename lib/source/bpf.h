@@ -13,8 +13,7 @@
  * threads. What these may read is published by one atomic store, and it stays until the handle is
  * closed.
  *
- * In the names here a "user" is what uses kernel programs (a probe, the tree, the thread tracker),
- * and a "way" is one of its variants with the state of its programs.
+ * A "client" here is what needs kernel programs: a probe, the tree, or the thread tracker.
  */
 #ifndef KS_SOURCE_BPF_H
 #define KS_SOURCE_BPF_H
@@ -33,17 +32,17 @@
 #include "../ks.h"
 #include "source.h"
 
-/* Users after the probes: the programs that add the children of a tree, and the thread tracker. */
+/* Clients after the probes: the programs that add the children of a tree, and the thread tracker. */
 #define KS__BPF_TREE KS__PROBES_MAX
 #define KS__BPF_THREADS (KS__PROBES_MAX + 1)
-#define KS__BPF_USERS (KS__PROBES_MAX + 2)
+#define KS__BPF_CLIENTS (KS__PROBES_MAX + 2)
 
 _Static_assert(KS__PROBES_MAX == KS_BPF_PROBES,
 	       "each probe needs a slot in the maps: make KS_BPF_PROBES equal to KS__PROBES_MAX");
-_Static_assert(KS__BPF_USERS <= 32, "masks of users are uint32_t: widen them for more users");
+_Static_assert(KS__BPF_CLIENTS <= 32, "masks of clients are uint32_t: widen them for more clients");
 
-/* One variant: its note and its programs. */
-struct ks__bpf_way {
+/* The state of one variant: its note and its programs. */
+struct ks__bpf_variant {
 	struct ks__note note;
 	unsigned n;
 	struct ks__program progs[KS__PROGS_MAX];
@@ -53,14 +52,14 @@ struct ks__bpf_way {
 };
 
 /* A probe, the tree or the thread tracker. It attaches one of several variants. */
-struct ks__bpf_user {
+struct ks__bpf_client {
 	const char *name;
 	const struct ks__variant *variants;
 	const char *const *maps;
 	uint64_t lacks; /* KS_HAS_... bits that the configuration of this kernel leaves out */
-	unsigned n_ways;
-	struct ks__bpf_way *ways;
-	int way; /* index of the attached variant, or -1 */
+	unsigned n_variants;
+	struct ks__bpf_variant *state; /* by index of the variant */
+	int attached; /* index of the attached variant, or -1 */
 	int links[KS__PROGS_MAX];
 	atomic_uint n_links;
 };
@@ -81,8 +80,8 @@ struct ks__bpf {
 	struct ks__tables tables;
 	struct ks__threads threads;
 	_Atomic(struct ks__stream *) stream;
-	struct ks__bpf_user users[KS__BPF_USERS];
-	_Atomic uint64_t map_bytes, ways_bytes;
+	struct ks__bpf_client clients[KS__BPF_CLIENTS];
+	_Atomic uint64_t map_bytes, variants_bytes;
 
 	/* guarded by the lock of roles */
 	unsigned n_roles; /* the same roles as in the map ks_roles, if the map exists */
@@ -116,20 +115,20 @@ int ks__bpf_consts(struct ks__bpf *b, int by_pointer, char *why, size_t size);
  */
 uint32_t ks__bpf_cgroup_level(struct ks__bpf *b, int dir_fd);
 /* Marks a variant as unusable and logs the reason. */
-void ks__bpf_close_way(struct ks__bpf *b, struct ks__bpf_user *u, int way, int error,
+void ks__bpf_refuse(struct ks__bpf *b, struct ks__bpf_client *c, int index, int error,
 		       const char *reason);
-/* The host requests the users of the mask again: reopens the variants with a temporary error. */
+/* The host requests the clients of the mask again: reopens the variants with a temporary error. */
 void ks__bpf_reopen(struct ks__bpf *b, uint32_t mask);
 
 /* ---- bpf_load.c ------------------------------------------------------------------------------ */
 
-/* Loads the best variant that works, or the named one, for each user of the mask (1 << number). */
+/* Loads the best variant that works, or the named one, for each client of the mask (1 << number). */
 int ks__bpf_prepare(struct ks__bpf *b, uint32_t mask, const char *variant);
 /* Returns the best variant without a known error; with a name only that one. -1: none. */
-int ks__bpf_choose(const struct ks__bpf *b, uint32_t user, const char *variant);
+int ks__bpf_choose(const struct ks__bpf *b, uint32_t number, const char *variant);
 /* Loads and attaches the best variant or the named one. 0; -KS_EUNAVAIL: see the notes; -errno. */
-int ks__bpf_attach(struct ks__bpf *b, uint32_t user, const char *variant);
-void ks__bpf_detach(struct ks__bpf *b, uint32_t user);
+int ks__bpf_attach(struct ks__bpf *b, uint32_t number, const char *variant);
+void ks__bpf_detach(struct ks__bpf *b, uint32_t number);
 /* Closes all descriptors and mappings. */
 void ks__bpf_unload(struct ks__bpf *b);
 

@@ -20,15 +20,15 @@
 #define PID_NS_FIRST 0xeffffffcu
 #define TIME_NS_FIRST 0xeffffffau
 
-void ks__bpf_close_way(struct ks__bpf *b, struct ks__bpf_user *u, int way, int error,
-		       const char *reason)
+void ks__bpf_refuse(struct ks__bpf *b, struct ks__bpf_client *c, int index, int error,
+		    const char *reason)
 {
-	struct ks__bpf_way *w = &u->ways[way];
+	struct ks__bpf_variant *v = &c->state[index];
 
-	w->note.error = error;
-	w->again = ks__answer(error) != KS__ANSWER_FINAL || ks__machine_locked(b->base.ks, error);
-	ks__errors_print(w->note.reason, sizeof(w->note.reason), "%s", reason);
-	ks__log(b->base.ks, KS_LOG_INFO, "%s by %s: %s", u->name, u->variants[way].name, reason);
+	v->note.error = error;
+	v->again = ks__answer(error) != KS__ANSWER_FINAL || ks__machine_locked(b->base.ks, error);
+	ks__errors_print(v->note.reason, sizeof(v->note.reason), "%s", reason);
+	ks__log(b->base.ks, KS_LOG_INFO, "%s by %s: %s", c->name, c->variants[index].name, reason);
 }
 
 void ks__bpf_reopen(struct ks__bpf *b, uint32_t mask)
@@ -37,41 +37,41 @@ void ks__bpf_reopen(struct ks__bpf *b, uint32_t mask)
 		b->ready = b->again = 0;
 		mask = UINT32_MAX;
 	}
-	for (unsigned u = 0; u < KS__BPF_USERS; u++) {
-		struct ks__bpf_user *user = &b->users[u];
+	for (unsigned c = 0; c < KS__BPF_CLIENTS; c++) {
+		struct ks__bpf_client *client = &b->clients[c];
 
-		for (unsigned i = 0; i < user->n_ways && mask & 1u << u; i++) {
-			struct ks__bpf_way *w = &user->ways[i];
+		for (unsigned i = 0; i < client->n_variants && mask & 1u << c; i++) {
+			struct ks__bpf_variant *v = &client->state[i];
 
-			if (w->again)
-				memset(&w->note, 0, sizeof(w->note));
-			w->again = 0;
+			if (v->again)
+				memset(&v->note, 0, sizeof(v->note));
+			v->again = 0;
 		}
 	}
 }
 
 /* ---- the ground: what every kernel program needs --------------------------------------------- */
 
-static int user_ways(struct ks__bpf *b, struct ks__bpf_user *u)
+static int make_variants(struct ks__bpf *b, struct ks__bpf_client *c)
 {
 	unsigned n = 0;
 
-	while (u->variants && u->variants[n].name)
+	while (c->variants && c->variants[n].name)
 		n++;
 	if (!n)
 		return 0;
-	u->ways = calloc(n, sizeof(*u->ways));
-	if (!u->ways)
+	c->state = calloc(n, sizeof(*c->state));
+	if (!c->state)
 		return -ENOMEM;
-	u->n_ways = n;
-	atomic_fetch_add(&b->ways_bytes, u->n_ways * sizeof(*u->ways));
-	for (unsigned i = 0; i < u->n_ways; i++) {
-		struct ks__bpf_way *w = &u->ways[i];
+	c->n_variants = n;
+	atomic_fetch_add(&b->variants_bytes, c->n_variants * sizeof(*c->state));
+	for (unsigned i = 0; i < c->n_variants; i++) {
+		struct ks__bpf_variant *v = &c->state[i];
 
-		for (; w->n < KS__PROGS_MAX && u->variants[i].progs[w->n]; w->n++) {
-			w->progs[w->n].name = u->variants[i].progs[w->n];
-			w->progs[w->n].hook.kind = KS__HOOK_NONE;
-			w->progs[w->n].fd = -1;
+		for (; v->n < KS__PROGS_MAX && c->variants[i].progs[v->n]; v->n++) {
+			v->progs[v->n].name = c->variants[i].progs[v->n];
+			v->progs[v->n].hook.kind = KS__HOOK_NONE;
+			v->progs[v->n].fd = -1;
 		}
 	}
 	return 0;
@@ -83,17 +83,17 @@ static int read_hooks(struct ks__bpf *b)
 	unsigned n = 0;
 	int rc;
 
-	for (unsigned u = 0; u < KS__BPF_USERS; u++)
-		for (unsigned i = 0; i < b->users[u].n_ways; i++)
-			n += b->users[u].ways[i].n;
+	for (unsigned c = 0; c < KS__BPF_CLIENTS; c++)
+		for (unsigned i = 0; i < b->clients[c].n_variants; i++)
+			n += b->clients[c].state[i].n;
 	progs = calloc(n + 1, sizeof(struct ks__program *));
 	if (!progs)
 		return -ENOMEM;
 	n = 0;
-	for (unsigned u = 0; u < KS__BPF_USERS; u++)
-		for (unsigned i = 0; i < b->users[u].n_ways; i++)
-			for (unsigned p = 0; p < b->users[u].ways[i].n; p++)
-				progs[n++] = &b->users[u].ways[i].progs[p];
+	for (unsigned c = 0; c < KS__BPF_CLIENTS; c++)
+		for (unsigned i = 0; i < b->clients[c].n_variants; i++)
+			for (unsigned p = 0; p < b->clients[c].state[i].n; p++)
+				progs[n++] = &b->clients[c].state[i].progs[p];
 	rc = ks__unit_hooks(progs, n, &b->features.types);
 	for (unsigned i = 0; i < n && !rc; i++)
 		rc = ks__hook_expect(&progs[i]->hook, &b->features.types);
@@ -155,15 +155,15 @@ static int test_ground(struct ks__bpf *b)
 }
 
 /* Cheap tests of one variant. Returns an error only if the process lacks a resource. */
-static int gate(struct ks__bpf *b, struct ks__bpf_user *u, int way)
+static int gate(struct ks__bpf *b, struct ks__bpf_client *c, int index)
 {
-	struct ks__bpf_way *w = &u->ways[way];
+	struct ks__bpf_variant *v = &c->state[index];
 	char why[256] = "";
 	int rc = b->error;
 
 	if (rc) {
 		snprintf(why, sizeof(why), "%s", b->reason);
-	} else if (b->nested && u->variants[way].first_pidns) {
+	} else if (b->nested && c->variants[index].first_pidns) {
 		rc = -KS_EUNAVAIL;
 		snprintf(why, sizeof(why), "it reports pids of the initial pid namespace, and %s",
 			 b->nested > 0 ?
@@ -171,12 +171,12 @@ static int gate(struct ks__bpf *b, struct ks__bpf_user *u, int way)
 				 "without procfs it is unknown whether this process is in that "
 				 "one: mount procfs, or name it in proc_path");
 	}
-	for (unsigned i = 0; i < w->n && !rc; i++)
-		rc = ks__hook_possible(&w->progs[i].hook, &b->features, why, sizeof(why));
+	for (unsigned i = 0; i < v->n && !rc; i++)
+		rc = ks__hook_possible(&v->progs[i].hook, &b->features, why, sizeof(why));
 	if (ks__answer_ends(rc))
 		return ks__fail(b->base.ks, rc, "%s", why);
 	if (rc)
-		ks__bpf_close_way(b, u, way, rc, why);
+		ks__bpf_refuse(b, c, index, rc, why);
 	return 0;
 }
 
@@ -184,12 +184,12 @@ static int gate(struct ks__bpf *b, struct ks__bpf_user *u, int way)
 static void read_lacks(struct ks__bpf *b)
 {
 	for (const struct ks__probe *const *p = ks__probes; *p; p++) {
-		struct ks__bpf_user *u = &b->users[(*p)->id];
+		struct ks__bpf_client *c = &b->clients[(*p)->id];
 
-		u->lacks = 0;
+		c->lacks = 0;
 		for (const struct ks__need *n = (*p)->needs; n && n->bit; n++)
 			if (ks__types_member(&b->features.types, n->type, n->member) == 0)
-				u->lacks |= n->bit;
+				c->lacks |= n->bit;
 	}
 }
 
@@ -202,16 +202,16 @@ int ks__bpf_setup(struct ks__bpf *b)
 	/* a file that cannot be read now may be readable later: no result is kept */
 	if (!ks__fds_are_own(&b->base.ks->fds))
 		return ks__fail_closed(b->base.ks);
-	for (unsigned u = 0; u < KS__BPF_USERS && !rc; u++)
-		if (!b->users[u].ways)
-			rc = user_ways(b, &b->users[u]);
+	for (unsigned c = 0; c < KS__BPF_CLIENTS && !rc; c++)
+		if (!b->clients[c].state)
+			rc = make_variants(b, &b->clients[c]);
 	if (!rc)
 		rc = read_hooks(b);
 	if (!rc)
 		rc = test_ground(b);
-	for (unsigned u = 0; u < KS__BPF_USERS && !rc; u++)
-		for (unsigned i = 0; i < b->users[u].n_ways && !rc; i++)
-			rc = gate(b, &b->users[u], (int)i);
+	for (unsigned c = 0; c < KS__BPF_CLIENTS && !rc; c++)
+		for (unsigned i = 0; i < b->clients[c].n_variants && !rc; i++)
+			rc = gate(b, &b->clients[c], (int)i);
 	if (!rc && !b->error)
 		read_lacks(b);
 	b->ready = !rc;

@@ -16,18 +16,18 @@
  * scope may become a tree later. It is preallocated, as tracing programs need before Linux 6.1.
  */
 #define PIDS_MAX 32768
-#define PROGS_MAX (KS__BPF_USERS * KS__PROGS_MAX)
+#define PROGS_MAX (KS__BPF_CLIENTS * KS__PROGS_MAX)
 
 static const char *const common_maps[] = { "ks_control", "ks_cpus",     "ks_buckets", "ks_rings",
 					   "ks_perf",    "ks_pids",     "ks_threads", "ks_free",
 					   "ks_who",     "ks_who_hash", "ks_roles",   NULL };
 
-int ks__bpf_choose(const struct ks__bpf *b, uint32_t user, const char *variant)
+int ks__bpf_choose(const struct ks__bpf *b, uint32_t number, const char *variant)
 {
-	const struct ks__bpf_user *u = &b->users[user];
+	const struct ks__bpf_client *c = &b->clients[number];
 
-	for (unsigned i = 0; i < u->n_ways; i++)
-		if (!u->ways[i].note.error && (!variant || !strcmp(u->variants[i].name, variant)))
+	for (unsigned i = 0; i < c->n_variants; i++)
+		if (!c->state[i].note.error && (!variant || !strcmp(c->variants[i].name, variant)))
 			return (int)i;
 	return -1;
 }
@@ -35,9 +35,9 @@ int ks__bpf_choose(const struct ks__bpf *b, uint32_t user, const char *variant)
 /* ---- loading --------------------------------------------------------------------------------- */
 
 struct pick {
-	struct ks__bpf_user *user;
+	struct ks__bpf_client *client;
 	uint32_t number;
-	int way;
+	int variant;
 };
 
 static void count_bytes(struct ks__bpf *b)
@@ -130,7 +130,7 @@ static int wire(struct ks__bpf *b, const struct pick *picks, unsigned n, char *w
 	if (!rc)
 		rc = wire_threads(b);
 	for (unsigned i = 0; i < n && !rc; i++) {
-		const char *const *maps = picks[i].user->maps;
+		const char *const *maps = picks[i].client->maps;
 		struct ks__map *stats = maps ? ks__maps_find(&b->maps, maps[0]) : NULL;
 
 		if (stats)
@@ -158,7 +158,7 @@ static int wire(struct ks__bpf *b, const struct pick *picks, unsigned n, char *w
 static void unwire(struct ks__bpf *b, const struct pick *picks, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++) {
-		const char *const *maps = picks[i].user->maps;
+		const char *const *maps = picks[i].client->maps;
 		const struct ks__map *stats = maps ? ks__maps_find(&b->maps, maps[0]) : NULL;
 
 		if (!stats || !ks__map_is_new(&b->maps, stats))
@@ -180,7 +180,7 @@ static int load_picks(struct ks__bpf *b, const struct pick *picks, unsigned n, c
 		      size_t size)
 {
 	struct ks__program *progs[PROGS_MAX];
-	const char *const *wanted[KS__BPF_USERS + 2];
+	const char *const *wanted[KS__BPF_CLIENTS + 2];
 	struct ks__unit unit = { .features = &b->features,
 				 .consts = &b->consts,
 				 .maps = &b->maps,
@@ -193,13 +193,13 @@ static int load_picks(struct ks__bpf *b, const struct pick *picks, unsigned n, c
 
 	wanted[n_wanted++] = common_maps;
 	for (unsigned i = 0; i < n; i++) {
-		struct ks__bpf_way *w = &picks[i].user->ways[picks[i].way];
+		struct ks__bpf_variant *v = &picks[i].client->state[picks[i].variant];
 
-		by_pointer |= picks[i].user->variants[picks[i].way].by_pointer;
-		if (picks[i].user->maps)
-			wanted[n_wanted++] = picks[i].user->maps;
-		for (unsigned p = 0; p < w->n; p++)
-			progs[unit.n_progs++] = &w->progs[p];
+		by_pointer |= picks[i].client->variants[picks[i].variant].by_pointer;
+		if (picks[i].client->maps)
+			wanted[n_wanted++] = picks[i].client->maps;
+		for (unsigned p = 0; p < v->n; p++)
+			progs[unit.n_progs++] = &v->progs[p];
 	}
 	wanted[n_wanted] = NULL;
 	why[0] = '\0';
@@ -216,8 +216,8 @@ static int load_picks(struct ks__bpf *b, const struct pick *picks, unsigned n, c
 	for (unsigned i = 0; i < unit.n_progs && rc; i++)
 		ks__program_close(progs[i], b->maps.fds);
 	for (unsigned i = 0; i < n && !rc; i++) {
-		picks[i].user->ways[picks[i].way].loaded = 1;
-		picks[i].user->ways[picks[i].way].note.tried = 1;
+		picks[i].client->state[picks[i].variant].loaded = 1;
+		picks[i].client->state[picks[i].variant].note.tried = 1;
 	}
 	return rc;
 }
@@ -226,12 +226,12 @@ static unsigned pick(struct ks__bpf *b, uint32_t mask, const char *variant, stru
 {
 	unsigned n = 0;
 
-	for (uint32_t u = 0; u < KS__BPF_USERS; u++) {
-		const char *name = u < KS__PROBES_MAX ? variant : NULL;
-		int way = mask & 1u << u ? ks__bpf_choose(b, u, name) : -1;
+	for (uint32_t c = 0; c < KS__BPF_CLIENTS; c++) {
+		const char *name = c < KS__PROBES_MAX ? variant : NULL;
+		int index = mask & 1u << c ? ks__bpf_choose(b, c, name) : -1;
 
-		if (way >= 0 && !b->users[u].ways[way].loaded)
-			picks[n++] = (struct pick){ &b->users[u], u, way };
+		if (index >= 0 && !b->clients[c].state[index].loaded)
+			picks[n++] = (struct pick){ &b->clients[c], c, index };
 	}
 	return n;
 }
@@ -242,14 +242,14 @@ static unsigned close_refused(struct ks__bpf *b, const struct pick *picks, unsig
 	unsigned closed = 0;
 
 	for (unsigned i = 0; i < n; i++) {
-		struct ks__bpf_way *w = &picks[i].user->ways[picks[i].way];
+		struct ks__bpf_variant *v = &picks[i].client->state[picks[i].variant];
 
-		for (unsigned p = 0; p < w->n; p++) {
-			if (!w->progs[p].error)
+		for (unsigned p = 0; p < v->n; p++) {
+			if (!v->progs[p].error)
 				continue;
-			w->note.tried = 1;
-			ks__bpf_close_way(b, picks[i].user, picks[i].way, w->progs[p].error,
-					  w->progs[p].reason);
+			v->note.tried = 1;
+			ks__bpf_refuse(b, picks[i].client, picks[i].variant, v->progs[p].error,
+				       v->progs[p].reason);
 			closed++;
 			break;
 		}
@@ -257,13 +257,13 @@ static unsigned close_refused(struct ks__bpf *b, const struct pick *picks, unsig
 	return closed;
 }
 
-static void unload_way(struct ks__bpf *b, struct ks__bpf_way *w)
+static void unload_variant(struct ks__bpf *b, struct ks__bpf_variant *v)
 {
-	if (atomic_load(&w->counted))
+	if (atomic_load(&v->counted))
 		return;
-	for (unsigned i = 0; i < w->n; i++)
-		ks__program_close(&w->progs[i], b->maps.fds);
-	w->loaded = 0;
+	for (unsigned i = 0; i < v->n; i++)
+		ks__program_close(&v->progs[i], b->maps.fds);
+	v->loaded = 0;
 }
 
 /* ---- task storage or hash map: where programs keep data of threads --------------------------- */
@@ -273,9 +273,9 @@ static void unload_way(struct ks__bpf *b, struct ks__bpf_way *w)
  */
 static int has_counted(const struct ks__bpf *b)
 {
-	for (unsigned u = 0; u < KS__BPF_USERS; u++)
-		for (unsigned i = 0; u != KS__BPF_TREE && i < b->users[u].n_ways; i++)
-			if (atomic_load(&b->users[u].ways[i].counted))
+	for (unsigned c = 0; c < KS__BPF_CLIENTS; c++)
+		for (unsigned i = 0; c != KS__BPF_TREE && i < b->clients[c].n_variants; i++)
+			if (atomic_load(&b->clients[c].state[i].counted))
 				return 1;
 	return 0;
 }
@@ -283,9 +283,9 @@ static int has_counted(const struct ks__bpf *b)
 /* Switches to the hash map while task storage is still empty: unloads what was loaded for it. */
 static void leave_storage(struct ks__bpf *b)
 {
-	for (unsigned u = 0; u < KS__BPF_USERS; u++)
-		for (unsigned i = 0; u != KS__BPF_TREE && i < b->users[u].n_ways; i++)
-			unload_way(b, &b->users[u].ways[i]);
+	for (unsigned c = 0; c < KS__BPF_CLIENTS; c++)
+		for (unsigned i = 0; c != KS__BPF_TREE && i < b->clients[c].n_variants; i++)
+			unload_variant(b, &b->clients[c].state[i]);
 	ks__maps_close_storage(&b->maps);
 	b->have_consts = 0;
 }
@@ -299,16 +299,16 @@ static int refuse_by_pointer(struct ks__bpf *b, const struct pick *picks, unsign
 {
 	for (unsigned i = 0; i < n; i++) {
 		if (!b->have_consts || !b->consts.task_storage ||
-		    !picks[i].user->variants[picks[i].way].by_pointer)
+		    !picks[i].client->variants[picks[i].variant].by_pointer)
 			continue;
 		if (!has_counted(b)) {
 			leave_storage(b);
 			return 0;
 		}
-		ks__bpf_close_way(b, picks[i].user, picks[i].way, -KS_EUNAVAIL,
-				  "it knows tasks only by address, but this handle already keeps "
-				  "their data in task storage: open another handle and enable this "
-				  "variant there first");
+		ks__bpf_refuse(b, picks[i].client, picks[i].variant, -KS_EUNAVAIL,
+			       "it knows tasks only by address, but this handle already keeps "
+			       "their data in task storage: open another handle and enable this "
+			       "variant there first");
 		return 1;
 	}
 	return 0;
@@ -316,7 +316,7 @@ static int refuse_by_pointer(struct ks__bpf *b, const struct pick *picks, unsign
 
 static int load_mask(struct ks__bpf *b, uint32_t mask, const char *variant)
 {
-	struct pick picks[KS__BPF_USERS];
+	struct pick picks[KS__BPF_CLIENTS];
 	char why[256];
 	unsigned n;
 
@@ -334,8 +334,8 @@ static int load_mask(struct ks__bpf *b, uint32_t mask, const char *variant)
 		if (close_refused(b, picks, n))
 			continue;
 		if (n == 1) {
-			picks[0].user->ways[picks[0].way].note.tried = 1;
-			ks__bpf_close_way(b, picks[0].user, picks[0].way, rc, why);
+			picks[0].client->state[picks[0].variant].note.tried = 1;
+			ks__bpf_refuse(b, picks[0].client, picks[0].variant, rc, why);
 			continue;
 		}
 		/*
@@ -353,7 +353,7 @@ static int load_mask(struct ks__bpf *b, uint32_t mask, const char *variant)
 
 int ks__bpf_prepare(struct ks__bpf *b, uint32_t mask, const char *variant)
 {
-	struct pick picks[KS__BPF_USERS];
+	struct pick picks[KS__BPF_CLIENTS];
 	int rc = ks__bpf_setup(b);
 
 	/* in the same unit: one more would parse the kernel's BTF once more */
@@ -372,55 +372,56 @@ int ks__bpf_prepare(struct ks__bpf *b, uint32_t mask, const char *variant)
 
 /* ---- attaching ------------------------------------------------------------------------------- */
 
-static void close_links(struct ks__bpf *b, struct ks__bpf_user *u)
+static void close_links(struct ks__bpf *b, struct ks__bpf_client *c)
 {
-	unsigned n = atomic_exchange(&u->n_links, 0);
+	unsigned n = atomic_exchange(&c->n_links, 0);
 
 	while (n)
-		ks__fd_close(b->maps.fds, u->links[--n]);
-	u->way = -1;
+		ks__fd_close(b->maps.fds, c->links[--n]);
+	c->attached = -1;
 }
 
-static int attach_way(struct ks__bpf *b, struct ks__bpf_user *u, int way, char *why, size_t size)
+static int attach_variant(struct ks__bpf *b, struct ks__bpf_client *c, int index, char *why,
+			  size_t size)
 {
-	struct ks__bpf_way *w = &u->ways[way];
+	struct ks__bpf_variant *v = &c->state[index];
 
-	for (unsigned i = 0; i < w->n; i++) {
-		int fd = ks__fd_is_own(b->maps.fds, w->progs[i].fd) ?
-				 ks__hook_attach(&w->progs[i].hook, b->base.ks, w->progs[i].fd, why,
+	for (unsigned i = 0; i < v->n; i++) {
+		int fd = ks__fd_is_own(b->maps.fds, v->progs[i].fd) ?
+				 ks__hook_attach(&v->progs[i].hook, b->base.ks, v->progs[i].fd, why,
 						 size) :
 				 -EBADF;
 
 		fd = ks__fd_keep(b->maps.fds, fd);
 		if (fd < 0) {
-			close_links(b, u);
+			close_links(b, c);
 			return fd;
 		}
-		u->links[i] = fd;
-		atomic_store(&u->n_links, i + 1);
+		c->links[i] = fd;
+		atomic_store(&c->n_links, i + 1);
 	}
-	u->way = way;
-	atomic_store(&w->counted, 1);
+	c->attached = index;
+	atomic_store(&v->counted, 1);
 	return 0;
 }
 
-int ks__bpf_attach(struct ks__bpf *b, uint32_t user, const char *variant)
+int ks__bpf_attach(struct ks__bpf *b, uint32_t number, const char *variant)
 {
-	struct ks__bpf_user *u = &b->users[user];
+	struct ks__bpf_client *c = &b->clients[number];
 	char why[256];
-	int way, rc;
+	int index, rc;
 
-	if (u->way >= 0)
+	if (c->attached >= 0)
 		return 0;
 	for (;;) {
-		rc = ks__bpf_prepare(b, 1u << user, variant);
+		rc = ks__bpf_prepare(b, 1u << number, variant);
 		if (rc)
 			return rc;
-		way = ks__bpf_choose(b, user, variant);
-		if (way < 0)
+		index = ks__bpf_choose(b, number, variant);
+		if (index < 0)
 			return -KS_EUNAVAIL;
 		why[0] = '\0';
-		rc = attach_way(b, u, way, why, sizeof(why));
+		rc = attach_variant(b, c, index, why, sizeof(why));
 		if (!rc)
 			break;
 		if (rc == -EBADF)
@@ -428,30 +429,30 @@ int ks__bpf_attach(struct ks__bpf *b, uint32_t user, const char *variant)
 		if (ks__answer_ends(rc))
 			return ks__fail(b->base.ks, rc, "%s",
 					why[0] ? why : "no memory or descriptor to keep a link");
-		unload_way(b, &u->ways[way]);
-		ks__bpf_close_way(b, u, way, rc, why);
+		unload_variant(b, &c->state[index]);
+		ks__bpf_refuse(b, c, index, rc, why);
 	}
 	return 0;
 }
 
-void ks__bpf_detach(struct ks__bpf *b, uint32_t user)
+void ks__bpf_detach(struct ks__bpf *b, uint32_t number)
 {
-	close_links(b, &b->users[user]);
+	close_links(b, &b->clients[number]);
 }
 
 void ks__bpf_unload(struct ks__bpf *b)
 {
-	for (unsigned u = 0; u < KS__BPF_USERS; u++) {
-		struct ks__bpf_user *user = &b->users[u];
+	for (unsigned c = 0; c < KS__BPF_CLIENTS; c++) {
+		struct ks__bpf_client *client = &b->clients[c];
 
-		close_links(b, user);
-		for (unsigned i = 0; i < user->n_ways; i++) {
-			atomic_store(&user->ways[i].counted, 0);
-			unload_way(b, &user->ways[i]);
+		close_links(b, client);
+		for (unsigned i = 0; i < client->n_variants; i++) {
+			atomic_store(&client->state[i].counted, 0);
+			unload_variant(b, &client->state[i]);
 		}
-		free(user->ways);
-		user->ways = NULL;
-		user->n_ways = 0;
+		free(client->state);
+		client->state = NULL;
+		client->n_variants = 0;
 	}
 	ks__threads_close(&b->threads);
 	ks__control_unmap(&b->control);

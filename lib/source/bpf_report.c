@@ -11,19 +11,19 @@
 /* ---- ledger ---------------------------------------------------------------------------------- */
 
 /* Programs that were ever attached stay loaded until the handle is closed, with their counts. */
-static void add_missed(struct ks__bpf *b, const struct ks__bpf_user *u, struct ks__ledger *ret)
+static void add_missed(struct ks__bpf *b, const struct ks__bpf_client *c, struct ks__ledger *ret)
 {
 	ret->missed_known = 1;
-	for (unsigned i = 0; i < u->n_ways; i++) {
-		struct ks__bpf_way *w = &u->ways[i];
+	for (unsigned i = 0; i < c->n_variants; i++) {
+		struct ks__bpf_variant *v = &c->state[i];
 
-		if (!atomic_load(&w->counted))
+		if (!atomic_load(&v->counted))
 			continue;
-		for (unsigned p = 0; p < w->n; p++) {
+		for (unsigned p = 0; p < v->n; p++) {
 			struct ks__program_info info;
 
-			if (ks__program_info(w->progs[p].fd, &info) || !info.missed_known ||
-			    (ks__hook_by_perf(&w->progs[p].hook) &&
+			if (ks__program_info(v->progs[p].fd, &info) || !info.missed_known ||
+			    (ks__hook_by_perf(&v->progs[p].hook) &&
 			     b->features.by_id[KS__FEATURE_PERF_MISSES].error)) {
 				ret->missed_known = 0;
 				continue;
@@ -55,20 +55,20 @@ int ks__bpf_ledger(struct ks__source *s, uint32_t probe, int idle, struct ks__le
 	}
 	if (stream) /* published last: before that, a failed load may unmap the maps again */
 		ks__tables_ledger(&b->tables, probe, ret);
-	add_missed(b, &b->users[probe], ret);
-	ret->programs = atomic_load(&b->users[probe].n_links);
+	add_missed(b, &b->clients[probe], ret);
+	ret->programs = atomic_load(&b->clients[probe].n_links);
 	return 0;
 }
 
 /* ---- explain --------------------------------------------------------------------------------- */
 
-static void explain_user(const struct ks__bpf_user *u, struct ks__doc *doc)
+static void explain_client(const struct ks__bpf_client *c, struct ks__doc *doc)
 {
-	for (unsigned i = 0; i < u->n_ways; i++) {
-		const struct ks__bpf_way *w = &u->ways[i];
+	for (unsigned i = 0; i < c->n_variants; i++) {
+		const struct ks__bpf_variant *v = &c->state[i];
 
-		for (unsigned p = 0; p < w->n && w->loaded; p++) {
-			const struct ks__program *prog = &w->progs[p];
+		for (unsigned p = 0; p < v->n && v->loaded; p++) {
+			const struct ks__program *prog = &v->progs[p];
 			struct ks__program_info info;
 
 			if (ks__program_info(prog->fd, &info))
@@ -77,7 +77,7 @@ static void explain_user(const struct ks__bpf_user *u, struct ks__doc *doc)
 			ks__doc_str(doc, "name", prog->name);
 			ks__doc_str(doc, "kind", ks__hook_name(&prog->hook));
 			ks__doc_str(doc, "hook", prog->hook.target);
-			ks__doc_bool(doc, "attached", u->way == (int)i);
+			ks__doc_bool(doc, "attached", c->attached == (int)i);
 			ks__doc_u64(doc, "id", info.id);
 			ks__doc_u64(doc, "bytes", info.bytes);
 			ks__doc_u64(doc, "runs", info.runs);
@@ -98,9 +98,9 @@ static int is_one_of(const char *const *names, const char *name)
 static int owns(const struct ks__bpf *b, uint32_t probe, const char *map)
 {
 	if (probe != KS_PROBE_SELF)
-		return is_one_of(b->users[probe].maps, map);
-	for (unsigned u = 0; u < KS__BPF_USERS; u++)
-		if (is_one_of(b->users[u].maps, map))
+		return is_one_of(b->clients[probe].maps, map);
+	for (unsigned c = 0; c < KS__BPF_CLIENTS; c++)
+		if (is_one_of(b->clients[c].maps, map))
 			return 0;
 	return 1;
 }
@@ -145,10 +145,10 @@ void ks__bpf_explain(struct ks__source *s, uint32_t probe, struct ks__doc *doc)
 
 	ks__doc_array(doc, "programs");
 	if (probe == KS_PROBE_SELF) {
-		explain_user(&b->users[KS__BPF_TREE], doc);
-		explain_user(&b->users[KS__BPF_THREADS], doc);
+		explain_client(&b->clients[KS__BPF_TREE], doc);
+		explain_client(&b->clients[KS__BPF_THREADS], doc);
 	} else {
-		explain_user(&b->users[probe], doc);
+		explain_client(&b->clients[probe], doc);
 	}
 	ks__doc_close(doc);
 	explain_maps(b, probe, doc);
@@ -183,5 +183,5 @@ void ks__bpf_size(struct ks__source *s, uint64_t *ret_kernel, uint64_t *ret_user
 	if (stream)
 		ks__stream_size(stream, &kernel, &user, &fds);
 	*ret_kernel = kernel + atomic_load(&b->map_bytes);
-	*ret_user = user + sizeof(*b) + atomic_load(&b->ways_bytes);
+	*ret_user = user + sizeof(*b) + atomic_load(&b->variants_bytes);
 }

@@ -212,19 +212,19 @@ static int grow(struct ks__bpf *b, uint32_t slot, int fd)
 /* Writes why no kernel program can follow a tree: the reason of the best variant. */
 static int no_tree(struct ks__bpf *b, char *why, size_t size)
 {
-	const struct ks__bpf_user *u = &b->users[KS__BPF_TREE];
+	const struct ks__bpf_client *c = &b->clients[KS__BPF_TREE];
 
 	snprintf(why, size, "a tree cannot be followed by kernel programs: %.200s",
-		 b->error  ? b->reason :
-		 u->n_ways ? u->ways[0].note.reason :
-			     "");
+		 b->error      ? b->reason :
+		 c->n_variants ? c->state[0].note.reason :
+				 "");
 	return -KS_EUNAVAIL;
 }
 
 static int is_watching(const struct ks__bpf *b)
 {
-	for (uint32_t u = 0; u < KS__PROBES_MAX; u++)
-		if (b->users[u].way >= 0)
+	for (uint32_t c = 0; c < KS__PROBES_MAX; c++)
+		if (b->clients[c].attached >= 0)
 			return 1;
 	return 0;
 }
@@ -329,7 +329,7 @@ static int enter(struct ks__bpf *b, const struct ks__scope *scope, const struct 
 int ks__bpf_set_scope(struct ks__source *s, const struct ks__scope *scope)
 {
 	struct ks__bpf *b = ks__bpf_of(s);
-	int was_followed = b->users[KS__BPF_TREE].way >= 0, tree_error = 0, rc = 0;
+	int was_followed = b->clients[KS__BPF_TREE].attached >= 0, tree_error = 0, rc = 0;
 	struct ks_bpf_scope next;
 	struct ks__pid *pids = NULL;
 
