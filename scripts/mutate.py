@@ -25,7 +25,7 @@ import mutants
 ROOT = Path(__file__).resolve().parent.parent
 TABLE = Path(__file__).with_name('mutate.tests')
 # Tests run short, as in the builds with sanitizers.
-SHORT = {'KS_TEST_SCALE': '0.05', 'KS_TEST_WAYS': 'best', 'PYTHONDONTWRITEBYTECODE': '1'}
+SHORT = {'KS_TEST_SCALE': '0.05', 'KS_TEST_VARIANTS': 'best', 'PYTHONDONTWRITEBYTECODE': '1'}
 MEMORY = 16 << 30
 OUTPUT = 64 << 20
 

@@ -9,7 +9,7 @@
 NAME: a guest, or a kernel for all of its guests. --embedded: an amd64 build with embedded types of the
 guests' kernels (-Dbtf). PATTERN: limits what runs: list, selftest, verified, embedded, probes-NAME,
 fault-NAME. Prints a line "count NAME PASSED FAILED SKIPPED SECONDS FLAKY" for each guest and table.
-Results of the guests stay in build/kernels/NAME. KS_TEST_SCALE (default 0.02) and KS_TEST_WAYS (default
+Results of the guests stay in build/kernels/NAME. KS_TEST_SCALE (default 0.02) and KS_TEST_VARIANTS (default
 each) reach the tests. A test for which no time was left is reported and counts as skipped. With --brief
 most guests leave out tests that show the library's own logic once more (KERNEL_ALIKE).
 """
@@ -150,7 +150,7 @@ def fetch(name):
 def script(todo, seconds, boot):
     """Returns the script for the guest's shell. It stops in time to send its results."""
     settings = [f'KS_TEST_SCALE={os.environ.get("KS_TEST_SCALE", "0.02")}',
-                f'KS_TEST_WAYS={os.environ.get("KS_TEST_WAYS", "each")}',
+                f'KS_TEST_VARIANTS={os.environ.get("KS_TEST_VARIANTS", "each")}',
                 'KS_REQUIRE_ROOT=1', 'KS_GUEST=1', boot.environment]
     lines = [f'export {" ".join(settings)}', 'ulimit -c 0', RUN]
     lines += [] if boot.cpus == 'parallel' else [LONG_SLICES]
@@ -273,11 +273,11 @@ def never_forced(names):
         ran = map(json.loads, path.read_text().splitlines())
         output = ''.join(one['stdout'] for one in ran if one['name'].startswith('probes-'))
         for case in re.finditer(r'^(not )?ok \d+ /(\w+)/([\w-]+)/([\w-]+)/(.*)', output, re.M):
-            failed, probe, variant, way, rest = case.groups()
-            ways = {f'{probe} by {variant}', f'{probe} over {way}'}
-            tried |= ways | {f'{probe} over perf'}
-            if not failed and '# SKIP' not in rest:
-                passed |= ways
+            failed, probe, variant, transport, name = case.groups()
+            shown = {f'{probe} by {variant}', f'{probe} over {transport}'}
+            tried |= shown | {f'{probe} over perf'}
+            if not failed and '# SKIP' not in name:
+                passed |= shown
     return sorted(tried - passed)
 
 
@@ -422,7 +422,7 @@ def run(names, builds, args):
         print('count', table, *counts, 0, 0, flush=True)
     if not names and not args.only and set(builds) == set(MULTIARCH) and matrix.complete:
         left = never_forced(boot.name for boot in chosen)
-        sys.stderr.write(''.join(f'no guest has {way}\n' for way in left))
+        sys.stderr.write(''.join(f'no guest has {lacking}\n' for lacking in left))
         print('count variants', *((0, 1, 0) if left else (1, 0, 0)), 0, 0, flush=True)
     else:
         print('variants: skipped: only a run of all guests to their end forces each')

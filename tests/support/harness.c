@@ -304,9 +304,10 @@ static void add_case(const struct kt_case *like, const char *probe, uint64_t off
 	g_free(path);
 }
 
-static int ways(const char *name)
+/* Does KS_TEST_VARIANTS shorten the run like this? */
+static int shortened(const char *name)
 {
-	return !g_strcmp0(g_getenv("KS_TEST_WAYS"), name);
+	return !g_strcmp0(g_getenv("KS_TEST_VARIANTS"), name);
 }
 
 /* True at the first call for this probe. */
@@ -323,9 +324,9 @@ static int over_perf(const struct kt_case *c, int best)
 {
 	static uint32_t seen;
 
-	if (!(c->over & KT_PERF) || ways("features"))
+	if (!(c->over & KT_PERF) || shortened("features"))
 		return 0;
-	return !ways("each") || (best && first_of(&seen, c->probe));
+	return !shortened("each") || (best && first_of(&seen, c->probe));
 }
 
 static void add_variant(const struct kt_case *c, const char *probe, const char *name, int best,
@@ -333,13 +334,13 @@ static void add_variant(const struct kt_case *c, const char *probe, const char *
 {
 	size_t i, last = G_N_ELEMENTS(features) - 1;
 
-	if (!ways("features"))
+	if (!shortened("features"))
 		add_case(c, probe, 0, "ring", name);
 	if (over_perf(c, best))
 		add_case(c, probe, KS_FEATURE_RINGBUF, "perf", name);
 	if (!best || few || !(c->over & KT_FEATURES))
 		return;
-	for (i = ways("each") ? last : 0; i <= last; i++)
+	for (i = shortened("each") ? last : 0; i <= last; i++)
 		add_case(c, probe, features[i].bit, features[i].name, name);
 }
 
@@ -348,7 +349,8 @@ static int best_only(uint32_t probe)
 {
 	static uint32_t seen;
 
-	return !first_of(&seen, probe) && (ways("best") || ways("each") || ways("features"));
+	return !first_of(&seen, probe) &&
+	       (shortened("best") || shortened("each") || shortened("features"));
 }
 
 /*
@@ -397,10 +399,10 @@ void kt_add(uint32_t probe, const char *name, unsigned over, kt_fn fn)
 {
 	struct kt_case c = { .probe = probe, .over = over, .fn = fn };
 	const struct known *k = known_of(&c);
-	int few = best_only(probe), alike = over & KT_ALIKE && ways("each");
+	int few = best_only(probe), alike = over & KT_ALIKE && shortened("each");
 
 	for (unsigned i = 0; i < k->n; i++) {
-		if ((few || alike || over & KT_BEST || ways("features")) && i != k->best)
+		if ((few || alike || over & KT_BEST || shortened("features")) && i != k->best)
 			continue;
 		g_strlcpy(c.variant, k->variants[i], sizeof(c.variant));
 		add_variant(&c, k->name, name, i == k->best, few);

@@ -9,8 +9,8 @@
  * and drains. It then asserts that the ledger balances, that `fired` equals the kernel's own count
  * of program runs, and that every descriptor is closed.
  *
- * KS_TEST_WAYS shortens the run. Variants differ only in how our code attaches and opens, so one
- * test per probe covers most of that.
+ * KS_TEST_VARIANTS shortens the run. Variants differ only in how our code attaches and opens, so
+ * one test per probe covers most of that.
  *
  * best: the best variant runs all tests, each other combination only the first test of a probe.
  *
@@ -38,7 +38,7 @@ enum kt_over {
 	KT_BEST = 1 << 2,     /* by the best variant only */
 	KT_UNEVEN = 1 << 3,   /* one run has several outcomes: `fired` is not the number of runs */
 	KT_ORDERED = 1 << 4,  /* with KS_OPEN_ORDERED */
-	KT_ALIKE = 1 << 5,    /* shows what is alike in all variants: see KS_TEST_WAYS=each */
+	KT_ALIKE = 1 << 5,    /* shows what is alike in all variants: see KS_TEST_VARIANTS=each */
 };
 
 /* A running case. */

@@ -30,7 +30,7 @@ def check_probe(copy):
     if os.geteuid():
         tap.skip('new-probe/its own test', 'needs root')
         return
-    copy.check(f'build/gcc/tests/probes/probes-{NAME}', 'new-probe/its own test', KS_TEST_WAYS='best')
+    copy.check(f'build/gcc/tests/probes/probes-{NAME}', 'new-probe/its own test', KS_TEST_VARIANTS='best')
     for by in ('total', 'cpu', 'process', 'cgroup', 'role'):
         copy.check(f'{cli} stat {NAME} --by {by} -- sh -c "true; true"', f'new-probe/stat by {by}')
     status, said = copy.run(f'{cli} stat {NAME} --json -- sh -c "/bin/true; /bin/true; /bin/true"')

@@ -30,7 +30,7 @@ def young(command, home):
     kept = {name: value for name, value in os.environ.items() if not name.startswith(('XDG_', 'KS_'))}
     run = subprocess.run(
         ['unshare', '--mount', '--time', '--fork', '--kill-child', *back, 'sh', '-c', BEFORE, 'sh', *command],
-        env={**kept, 'HOME': home, 'KS_TEST_WAYS': 'best', 'KS_TEST_SCALE': '0.05',
+        env={**kept, 'HOME': home, 'KS_TEST_VARIANTS': 'best', 'KS_TEST_SCALE': '0.05',
              'G_TEST_SRCDIR': sys.argv[1]},
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         errors='replace', timeout=SECONDS)

@@ -101,7 +101,7 @@ static void test_memcg(void)
 	}
 }
 
-/* Capabilities can be asked for in two ways. */
+/* Capabilities can be asked for by two methods. */
 static void test_caps(void)
 {
 	char status[4096];

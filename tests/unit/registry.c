@@ -363,7 +363,7 @@ static void check_lacks(const struct ks__probe *probe, const char *name, uint64_
 			 sizeof(((struct ks_probe_info *)0)->reason));
 }
 
-static void test_ways(const void *data)
+static void test_variants(const void *data)
 {
 	const struct ks__probe *probe = data;
 	const struct ks__variant *v, *other;
@@ -416,7 +416,7 @@ int main(int argc, char **argv)
 		add("structs", *probe, test_structs);
 		add("limits", *probe, test_limits);
 		add("params", *probe, test_params);
-		add("ways", *probe, test_ways);
+		add("variants", *probe, test_variants);
 		add("provocations", *probe, test_provocations);
 	}
 	return g_test_run();
