@@ -103,7 +103,7 @@ struct ks {
 	_Atomic uint64_t user_ns, wakeups;
 	int more;               /* consumer only: records are left, the descriptor stays readable */
 	uint64_t turn;          /* consumer only: calls during backlogs; selects those to measure */
-	int rested;             /* consumer only: sources are armed, nothing was read since */
+	int armed;              /* consumer only: sources are armed, nothing was read since */
 	uint64_t deadline_ns;   /* consumer only: the timer's deadline, 0: off */
 
 	pthread_mutex_t roles_lock; /* guards role names, and the roles in the sources */

@@ -3,7 +3,7 @@
  * event.c - the consumer: waits for records, drains them, arms the next wake-up
  *
  * A consumer function (ks_poll(), ks_read_events()) drains every source. When all are empty it
- * calls their rest(), which arms the next wake-up or returns a deadline; only then it waits. One
+ * calls their arm(), which arms the next wake-up or returns a deadline; only then it waits. One
  * timer serves the deadlines of all sources.
  */
 #include <errno.h>
@@ -204,7 +204,7 @@ static int fill_order(struct ks *ks)
 	while (rc > 0 && !hold.full) {
 		rc = drain_sources(ks, &sink, MAX_EVENTS);
 		if (rc > 0)
-			ks->rested = 0;
+			ks->armed = 0;
 	}
 	return rc < 0 ? rc : !hold.full;
 }
@@ -247,14 +247,14 @@ static int drain(struct call *call, unsigned max)
 				  drain_sources(call->ks, &call->sink, max);
 
 	if (n > 0)
-		call->ks->rested = 0;
+		call->ks->armed = 0;
 	return n;
 }
 
 /* ---- arm the next wake-up -------------------------------------------------------------------- */
 
 /* Arms the sources and the timer. Returns 0; 1: records arrived meanwhile, drain again; -EBADF. */
-static int rest(struct ks *ks)
+static int arm(struct ks *ks)
 {
 	uint64_t first = atomic_load_explicit(&ks->look_ns, memory_order_relaxed);
 	int rc;
@@ -262,7 +262,7 @@ static int rest(struct ks *ks)
 	for (unsigned i = 0; i < KS__SOURCES_MAX && ks->sources[i]; i++) {
 		uint64_t deadline = 0;
 
-		if (ks->sources[i]->ops->rest(ks->sources[i], &deadline))
+		if (ks->sources[i]->ops->arm(ks->sources[i], &deadline))
 			return 1;
 		if (deadline && (!first || deadline < first))
 			first = deadline;
@@ -278,7 +278,7 @@ static int rest(struct ks *ks)
 		return rc;
 	if (atomic_exchange(&ks->changed, 0))
 		return 1;
-	ks->rested = 1;
+	ks->armed = 1;
 	return 0;
 }
 
@@ -323,7 +323,7 @@ static int fill(struct call *call, unsigned max, int *n)
 /* Returns 0: may sleep or return; 1: drain again; or a negative error. */
 static int settle(struct ks *ks, int n)
 {
-	int rc = ks->rested ? 0 : rest(ks);
+	int rc = ks->armed ? 0 : arm(ks);
 
 	if (rc > 0 && n)
 		ks__stay_readable(ks);
@@ -336,7 +336,7 @@ static int consume(struct call *call, int timeout_ms, unsigned max)
 	struct ks *ks = call->ks;
 	uint64_t end = timeout_ms > 0 ? ks__now() + (uint64_t)timeout_ms * 1000000u : 0;
 	/* held-back records have a deadline: draining earlier finds one or two a call */
-	int waits = timeout_ms && ks->rested && ks->deadline_ns, woken = 0, n = 0, rc;
+	int waits = timeout_ms && ks->armed && ks->deadline_ns, woken = 0, n = 0, rc;
 
 	if (!ks->more)
 		woken = waits ? sleep_for(call, timeout_ms) : ks__wait(ks, 0);

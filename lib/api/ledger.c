@@ -43,7 +43,7 @@ void ks__read_ledger(struct ks *ks, uint32_t probe, int idle, struct ks__ledger 
 static int check_ledger(struct ks *ks, const struct ks__slot *slot, char *why, size_t size)
 {
 	int idle = ks__consumer_try(ks);
-	int at_rest = idle && atomic_load(&slot->state) == KS_STATE_OFF;
+	int exact = idle && atomic_load(&slot->state) == KS_STATE_OFF;
 	struct ks__ledger ledger;
 
 	ks__read_ledger(ks, slot->probe->id, idle != 0, &ledger);
@@ -53,7 +53,7 @@ static int check_ledger(struct ks *ks, const struct ks__slot *slot, char *why, s
 	 * A running kernel program may have reserved a record and not counted it yet; on each CPU,
 	 * a second one may have interrupted it.
 	 */
-	return ks__ledger_check(slot->probe->name, &ledger, at_rest ? 0 : 4ull * ks->n_cpus, why,
+	return ks__ledger_check(slot->probe->name, &ledger, exact ? 0 : 4ull * ks->n_cpus, why,
 				size);
 }
 

@@ -105,7 +105,7 @@ static int put(struct ks *ks, char what)
  */
 void ks__stay_readable(struct ks *ks)
 {
-	ks->rested = 0;
+	ks->armed = 0;
 	if (ks->more)
 		return;
 	ks->more = 1;
@@ -166,7 +166,7 @@ static void take_timer(struct ks *ks)
 	if (read(ks->timer_fd, &count, sizeof(count)) != sizeof(count))
 		return;
 	ks->deadline_ns = 0;
-	ks->rested = 0;
+	ks->armed = 0;
 }
 
 /* poll() does not consume the readiness that a host's edge-triggered epoll set waits for. */

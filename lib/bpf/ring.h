@@ -23,10 +23,10 @@ _Static_assert(sizeof(long) == sizeof(uint64_t),
 struct ks__lane {
 	int fd;                   /* -1: none */
 	int held;                 /* no record wakes: a ring's last read record stays unpublished */
-	unsigned looked;          /* headers read since ks__stream_rest() last ran */
+	unsigned looked;          /* headers read since ks__stream_arm() last ran */
 	uint64_t pos;             /* position of the next header to read */
 	uint64_t last;            /* start of the record before pos */
-	uint64_t rested;          /* pos when ks__stream_rest() last ran */
+	uint64_t arm_pos;         /* pos when ks__stream_arm() last ran */
 	uint64_t mask;            /* size - 1 */
 	const uint64_t *produced; /* the kernel's position */
 	uint64_t *consumed;       /* the published consumer position; NULL: the lane stays empty */
@@ -86,7 +86,7 @@ struct ks__stream {
 	int epoll_fd;
 	struct ks__fds *fds;
 	int64_t budget_ns; /* token bucket of wake-ups: each takes 20 ms; it refills in real time */
-	uint64_t rested_ns, deadline_ns;
+	uint64_t arm_ns, deadline_ns;
 	uint64_t (*now)(void); /* CLOCK_MONOTONIC; tests have their own */
 	_Atomic uint32_t probes; /* bit per probe: the consumer reads its throttled counts */
 	_Atomic uint64_t delivered[KS_BPF_PROBES];

@@ -12,7 +12,7 @@
 
 #include "ring.h"
 
-#define FEW 4                   /* up to so many records between two rests: arm the lane */
+#define FEW 4                   /* arm a lane only if it got at most this many records lately */
 #define MORE_LOOKS 64           /* headers that a drain may read beyond the records it may put */
 #define PATIENCE_MIN_NS 1000000 /* a look costs 5 us: this is at most half a percent of a CPU */
 
@@ -67,7 +67,7 @@ struct ks__stream *ks__stream_new(const struct ks__stream_opts *opts,
 	s->fds = opts->fds;
 	s->now = monotonic;
 	s->budget_ns = KS__WAKEUP_BURST;
-	s->rested_ns = s->now();
+	s->arm_ns = s->now();
 	s->lanes = calloc(n_lanes, sizeof(*s->lanes));
 	s->told = calloc(s->n_cpus, sizeof(*s->told));
 	if (!s->lanes || !s->told) {
@@ -79,7 +79,7 @@ struct ks__stream *ks__stream_new(const struct ks__stream_opts *opts,
 		s->lanes[i].produced = &s->lanes[i].pos;
 	}
 	for (uint32_t cpu = 0; cpu < s->n_cpus; cpu++)
-		begin_cpu(s, cpu, s->rested_ns);
+		begin_cpu(s, cpu, s->arm_ns);
 	return s;
 }
 
@@ -360,7 +360,7 @@ int ks__stream_drain(struct ks__stream *s, struct ks__sink *sink, unsigned max)
 	return (int)(max - pass.room);
 }
 
-/* ---- rest ------------------------------------------------------------------------------------ */
+/* ---- arm ------------------------------------------------------------------------------------- */
 
 static void refill(struct ks__stream *s, uint64_t passed_ns)
 {
@@ -384,7 +384,7 @@ static uint64_t patience(const struct ks__stream *s, const struct ks__lane *lane
 			 uint64_t passed_ns)
 {
 	uint64_t batch = s->batch_ms * 1000000ull;
-	uint64_t quarters = (lane->pos - lane->rested) * 4 / (lane->mask + 1);
+	uint64_t quarters = (lane->pos - lane->arm_pos) * 4 / (lane->mask + 1);
 	uint64_t wait = quarters ? passed_ns / quarters : batch;
 
 	if (wait < PATIENCE_MIN_NS)
@@ -392,12 +392,12 @@ static uint64_t patience(const struct ks__stream *s, const struct ks__lane *lane
 	return wait < batch ? wait : batch;
 }
 
-int ks__stream_rest(struct ks__stream *s, uint64_t *ret_deadline_ns)
+int ks__stream_arm(struct ks__stream *s, uint64_t *ret_deadline_ns)
 {
-	uint64_t now = s->now(), passed = now - s->rested_ns, wait = UINT64_MAX;
+	uint64_t now = s->now(), passed = now - s->arm_ns, wait = UINT64_MAX;
 	int any = atomic_load(&s->probes) != 0, slipped = 0;
 
-	s->rested_ns = now;
+	s->arm_ns = now;
 	refill(s, passed);
 	for (unsigned i = 0; i < s->n_lanes; i++) {
 		struct ks__lane *lane = &s->lanes[i];
@@ -411,7 +411,7 @@ int ks__stream_rest(struct ks__stream *s, uint64_t *ret_deadline_ns)
 		if (lane->held && any && patience(s, lane, passed) < wait)
 			wait = patience(s, lane, passed);
 		lane->looked = 0;
-		lane->rested = lane->pos;
+		lane->arm_pos = lane->pos;
 	}
 	if (slipped)
 		return 1;

@@ -11,7 +11,7 @@
  * The lanes' descriptors are in the handle's epoll set, edge-triggered. Perf buffers are always
  * held, or never with KS_IMMEDIATE.
  *
- * One thread at a time calls drain, rest and in_flight (the api layer ensures that).
+ * One thread at a time calls drain, arm and in_flight (the api layer ensures that).
  */
 #ifndef KS_STREAM_H
 #define KS_STREAM_H
@@ -47,7 +47,7 @@ int ks__stream_ring_fd(const struct ks__stream *stream, unsigned ring);
 
 /*
  * From now on the consumer reads the throttled counts of this probe. Any thread. 1: the consumer
- * reads records at intervals and must call ks__stream_rest() again.
+ * reads records at intervals and must call ks__stream_arm() again.
  */
 int ks__stream_expect(struct ks__stream *stream, uint32_t probe);
 
@@ -66,7 +66,7 @@ int ks__stream_drain(struct ks__stream *stream, struct ks__sink *sink, unsigned 
  * lane and returns the time of the next look in *ret_deadline_ns, 0: none is needed.
  * 1: records arrived meanwhile: drain again. 0: the consumer may sleep.
  */
-int ks__stream_rest(struct ks__stream *stream, uint64_t *ret_deadline_ns);
+int ks__stream_arm(struct ks__stream *stream, uint64_t *ret_deadline_ns);
 
 /* Publishes all that was read: before a descriptor is handed over, and before closing. */
 void ks__stream_publish(struct ks__stream *stream);

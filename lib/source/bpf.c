@@ -323,13 +323,13 @@ static int bpf_drain(struct ks__source *s, struct ks__sink *sink, unsigned max)
 	return ks__stream_drain(stream, sink, max);
 }
 
-static int bpf_rest(struct ks__source *s, uint64_t *ret_deadline_ns)
+static int bpf_arm(struct ks__source *s, uint64_t *ret_deadline_ns)
 {
 	struct ks__stream *stream =
 		atomic_load_explicit(&ks__bpf_of(s)->stream, memory_order_acquire);
 
 	*ret_deadline_ns = 0;
-	return stream ? ks__stream_rest(stream, ret_deadline_ns) : 0;
+	return stream ? ks__stream_arm(stream, ret_deadline_ns) : 0;
 }
 
 static int bpf_read(struct ks__source *s, uint32_t probe, struct ks__rows *rows, int per_cpu)
@@ -364,7 +364,7 @@ const struct ks__source_ops ks__source_bpf = {
 	.expect = bpf_expect,
 	.why = bpf_why,
 	.drain = bpf_drain,
-	.rest = bpf_rest,
+	.arm = bpf_arm,
 	.read = bpf_read,
 	.read_groups = bpf_read_groups,
 	.ledger = ks__bpf_ledger,

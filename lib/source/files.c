@@ -348,7 +348,7 @@ static int files_drain(struct ks__source *s, struct ks__sink *sink, unsigned max
 	return (int)n;
 }
 
-static int files_rest(struct ks__source *s, uint64_t *ret_deadline_ns)
+static int files_arm(struct ks__source *s, uint64_t *ret_deadline_ns)
 {
 	struct files *files = files_of(s);
 	uint64_t first = UINT64_MAX;
@@ -450,7 +450,7 @@ const struct ks__source_ops ks__source_files = {
 	.expect = ks__files_expect,
 	.why = ks__files_why,
 	.drain = files_drain,
-	.rest = files_rest,
+	.arm = files_arm,
 	.read = files_read,
 	.ledger = files_ledger,
 	.explain = ks__files_explain,

@@ -4,7 +4,7 @@
  *
  * There are two sources: kernel programs (eBPF, bpf.c) and the files of procfs (files.c). The api
  * layer knows a source only through struct ks__source_ops. It holds the handle's lock during every
- * call except those of the consumer (drain, rest), those of readers (read, read_groups, ledger, size)
+ * call except those of the consumer (drain, arm), those of readers (read, read_groups, ledger, size)
  * and set_role, which run in parallel with the others.
  */
 #ifndef KS_SOURCE_H
@@ -175,13 +175,13 @@ struct ks__source_ops {
 
 	/*
 	 * For the consumer. drain: delivers up to `max` records, records of losses included, and
-	 * returns their number. rest: the consumer has read everything and is about to idle.
+	 * returns their number. arm: the consumer has read everything and is about to wait.
 	 * Returns 1: new records are there, drain again. Returns 0: the next record makes the
 	 * handle's epoll descriptor readable, at once or by the timer. *ret_deadline_ns is then the
 	 * latest time for the next drain; 0: none.
 	 */
 	int (*drain)(struct ks__source *s, struct ks__sink *sink, unsigned max);
-	int (*rest)(struct ks__source *s, uint64_t *ret_deadline_ns);
+	int (*arm)(struct ks__source *s, uint64_t *ret_deadline_ns);
 
 	/*
 	 * For readers: adds this source's statistics of a probe to `rows` (lib/data/rows.h).
@@ -196,7 +196,7 @@ struct ks__source_ops {
 	int (*read_groups)(struct ks__source *s, uint32_t probe, struct ks__groups *groups);
 	/*
 	 * Returns the ledger of a probe. idle 1: the caller is the consumer, outside of drain and
-	 * rest, so the source may walk the rings to count in_flight; 0: in_flight is 0.
+	 * arm, so the source may walk the rings to count in_flight; 0: in_flight is 0.
 	 */
 	int (*ledger)(struct ks__source *s, uint32_t probe, int idle, struct ks__ledger *ret);
 

@@ -120,7 +120,7 @@ static void act(struct input *in, struct lanes *l)
 		break;
 	case 5:
 		lane_clock += take(in, 4);
-		ks__stream_rest(l->s, &deadline);
+		ks__stream_arm(l->s, &deadline);
 		break;
 	default:
 		ks__stream_in_flight(l->s, counts);
@@ -138,7 +138,7 @@ static void finish(struct lanes *l)
 	for (unsigned p = 0; p < KS_BPF_PROBES; p++)
 		sum += counts[p];
 	before = delivered(l) + ks__stream_discarded(l->s, 0);
-	while (drain(l, 64) || ks__stream_rest(l->s, &deadline))
+	while (drain(l, 64) || ks__stream_arm(l->s, &deadline))
 		must(turns++ < 10000);
 	must(delivered(l) + ks__stream_discarded(l->s, 0) - before == sum);
 	for (unsigned i = 0; i < l->s->n_lanes; i++)

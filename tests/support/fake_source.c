@@ -137,12 +137,12 @@ static int fake_drain(struct ks__source *s, struct ks__sink *sink, unsigned max)
 	return (int)n;
 }
 
-static int fake_rest(struct ks__source *s, uint64_t *ret_deadline_ns)
+static int fake_arm(struct ks__source *s, uint64_t *ret_deadline_ns)
 {
-	int rc = fake(s)->rest_rc;
+	int rc = fake(s)->arm_rc;
 
-	fake(s)->rested++;
-	fake(s)->rest_rc = 0;
+	fake(s)->armed++;
+	fake(s)->arm_rc = 0;
 	*ret_deadline_ns = fake(s)->deadline_ns;
 	return rc;
 }
@@ -151,7 +151,7 @@ static int fake_rest(struct ks__source *s, uint64_t *ret_deadline_ns)
 	.prepare = fake_prepare, .apply = fake_apply, .enable = fake_enable,                \
 	.disable = fake_disable, .note = fake_note, .expect = fake_expect, .why = fake_why, \
 	.read = fake_read, .ledger = fake_ledger, .size = fake_size, .drain = fake_drain,   \
-	.rest = fake_rest
+	.arm = fake_arm
 
 static const struct ks__source_ops programs_ops = { .kind = KS_SOURCE_BPF,
 						    .read_groups = fake_groups,

@@ -39,13 +39,13 @@ struct fake {
 	struct ks__note note[4];
 	struct fake_record out[16]; /* records that wait for delivery, up to the first of size 0 */
 	uint64_t deadline_ns;
-	int rest_rc; /* answer of the next rest() only */
+	int arm_rc; /* answer of the next arm() only */
 	/* what the library asked of the source */
 	unsigned prepared, applied, enabled, disabled;
 	uint32_t mask;
 	const char *forced;
 	struct ks__settings set;
-	unsigned given, drained, rested;
+	unsigned given, drained, armed;
 };
 
 extern struct ks *ks;

@@ -62,7 +62,7 @@ struct lanes *lanes_new(const struct ks__transport *via, unsigned n_lanes, unsig
 	l->s->now = read_clock;
 	for (uint32_t p = 0; p < KS_BPF_PROBES; p++)
 		ks__stream_expect(l->s, p);
-	l->s->rested_ns = lane_clock;
+	l->s->arm_ns = lane_clock;
 	for (unsigned cpu = 0; cpu < n_cpus; cpu++)
 		l->s->told[cpu].time_ns = l->s->told[cpu].throttle_ns = lane_clock;
 	for (unsigned i = 0; i < n_lanes; i++) {

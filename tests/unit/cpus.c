@@ -136,7 +136,7 @@ static void test_leap(gconstpointer via)
 		for (unsigned i = 0; i < 100; i++) {
 			ring_add(l, 1, 0, 0);
 			g_assert_cmpint(lanes_drain(l, 100), ==, 1);
-			g_assert_cmpint(ks__stream_rest(l->s, &deadline), ==, 0);
+			g_assert_cmpint(ks__stream_arm(l->s, &deadline), ==, 0);
 			armed += !deadline;
 			g_assert_cmpuint(deadline, <=, lane_clock + 10000000);
 			lanes_forget(l);

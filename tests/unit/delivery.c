@@ -175,21 +175,21 @@ static void test_deadlines(void)
 	end();
 }
 
-/* If a source gets records just before it would go idle, the same call drains it again. */
-static void test_no_rest(void)
+/* If a source gets records while it is armed, the same call drains it again. */
+static void test_late_records(void)
 {
 	struct seen seen = { 0 };
 	unsigned drained;
 
 	begin();
 	ks_assert_rc(ks_poll(ks, 0, 0, see, &seen), 0);
-	g_assert_cmpuint(programs.rested, ==, 1);
-	g_assert_cmpuint(files.rested, ==, 1);
+	g_assert_cmpuint(programs.armed, ==, 1);
+	g_assert_cmpuint(files.armed, ==, 1);
 	drained = files.drained;
-	files.rest_rc = 1;
+	files.arm_rc = 1;
 	ks__consumer_poke(ks);
 	ks_assert_rc(ks_poll(ks, 0, 0, see, &seen), 0);
-	g_assert_cmpuint(files.rested, >=, 3);
+	g_assert_cmpuint(files.armed, >=, 3);
 	g_assert_cmpuint(files.drained, >=, drained + 2);
 	end();
 }
@@ -284,7 +284,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/delivery/stop", test_stop);
 	g_test_add_func("/delivery/batch", test_batch);
 	g_test_add_func("/delivery/deadlines", test_deadlines);
-	g_test_add_func("/delivery/no rest", test_no_rest);
+	g_test_add_func("/delivery/late records", test_late_records);
 	g_test_add_func("/delivery/ordered", test_ordered);
 	g_test_add_func("/delivery/held", test_held);
 	g_test_add_func("/delivery/held is in flight", test_held_is_in_flight);

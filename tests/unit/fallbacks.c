@@ -358,7 +358,7 @@ static void test_between(void)
 
 	bed->set.flags = KS_ENABLE_NO_EVENTS;
 	bed_apply(bed);
-	ks_assert_rc(bed->s->ops->rest(bed->s, &deadline), 0);
+	ks_assert_rc(bed->s->ops->arm(bed->s, &deadline), 0);
 	g_assert_cmpuint(deadline, >, now + 3590ull * 1000000000u);
 	bed->set.interval_ms = 0;
 	bed_apply(bed);
@@ -373,7 +373,7 @@ static void test_between(void)
 
 	bed->set.flags = KS_ENABLE_NO_EVENTS | KS_ENABLE_NO_STATS;
 	bed_apply(bed);
-	ks_assert_rc(bed->s->ops->rest(bed->s, &deadline), 0);
+	ks_assert_rc(bed->s->ops->arm(bed->s, &deadline), 0);
 	g_assert_cmpuint(deadline, ==, 0);
 	bed_free(bed);
 }

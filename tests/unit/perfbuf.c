@@ -117,7 +117,7 @@ static void test_senseless(void)
 }
 
 /* Each sample wakes the consumer by itself: nothing has to be armed or to be looked at later. */
-static void test_rest(void)
+static void test_arm(void)
 {
 	struct lanes *l = lanes_new(&ks__perfbufs, 1, 1);
 	uint64_t deadline = 1;
@@ -125,7 +125,7 @@ static void test_rest(void)
 	for (unsigned i = 0; i < 20; i++)
 		sample(l, 0, lane_event(1, 0, 0));
 	g_assert_cmpint(lanes_drain(l, 100), ==, 20);
-	g_assert_cmpint(ks__stream_rest(l->s, &deadline), ==, 0);
+	g_assert_cmpint(ks__stream_arm(l->s, &deadline), ==, 0);
 	g_assert_cmpuint(deadline, ==, 0);
 	lanes_free(l);
 }
@@ -166,7 +166,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/perfbuf/wrap", test_wrap);
 	g_test_add_func("/perfbuf/lost-once", test_lost_once);
 	g_test_add_func("/perfbuf/senseless", test_senseless);
-	g_test_add_func("/perfbuf/rest", test_rest);
+	g_test_add_func("/perfbuf/arm", test_arm);
 	g_test_add_data_func("/perfbuf/garbage", &ks__perfbufs, test_garbage);
 	g_test_add_data_func("/perfbuf/garbage-in-a-ring", &ks__rings, test_garbage);
 	return g_test_run();

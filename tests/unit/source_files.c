@@ -290,7 +290,7 @@ static void test_interval(void)
 	struct bed *bed = bed_on();
 	uint64_t deadline = 0, now = ks__now();
 
-	ks_assert_rc(bed->s->ops->rest(bed->s, &deadline), 0);
+	ks_assert_rc(bed->s->ops->arm(bed->s, &deadline), 0);
 	g_assert_cmpuint(deadline, >, now + 3590ull * 1000000000u);
 	g_assert_cmpuint(deadline, <=, now + 3600ull * 1000000000u);
 	show_children(bed, 200, 1);
@@ -303,11 +303,11 @@ static void test_interval(void)
 	bed_apply(bed);
 	show_children(bed, 210, 2);
 	ks_assert_rc(bed_look(bed), 0);
-	ks_assert_rc(bed->s->ops->rest(bed->s, &deadline), 1); /* a reader's scan found some */
+	ks_assert_rc(bed->s->ops->arm(bed->s, &deadline), 1); /* a reader's scan found some */
 	g_assert_cmpuint(bed_drain(bed, 1, "fork 100 host > 210\n"), ==, 1);
-	ks_assert_rc(bed->s->ops->rest(bed->s, &deadline), 1);
+	ks_assert_rc(bed->s->ops->arm(bed->s, &deadline), 1);
 	bed_drain(bed, 1000, "fork 100 host > 211\n");
-	ks_assert_rc(bed->s->ops->rest(bed->s, &deadline), 0);
+	ks_assert_rc(bed->s->ops->arm(bed->s, &deadline), 0);
 	bed_free(bed);
 }
 
@@ -320,7 +320,7 @@ static void test_off_and_on(void)
 	show_children(bed, 200, 1);
 	bed->s->ops->disable(bed->s, KS_PROBE_PROC);
 	bed_drain(bed, 1000, "fork 100 host > 200\n");
-	ks_assert_rc(bed->s->ops->rest(bed->s, &deadline), 0);
+	ks_assert_rc(bed->s->ops->arm(bed->s, &deadline), 0);
 	g_assert_cmpuint(deadline, ==, 0);
 	show_children(bed, 210, 1);
 	bed_found(bed, NONE);

@@ -10,11 +10,11 @@
 #define STEP 80
 #define MS 1000000ull
 
-static uint64_t rest(struct lanes *l)
+static uint64_t arm(struct lanes *l)
 {
 	uint64_t deadline = 1;
 
-	g_assert_cmpint(ks__stream_rest(l->s, &deadline), ==, 0);
+	g_assert_cmpint(ks__stream_arm(l->s, &deadline), ==, 0);
 	return deadline;
 }
 
@@ -35,10 +35,10 @@ static void test_few(void)
 {
 	struct lanes *l = lanes_new(&ks__rings, 1, 1);
 
-	g_assert_cmpuint(rest(l), ==, 0);
+	g_assert_cmpuint(arm(l), ==, 0);
 	trickle(l, 4);
 	g_assert_false(armed(l));
-	g_assert_cmpuint(rest(l), ==, 0);
+	g_assert_cmpuint(arm(l), ==, 0);
 	g_assert_true(armed(l));
 	lanes_free(l);
 }
@@ -49,17 +49,17 @@ static void test_many(void)
 	uint64_t begin = lane_clock;
 
 	trickle(l, 5);
-	g_assert_cmpuint(rest(l), ==, begin + 10 * MS);
+	g_assert_cmpuint(arm(l), ==, begin + 10 * MS);
 	g_assert_cmpuint(l->consumed[0], ==, 4 * STEP); /* last one held back: nothing wakes */
 	lane_clock += 3 * MS;
 	trickle(l, 5);
-	g_assert_cmpuint(rest(l), ==, begin + 10 * MS); /* no timer is needed */
+	g_assert_cmpuint(arm(l), ==, begin + 10 * MS); /* no timer is needed */
 	lane_clock += 7 * MS;
 	trickle(l, 5);
-	g_assert_cmpuint(rest(l), ==, begin + 20 * MS);
+	g_assert_cmpuint(arm(l), ==, begin + 20 * MS);
 	lane_clock += 10 * MS;
 	g_assert_cmpint(lanes_drain(l, 100), ==, 0); /* traffic has ended */
-	g_assert_cmpuint(rest(l), ==, 0);
+	g_assert_cmpuint(arm(l), ==, 0);
 	g_assert_true(armed(l));
 	lanes_free(l);
 }
@@ -71,7 +71,7 @@ static void test_sum(void)
 
 	trickle(l, 3);
 	trickle(l, 3);
-	g_assert_cmpuint(rest(l), !=, 0);
+	g_assert_cmpuint(arm(l), !=, 0);
 	lanes_free(l);
 }
 
@@ -81,23 +81,23 @@ static void test_budget(void)
 
 	for (unsigned i = 0; i < 9; i++) {
 		trickle(l, 1);
-		g_assert_cmpuint(rest(l), ==, 0);
+		g_assert_cmpuint(arm(l), ==, 0);
 	}
 	trickle(l, 1); /* the 10th at once */
-	g_assert_cmpuint(rest(l), ==, lane_clock + 10 * MS);
+	g_assert_cmpuint(arm(l), ==, lane_clock + 10 * MS);
 	g_assert_false(armed(l));
 	lane_clock += 20 * MS - 1;
-	g_assert_cmpuint(rest(l), !=, 0);
+	g_assert_cmpuint(arm(l), !=, 0);
 	lane_clock++;
-	g_assert_cmpuint(rest(l), ==, 0); /* one in 20 ms */
+	g_assert_cmpuint(arm(l), ==, 0); /* one in 20 ms */
 	trickle(l, 1);
-	g_assert_cmpuint(rest(l), !=, 0);
+	g_assert_cmpuint(arm(l), !=, 0);
 	lane_clock += 3600000 * MS; /* an idle hour saves up no more than 10 */
 	for (unsigned i = 0; i < 10; i++) {
-		g_assert_cmpuint(rest(l), ==, 0);
+		g_assert_cmpuint(arm(l), ==, 0);
 		trickle(l, 1);
 	}
-	g_assert_cmpuint(rest(l), !=, 0);
+	g_assert_cmpuint(arm(l), !=, 0);
 	lanes_free(l);
 }
 
@@ -111,7 +111,7 @@ static void test_held_is_free(void)
 
 	trickle(l, 5);
 	for (unsigned i = 0; i < 100; i++) {
-		rest(l);
+		arm(l);
 		trickle(l, 5);
 	}
 	g_assert_cmpint(l->s->budget_ns, ==, 9 * KS__WAKEUP_NS);
@@ -125,7 +125,7 @@ static void test_immediate(void)
 	l->s->batch_ms = KS_IMMEDIATE;
 	for (unsigned i = 0; i < 1000; i++) {
 		trickle(l, 1 + i % 40);
-		g_assert_cmpuint(rest(l), ==, 0);
+		g_assert_cmpuint(arm(l), ==, 0);
 		g_assert_true(armed(l));
 	}
 	lanes_free(l);
@@ -138,10 +138,10 @@ static void test_slip(void)
 
 	trickle(l, 1);
 	ring_add(l, 1, 0, 0);
-	g_assert_cmpint(ks__stream_rest(l->s, &deadline), ==, 1);
+	g_assert_cmpint(ks__stream_arm(l->s, &deadline), ==, 1);
 	g_assert_cmpuint(deadline, ==, 42);
 	g_assert_cmpint(lanes_drain(l, 100), ==, 1);
-	g_assert_cmpuint(rest(l), ==, 0);
+	g_assert_cmpuint(arm(l), ==, 0);
 	g_assert_true(armed(l));
 	lanes_free(l);
 }
@@ -156,7 +156,7 @@ static void test_no_spin(void)
 	trickle(l, 1);
 	for (;; n++) {
 		ring_add(l, 1, 0, 0);
-		if (!ks__stream_rest(l->s, &deadline))
+		if (!ks__stream_arm(l->s, &deadline))
 			break;
 		lanes_drain(l, 100);
 		lanes_forget(l);
@@ -174,7 +174,7 @@ static void test_busy(void)
 
 	trickle(l, 1);
 	ring_put(l, 0, &ev, 72, BPF_RINGBUF_BUSY_BIT);
-	g_assert_cmpuint(rest(l), ==, 0);
+	g_assert_cmpuint(arm(l), ==, 0);
 	g_assert_true(armed(l));
 	lanes_free(l);
 }
@@ -188,7 +188,7 @@ static void test_lanes(void)
 		ring_add(l, 1, 0, 0);
 	ring_add(l, 1, 1, 0);
 	lanes_drain(l, 100);
-	g_assert_cmpuint(rest(l), ==, lane_clock + 10 * MS);
+	g_assert_cmpuint(arm(l), ==, lane_clock + 10 * MS);
 	g_assert_false(armed(l));
 	g_assert_cmpuint(l->consumed[1], ==, l->s->lanes[1].pos);
 	lanes_free(l);
@@ -204,16 +204,16 @@ static void test_patience(void)
 
 	lane_clock += 10 * MS;
 	trickle(l, 50);
-	g_assert_cmpuint(rest(l), ==, lane_clock + 10 * MS / 3);
+	g_assert_cmpuint(arm(l), ==, lane_clock + 10 * MS / 3);
 	lane_clock += 10 * MS / 3;
 	trickle(l, 13); /* a quarter came in that time, so the interval stays */
-	g_assert_cmpuint(rest(l), ==, lane_clock + 10 * MS / 3);
+	g_assert_cmpuint(arm(l), ==, lane_clock + 10 * MS / 3);
 	lane_clock += 10 * MS / 3;
 	trickle(l, 12);
-	g_assert_cmpuint(rest(l), ==, lane_clock + 10 * MS);
+	g_assert_cmpuint(arm(l), ==, lane_clock + 10 * MS);
 	lane_clock += MS / 10;
 	trickle(l, 49);
-	g_assert_cmpuint(rest(l), ==, lane_clock + MS); /* never sooner than 1 ms */
+	g_assert_cmpuint(arm(l), ==, lane_clock + MS); /* never sooner than 1 ms */
 	lanes_free(l);
 }
 
@@ -224,16 +224,16 @@ static void test_perf(void)
 
 	atomic_store(&l->s->probes, 0);
 	l->s->lanes[0].held = 1;
-	g_assert_cmpuint(rest(l), ==, 0);
+	g_assert_cmpuint(arm(l), ==, 0);
 	g_assert_cmpint(ks__stream_expect(l->s, 1), ==, 1);
 	g_assert_cmpuint(atomic_load(&l->s->probes), ==, 2);
 	for (unsigned i = 0; i < 30; i++, lane_clock += 10 * MS)
-		g_assert_cmpuint(rest(l), ==, lane_clock + 10 * MS);
+		g_assert_cmpuint(arm(l), ==, lane_clock + 10 * MS);
 	g_assert_cmpint(l->s->budget_ns, ==, KS__WAKEUP_BURST);
 	l->s->batch_ms = KS_IMMEDIATE;
 	l->s->lanes[0].held = 0;
 	g_assert_cmpint(ks__stream_expect(l->s, 1), ==, 0);
-	g_assert_cmpuint(rest(l), ==, 0);
+	g_assert_cmpuint(arm(l), ==, 0);
 	lanes_free(l);
 }
 
@@ -242,13 +242,13 @@ static void test_publish(void)
 	struct lanes *l = lanes_new(&ks__rings, 2, 2);
 
 	trickle(l, 10);
-	rest(l);
+	arm(l);
 	ks__stream_publish(l->s);
 	g_assert_true(armed(l));
 	lane_clock += 10 * MS;
 	ring_add(l, 1, 0, 0); /* committed sooner, it might have woken nobody */
 	g_assert_cmpint(lanes_drain(l, 100), ==, 1);
-	g_assert_cmpuint(rest(l), ==, 0);
+	g_assert_cmpuint(arm(l), ==, 0);
 	lanes_free(l);
 }
 
