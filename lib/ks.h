@@ -96,8 +96,8 @@ struct ks {
 	uint64_t frames;        /* consumer only: number of frames so far */
 	struct ks__order *order; /* KS_OPEN_ORDERED, else NULL */
 	_Atomic uint64_t ordered[KS__PROBES_MAX]; /* records taken from `order`, by probe */
-	uint32_t tell;         /* consumer only: bit p: a KS_EVENT_STATE of probe p is due */
-	uint32_t tell_every[KS__PROBES_MAX]; /* sample_every for that record */
+	uint32_t states_due;   /* consumer only: bit p: a KS_EVENT_STATE of probe p is due */
+	uint32_t states_every[KS__PROBES_MAX]; /* sample_every for that record */
 	_Atomic uint64_t last_ns[KS__PROBES_MAX]; /* time of the last event, by probe; 0: none */
 	uint64_t watermark_ns; /* consumer only: records up to this time may leave `order` */
 	_Atomic uint64_t user_ns, wakeups;

@@ -93,7 +93,7 @@ int ks__self_table(struct ks *ks, uint32_t by, struct ks_stats_self *base, struc
 
 /* scope.c */
 /* Passes a scope to all sources, or changes none. The caller holds the handle's lock. */
-int ks__scope_tell(struct ks *ks, const struct ks__scope *scope);
+int ks__scope_apply(struct ks *ks, const struct ks__scope *scope);
 
 /* watch.c */
 /* Consumer only: checks the scope's cgroup when due. Returns how many records it delivered. */

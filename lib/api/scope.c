@@ -122,7 +122,7 @@ static int take_cgroup(struct ks *ks, const struct ks_scope *scope, struct ks__s
 }
 
 /* Sources may refuse in try_scope(), before the first one leaves the old scope. */
-int ks__scope_tell(struct ks *ks, const struct ks__scope *scope)
+int ks__scope_apply(struct ks *ks, const struct ks__scope *scope)
 {
 	int rc = 0;
 
@@ -166,7 +166,7 @@ int ks_set_scope(struct ks *ks, const struct ks_scope *scope)
 	pthread_mutex_lock(&ks->lock);
 	rc = ks__own(ks);
 	if (!rc)
-		rc = ks__scope_tell(ks, &next);
+		rc = ks__scope_apply(ks, &next);
 	if (!rc) {
 		free(ks->scope.pids);
 		ks->scope = next;

@@ -27,7 +27,7 @@ static int look(struct ks *ks)
 	if (ks__own(ks))
 		return 0;
 	next.cgroup = id;
-	if (ks__scope_tell(ks, &next)) /* the next check tries again */
+	if (ks__scope_apply(ks, &next)) /* the next check tries again */
 		return 0;
 	ks->scope.cgroup = id;
 	ks__log(ks, KS_LOG_INFO, "the scope's cgroup %s was created again: its id is now %llu",
@@ -39,18 +39,18 @@ static void note_probes(struct ks *ks)
 {
 	for (uint32_t p = KS_PROBE_SELF + 1; p < KS__PROBES_MAX; p++)
 		if (ks->slots[p].probe && ks__is_on(&ks->slots[p])) {
-			ks->tell |= 1u << p;
-			ks->tell_every[p] = (uint32_t)ks->slots[p].set.sample_every;
+			ks->states_due |= 1u << p;
+			ks->states_every[p] = (uint32_t)ks->slots[p].set.sample_every;
 		}
 }
 
-/* Delivers one KS_EVENT_STATE record for each probe in ks->tell. Returns how many. */
-static unsigned tell(struct ks *ks, struct ks__sink *sink, unsigned max)
+/* Delivers one KS_EVENT_STATE record for each probe in ks->states_due. Returns how many. */
+static unsigned report_states(struct ks *ks, struct ks__sink *sink, unsigned max)
 {
 	uint64_t now = ks__now();
 	unsigned n = 0;
 
-	for (uint32_t p = 0; p < KS__PROBES_MAX && ks->tell && n < max; p++) {
+	for (uint32_t p = 0; p < KS__PROBES_MAX && ks->states_due && n < max; p++) {
 		const struct ks__slot *slot = &ks->slots[p];
 		struct ks_event_state e = {
 			.ev = { .size = sizeof(e),
@@ -63,13 +63,13 @@ static unsigned tell(struct ks *ks, struct ks__sink *sink, unsigned max)
 		};
 		struct ks__source *source;
 
-		if (!(ks->tell & 1u << p))
+		if (!(ks->states_due & 1u << p))
 			continue;
-		ks->tell &= ~(1u << p);
+		ks->states_due &= ~(1u << p);
 		source = atomic_load(&slot->source);
 		e.state = (uint16_t)atomic_load(&slot->state);
 		e.source = source ? source->ops->kind : KS_SOURCE_NONE;
-		e.sample_every = ks->tell_every[p];
+		e.sample_every = ks->states_every[p];
 		n++;
 		if (ks__put(sink, &e.ev))
 			break;
@@ -99,9 +99,9 @@ unsigned ks__watch_drain(struct ks *ks, struct ks__sink *sink, unsigned max)
 {
 	uint64_t due = atomic_load_explicit(&ks->look_ns, memory_order_relaxed);
 
-	if (due && !ks->tell)
+	if (due && !ks->states_due)
 		look_if_due(ks, due);
-	return ks->tell ? tell(ks, sink, max) : 0;
+	return ks->states_due ? report_states(ks, sink, max) : 0;
 }
 
 void ks__watch_begin(struct ks *ks)

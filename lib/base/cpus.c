@@ -45,9 +45,9 @@ static uint32_t mask_bits(void)
 
 uint32_t ks__cpus_possible(int sys_fd)
 {
-	uint32_t most = mask_bits(), told = read_list(sys_fd, POSSIBLE);
+	uint32_t most = mask_bits(), listed = read_list(sys_fd, POSSIBLE);
 	uint32_t real = read_list(AT_FDCWD, "/sys/" POSSIBLE);
-	uint32_t n = told > real ? told : real;
+	uint32_t n = listed > real ? listed : real;
 
 	return n && n < most ? n : most;
 }

@@ -187,15 +187,15 @@ uint32_t ks__errors_begin(struct ks__errors *errors)
 int ks__errors_end(struct ks__errors *errors, uint32_t begun, int code, const char *call)
 {
 	const struct ks__error *error;
-	int is_told;
+	int has_text;
 
 	if (code >= 0)
 		return code;
 	pthread_mutex_lock(&errors->lock);
 	error = find_slot(errors, gettid());
-	is_told = error && (int32_t)(error->number - begun) > 0;
+	has_text = error && (int32_t)(error->number - begun) > 0;
 	pthread_mutex_unlock(&errors->lock);
-	if (is_told)
+	if (has_text)
 		return code;
 	return ks__errors_fail(errors, code, "%s: %s (%s)", call, ks_strerror(code),
 			       ks_error_name(code));

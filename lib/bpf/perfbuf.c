@@ -146,10 +146,10 @@ static void hand_over(struct ks__stream *s, struct ks__lane *lane, struct ks__pa
 		      uint64_t next)
 {
 	const struct ks_event *ev = (const struct ks_event *)s->record;
-	struct ks__told *told = &s->told[ev->cpu];
+	struct ks__reported *reported = &s->reported[ev->cpu];
 
-	told->generation = ev->generation;
-	told->time_ns = ev->time_ns;
+	reported->generation = ev->generation;
+	reported->time_ns = ev->time_ns;
 	lane->pos = next;
 	ks__count(&s->delivered[ev->id >> 8]);
 	pass->looks--;

@@ -131,8 +131,8 @@ static void hand_over(struct ks__stream *s, struct ks__lane *lane, struct ks__pa
 	const struct ks_event *ev = record(lane, pos);
 	uint64_t first = first_bytes(ev);
 	uint32_t head = header(lane, pos);
-	struct ks__told *told = &s->told[ev->cpu];
-	uint32_t lost = told->lost;
+	struct ks__reported *reported = &s->reported[ev->cpu];
+	uint32_t lost = reported->lost;
 	_Atomic uint64_t *delivered = &s->delivered[ev->id >> 8];
 	uint64_t count = atomic_load_explicit(delivered, memory_order_relaxed), begin = count;
 	uint64_t most = count + (pass->room < pass->looks ? pass->room : pass->looks);
@@ -154,8 +154,8 @@ static void hand_over(struct ks__stream *s, struct ks__lane *lane, struct ks__pa
 		return;
 	lane->last = pos - step;
 	ev = record(lane, lane->last);
-	told->generation = ev->generation;
-	told->time_ns = ev->time_ns;
+	reported->generation = ev->generation;
+	reported->time_ns = ev->time_ns;
 	ks__seen(sink, ev);
 }
 

@@ -36,7 +36,7 @@ struct ks__lane {
 };
 
 /* Which losses and throttled events of one CPU the consumer has reported. */
-struct ks__told {
+struct ks__reported {
 	uint32_t lost;        /* running count of losses up to which losses are reported */
 	uint8_t generation;   /* of the last record */
 	uint64_t time_ns;     /* of the last record, or when the stream was opened */
@@ -92,7 +92,7 @@ struct ks__stream {
 	_Atomic uint64_t delivered[KS_BPF_PROBES];
 	_Atomic uint64_t discarded;
 	struct ks__lane *lanes;
-	struct ks__told *told; /* by CPU */
+	struct ks__reported *reported; /* by CPU */
 	uint64_t record[KS_RECORD_MAX / 8]; /* copy of a perf sample, which may wrap, aligned */
 };
 
@@ -101,7 +101,7 @@ struct ks__stream *ks__stream_new(const struct ks__stream_opts *opts,
 				  const struct ks__transport *via, unsigned n_lanes);
 
 /* Reports the losses before this record, if any. 0: no room is left for the record itself. */
-int ks__stream_tell(struct ks__stream *stream, struct ks__pass *pass, const struct ks_event *ev);
+int ks__stream_report(struct ks__stream *stream, struct ks__pass *pass, const struct ks_event *ev);
 
 /*
  * Budget of wake-ups: 50 a second, burst 10. A wake-up costs 10 to 25 us in the thread that causes
@@ -157,8 +157,8 @@ static inline void ks__stream_skip(struct ks__stream *s, struct ks__lane *lane,
 static inline int ks__stream_hole(struct ks__stream *s, struct ks__pass *pass,
 				  const struct ks_event *ev)
 {
-	return __builtin_expect(ev->lost == s->told[ev->cpu].lost, 1) ||
-	       ks__stream_tell(s, pass, ev);
+	return __builtin_expect(ev->lost == s->reported[ev->cpu].lost, 1) ||
+	       ks__stream_report(s, pass, ev);
 }
 
 #endif

@@ -40,14 +40,14 @@ static uint64_t losses(const struct ks__stream *s, uint32_t cpu, unsigned probe)
 /* Takes the counts at the start of the stream as reported: earlier losses are not reported. */
 static void begin_cpu(struct ks__stream *s, uint32_t cpu, uint64_t now)
 {
-	struct ks__told *told = &s->told[cpu];
+	struct ks__reported *reported = &s->reported[cpu];
 
-	told->lost = __atomic_load_n(&s->cpus[cpu].lost, __ATOMIC_ACQUIRE);
-	told->time_ns = told->throttle_ns = now;
+	reported->lost = __atomic_load_n(&s->cpus[cpu].lost, __ATOMIC_ACQUIRE);
+	reported->time_ns = reported->throttle_ns = now;
 	for (unsigned p = 0; p < KS_BPF_PROBES; p++) {
-		told->throttled[p] = outcome(s, cpu, p, KS_THROTTLED);
-		told->lost_by[p] = losses(s, cpu, p);
-		told->total += told->lost_by[p];
+		reported->throttled[p] = outcome(s, cpu, p, KS_THROTTLED);
+		reported->lost_by[p] = losses(s, cpu, p);
+		reported->total += reported->lost_by[p];
 	}
 }
 
@@ -69,8 +69,8 @@ struct ks__stream *ks__stream_new(const struct ks__stream_opts *opts,
 	s->budget_ns = KS__WAKEUP_BURST;
 	s->arm_ns = s->now();
 	s->lanes = calloc(n_lanes, sizeof(*s->lanes));
-	s->told = calloc(s->n_cpus, sizeof(*s->told));
-	if (!s->lanes || !s->told) {
+	s->reported = calloc(s->n_cpus, sizeof(*s->reported));
+	if (!s->lanes || !s->reported) {
 		ks__stream_close(s, 0);
 		return NULL;
 	}
@@ -151,7 +151,7 @@ void ks__stream_close(struct ks__stream *s, int epoll)
 		ks__fd_close(s->fds, lane->fd);
 	}
 	free(s->lanes);
-	free(s->told);
+	free(s->reported);
 	free(s);
 }
 
@@ -174,9 +174,9 @@ int ks__stream_expect(struct ks__stream *s, uint32_t probe)
 /* ---- losses ---------------------------------------------------------------------------------- */
 
 /* Losses of a CPU that are in the ledger and not yet reported. */
-static uint64_t untold(const struct ks__stream *s, uint32_t cpu)
+static uint64_t unreported(const struct ks__stream *s, uint32_t cpu)
 {
-	uint64_t sum = 0, total = s->told[cpu].total;
+	uint64_t sum = 0, total = s->reported[cpu].total;
 
 	for (unsigned p = 0; p < KS_BPF_PROBES; p++)
 		sum += losses(s, cpu, p);
@@ -186,7 +186,7 @@ static uint64_t untold(const struct ks__stream *s, uint32_t cpu)
 /* The full rise of a running count: `rise` is the rise modulo 2^32, the ledger has the wraps. */
 static uint64_t whole_rise(const struct ks__stream *s, uint32_t cpu, uint32_t rise)
 {
-	uint64_t all = untold(s, cpu);
+	uint64_t all = unreported(s, cpu);
 
 	if (all < rise)
 		return (int32_t)rise > 0 ? rise : 0;
@@ -200,30 +200,30 @@ static uint64_t whole_rise(const struct ks__stream *s, uint32_t cpu, uint32_t ri
  */
 static uint32_t blame(const struct ks__stream *s, uint32_t cpu, uint64_t rise)
 {
-	struct ks__told *told = &s->told[cpu];
+	struct ks__reported *reported = &s->reported[cpu];
 	uint64_t by[KS_BPF_PROBES], sum = 0;
 	uint32_t which = UINT32_MAX;
 	unsigned n = 0;
 
-	told->unsettled += rise;
+	reported->unsettled += rise;
 	for (unsigned p = 0; p < KS_BPF_PROBES; p++) {
 		by[p] = losses(s, cpu, p);
-		sum += by[p] - told->lost_by[p];
-		if (by[p] != told->lost_by[p])
+		sum += by[p] - reported->lost_by[p];
+		if (by[p] != reported->lost_by[p])
 			which = n++ ? UINT32_MAX : p;
 	}
-	if (n == 1 && sum >= told->unsettled)
-		told->lost_by[which] += told->unsettled;
-	else if (sum == told->unsettled)
-		memcpy(told->lost_by, by, sizeof(by));
+	if (n == 1 && sum >= reported->unsettled)
+		reported->lost_by[which] += reported->unsettled;
+	else if (sum == reported->unsettled)
+		memcpy(reported->lost_by, by, sizeof(by));
 	else
 		return which;
-	told->unsettled = 0;
+	reported->unsettled = 0;
 	return which;
 }
 
-static void tell(struct ks__pass *pass, const struct ks__told *told, uint32_t cpu,
-		 uint8_t generation, uint64_t time_ns, struct ks_event_lost *lost)
+static void put_loss(struct ks__pass *pass, const struct ks__reported *reported, uint32_t cpu,
+		     uint8_t generation, uint64_t time_ns, struct ks_event_lost *lost)
 {
 	lost->ev = (struct ks_event){
 		.size = sizeof(*lost),
@@ -231,7 +231,7 @@ static void tell(struct ks__pass *pass, const struct ks__told *told, uint32_t cp
 		.cpu = (uint16_t)cpu,
 		.generation = generation,
 		.weight = 1,
-		.lost = told->lost,
+		.lost = reported->lost,
 		.time_ns = time_ns,
 	};
 	pass->room--;
@@ -239,22 +239,22 @@ static void tell(struct ks__pass *pass, const struct ks__told *told, uint32_t cp
 		ks__pass_end(pass);
 }
 
-static int tell_hole(struct ks__stream *s, struct ks__pass *pass, uint32_t cpu, uint64_t rise,
-		     uint8_t generation, uint64_t time_ns)
+static int report_loss(struct ks__stream *s, struct ks__pass *pass, uint32_t cpu, uint64_t rise,
+		       uint8_t generation, uint64_t time_ns)
 {
-	struct ks__told *told = &s->told[cpu];
+	struct ks__reported *reported = &s->reported[cpu];
 	struct ks_event_lost ev = {
 		.lost = rise,
 		/* an interrupt within a program run writes its record first, with a later time */
-		.from_ns = told->time_ns < time_ns ? told->time_ns : time_ns,
+		.from_ns = reported->time_ns < time_ns ? reported->time_ns : time_ns,
 		.to_ns = time_ns,
 		.reason = KS_LOST_RING,
 		.probe = blame(s, cpu, rise),
 	};
 
-	told->lost += (uint32_t)rise;
-	told->total += rise;
-	tell(pass, told, cpu, generation, time_ns, &ev);
+	reported->lost += (uint32_t)rise;
+	reported->total += rise;
+	put_loss(pass, reported, cpu, generation, time_ns, &ev);
 	return ks__pass_goes_on(pass);
 }
 
@@ -263,32 +263,32 @@ static int tell_hole(struct ks__stream *s, struct ks__pass *pass, uint32_t cpu, 
  * record has overtaken this record and nothing is to report. But if the ledger has that many
  * unreported losses, the count has risen by more than 2^31.
  */
-int ks__stream_tell(struct ks__stream *s, struct ks__pass *pass, const struct ks_event *ev)
+int ks__stream_report(struct ks__stream *s, struct ks__pass *pass, const struct ks_event *ev)
 {
-	uint32_t rise = ev->lost - s->told[ev->cpu].lost;
+	uint32_t rise = ev->lost - s->reported[ev->cpu].lost;
 
-	if ((int32_t)rise < 0 && untold(s, ev->cpu) < rise)
+	if ((int32_t)rise < 0 && unreported(s, ev->cpu) < rise)
 		return 1;
-	return tell_hole(s, pass, ev->cpu, rise, ev->generation, ev->time_ns);
+	return report_loss(s, pass, ev->cpu, rise, ev->generation, ev->time_ns);
 }
 
 /*
  * Throttled events leave no record, so only their interval is known: from the last look until now.
  * The head has the time of the record that follows (0: none), so that the order of times holds.
  */
-static void tell_throttled(struct ks__stream *s, struct ks__pass *pass, uint32_t cpu,
-			   uint64_t next_ns)
+static void report_throttled(struct ks__stream *s, struct ks__pass *pass, uint32_t cpu,
+			     uint64_t next_ns)
 {
-	struct ks__told *told = &s->told[cpu];
-	uint64_t now = told->time_ns;
+	struct ks__reported *reported = &s->reported[cpu];
+	uint64_t now = reported->time_ns;
 	uint32_t left = atomic_load_explicit(&s->probes, memory_order_relaxed);
 
 	for (; left; left &= left - 1) { /* each probe costs a cache line of another CPU */
 		unsigned p = (unsigned)__builtin_ctz(left);
 		uint64_t count = outcome(s, cpu, p, KS_THROTTLED);
 		struct ks_event_lost ev = {
-			.lost = count - told->throttled[p],
-			.from_ns = told->throttle_ns,
+			.lost = count - reported->throttled[p],
+			.from_ns = reported->throttle_ns,
 			.reason = KS_LOST_THROTTLED,
 			.probe = p,
 		};
@@ -298,11 +298,11 @@ static void tell_throttled(struct ks__stream *s, struct ks__pass *pass, uint32_t
 		if (!ks__pass_goes_on(pass))
 			return;
 		now = ev.to_ns = s->now();
-		told->throttled[p] = count;
-		tell(pass, told, cpu, told->generation, next_ns ? next_ns : now, &ev);
+		reported->throttled[p] = count;
+		put_loss(pass, reported, cpu, reported->generation, next_ns ? next_ns : now, &ev);
 	}
-	if (now > told->throttle_ns)
-		told->throttle_ns = now;
+	if (now > reported->throttle_ns)
+		reported->throttle_ns = now;
 }
 
 /* ---- drain ----------------------------------------------------------------------------------- */
@@ -320,7 +320,7 @@ static void drain_lane(struct ks__stream *s, unsigned i, struct ks__pass *pass)
 		return;
 	next_ns = s->via->next_ns(s, &s->lanes[i]);
 	for (uint32_t cpu = i; cpu < s->n_cpus && next_ns; cpu += s->n_lanes)
-		tell_throttled(s, pass, cpu, next_ns);
+		report_throttled(s, pass, cpu, next_ns);
 	if (ks__pass_goes_on(pass))
 		s->via->drain(s, &s->lanes[i], pass);
 }
@@ -329,18 +329,18 @@ static void drain_lane(struct ks__stream *s, unsigned i, struct ks__pass *pass)
  * Reports losses after the last record. The count is read before the ring is found empty: all
  * records submitted before the loss have been handed over.
  */
-static void tell_rest(struct ks__stream *s, unsigned i, struct ks__pass *pass)
+static void report_remaining(struct ks__stream *s, unsigned i, struct ks__pass *pass)
 {
 	for (uint32_t cpu = i; cpu < s->n_cpus && ks__pass_goes_on(pass); cpu += s->n_lanes) {
-		struct ks__told *told = &s->told[cpu];
+		struct ks__reported *reported = &s->reported[cpu];
 		uint32_t lost = __atomic_load_n(&s->cpus[cpu].lost, __ATOMIC_ACQUIRE);
-		uint64_t rise = whole_rise(s, cpu, lost - told->lost);
+		uint64_t rise = whole_rise(s, cpu, lost - reported->lost);
 
 		if (!empty(&s->lanes[i]))
 			return;
 		if (rise)
-			tell_hole(s, pass, cpu, rise, told->generation, s->now());
-		tell_throttled(s, pass, cpu, 0);
+			report_loss(s, pass, cpu, rise, reported->generation, s->now());
+		report_throttled(s, pass, cpu, 0);
 	}
 }
 
@@ -356,7 +356,7 @@ int ks__stream_drain(struct ks__stream *s, struct ks__sink *sink, unsigned max)
 		drain_lane(s, at, &pass);
 	}
 	for (unsigned i = 0; i < n && ks__pass_goes_on(&pass); i++)
-		tell_rest(s, i, &pass);
+		report_remaining(s, i, &pass);
 	return (int)(max - pass.room);
 }
 
@@ -464,6 +464,6 @@ void ks__stream_size(const struct ks__stream *s, uint64_t *ret_kernel, uint64_t 
 		descriptors++;
 	}
 	*ret_kernel = kernel;
-	*ret_user = sizeof(*s) + s->n_lanes * sizeof(*s->lanes) + s->n_cpus * sizeof(*s->told);
+	*ret_user = sizeof(*s) + s->n_lanes * sizeof(*s->lanes) + s->n_cpus * sizeof(*s->reported);
 	*ret_descriptors = descriptors;
 }

@@ -44,7 +44,7 @@ static void scan_fd(int fd, const char *path, struct ks__types_of *of, size_t n)
 }
 
 /* Adds to the reason that untyped programs work without the kernel's own BTF. */
-static void tell_of_copy(struct ks__types *t)
+static void suggest_copy(struct ks__types *t)
 {
 	size_t n = strlen(t->own.why);
 
@@ -72,13 +72,13 @@ static void scan_own(struct ks__types *t)
 		else
 			snprintf(t->own.why, sizeof(t->own.why), "BTF: %.100s cannot be read (%s)",
 				 path, ks_error_name(fd));
-		tell_of_copy(t);
+		suggest_copy(t);
 		return;
 	}
 	scan_fd(fd, path, &t->own, t->n);
 	close(fd);
 	if (t->own.error)
-		tell_of_copy(t);
+		suggest_copy(t);
 }
 
 static void scan_core(struct ks__types *t)

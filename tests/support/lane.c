@@ -64,7 +64,7 @@ struct lanes *lanes_new(const struct ks__transport *via, unsigned n_lanes, unsig
 		ks__stream_expect(l->s, p);
 	l->s->arm_ns = lane_clock;
 	for (unsigned cpu = 0; cpu < n_cpus; cpu++)
-		l->s->told[cpu].time_ns = l->s->told[cpu].throttle_ns = lane_clock;
+		l->s->reported[cpu].time_ns = l->s->reported[cpu].throttle_ns = lane_clock;
 	for (unsigned i = 0; i < n_lanes; i++) {
 		struct ks__lane *lane = &l->s->lanes[i];
 

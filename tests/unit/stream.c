@@ -291,7 +291,7 @@ static void test_rows(void)
 	g_assert_cmpuint(ks__stream_delivered(l->s, 2), ==, 18);
 	g_assert_cmpuint(l->last_ns[1], ==, 1000000190);
 	g_assert_cmpuint(l->last_ns[2], ==, 1000000195);
-	g_assert_cmpuint(l->s->told[1].generation, ==, 5);
+	g_assert_cmpuint(l->s->reported[1].generation, ==, 5);
 	lanes_free(l);
 }
 
@@ -373,7 +373,7 @@ static void test_around(void)
 {
 	struct lanes *l = lanes_new(&ks__rings, 1, 1);
 
-	l->cpus[0].lost = l->s->told[0].lost = 0xfffffffe;
+	l->cpus[0].lost = l->s->reported[0].lost = 0xfffffffe;
 	lane_lose(l, 0, 1, 5);
 	ring_add(l, 1, 0, 3);
 	ring_add(l, 1, 0, 0xffffffff);
