@@ -164,8 +164,8 @@ int fadvise_drop_tracepoint(struct trace_event_raw_mm_filemap_op_page_cache *ctx
 /* ---- exit ------------------------------------------------------------------------------------ */
 
 /* Makes the record of a call: always if the call was slow, else for 1 call in sample_every. */
-static __always_inline enum ks_bpf_outcome tell(struct ks_run *run, struct task_struct *task,
-						const struct fadvise_call *call, int result)
+static __always_inline enum ks_bpf_outcome record_call(struct ks_run *run, struct task_struct *task,
+						       const struct fadvise_call *call, int result)
 {
 	uint64_t duration = ks_now(run) - call->start_ns;
 	struct ks_event_fadvise_call *rec, room;
@@ -185,7 +185,7 @@ static __always_inline enum ks_bpf_outcome tell(struct ks_run *run, struct task_
 	rec->advice = call->advice;
 	rec->result = result;
 	rec->fd = call->fd;
-	tell_file(rec, task);
+	fill_file(rec, task);
 	return ks_submit(run, rec, sizeof(room));
 }
 
@@ -207,7 +207,7 @@ static __always_inline enum ks_bpf_outcome returned(struct ks_run *run, struct t
 	row = ks_row(run, &fadvise_rows, task);
 	if (row)
 		count_row(row, &call, result);
-	return tell(run, task, &call, result);
+	return record_call(run, task, &call, result);
 }
 
 static __always_inline int fadvise_exit(void *ctx, const struct pt_regs *regs, int result,

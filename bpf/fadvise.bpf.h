@@ -48,7 +48,7 @@ static __always_inline struct fadvise_call *call_stored(void)
 /*
  * Is the stored call still going on? If a call ends while the probe is off, it stays stored and
  * must be ignored. Each time the host enables the probe, one slot of the settings gets a new
- * generation, and the other one holds inert settings (generation 0) until the host configures the
+ * generation, and the other one holds the settings of a probe that is off (generation 0) until the host configures the
  * probe. So the call is still going on if one of the two slots has its generation. (If the host
  * configures the probe twice during a call, neither slot has it, and the end of the call counts as
  * unmatched.)
@@ -180,7 +180,7 @@ static __always_inline void count_row(struct ks_bpf_row_fadvise *row,
 }
 
 /* Puts the file into the record to which the descriptor refers now, right after the call. */
-static __always_inline void tell_file(struct ks_event_fadvise_call *rec,
+static __always_inline void fill_file(struct ks_event_fadvise_call *rec,
 				      const struct task_struct *task)
 {
 	const struct fdtable *table = BPF_CORE_READ(task, files, fdt);

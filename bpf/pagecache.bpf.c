@@ -147,8 +147,9 @@ int pagecache_delete_raw_tp(uint64_t *ctx)
 /* ---- reads ----------------------------------------------------------------------------------- */
 
 /* Makes the record of a miss that begins at page `from`. */
-static __always_inline enum ks_bpf_outcome tell(struct ks_run *run, struct task_struct *self,
-						const struct pagecache_piece *piece, uint64_t from)
+static __always_inline enum ks_bpf_outcome record_miss(struct ks_run *run, struct task_struct *self,
+						       const struct pagecache_piece *piece,
+						       uint64_t from)
 {
 	const struct inode *inode = piece->inode;
 	struct ks_event_pagecache_miss *rec, room;
@@ -206,7 +207,7 @@ static __always_inline enum ks_bpf_outcome got(struct ks_run *run, struct task_s
 	if (missed == NOWHERE)
 		return KS_AGGREGATED;
 	count(run, &counters, missed_pages, pages_from(run, piece, missed));
-	return tell(run, self, piece, missed);
+	return record_miss(run, self, piece, missed);
 }
 
 /* A page is missing: store the miss until the piece of its read comes. */

@@ -75,7 +75,7 @@ struct ks_run {
 	uint32_t cpu;
 	uint32_t probe;
 	uint32_t pid;          /* process id of the subject; set by ks_admit() */
-	uint32_t generation;   /* copy from `set`, which may become inert during the run */
+	uint32_t generation;   /* copy from `set`, which the host may zero during the run */
 	uint32_t sample_every; /* copy from `set`; a program may set it to 1 to keep an event */
 	enum ks_bpf_outcome outcome; /* why ks_reserve() returned no record */
 	uint8_t flags;               /* ks_event_flag bits of the record */
@@ -181,8 +181,8 @@ static __always_inline void ks_lose_run(uint32_t probe)
 }
 
 /*
- * Begins a run; call it first in every program. Returns false if the probe is inert or the CPU has
- * no slot. The run is then counted already, and the program must return 0.
+ * Begins a run; call it first in every program. Returns false if the probe is off or the CPU has no
+ * slot. The run is then counted already, and the program must return 0.
  */
 static __always_inline bool ks_begin(struct ks_run *run, void *ctx, uint32_t probe,
 				     const bool typed)

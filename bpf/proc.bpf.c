@@ -120,8 +120,8 @@ int proc_fork_tracepoint(struct trace_event_raw_task_newtask *ctx)
  *
  * This is not a part of execed(), so that both can use the same stack space.
  */
-static __always_inline enum ks_bpf_outcome tell_exec(struct ks_run *run, struct task_struct *task,
-						     uint32_t old_tid, const char *path)
+static __always_inline enum ks_bpf_outcome record_exec(struct ks_run *run, struct task_struct *task,
+						       uint32_t old_tid, const char *path)
 {
 	struct ks_event_proc_exec *rec, room;
 
@@ -156,7 +156,7 @@ static __always_inline enum ks_bpf_outcome execed(struct ks_run *run, struct tas
 		ks_add_own(run, &stats->execs, 1);
 		ks_add_own(run, &row->execs, 1);
 	}
-	return tell_exec(run, task, old_tid, path);
+	return record_exec(run, task, old_tid, path);
 }
 
 static __always_inline int proc_exec(void *ctx, struct task_struct *task, uint32_t old_tid,

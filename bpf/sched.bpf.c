@@ -10,9 +10,9 @@
 /* ---- records --------------------------------------------------------------------------------- */
 
 /* Makes the record of a long wait in the run queue. held: the thread that had the CPU until now. */
-static __always_inline enum ks_bpf_outcome tell_wait(struct ks_run *run, uint64_t ns,
-						     const struct task_struct *task,
-						     const struct task_struct *held)
+static __always_inline enum ks_bpf_outcome record_wait(struct ks_run *run, uint64_t ns,
+						       const struct task_struct *task,
+						       const struct task_struct *held)
 {
 	struct ks_event_sched_wait *rec, room;
 	uint64_t comm[2];
@@ -40,7 +40,7 @@ static __always_inline enum ks_bpf_outcome tell_wait(struct ks_run *run, uint64_
 
 /* Makes the record of a long sleep. sleep: the kernel's task state in it, 0: not known. */
 static __always_inline enum ks_bpf_outcome
-tell_block(struct ks_run *run, uint64_t ns, const struct task_struct *task, uint32_t sleep)
+record_block(struct ks_run *run, uint64_t ns, const struct task_struct *task, uint32_t sleep)
 {
 	struct ks_event_sched_block *rec, room;
 
@@ -126,7 +126,7 @@ leave(struct ks_run *run, struct ks_bpf_stats_sched *stats, struct task_struct *
 		return KS_AGGREGATED;
 	switched(run, stats, row, who, task, asleep);
 	go_on(run, stats, row, who, who->state, state, unknown(run, state ? to : 0), true);
-	who->sleep = unknown(run, asleep ? told_state(args, asleep) : 0);
+	who->sleep = unknown(run, asleep ? leaving_state(args, asleep) : 0);
 	return KS_AGGREGATED;
 }
 
@@ -163,7 +163,7 @@ enter(struct ks_run *run, struct ks_bpf_stats_sched *stats, struct task_struct *
 		   unknown(run, wanted ? row_of(run, who) : 0), true);
 	if (!wanted || was != SCHED_QUEUED)
 		return KS_AGGREGATED;
-	return tell_wait(run, ns, task, held);
+	return record_wait(run, ns, task, held);
 }
 
 /*
@@ -256,7 +256,7 @@ static __always_inline enum ks_bpf_outcome woken(struct ks_run *run, struct task
 	ns = go_on(run, stats, row, who, was, state, to, true);
 	if (is_new || !wanted || was != SCHED_OFF)
 		return KS_AGGREGATED;
-	return tell_block(run, ns, task, who->sleep);
+	return record_block(run, ns, task, who->sleep);
 }
 
 static __always_inline int sched_wakeup(uint64_t *ctx, const bool typed, const bool is_new)

@@ -90,7 +90,7 @@ static __always_inline void read_args(const uint64_t *ctx, struct switch_args *r
  * Returns the task state in which a thread leaves its CPU; 0: not known. now: the state read from
  * the task. Another CPU may have begun to wake the thread, and the task then has that state.
  */
-static __always_inline uint32_t told_state(const struct switch_args *args, uint32_t now)
+static __always_inline uint32_t leaving_state(const struct switch_args *args, uint32_t now)
 {
 	if (ks_const.prev_state)
 		return args->state;

@@ -63,11 +63,11 @@ enum ks_bpf_want {
 };
 
 /*
- * Settings of one probe in one generation. All-zero settings make the probe inert: each run ends in
+ * Settings of one probe in one generation. If all members are 0, the probe is off: each run ends in
  * KS_FILTERED.
  */
 struct ks_bpf_settings {
-	uint32_t generation;           /*  0 1 to 255; 0: inert */
+	uint32_t generation;           /*  0 1 to 255; 0: off */
 	uint32_t flags;                /*  4 ks_bpf_want */
 	uint32_t sample_every;         /*  8 1 event in so many becomes a record; 0: none does */
 	uint32_t epoch;                /* 12 changes when the probe is enabled after it was off */

@@ -58,12 +58,12 @@ static void wait_grace(uint64_t left_ns)
 /* ---- settings -------------------------------------------------------------------------------- */
 
 /* put_inert() clears only the generation: 1 if the slot has the same settings apart from that. */
-static int is_same(const struct ks_bpf_settings *inert, const struct ks_bpf_settings *set)
+static int is_same(const struct ks_bpf_settings *off, const struct ks_bpf_settings *set)
 {
 	struct ks_bpf_settings as = *set;
 
 	as.generation = 0;
-	return !memcmp(inert, &as, sizeof(as));
+	return !memcmp(off, &as, sizeof(as));
 }
 
 static void put_settings(struct ks__control *c, uint32_t probe, const struct ks_bpf_settings *set)

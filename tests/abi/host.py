@@ -141,10 +141,10 @@ def check_events(host, pid, events):
     events = [e for e in events
               if s.get('ks_event', e, 'id') == call and s.get('ks_event', e, 'pid') == pid]
     tap.ok(len(events) == CALLS, 'host/events', f'{len(events)}')
-    told = {tuple(s.get(call, e, name) for name in ('offset', 'length', 'advice', 'fd', 'result'))
+    seen = {tuple(s.get(call, e, name) for name in ('offset', 'length', 'advice', 'fd', 'result'))
             for e in events}
-    tap.ok(len(told) == 1 and list(told)[0][:3] == (OFFSET, LENGTH, s.KS_ADVICE_RANDOM) and
-           list(told)[0][4] == 0, 'host/event', f'{told}')
+    tap.ok(len(seen) == 1 and list(seen)[0][:3] == (OFFSET, LENGTH, s.KS_ADVICE_RANDOM) and
+           list(seen)[0][4] == 0, 'host/event', f'{seen}')
     advice = next(f for f in s.by_id[call]['fields'] if f['name'] == 'advice')
     tap.ok(advice['values'][str(s.KS_ADVICE_RANDOM)] == 'random', 'host/value', f'{advice}')
     tap.ok({s.get('ks_event', e, 'comm') for e in events} == {Path('/proc/self/comm').read_text()

@@ -64,7 +64,7 @@ class Cgroups(cli.Case):
                 time.sleep(0.01)
         return self.dir.rmdir()
 
-    def made_again(self, told, *options):
+    def made_again(self, pattern, *options):
         process = cli.start("watch", "proc", "--scope", f"cgroup:{self.dir}", *options)
         self.addCleanup(process.stdout.close)
         self.addCleanup(process.stderr.close)
@@ -72,7 +72,7 @@ class Cgroups(cli.Case):
         self.remove()
         self.dir.mkdir()
         line = process.stdout.readline()
-        while line and not re.search(told, line):
+        while line and not re.search(pattern, line):
             line = process.stdout.readline()  # of who was in it, late
         process.send_signal(signal.SIGTERM)
         process.wait()
@@ -93,7 +93,7 @@ class Cgroups(cli.Case):
         self.assertEqual([fields[k] for k in ("probe", "state_name", "source_name", "cause_name")],
                          [1, "on", "bpf", "scope"])
 
-    def test_made_again_is_told(self):
+    def test_made_again_as_text(self):
         line = self.made_again(rb"\*\*\*").decode()
         self.assertRegex(line, r"^[0-9:.]+ \*\*\* proc is on, from bpf: the scope's cgroup was "
                                r"made again, and is watched \*\*\*\n$")

@@ -42,7 +42,7 @@ class Stat(cli.Case):
         self.assertEqual((done.status, line["source"]), (5, "files"))
         self.assertGreater(line["fields"]["oncpu_ns"]["sum"], 190000000)
 
-    def test_self_is_told(self):
+    def test_self_is_reported(self):
         cli.need_programs("proc")
         done = cli.run("stat", "proc", "--json", "--", "true")
         fields = done.one(type="stats", probe="self")["fields"]

@@ -190,7 +190,7 @@ static void host_open(struct host *h, uint64_t features)
 
 /* ---- every function --------------------------------------------------------------------- */
 
-static void is_told(struct ks *ks, int rc)
+static void has_message(struct ks *ks, int rc)
 {
 	char why[300] = "";
 
@@ -211,7 +211,7 @@ static int consume(struct ks *ks)
 		rc = i % 2 ? ks_read_events(ks, buf, sizeof(buf), i, &size) :
 			     ks_poll(ks, i, 1 + i, ignore, NULL);
 		g_assert_true(rc >= 0 || rc == -EBADF);
-		is_told(ks, rc);
+		has_message(ks, rc);
 	}
 	return rc;
 }
@@ -224,20 +224,20 @@ static void call_all(struct host *h)
 	struct ks_stats stats = { .size = sizeof(stats) };
 	struct ks *ks = h->ks;
 
-	is_told(ks, ks_read_stats(h->reader, &stats));
-	is_told(ks, ks_set_scope(ks, &tree));
-	is_told(ks, ks_configure_probe(ks, KS_PROBE_PROC, NULL, 0));
-	is_told(ks, ks_query_probe(ks, KS_PROBE_FADVISE, &probe));
-	is_told(ks, ks_thread_role(ks, 0, "worker"));
-	is_told(ks, ks_describe_cgroup(ks, counters_cgroup(), &cgroup));
-	is_told(ks, ks_selftest(ks, KS_PROBE_PROC, NULL));
-	is_told(ks, ks_ledger_check(ks, KS_PROBE_SELF));
-	is_told(ks, ks_check(ks, KS_JSON, NULL, 0));
-	is_told(ks, ks_explain(ks, KS_JSON, NULL, 0));
-	is_told(ks, ks_prepare(ks, NULL, 0));
-	is_told(ks, ks_disable_probe(ks, KS_PROBE_PROC));
-	is_told(ks, ks_enable_probe(ks, KS_PROBE_PROC, NULL));
-	is_told(ks, ks_enable_probe(ks, KS_PROBE_FADVISE, NULL));
+	has_message(ks, ks_read_stats(h->reader, &stats));
+	has_message(ks, ks_set_scope(ks, &tree));
+	has_message(ks, ks_configure_probe(ks, KS_PROBE_PROC, NULL, 0));
+	has_message(ks, ks_query_probe(ks, KS_PROBE_FADVISE, &probe));
+	has_message(ks, ks_thread_role(ks, 0, "worker"));
+	has_message(ks, ks_describe_cgroup(ks, counters_cgroup(), &cgroup));
+	has_message(ks, ks_selftest(ks, KS_PROBE_PROC, NULL));
+	has_message(ks, ks_ledger_check(ks, KS_PROBE_SELF));
+	has_message(ks, ks_check(ks, KS_JSON, NULL, 0));
+	has_message(ks, ks_explain(ks, KS_JSON, NULL, 0));
+	has_message(ks, ks_prepare(ks, NULL, 0));
+	has_message(ks, ks_disable_probe(ks, KS_PROBE_PROC));
+	has_message(ks, ks_enable_probe(ks, KS_PROBE_PROC, NULL));
+	has_message(ks, ks_enable_probe(ks, KS_PROBE_FADVISE, NULL));
 }
 
 /* ---- one descriptor --------------------------------------------------------------------- */
@@ -290,7 +290,7 @@ static int child(const void *data)
 	lose(&h, step, &s);
 	fault_fork(3);
 	if (step->i % 3)
-		is_told(h.ks, ks_wakeup(h.ks) == 0 ? 0 : -1);
+		has_message(h.ks, ks_wakeup(h.ks) == 0 ? 0 : -1);
 	last = consume(h.ks);
 	if (needed)
 		ks_assert_rc(last, -EBADF);

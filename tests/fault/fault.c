@@ -327,9 +327,9 @@ void fault_enable(struct ks *ks, uint32_t probe, const char *variant)
 
 const char *fault_typed(uint32_t probe)
 {
-	int told = kt_kernel_has("bpf_get_current_task_btf");
+	int has_helper = kt_kernel_has("bpf_get_current_task_btf");
 
-	return told || probe == KS_PROBE_PROC ? "tp_btf" : "raw_tp";
+	return has_helper || probe == KS_PROBE_PROC ? "tp_btf" : "raw_tp";
 }
 
 void fault_burst(struct ks *ks, unsigned records)

@@ -37,7 +37,7 @@ static void expect_variant(struct ks *ks, uint32_t probe, const char *variant, c
  */
 static void expect(const struct ks_open_opts *opts, const struct expect *e)
 {
-	static const char untold[] = "bpf_get_current_task_btf";
+	static const char no_helper[] = "bpf_get_current_task_btf";
 	const uint32_t probes[] = { KS_PROBE_PROC, KS_PROBE_FADVISE };
 	int none = e->tp_btf && e->raw_tp && e->tracepoint;
 	unsigned before = counters_descriptors();
@@ -48,7 +48,7 @@ static void expect(const struct ks_open_opts *opts, const struct expect *e)
 
 		/* programs are loaded before perf buffers are opened */
 		if (lacks && (!e->tp_btf || (opts && opts->features_off)))
-			expect_variant(ks, probes[i], "tp_btf", untold);
+			expect_variant(ks, probes[i], "tp_btf", no_helper);
 		else
 			expect_variant(ks, probes[i], "tp_btf", e->tp_btf);
 		expect_variant(ks, probes[i], "raw_tp", e->raw_tp);

@@ -139,22 +139,22 @@ static void comes_between_reads(gconstpointer data)
 	remove_sysfs(sysfs);
 }
 
-struct told {
+struct tally {
 	uint64_t records, lost;
 	unsigned cpu;
 };
 
 static int add(const struct ks_event *ev, void *user)
 {
-	struct told *told = user;
+	struct tally *tally = user;
 
 	if (ev->id != KS_EVENT_LOST) {
 		g_assert_cmpuint(ev->cpu, ==, 0);
-		told->records++;
+		tally->records++;
 		return 0;
 	}
 	g_assert_cmpuint(ev->cpu, ==, 1);
-	told->lost += ((const struct ks_event_lost *)ev)->lost;
+	tally->lost += ((const struct ks_event_lost *)ev)->lost;
 	return 0;
 }
 
@@ -162,7 +162,7 @@ static int add(const struct ks_event *ev, void *user)
 static void comes_without_buffer(void)
 {
 	struct ks_open_opts opts = { .size = sizeof(opts), .features_off = KS_FEATURE_RINGBUF };
-	struct told told = { 0 };
+	struct tally tally = { 0 };
 	struct ks_stats_self ledger;
 	struct ks *ks;
 	int rc;
@@ -176,11 +176,11 @@ static void comes_without_buffer(void)
 	run_on(0, 10);
 	run_on(1, 20);
 	run_on(0, 10);
-	while ((rc = ks_poll(ks, 0, 0, add, &told)) > 0)
+	while ((rc = ks_poll(ks, 0, 0, add, &tally)) > 0)
 		;
 	ks_assert_ok(ks, rc);
-	g_assert_cmpuint(told.records, ==, 60);
-	g_assert_cmpuint(told.lost, ==, 60);
+	g_assert_cmpuint(tally.records, ==, 60);
+	g_assert_cmpuint(tally.lost, ==, 60);
 	ledger = fault_ledger(ks, BURST_PROBE);
 	g_assert_cmpuint(ledger.delivered, ==, 60);
 	g_assert_cmpuint(ledger.lost_ring + ledger.lost_locked, ==, 60);

@@ -139,7 +139,7 @@ static void no_perf_buffers(struct ks *ks)
 static void exact(struct ks *ks)
 {
 	static const char *const tracefs[] = { "tracefs", "run as root", NULL };
-	static const char *const untold[] = { "bpf_get_current_task_btf", NULL };
+	static const char *const no_helper[] = { "bpf_get_current_task_btf", NULL };
 	const uint32_t probes[] = { KS_PROBE_PROC, KS_PROBE_FADVISE };
 	struct ks_probe_info info = { .size = sizeof(info) };
 
@@ -149,7 +149,7 @@ static void exact(struct ks *ks)
 		if (!strcmp(fault_typed(probes[i]), "tp_btf"))
 			fault_exact(ks, probes[i], "tp_btf");
 		else
-			fault_refused(ks, probes[i], "tp_btf", untold);
+			fault_refused(ks, probes[i], "tp_btf", no_helper);
 		fault_exact(ks, probes[i], "raw_tp");
 		fault_refused(ks, probes[i], "tracepoint", tracefs);
 		ks_assert_ok(ks, ks_query_probe(ks, probes[i], &info));

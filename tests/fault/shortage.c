@@ -351,7 +351,7 @@ static void is_usable(const struct step *step, struct ks *ks)
 }
 
 /* A shortage is reported as an error. A refusal by policy is a reason to use the fallback. */
-static void is_told(const struct step *step, struct ks *ks, int rc)
+static void has_message(const struct step *step, struct ks *ks, int rc)
 {
 	char why[KS_ERROR_MAX];
 
@@ -381,7 +381,7 @@ static int child(const void *data)
 	rc = step->call->run(ks);
 	failed = end_shortage(step, rc);
 	if (failed)
-		is_told(step, ks, rc);
+		has_message(step, ks, rc);
 	after = counters_descriptors();
 	if (failed && rc < 0 && step->shortage->error != EPERM) {
 		ks_assert_ok(ks, step->call->run(ks)); /* the second call works */

@@ -125,7 +125,7 @@ static void records(const char *variant, uint32_t flags)
 	const struct ks_open_opts opts = { .size = sizeof(opts), .flags = flags };
 	struct seen seen = { 0 };
 	struct ks *ks = fault_open(&opts);
-	uint64_t before, after, told;
+	uint64_t before, after, now;
 	int64_t wall;
 
 	scope_self(ks);
@@ -144,9 +144,9 @@ static void records(const char *variant, uint32_t flags)
 		g_assert_cmpuint(seen.start_ns, >=, before);
 		g_assert_cmpuint(seen.start_ns, <=, after);
 	}
-	ks_assert_rc(ks_read_clock(ks, &told, &wall), 0);
-	g_assert_cmpuint(told, >=, after);
-	g_assert_cmpuint(told, <=, mono());
+	ks_assert_rc(ks_read_clock(ks, &now, &wall), 0);
+	g_assert_cmpuint(now, >=, after);
+	g_assert_cmpuint(now, <=, mono());
 	ks_close(ks);
 }
 

@@ -145,15 +145,15 @@ static void is_remedied(const struct condition *c, const char *checked, int is_s
 		g_error("%s: no remedy matches '%s': %s", c->name, c->remedy, checked);
 }
 
-static void is_told(const struct condition *c, const char *checked)
+static void is_listed(const struct condition *c, const char *checked)
 {
-	char *told;
+	char *line;
 
 	if (!c->feature)
 		return;
-	told = g_strdup_printf("{\"name\":\"%s\",\"works\":false", c->feature);
-	g_assert_nonnull(strstr(checked, told));
-	g_free(told);
+	line = g_strdup_printf("{\"name\":\"%s\",\"works\":false", c->feature);
+	g_assert_nonnull(strstr(checked, line));
+	g_free(line);
 }
 
 /* Checks the reasons of lost variants. */
@@ -165,7 +165,7 @@ static void check(const struct condition *c, struct ks *ks, size_t p, uint32_t l
 
 	g_assert_cmpint(ks_check(ks, KS_JSON, text, (size_t)size), <, size);
 	ks_assert_ok(ks, ks_query_probe(ks, counted[p].probe, &info));
-	is_told(c, text);
+	is_listed(c, text);
 	if (c->silent || lost)
 		is_remedied(c, text, info.source == KS_SOURCE_BPF && !c->silent);
 	g_free(text);

@@ -187,15 +187,15 @@ class Tables(unittest.TestCase):
     def test_other_release(self):
         column = tables.read_verifier(HERE)[self.ANY]
         said = ''.join(f'program {program} 1\n' for program in column if program != 'release')
-        with contextlib.redirect_stdout(io.StringIO()) as told:
+        with contextlib.redirect_stdout(io.StringIO()) as given:
             self.assertEqual(self.compare('another', {'verified.out': said})[tables.VERIFIER], '')
-        self.assertIn('+proc_exit_tp_btf\t1', told.getvalue())
+        self.assertIn('+proc_exit_tp_btf\t1', given.getvalue())
 
     def test_docs(self):
         page = HERE.parent.parent / tables.DOCS
         before = page.read_text()
-        told = tables.docs_table(tables.read_lines(HERE / tables.EXPECTED), tables.read_verifier(HERE))
-        self.assertEqual(before.partition(tables.BELOW)[2].split('\n'), ['', '', *told, ''])
+        given = tables.docs_table(tables.read_lines(HERE / tables.EXPECTED), tables.read_verifier(HERE))
+        self.assertEqual(before.partition(tables.BELOW)[2].split('\n'), ['', '', *given, ''])
 
 
 if __name__ == '__main__':

@@ -82,7 +82,7 @@ def read_lines(path):
     return table
 
 
-def lines_told(table, name, fact):
+def lines_given(table, name, fact):
     """Returns the lines that a guest gives for this table, None if it was not asked."""
     said = fact['fallbacks' if table == FALLBACKS else 'probes']
     if said is None:
@@ -123,9 +123,9 @@ def compare(names, results, here):
     differs = {EXPECTED: None, FALLBACKS: None, VERIFIER: None}
     for name, fact in facts(names, results).items():
         for table, lines in kept.items():
-            told = lines_told(table, name, fact)
-            if told is not None:
-                text = differ(table, name, lines.get(name, []), told)
+            given = lines_given(table, name, fact)
+            if given is not None:
+                text = differ(table, name, lines.get(name, []), given)
                 differs[table] = (differs[table] or '') + text
         if fact['programs'] is None:
             continue
@@ -180,8 +180,8 @@ def write_docs(expected, verifier, here):
 def accept_lines(table, guests, found, here):
     """Writes one of the tables of lines from {kernel: lines}, in order."""
     lines = read_lines(here / table)
-    lines |= {name: lines_told(table, name, fact) for name, fact in found.items()
-              if lines_told(table, name, fact)}
+    lines |= {name: lines_given(table, name, fact) for name, fact in found.items()
+              if lines_given(table, name, fact)}
     order = [name for name in guests if name in lines]
     order += [name for name in lines if name not in order]
     (here / table).write_text('\n'.join(

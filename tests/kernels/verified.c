@@ -86,7 +86,7 @@ static long load_logged(union bpf_attr *attr, unsigned attr_size, unsigned level
 }
 
 /* Prints the end of the whole log: that is where the reason for a refusal is. */
-static void tell_refusal(union bpf_attr *attr, unsigned size)
+static void print_refusal(union bpf_attr *attr, unsigned size)
 {
 	char *log = g_malloc(LOG_SIZE);
 	size_t n;
@@ -108,7 +108,7 @@ static long load(union bpf_attr *attr, unsigned size)
 		remember((int)fd, log);
 		return fd;
 	}
-	tell_refusal(attr, size);
+	print_refusal(attr, size);
 	/* once more for the library, which finds in the log what is missing */
 	return on_load_pass(attr, size);
 }

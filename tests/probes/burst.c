@@ -116,7 +116,7 @@ static void sampled(struct kt *t)
 struct holes {
 	uint64_t next;    /* the next sequence number */
 	uint64_t pending; /* reported missing since the last record */
-	uint64_t told, records;
+	uint64_t lost, records;
 };
 
 static int walk(const struct ks_event *ev, void *user)
@@ -129,7 +129,7 @@ static int walk(const struct ks_event *ev, void *user)
 		g_assert_cmpuint(hole->reason, ==, KS_LOST_RING);
 		g_assert_cmpuint(hole->probe, ==, BURST_PROBE);
 		h->pending += hole->lost;
-		h->told += hole->lost;
+		h->lost += hole->lost;
 		return 0;
 	}
 	g_assert_cmpuint(((const struct ks_event_burst_record *)ev)->sequence, ==,
@@ -175,9 +175,9 @@ static void overflow(struct kt *t)
 	kt_settle(t);
 	kt_ledger(t, &ledger);
 	g_assert_cmpuint(ledger.lost_ring, >, 0);
-	g_assert_cmpuint(h.told, ==, ledger.lost_ring + ledger.lost_locked);
+	g_assert_cmpuint(h.lost, ==, ledger.lost_ring + ledger.lost_locked);
 	g_assert_cmpuint(h.records, ==, ledger.submitted);
-	g_assert_cmpuint(h.records + h.told, ==, 2 * FLOOD * EACH);
+	g_assert_cmpuint(h.records + h.lost, ==, 2 * FLOOD * EACH);
 	g_assert_cmpuint(h.next + h.pending, ==, 2 * FLOOD * EACH);
 }
 

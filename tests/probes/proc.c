@@ -53,7 +53,7 @@ static void check_fork(const struct kt *t, const struct ks_event_proc_fork *ev,
 static void check_lifetimes(struct kt *t, const struct work *w)
 {
 	const struct proc_page *page = w->page;
-	uint64_t told = 0, waited = w->end_ns - w->begin_ns;
+	uint64_t recorded = 0, waited = w->end_ns - w->begin_ns;
 	const struct ks_event_proc_exit *ev;
 	struct ks_stats_proc row;
 	size_t at = 0;
@@ -61,11 +61,11 @@ static void check_lifetimes(struct kt *t, const struct work *w)
 
 	while ((ev = kt_next(t, KS_EVENT_PROC_EXIT, &at)))
 		if (!ev->thread)
-			told += ev->ev.time_ns - ev->start_ns;
+			recorded += ev->ev.time_ns - ev->start_ns;
 	for (i = 0; i < page->n; i++)
 		waited += page->child[i].end_ns - page->child[i].begin_ns;
 	kt_total(t, &row, sizeof(row));
-	g_assert_cmpuint(row.lifetime_ns.sum, ==, told);
+	g_assert_cmpuint(row.lifetime_ns.sum, ==, recorded);
 	g_assert_cmpuint(row.lifetime_ns.sum, <, waited);
 	g_assert_cmpuint(row.lifetime_ns.zeros, ==, 0);
 }

@@ -213,7 +213,7 @@ static void scope_again(struct kt *t)
 	uint64_t before;
 
 	kt_enable(t, NULL, 0);
-	if (!kt_cgroup_make(&first, "ks-told")) {
+	if (!kt_cgroup_make(&first, "ks-query")) {
 		g_test_skip("no cgroup of the memory controller can be made here");
 		return;
 	}
@@ -223,7 +223,7 @@ static void scope_again(struct kt *t)
 	ks_assert_rc(ks_enable_probe(ks, probe, &opts), 1);
 	kt_cgroup_remove(&first);
 	before = work_now();
-	g_assert_true(kt_cgroup_make(&second, "ks-told"));
+	g_assert_true(kt_cgroup_make(&second, "ks-query"));
 	while (ks_poll(ks, 60000, 0, keep_state, &is) != -ECANCELED)
 		;
 	g_assert_cmpuint(is.ev.size, ==, sizeof(is));

@@ -282,7 +282,7 @@ static void sleeps(struct kt *t)
 	struct wakes wakes;
 	struct cast *c;
 	struct work w;
-	int looked, told = cast_state_told();
+	int looked, passed = cast_state_passed();
 
 	work_start(&w, naps);
 	c = w.page;
@@ -318,7 +318,7 @@ static void sleeps(struct kt *t)
 		g_assert_cmpint(rec->ev.pid, ==, w.pid);
 		g_assert_cmpint(rec->ev.tid, ==, w.pid);
 		g_assert_cmpuint(rec->block_ns, >=, 5 * MS);
-		cast_check_state(rec, told);
+		cast_check_state(rec, passed);
 		g_assert_cmpuint(rec->sleep_state & 3, ==, rec->valid & KS_HAS_SCHED_SLEEP ? 1 : 0);
 		found++;
 	}

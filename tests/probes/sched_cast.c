@@ -137,12 +137,12 @@ void cast_nap(long ns)
 }
 
 #if KS_HAVE_BPF
-int cast_state_told(void)
+int cast_state_passed(void)
 {
 	struct btf *types = btf__load_vmlinux_btf();
 	const struct btf_type *t = NULL;
 	int32_t id;
-	int told;
+	int passed;
 
 	g_assert_nonnull(types);
 	id = btf__find_by_name_kind(types, "btf_trace_sched_switch", BTF_KIND_TYPEDEF);
@@ -150,12 +150,12 @@ int cast_state_told(void)
 	t = btf__type_by_id(types, (uint32_t)id);
 	t = btf__type_by_id(types, t->type); /* the pointer */
 	t = btf__type_by_id(types, t->type); /* the function, whose first argument is hidden */
-	told = btf_vlen(t) == 1 + 4;
+	passed = btf_vlen(t) == 1 + 4;
 	btf__free(types);
-	return told;
+	return passed;
 }
 #else
-int cast_state_told(void)
+int cast_state_passed(void)
 {
 	return 0; /* without kernel programs there are no records of sleeps */
 }
@@ -164,9 +164,9 @@ int cast_state_told(void)
 /* TASK_RTLOCK_WAIT of PREEMPT_RT: the thread waits for a lock of the kernel. */
 #define RTLOCK_WAIT 0x1000
 
-void cast_check_state(const struct ks_event_sched_block *rec, int told)
+void cast_check_state(const struct ks_event_sched_block *rec, int passed)
 {
-	if (!told && rec->valid == KS_HAS_SCHED_OFFCPU) {
+	if (!passed && rec->valid == KS_HAS_SCHED_OFFCPU) {
 		g_assert_cmpuint(rec->sleep_state, ==, 0);
 		return;
 	}

@@ -46,11 +46,11 @@ struct ks_reader *cast_reader(struct kt *t, uint32_t by);
  * Returns whether, by the kernel's types, the switch tracepoint has the state in which a thread
  * leaves (Linux 5.18).
  */
-int cast_state_told(void);
+int cast_state_passed(void);
 /*
  * Asserts that a known sleep state is a valid one, and that it is known if the tracepoint has it.
  */
-void cast_check_state(const struct ks_event_sched_block *rec, int told);
+void cast_check_state(const struct ks_event_sched_block *rec, int passed);
 /* Reads one row of a grouping. Returns 0 if there is none. */
 int cast_row(struct ks_reader *reader, uint32_t by, uint64_t key, struct ks_stats_sched *ret);
 

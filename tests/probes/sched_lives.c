@@ -128,7 +128,7 @@ static void states(struct kt *t)
 					  { .id = KS_SCHED_PARAM_WAIT_NS, .value = 0 },
 					  { .id = KS_PARAM_MAX_PER_SEC, .value = 0 } };
 	const struct ks_event_sched_block *rec;
-	int told = cast_state_told();
+	int passed = cast_state_passed();
 	size_t at = 0, known = 0, n = 0;
 	struct work w;
 
@@ -145,7 +145,7 @@ static void states(struct kt *t)
 	g_assert_cmpint(w.status, ==, 0);
 	kt_settle(t);
 	while ((rec = kt_next(t, KS_EVENT_SCHED_BLOCK, &at))) {
-		cast_check_state(rec, told);
+		cast_check_state(rec, passed);
 		known += !!(rec->valid & KS_HAS_SCHED_SLEEP);
 		n++;
 	}

@@ -251,8 +251,8 @@ static int within(uint64_t is, uint64_t want, uint64_t slack)
  * Returns whether there is a record of this burst: it ends and lasts as the burst does, and names
  * the hog.
  */
-static int tells(const struct kt *t, const uint64_t burst_ns[2], pid_t victim, pid_t hog,
-		 int32_t hog_tid)
+static int is_recorded(const struct kt *t, const uint64_t burst_ns[2], pid_t victim, pid_t hog,
+		       int32_t hog_tid)
 {
 	const struct ks_event_sched_wait *rec;
 	size_t at = 0;
@@ -287,12 +287,12 @@ static int is_undisturbed(const struct cast *c, const uint64_t burst_ns[2])
  * Returns how many undisturbed bursts have a record, -1 if this machine does not allow higher
  * priorities.
  */
-static int bursts_told(struct kt *t)
+static int bursts_recorded(struct kt *t)
 {
 	const struct ks_param wait = { .id = KS_SCHED_PARAM_WAIT_NS, .value = BURST_NS * 9 / 10 };
 	struct work v, h;
 	struct cast *c;
-	int told = 0;
+	int recorded = 0;
 
 	work_start(&v, victim);
 	work_start(&h, hog);
@@ -313,28 +313,28 @@ static int bursts_told(struct kt *t)
 	for (unsigned i = 0; i < BURSTS; i++) {
 		if (!is_undisturbed(c, c->burst_ns[i]))
 			continue;
-		g_assert_true(tells(t, c->burst_ns[i], v.pid, h.pid, c->tid[1]));
-		told++;
+		g_assert_true(is_recorded(t, c->burst_ns[i], v.pid, h.pid, c->tid[1]));
+		recorded++;
 	}
 	kt_forget(t);
 	work_free(&v);
 	work_free(&h);
-	return told;
+	return recorded;
 }
 
 /* Repeats the bursts: a hypervisor may take the CPU away in the middle of one. */
 static void waits(struct kt *t)
 {
-	int told = 0, now = 0;
+	int recorded = 0, now = 0;
 
-	for (unsigned i = 0; i < ATTEMPTS && now >= 0 && told < BURSTS; i++) {
-		now = bursts_told(t);
-		told += now;
+	for (unsigned i = 0; i < ATTEMPTS && now >= 0 && recorded < BURSTS; i++) {
+		now = bursts_recorded(t);
+		recorded += now;
 	}
 	if (now < 0)
 		g_test_skip("SCHED_FIFO is not allowed here");
 	else
-		g_assert_cmpint(told, >=, BURSTS);
+		g_assert_cmpint(recorded, >=, BURSTS);
 }
 
 /* ---- adding up ------------------------------------------------------------------------------ */

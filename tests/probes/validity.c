@@ -155,7 +155,7 @@ static void switched(void)
 
 /* ---- generations ------------------------------------------------------------------------------- */
 
-/* A generation has 8 bits, and 0 is inert: 1 follows 255. */
+/* A generation has 8 bits, and 0 means that the probe is off: 1 follows 255. */
 static void generations(void)
 {
 	const struct ks_param burst = { .id = KS_PARAM_BURST, .value = 100 };
@@ -191,7 +191,7 @@ static void made_again(void)
 {
 	struct ks_scope scope = { .size = sizeof(scope), .kind = KS_SCOPE_CGROUP };
 	struct kt_cgroup cgroup;
-	unsigned told = 0;
+	unsigned states = 0;
 	struct ks *ks;
 	gint64 end;
 
@@ -207,11 +207,11 @@ static void made_again(void)
 	enable_by(ks, KS_PROBE_PROC, NULL);
 	kt_cgroup_remove(&cgroup);
 	g_assert_true(kt_cgroup_make(&cgroup, "ks-validity"));
-	while (!told)
-		ks_assert_ok(ks, ks_poll(ks, 100, 0, count_state, &told));
+	while (!states)
+		ks_assert_ok(ks, ks_poll(ks, 100, 0, count_state, &states));
 	for (end = g_get_monotonic_time() + 5 * G_USEC_PER_SEC / 2; g_get_monotonic_time() < end;)
-		ks_assert_ok(ks, ks_poll(ks, 100, 0, count_state, &told));
-	g_assert_cmpuint(told, ==, 1);
+		ks_assert_ok(ks, ks_poll(ks, 100, 0, count_state, &states));
+	g_assert_cmpuint(states, ==, 1);
 	ks_close(ks);
 	kt_cgroup_remove(&cgroup);
 }

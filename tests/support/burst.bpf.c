@@ -53,7 +53,8 @@ static __always_inline enum ks_bpf_outcome emit(struct ks_run *run, struct task_
 	return ks_submit(run, rec, sizeof(room));
 }
 
-static __always_inline void tell(struct ks_run *run, struct task_struct *task, uint32_t emitted)
+static __always_inline void count_emitted(struct ks_run *run, struct task_struct *task,
+					  uint32_t emitted)
 {
 	struct ks_bpf_stats_burst *stats = ks_stats(run, &burst_stats);
 	struct ks_bpf_row_burst *row = ks_row(run, &burst_rows, task);
@@ -87,7 +88,7 @@ static __always_inline int burst(void *ctx, uint32_t nr, struct task_struct *tas
 		ks_count(&turn, emit(&turn, task, count));
 	}
 	count->run++;
-	tell(&run, task, i);
+	count_emitted(&run, task, i);
 	ks_measure(&run);
 	return 0;
 }

@@ -361,7 +361,7 @@ static void describe(struct ks *ks, uint64_t id, struct ks_cgroup_info *ret)
 }
 
 /* Each text is in its own member, and each flag has its own meaning. */
-static void test_told(void)
+static void test_described(void)
 {
 	struct bed *bed = bed_new("0");
 	char *mount = line("/", bed->root, "cgroup2", "nsdelegate");
@@ -428,6 +428,6 @@ int main(int argc, char **argv)
 	g_test_add_func("/cgroups/never seen", test_never_seen);
 	g_test_add_func("/cgroups/deep", test_deep);
 	g_test_add_func("/cgroups/again", test_again);
-	g_test_add_func("/cgroups/told", test_told);
+	g_test_add_func("/cgroups/described", test_described);
 	return g_test_run();
 }

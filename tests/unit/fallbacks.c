@@ -439,7 +439,7 @@ static void test_hides(void)
 	end();
 }
 
-static void test_hides_told(void)
+static void test_hides_reported(void)
 {
 	static const uint32_t kinds[] = { KS_SCOPE_SELF, KS_SCOPE_SYSTEM };
 	const char *want = " hides processes of other users: mount it with hidepid=0, or join the "
@@ -498,6 +498,6 @@ int main(int argc, char **argv)
 	g_test_add_func("/fallbacks/who looks", test_who_looks);
 	g_test_add_func("/fallbacks/whose", test_whose);
 	g_test_add_func("/fallbacks/hides", test_hides);
-	g_test_add_func("/fallbacks/hides/told", test_hides_told);
+	g_test_add_func("/fallbacks/hides/reported", test_hides_reported);
 	return g_test_run();
 }

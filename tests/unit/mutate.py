@@ -130,12 +130,12 @@ def show_outcomes(folder):
     toy = Toy(folder)
     chosen = [mutants.Mutant(operator, SUM.index(old), SUM.index(old) + len(old), new)
               for operator, old, new in TRIED]
-    printed, told = io.StringIO(), []
+    printed, shown = io.StringIO(), []
     mutate.baseline(toy, [toy.test])
     toy.test.seconds = -3.8  # patience: a second
     with contextlib.redirect_stdout(printed):
-        outcome = mutate.mutate(toy, folder / 'sum.c', 'sum.c', [toy.test], chosen, 0, told.append)
-    tap.ok(outcome.caught == chosen[:2], 'outcomes/wrong, and endless, are caught', told)
+        outcome = mutate.mutate(toy, folder / 'sum.c', 'sum.c', [toy.test], chosen, 0, shown.append)
+    tap.ok(outcome.caught == chosen[:2], 'outcomes/wrong, and endless, are caught', shown)
     tap.ok(outcome.survivors == chosen[2:3], 'outcomes/what no test asks for survives')
     tap.ok((outcome.broken, outcome.same) == (1, 1), 'outcomes/neither broken nor equal ones count',
            str((outcome.broken, outcome.same)))
@@ -145,7 +145,7 @@ def show_outcomes(folder):
     tap.ok((folder / 'sum.c').read_text() == SUM, 'outcomes/the file is as it was')
 
     with contextlib.redirect_stdout(printed):
-        outcome = mutate.mutate(toy, folder / 'sum.c', 'sum.c', [toy.test], chosen, 1, told.append)
+        outcome = mutate.mutate(toy, folder / 'sum.c', 'sum.c', [toy.test], chosen, 1, shown.append)
     tap.ok(outcome.counted() == 1, 'outcomes/no more than asked for')
 
     (folder / 'sum.c').write_text(SUM.replace('all += n--', 'all = n--'))

@@ -336,34 +336,34 @@ static void open_interval(void)
 {
 	struct bed *b = bed_new();
 	struct sample_row *row = &b->rows[CPUS];
-	uint64_t told, since = ago(HOUR), passed = ks__now() - since, now;
+	uint64_t reported, since = ago(HOUR), passed = ks__now() - since, now;
 
 	give(b, 0, 10, 10, "ten", 1);
 	row->spent_ns.sum = 1000;
 	row->open = (struct ks_bpf_open){ .since_ns = since, .state = 1 };
-	told = spent_by_all(b);
-	g_assert_cmpuint(told, >=, 1000 + passed);
-	g_assert_cmpuint(told, <=, 1000 + ks__now() - since);
+	reported = spent_by_all(b);
+	g_assert_cmpuint(reported, >=, 1000 + passed);
+	g_assert_cmpuint(reported, <=, 1000 + ks__now() - since);
 
 	/* a kernel program that read its clock before the reader did closes the interval */
-	row->spent_ns.sum = told - 500;
+	row->spent_ns.sum = reported - 500;
 	row->open.state = 0;
-	g_assert_cmpuint(spent_by_all(b), ==, told);
-	row->spent_ns.sum = told + 500;
-	g_assert_cmpuint(spent_by_all(b), ==, told + 500);
+	g_assert_cmpuint(spent_by_all(b), ==, reported);
+	row->spent_ns.sum = reported + 500;
+	g_assert_cmpuint(spent_by_all(b), ==, reported + 500);
 
 	/* disabled, the interval stands still; enabled again, it has ended */
 	row->open = (struct ks_bpf_open){ .since_ns = ks__now(), .state = 1 };
 	ks__threads_live(&b->t, PROBE, 0);
-	told = spent_by_all(b);
+	reported = spent_by_all(b);
 	now = ks__now();
-	g_assert_cmpuint(told, >=, row->spent_ns.sum);
-	g_assert_cmpuint(told, <=, row->spent_ns.sum + now - row->open.since_ns);
-	g_assert_cmpuint(spent_by_all(b), ==, told);
+	g_assert_cmpuint(reported, >=, row->spent_ns.sum);
+	g_assert_cmpuint(reported, <=, row->spent_ns.sum + now - row->open.since_ns);
+	g_assert_cmpuint(spent_by_all(b), ==, reported);
 	ks__threads_live(&b->t, PROBE, 1);
 	g_assert_cmpuint(row->open.state, ==, 0);
-	g_assert_cmpuint(row->spent_ns.sum, ==, told);
-	g_assert_cmpuint(spent_by_all(b), ==, told);
+	g_assert_cmpuint(row->spent_ns.sum, ==, reported);
+	g_assert_cmpuint(spent_by_all(b), ==, reported);
 	bed_free(b);
 }
 

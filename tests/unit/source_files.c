@@ -390,7 +390,7 @@ static void test_reasons(void)
 	bed_free(bed);
 }
 
-struct told {
+struct logged {
 	struct bed *bed;
 	int times;
 };
@@ -398,15 +398,15 @@ struct told {
 /* Calls the source, as another thread may during a log callback: a deadlock if a lock is held. */
 static void on_log(int level, const char *text, void *user)
 {
-	struct told *told = user;
+	struct logged *logged = user;
 	struct ks__ledger ledger;
 
 	g_assert_cmpint(level, ==, KS_LOG_WARNING);
-	g_assert_true(g_str_has_prefix(text, told->bed->dir));
+	g_assert_true(g_str_has_prefix(text, logged->bed->dir));
 	g_assert_true(g_str_has_suffix(
 		text, " cannot be read now: too many open descriptors in this process"));
-	told->bed->s->ops->ledger(told->bed->s, KS_PROBE_PROC, 0, &ledger);
-	told->times++;
+	logged->bed->s->ops->ledger(logged->bed->s, KS_PROBE_PROC, 0, &ledger);
+	logged->times++;
 }
 
 /* Each failed scan logs a warning without holding the lock. The next scan finds what it missed. */
@@ -414,10 +414,10 @@ static void test_failed_look(void)
 {
 	struct rlimit normal, none;
 	struct bed *bed = bed_on();
-	struct told told = { bed, 0 };
+	struct logged logged = { bed, 0 };
 
 	bed->ks->errors.log = on_log;
-	bed->ks->errors.log_user = &told;
+	bed->ks->errors.log_user = &logged;
 	bed->set.interval_ms = 0;
 	bed_apply(bed);
 	show_children(bed, 200, 1);
@@ -427,9 +427,9 @@ static void test_failed_look(void)
 	bed_drain(bed, 1000, NONE);
 	bed_scope(bed, KS_SCOPE_SELF, 0, 0);
 	g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &normal), ==, 0);
-	g_assert_cmpint(told.times, ==, 2);
+	g_assert_cmpint(logged.times, ==, 2);
 	bed_drain(bed, 1000, "fork 100 host > 200\n");
-	g_assert_cmpint(told.times, ==, 2);
+	g_assert_cmpint(logged.times, ==, 2);
 	bed_free(bed);
 }
 

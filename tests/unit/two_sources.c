@@ -250,7 +250,7 @@ static void test_again(void)
 	end();
 }
 
-/* Generations run from 1 to 255 and start over: generation 0 is inert. */
+/* Generations run from 1 to 255 and start over: generation 0 means off. */
 static void test_generations(void)
 {
 	begin();
