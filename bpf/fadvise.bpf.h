@@ -48,7 +48,7 @@ static __always_inline struct fadvise_call *call_stored(void)
 /*
  * Is the stored call still going on? If a call ends while the probe is off, it stays stored and
  * must be ignored. Each time the host enables the probe, one slot of the settings gets a new
- * generation, and the other one holds the settings of a probe that is off (generation 0) until the host configures the
+ * generation, and the other one has generation 0 (the probe is off) until the host configures the
  * probe. So the call is still going on if one of the two slots has its generation. (If the host
  * configures the probe twice during a call, neither slot has it, and the end of the call counts as
  * unmatched.)

@@ -107,11 +107,11 @@ static int build(struct ks_reader *r, uint64_t valid)
 	}
 	if (!rc && r->by & KS_BY_CPU) {
 		/* show the block without a CPU only if it is not empty */
-		size_t rows = used(&r->now, n - 1) ? n - 1 : n - 2;
+		size_t n_rows = used(&r->now, n - 1) ? n - 1 : n - 2;
 
-		now = slice(&r->now, 1, rows), base = slice(&r->base, 1, rows);
+		now = slice(&r->now, 1, n_rows), base = slice(&r->base, 1, n_rows);
 		rc = ks__table_add(&r->table, &now, delta ? &base : NULL, KS_BY_CPU, valid);
-		if (!rc && rows == n - 1) {
+		if (!rc && n_rows == n - 1) {
 			struct ks_row *last =
 				(void *)(r->table.rows + (r->table.n_rows - 1) * r->table.row_size);
 

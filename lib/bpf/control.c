@@ -57,7 +57,7 @@ static void wait_grace(uint64_t left_ns)
 
 /* ---- settings -------------------------------------------------------------------------------- */
 
-/* put_inert() clears only the generation: 1 if the slot has the same settings apart from that. */
+/* put_off() clears only the generation: 1 if the slot has the same settings apart from that. */
 static int is_same(const struct ks_bpf_settings *off, const struct ks_bpf_settings *set)
 {
 	struct ks_bpf_settings as = *set;
@@ -88,7 +88,7 @@ static void put_settings(struct ks__control *c, uint32_t probe, const struct ks_
  * Switches a probe off by one word of the slot in use: a run that begins later finds generation 0
  * and reads no other word. So the epoch of the next enabled period can be stored at once.
  */
-static void put_inert(struct ks__control *c, uint32_t probe)
+static void put_off(struct ks__control *c, uint32_t probe)
 {
 	uint32_t index = c->map->index[probe];
 	struct ks_bpf_settings *set = &c->map->settings[probe][index];
@@ -119,7 +119,7 @@ void ks__control_live(struct ks__control *c, uint32_t probe, int live)
 	if (live)
 		put_settings(c, probe, &c->settings[probe]);
 	else
-		put_inert(c, probe);
+		put_off(c, probe);
 }
 
 void ks__control_idle(struct ks__control *c)
