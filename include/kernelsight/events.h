@@ -99,7 +99,7 @@ struct ks_event {
 	uint8_t flags;      /*  6 ks_event_flag */
 	uint8_t generation; /*  7 of the probe's settings; see ks_configure_probe() */
 	uint32_t weight;    /*  8 events that this record stands for: N when sampled 1 in N */
-	uint32_t lost;      /* 12 records lost on this CPU so far; a rise: some before this one */
+	uint32_t lost;      /* 12 running count of lost records of this CPU: see ks_event_lost */
 	int32_t pid;        /* 16 of the process that the event is about */
 	int32_t tid;        /* 20 of the thread that the event is about */
 	uint64_t time_ns;   /* 24 when the event happened */
@@ -109,25 +109,26 @@ struct ks_event {
 };                      /* 64 */
 
 /*
- * struct ks_event_lost: records were lost. This event comes right before the first record after the
- * loss, and its cpu and generation are those of that record.
+ * struct ks_event_lost: records of one CPU are missing. This event comes right before the next
+ * record of that CPU. If no record follows, it comes when the ring buffer is empty. Its generation
+ * is that of a neighbouring record.
  */
 enum ks_lost_reason {
-	KS_LOST_RING = 1,      /* ring buffer full: the consumer was too slow; or lost_locked */
+	KS_LOST_RING = 1,      /* the ring buffer was full, as the consumer is too slow; or lost_locked */
 	KS_LOST_THROTTLED = 2, /* over the limit of KS_PARAM_MAX_PER_SEC */
 };
 
 struct ks_event_lost {
 	struct ks_event ev; /*   0 */
 	uint64_t valid;     /*  64 no bits yet */
-	uint64_t lost;      /*  72 number of lost records */
-	uint64_t from_ns;   /*  80 the loss began after this time */
-	uint64_t to_ns;     /*  88 and ended before this time */
+	uint64_t lost;      /*  72 number of missing records */
+	uint64_t from_ns;   /*  80 all of them were lost after this time */
+	uint64_t to_ns;     /*  88 and before this time */
 	uint32_t reason;    /*  96 ks_lost_reason */
-	uint32_t probe;     /* 100 of the lost records; UINT32_MAX: several probes */
+	uint32_t probe;     /* 100 of the missing records; UINT32_MAX: several probes */
 };                      /* 104 */
 
-/* A probe changed its state, source, variant or sampling, though the host did not ask for it. */
+/* A probe changed its state, source, variant or sampling although the host did not ask for it. */
 struct ks_event_state {
 	struct ks_event ev;    /*  0 */
 	uint64_t valid;        /* 64 no bits yet */
@@ -334,7 +335,7 @@ enum ks_has_sched {
 	KS_HAS_SCHED_OFFCPU = 1 << 3,   /* offcpu_ns, block_ns */
 	KS_HAS_SCHED_WAKEUPS = 1 << 4,  /* wakeups */
 	KS_HAS_SCHED_BUCKETS = 1 << 5,  /* zeros and buckets of histograms: see struct ks_hist */
-	KS_HAS_SCHED_CULPRIT = 1 << 6,  /* held_...; not if that thread is invisible here */
+	KS_HAS_SCHED_CULPRIT = 1 << 6,  /* held_...; unknown if the host may not see that thread */
 	KS_HAS_SCHED_SLEEP = 1 << 7,    /* sleep_state */
 	KS_HAS_SCHED_COUNTS = 1 << 8,   /* count of the histograms; without it, only the sum */
 };
@@ -350,10 +351,10 @@ struct ks_event_sched_wait {
 	struct ks_event ev;   /*   0 the thread that waited */
 	uint64_t valid;       /*  64 ks_has_sched */
 	uint64_t wait_ns;     /*  72 from ready to running */
-	uint64_t held_cgroup; /*  80 of the thread that ran on that CPU before */
-	int32_t held_pid;     /*  88 of that thread; 0: the CPU was idle */
-	int32_t held_tid;     /*  92 */
-	char held_comm[16];   /*  96 */
+	uint64_t held_cgroup; /*  80 cgroup of the thread that had the CPU right before */
+	int32_t held_pid;     /*  88 its pid; 0: the CPU was idle */
+	int32_t held_tid;     /*  92 its tid */
+	char held_comm[16];   /*  96 its name */
 };                            /* 112 */
 
 /* A thread slept: it waited for something else than a CPU. ev.time_ns is when it was woken. */

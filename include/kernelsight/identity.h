@@ -29,9 +29,9 @@ extern "C" {
  * Errors: -ESRCH (no such thread), -EINVAL, -ENAMETOOLONG, -ENOSPC (KS_ROLE_MAX names in use, or
  *   4096 living threads have a role), -ENOMEM, -KS_EUNAVAIL (proc_path shows another pid
  *   namespace), -KS_EFORKED.
- * Cost: microseconds: it reads the start time of the thread from /proc. It never waits for a thread
- *   that loads, enables or configures. With 4096 roles set, it first looks which threads still
- *   live, 80 ms. Since: 0.1
+ * Cost: 10 to 50 us: it reads the start time of the thread from /proc. It never waits for a thread
+ *   that loads, enables or configures. If 4096 threads have a role, it first finds out which of
+ *   them still live, which takes 80 ms. Since: 0.1
  */
 KS_API int ks_thread_role(struct ks *ks, int32_t tid, const char *role);
 

@@ -8,7 +8,7 @@
  *	uint32_t want[] = { KS_PROBE_PROC, KS_PROBE_FADVISE };
  *
  *	ks_open(NULL, &ks);                             // nothing loaded, nothing attached
- *	ks_prepare(ks, want, 2);                        // load programs, about 35 ms, once
+ *	ks_prepare(ks, want, 2);                        // load programs, about 40 ms, once
  *	ks_enable_probe(ks, KS_PROBE_PROC, NULL);       // attach, well under a millisecond
  *	while (ks_poll(ks, -1, 0, on_event, host) >= 0) // or ks_fd() in your own loop
  *		;
@@ -157,7 +157,7 @@ enum ks_open_flag {
 enum ks_feature {
 	KS_FEATURE_RINGBUF = 1 << 0,      /* perf buffers instead, 2-3 times slower */
 	KS_FEATURE_BTF_TRACING = 1 << 1,  /* no tp_btf and no fentry programs */
-	KS_FEATURE_TASK_STORAGE = 1 << 2, /* a hash map with a row for each thread instead */
+	KS_FEATURE_TASK_STORAGE = 1 << 2, /* a hash map with an entry for each thread instead */
 	KS_FEATURE_ATOMIC_FETCH = 1 << 3, /* the limit on records is kept for each CPU instead */
 	KS_FEATURE_RDONLY_CAST = 1 << 4,  /* programs load more slowly */
 	KS_FEATURE_OWN_GUARD = 1 << 5,    /* programs may nest in themselves: counters cost more */
@@ -170,14 +170,14 @@ enum ks_feature {
 struct ks_open_opts {
 	size_t size;             /*   0 */
 	uint32_t flags;          /*   8 ks_open_flag */
-	uint32_t batch_ms;       /*  12 longest delay of records, to 60000; 0: 10; KS_IMMEDIATE */
-	uint64_t ring_bytes;     /*  16 ring buffers of all CPUs together; 0: 4 MiB */
+	uint32_t batch_ms;       /*  12 longest delay of records, to 60000; 0: 10; or KS_IMMEDIATE */
+	uint64_t ring_bytes;     /*  16 all ring buffers together; each gets a power of two; 0: 4 MiB */
 	ks_log_fn log;           /*  24 NULL: no messages */
 	void *log_user;          /*  32 passed to log as `user` */
 	uint32_t log_level;      /*  40 messages up to KS_LOG_...; 0: KS_LOG_WARNING */
-	uint32_t max_threads;    /*  44 threads with own rows; all others share one; 0: 16384 */
+	uint32_t max_threads;    /*  44 threads with own rows; others: the rest row; 0: 16384 */
 	uint64_t features_off;   /*  48 ks_feature bits to do without, as on an old kernel */
-	const char *btf_path;    /*  56 file with the kernel's BTF; NULL: /sys, or as built in */
+	const char *btf_path;    /*  56 file with this kernel's BTF; NULL: that of sys_path or -Dbtf */
 	const char *proc_path;   /*  64 NULL: /proc */
 	const char *sys_path;    /*  72 NULL: /sys */
 };                               /*  80 */
@@ -193,7 +193,7 @@ struct ks_open_opts {
  * Errors: -EINVAL (a value out of range), -E2BIG (members of a newer release are set), -ENOMEM,
  *   -EMFILE, -ENFILE.
  * Ownership: the handle is the caller's, until ks_close().
- * Cost: microseconds, 6 descriptors. Since: 0.1
+ * Cost: 0.05 ms, the first time in a process 0.15 ms; 6 descriptors. Since: 0.1
  */
 KS_API int ks_open(const struct ks_open_opts *opts, struct ks **ret_ks);
 
@@ -249,9 +249,9 @@ struct ks_scope {
  *   cannot be followed here), -ENAMETOOLONG (a comm above 15 bytes), -EAGAIN (the tree changes so
  *   fast that it was not complete after 5 s), -E2BIG (too many processes; members of a newer
  *   release are set), -ENOMEM, -KS_EFORKED.
- * Cost: microseconds. A second change within a second takes 8-32 ms: it waits for a grace period,
- *   until no program uses the previous scope. KS_SCOPE_TREE first loads programs, see ks_prepare(),
- *   and reads /proc 3 times. Since: 0.1
+ * Cost: 0.1 ms. A second change within a second first waits for a grace period (10 to 40 ms, more
+ *   on a busy machine), until no program uses the previous scope. KS_SCOPE_TREE first loads
+ *   programs, see ks_prepare(), and reads /proc 3 times. Since: 0.1
  */
 KS_API int ks_set_scope(struct ks *ks, const struct ks_scope *scope);
 
@@ -261,17 +261,18 @@ KS_API int ks_set_scope(struct ks *ks, const struct ks_scope *scope);
  * ks_prepare - load the kernel programs of some probes, so that enabling these probes is fast
  *
  * Name all probes in one call: each call reads the kernel's type information (BTF) once. A probe
- * whose programs cannot be loaded does not make the call fail: ks_query_probe() tells.
+ * whose programs cannot be loaded does not make the call fail: see ks_query_probe().
  * @probes, @n: KS_PROBE_...; @probes NULL: all probes of this library
  * Returns how many of these probes can now run on kernel programs; the others have a fallback or
  *   are unavailable.
  * Errors: -EINVAL (no such probe), -ENOMEM, -EMFILE, -ENFILE, -EAGAIN (signals interrupted the
  *   kernel each time: try again), -ESTALE (after chroot(), until /proc and /sys are back),
  *   -KS_EFORKED.
- * Cost: 35 ms; at the peak 18 MiB (see KS_OPEN_TRIM) and 250 descriptors. With all probes, at most
- *   120 descriptors stay open. In a cgroup with a memory limit, 32 MiB must be free, maps included:
- *   at the limit the kernel may kill the host instead of returning -ENOMEM. Do not call it in the
- *   thread of an event loop. Since: 0.1
+ * Cost: 40 ms of CPU time for two probes, 100 ms for all. At the peak the process has 19 MiB more
+ *   memory, ring buffers included, and up to 250 descriptors more; at most 120 descriptors stay
+ *   open. Afterwards malloc keeps 1 MiB of that, see KS_OPEN_TRIM. In a cgroup with a memory limit, 32 MiB
+ *   must be free, maps included: at the limit the kernel may kill the host instead of returning
+ *   -ENOMEM. Do not call it in the thread of an event loop. Since: 0.1
  */
 KS_API int ks_prepare(struct ks *ks, const uint32_t *probes, size_t n);
 
@@ -298,8 +299,8 @@ enum ks_common_param {
 };
 
 enum ks_identity {
-	KS_IDENTITY_CGROUP = 1 << 0, /* ks_event.cgroup, of the memory controller; 6 ns a record */
-	KS_IDENTITY_COMM = 1 << 1,   /* ks_event.comm; 14 ns a record */
+	KS_IDENTITY_CGROUP = 1 << 0, /* ks_event.cgroup, of the memory controller; 3 ns a record */
+	KS_IDENTITY_COMM = 1 << 1,   /* ks_event.comm; 3 ns a record */
 };
 
 enum ks_enable_flag {
@@ -335,10 +336,10 @@ struct ks_enable_opts {
  *   or flag; a setting out of bounds), -EBUSY (the probe is on by another variant or with other
  *   flags: disable it first), -ENOMEM, -EMFILE, -ENFILE, -EAGAIN (signals interrupted the kernel
  *   each time: try again), -ESTALE (after chroot(): see ks_prepare()), -E2BIG, -KS_EFORKED.
- * Cost: below a millisecond after ks_prepare(), else as much as that. Two cases wait, without using
- *   a CPU. The kernel waits 5-20 ms if the hook lost its last program less than a grace period
- *   (30 ms) ago. The library waits, as in ks_configure_probe(), if the settings change for the
- *   second time within a second. Since: 0.1
+ * Cost: below a millisecond after ks_prepare(); without it, also the cost of ks_prepare(). The call
+ *   sleeps in two cases. The kernel waits 5-20 ms if the hook lost its last program less than a
+ *   grace period (30 ms) ago. The library waits, as in ks_configure_probe(), if the settings change
+ *   for the second time within a second. Since: 0.1
  */
 KS_API int ks_enable_probe(struct ks *ks, uint32_t probe, const struct ks_enable_opts *opts);
 
@@ -364,8 +365,8 @@ KS_API int ks_disable_probe(struct ks *ks, uint32_t probe);
  *   from 1 to 255 and then starts again at 1.
  * Errors: -EINVAL (no such probe; no such setting; out of bounds), -KS_EOFF (the probe is off),
  *   -KS_EFORKED.
- * Cost: microseconds; programs are not loaded again. A second change within a second waits for a
- *   grace period, 8-32 ms, as in ks_set_scope(). Since: 0.1
+ * Cost: microseconds; programs are not loaded again. A second change within a second first waits
+ *   for a grace period, as in ks_set_scope(). Since: 0.1
  */
 KS_API int ks_configure_probe(struct ks *ks, uint32_t probe, const struct ks_param *params,
 			      size_t n);
@@ -380,17 +381,17 @@ KS_API int ks_configure_probe(struct ks *ks, uint32_t probe, const struct ks_par
 KS_API int ks_query_param(struct ks *ks, uint32_t probe, uint32_t id, uint64_t *ret_value);
 
 enum ks_probe_state {
-	KS_STATE_OFF = 0,     /* not enabled: variant and valid are what to expect */
+	KS_STATE_OFF = 0,     /* not enabled; variant and valid of ks_probe_info are predictions */
 	KS_STATE_ON = 1,      /* attached, or a fallback reads files */
 	KS_STATE_FAILED = 2,  /* ks_enable_probe() found nothing that works; see reason */
-	KS_STATE_SILENT = 4,  /* attached, but blind in the last ks_selftest() */
+	KS_STATE_SILENT = 4,  /* attached, but the last ks_selftest() caused an event that it missed */
 };
 
 enum ks_source { KS_SOURCE_NONE = 0, KS_SOURCE_BPF = 1, KS_SOURCE_FILES = 2 };
 
 enum ks_fact { /* bits of ks_probe_info.facts */
-	KS_FACT_TRIED = 1 << 0,  /* the kernel accepted this variant; else a guess by cheap tests */
-	KS_FACT_SEEN = 1 << 1,   /* at least one event was counted since it was enabled */
+	KS_FACT_TRIED = 1 << 0,  /* the kernel has accepted the variant; else cheap tests predict it */
+	KS_FACT_SEEN = 1 << 1,   /* the probe has counted an event since it was enabled */
 	KS_FACT_MISSED = 1 << 2, /* `missed` is known on this kernel */
 	KS_FACT_PARTIAL = 1 << 3, /* /proc hides processes (hidepid); `reason` begins with this */
 };
@@ -404,14 +405,14 @@ struct ks_probe_info {
 	uint32_t n_variants;     /*  20 see ks_query_variant() */
 	uint32_t facts;          /*  24 ks_fact */
 	uint32_t generation;     /*  28 of the settings; 0: never enabled */
-	uint64_t valid;          /*  32 KS_HAS_... bits that it fills, or is expected to fill */
+	uint64_t valid;          /*  32 KS_HAS_... bits that the variant fills, or is expected to fill */
 	uint64_t caps_missing;   /*  40 bits 1 << CAP_... that the best variant needs */
 	uint64_t changed_ns;     /*  48 time of the last change of state */
 	uint64_t last_ns;        /*  56 of the last event that a read or the consumer saw, or 0 */
 	uint64_t missed;         /*  64 events that reached no program: recursion, kprobe misses */
 	char name[32];           /*  72 */
 	char variant_name[32];   /* 104 "tp_btf" */
-	char reason[256];        /* 136 why not a better variant, or why it failed; remedy; or "" */
+	char reason[256];        /* 136 why no better variant, or why it failed; with a remedy; or "" */
 };                               /* 392 */
 
 /*

@@ -60,7 +60,9 @@ enum ks_format { KS_TEXT = 0, KS_JSON = 1 };
  * ks_check - report what this machine allows: kernel, BTF, capabilities, lockdown, sysctls,
  *   cgroups, with a remedy for each lack
  * ks_explain - report what this handle has put into the kernel: programs, hooks, maps, bytes, the
- *   capabilities in use, nanoseconds an event
+ *   capabilities in use, nanoseconds for each run of a program
+ *
+ * Both reports are for people and support. Any release may change their members and sentences.
  * @format: ks_format
  * @buf, @size: receives the text, cut to @size and ended with NUL; may be NULL and 0
  * Returns the length of the whole text, without NUL. Errors: -EINVAL, -ENOMEM, -KS_EFORKED.
