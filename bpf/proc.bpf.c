@@ -114,7 +114,7 @@ int proc_fork_tracepoint(struct trace_event_raw_task_newtask *ctx)
 /* ---- exec ------------------------------------------------------------------------------------ */
 
 /*
- * Makes the record of an exec. old_tid: id that the thread had before, in the first pid namespace.
+ * Makes the record of an exec. old_tid: former id of the thread, in the initial pid namespace.
  * If another thread than the first one called exec, no thread has that id any more. Then its number
  * in a nested namespace is unknown.
  *

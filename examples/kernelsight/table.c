@@ -306,8 +306,8 @@ void text_ledger(struct ks *ks, uint32_t probe, const struct ks_stats_self *row)
 	char shown[32], gone[32], held[32];
 	int balanced = !ks_ledger_check(ks, probe);
 
-	fprintf(stderr, "%s: %s records, %s lost, %s over the rate limit; ledger %s\n",
-		probe_name(probe), value_grouped(shown, sizeof(shown), row->delivered),
+	fprintf(stderr, "%s: %s records, %s lost, %s throttled; ledger %s\n", probe_name(probe),
+		value_grouped(shown, sizeof(shown), row->delivered),
 		value_grouped(gone, sizeof(gone), lost),
 		value_grouped(held, sizeof(held), row->throttled),
 		balanced ? "balanced" : "NOT BALANCED");

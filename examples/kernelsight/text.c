@@ -164,7 +164,7 @@ static void print_state(const char *clock, const struct ks_event_state *state)
 	if (state->sample_every > 1)
 		printf(", a record for 1 in %u", state->sample_every);
 	if (state->cause == KS_CAUSE_SCOPE)
-		printf(": the scope's cgroup was made again, and is watched ***\n");
+		printf(": the scope's cgroup was created again, and is watched ***\n");
 	else
 		printf(": %s ***\n",
 		       code_name(id, offsetof(struct ks_event_state, cause), state->cause));

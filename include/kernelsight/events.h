@@ -163,7 +163,7 @@ enum ks_by {
 
 /* Bits of ks_row.flags */
 enum ks_row_flag {
-	KS_ROW_REST = 1 << 0, /* remainder: threads without a row (exited, no room, no role) */
+	KS_ROW_REST = 1 << 0, /* the rest row: threads without a row (exited, no room, no role) */
 	KS_ROW_GONE = 1 << 1, /* the process has exited; the rest row gets its numbers soon */
 };
 
@@ -180,8 +180,8 @@ struct ks_row {
 
 /*
  * A histogram with exponential buckets of base 2^(1/4). OpenTelemetry calls it an exponential
- * histogram of scale 2, Prometheus a native histogram of schema 2. Bucket i counts the values v
- * with 2^(i/4) < v <= 2^((i+1)/4).
+ * histogram of scale 2, Prometheus a native histogram of schema 2. Bucket i counts the observations
+ * v with 2^(i/4) < v <= 2^((i+1)/4).
  *
  * The buckets are stored outside the row, and only from the lowest to the highest that is in use:
  * ks_stats.buckets[at] to [at + n - 1] are the buckets `lowest` to `lowest + n - 1`.
@@ -191,9 +191,9 @@ struct ks_row {
  * read together with them: such rows keep only count and sum, and ks_hist_quantile() returns NaN.
  */
 struct ks_hist {
-	uint64_t count;  /*  0 number of values */
-	uint64_t sum;    /*  8 of the values, exact, in the member's unit */
-	uint64_t zeros;  /* 16 number of values equal to 0 */
+	uint64_t count;  /*  0 number of observations */
+	uint64_t sum;    /*  8 of the observations, exact, in the member's unit */
+	uint64_t zeros;  /* 16 number of observations that are 0 */
 	uint32_t at;     /* 24 index of the first bucket in ks_stats.buckets */
 	int16_t lowest;  /* 28 number of the first bucket, may be negative */
 	uint16_t n;      /* 30 stored buckets */
@@ -285,7 +285,7 @@ struct ks_event_proc_exec {
 	int32_t ppid;       /*  80 parent */
 	int32_t session;    /*  84 */
 	int32_t old_tid;    /*  88 of the caller; not ev.tid if it was not the first thread */
-	uint32_t uid;       /*  92 real user, in the first user namespace */
+	uint32_t uid;       /*  92 real user, in the initial user namespace */
 	char path[160];     /*  96 of the program, as it was called */
 };                      /* 256 */
 
@@ -377,7 +377,7 @@ struct ks_stats_sched {
 	uint64_t preempted;       /*  72 switches while the thread could run on */
 	uint64_t wakeups;         /*  80 of the thread, its first start included */
 	struct ks_hist runq_ns;   /*  88 time ready, waiting for a CPU */
-	struct ks_hist oncpu_ns;  /* 120 time running; one value for each turn on a CPU */
+	struct ks_hist oncpu_ns;  /* 120 time running; an observation for each turn on a CPU */
 	struct ks_hist offcpu_ns; /* 152 time asleep, waiting for something else than a CPU */
 };                                /* 184 */
 

@@ -67,7 +67,7 @@
  *  Signals   The library installs no handler and raises no signal. While it loads and attaches
  *            programs it blocks signals in the calling thread, as a pending signal aborts the
  *            kernel's verifier. A signal for this thread is delivered afterwards; a signal for the
- *            process goes to another thread at once. Signals that a fault or a trapped system call
+ *            process goes to another thread at once. Signals that a fault or a trapped syscall
  *            raises are not blocked. ks_selftest() blocks all signals while it creates its child.
  *            A signal handler may only call ks_wakeup(). A wait that a signal interrupts returns 0,
  *            as if woken: no function returns -EINTR.
@@ -270,9 +270,9 @@ KS_API int ks_set_scope(struct ks *ks, const struct ks_scope *scope);
  *   -KS_EFORKED.
  * Cost: 40 ms of CPU time for two probes, 100 ms for all. At the peak the process has 19 MiB more
  *   memory, ring buffers included, and up to 250 descriptors more; at most 120 descriptors stay
- *   open. Afterwards malloc keeps 1 MiB of that, see KS_OPEN_TRIM. In a cgroup with a memory limit, 32 MiB
- *   must be free, maps included: at the limit the kernel may kill the host instead of returning
- *   -ENOMEM. Do not call it in the thread of an event loop. Since: 0.1
+ *   open. Afterwards malloc keeps 1 MiB of that memory, see KS_OPEN_TRIM. In a cgroup with a memory
+ *   limit, 32 MiB must be free, maps included: at the limit the kernel may kill the host instead of
+ *   returning -ENOMEM. Do not call it in the thread of an event loop. Since: 0.1
  */
 KS_API int ks_prepare(struct ks *ks, const uint32_t *probes, size_t n);
 
@@ -529,7 +529,7 @@ KS_API const struct ks_event *ks_next_event(const void *buf, size_t size,
  * If no consumer waits, the next wait of one returns at once. Several calls before that count as
  * one.
  * Returns 0. Errors: -KS_EFORKED (a signal handler of a child does not wake the parent), -EBADF.
- * Threads: any; async-signal-safe, and keeps errno. Cost: two system calls. Since: 0.1
+ * Threads: any; async-signal-safe, and keeps errno. Cost: two syscalls. Since: 0.1
  */
 KS_API int ks_wakeup(struct ks *ks);
 
@@ -542,7 +542,7 @@ KS_API int ks_wakeup(struct ks *ks);
  * batch, as somebody may set the wall clock.
  * @ret_mono_ns: CLOCK_MONOTONIC as the caller reads it, in every time namespace: see events.h
  * @ret_wall_ns: nanoseconds since 1970, UTC
- * Returns 0. Errors: -EINVAL, -KS_EFORKED. Cost: 50 ns, no system call. Since: 0.1
+ * Returns 0. Errors: -EINVAL, -KS_EFORKED. Cost: 50 ns, no syscall. Since: 0.1
  */
 KS_API int ks_read_clock(struct ks *ks, uint64_t *ret_mono_ns, int64_t *ret_wall_ns);
 

@@ -38,7 +38,7 @@ static int wait_by_map(void)
 
 /*
  * Waits until no running program can still read the slot left at `left_ns` (0: never in use). Takes
- * 8-32 ms, or nothing if the slot was left more than a second ago, since no program runs for a
+ * 10 to 40 ms, or nothing if the slot was left more than a second ago, since no program runs for a
  * second. membarrier() returns EINVAL with nohz_full CPUs, and a seccomp filter may refuse it; then
  * try a map of maps, and last wait for the rest of the second.
  */

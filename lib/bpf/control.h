@@ -5,7 +5,7 @@
  * The scope and the settings of each probe have two slots and an index. The library writes a new
  * value into the slot that is not in use and then flips the index: one store switches all programs
  * at once. A program run that began earlier may still read the old slot. So the library reuses a
- * slot only after a grace period: it waits 8-32 ms if the slot was in use less than a second ago.
+ * slot only after a grace period: it waits 10 to 40 ms if the slot was in use in the last second.
  * Only the second change within a second waits, of the scope or of one probe's settings. Disabling
  * a probe writes one word of the slot in use and never waits. Enabling the probe with the same
  * settings writes that word back and does not wait either; enabling it with other settings is one

@@ -19,7 +19,7 @@
 #include "answer.h"
 #include "machine.h"
 
-#define USER_NS_FIRST 0xeffffffdu /* inode of the first user namespace, fixed by the kernel */
+#define USER_NS_INITIAL 0xeffffffdu /* inode of the initial user namespace, fixed by the kernel */
 #define NOT_KNOWN -100
 
 static int read_int(int dir_fd, const char *path, int otherwise)
@@ -39,7 +39,7 @@ void ks__machine_read(const struct ks *ks, struct ks__machine *ret)
 	ret->withheld = ks__facts_withheld(ks->proc_fd, ret->profile, sizeof(ret->profile));
 	ret->has_cap_bpf = read_int(ks->proc_fd, "sys/kernel/cap_last_cap", CAP_BPF) >= CAP_BPF;
 	ret->first_userns = fstatat(ks->proc_fd, "self/ns/user", &st, 0) ||
-			    st.st_ino == USER_NS_FIRST;
+			    st.st_ino == USER_NS_INITIAL;
 	ret->seccomp = ks__facts_status(ks->proc_fd, "Seccomp", 10, &mode) ? -1 : (int)mode;
 	ret->perf_paranoid = read_int(ks->proc_fd, "sys/kernel/perf_event_paranoid", NOT_KNOWN);
 	ks__facts_lockdown(ks->sys_fd, ret->lockdown, sizeof(ret->lockdown));
@@ -181,7 +181,7 @@ static void say_refused(const struct ks *ks, const struct ks__machine *m, long n
 	if (!m->first_userns)
 		snprintf(buf, size,
 			 "%s: capabilities of a user namespace do not count: run this program in "
-			 "the first user namespace (in a container: without userns remapping)",
+			 "the initial user namespace (in a container: without userns remapping)",
 			 what);
 	else if (is_filtered(m, number))
 		snprintf(buf, size,

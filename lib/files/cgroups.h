@@ -84,12 +84,12 @@ int ks__cgroups_label(struct ks__cgroups *c, uint64_t id, uint64_t read_ns,
 enum ks__cgroup_again {
 	KS__CGROUP_SAME = 0,
 	KS__CGROUP_MISSING = 1, /* no cgroup has this path now */
-	KS__CGROUP_OTHER = 2,   /* removed and made again: the path has another id */
+	KS__CGROUP_OTHER = 2,   /* removed and created again: the path has another id */
 };
 
 /*
  * Does this path, from ks__cgroups_resolve(), still belong to the cgroup with this id? Sets ret_id,
- * which may be NULL, only for KS__CGROUP_OTHER. Cost: one system call.
+ * which may be NULL, only for KS__CGROUP_OTHER. Cost: one syscall.
  */
 int ks__cgroups_again(const struct ks__cgroups *c, const char *path, uint64_t id,
 		      uint64_t *ret_id);

@@ -116,7 +116,7 @@ struct ks__fallback {
  * this order and then expects that `field` has grown.
  *
  * `run` executes in a child that shares the memory of the host and has the thread pointer of the
- * calling thread. It may only make bare system calls, through lib/probes/rawcall.h: no malloc, no
+ * calling thread. It may only make bare syscalls, through lib/probes/rawcall.h: no malloc, no
  * locks, no errno, no function of libc.
  */
 struct ks__provocation {

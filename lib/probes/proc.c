@@ -13,12 +13,12 @@
 
 static const struct ks__field row_fields[] = {
 	{ KS__AT(struct ks_stats_proc, processes), .count = 1, .kind = KS_KIND_COUNTER,
-	  .unit = KS_UNIT_COUNT, .help = "processes made" },
+	  .unit = KS_UNIT_COUNT, .help = "processes created" },
 	{ KS__AT(struct ks_stats_proc, threads), .count = 1, .kind = KS_KIND_COUNTER,
 	  .unit = KS_UNIT_COUNT, .valid = KS_HAS_PROC_THREADS,
-	  .help = "threads made, without the first thread of each process" },
+	  .help = "threads created, without the first thread of each process" },
 	{ KS__AT(struct ks_stats_proc, execs), .count = 1, .kind = KS_KIND_COUNTER,
-	  .unit = KS_UNIT_COUNT, .help = "programs started by exec" },
+	  .unit = KS_UNIT_COUNT, .help = "programs executed" },
 	{ KS__AT(struct ks_stats_proc, process_exits), .count = 1, .kind = KS_KIND_COUNTER,
 	  .unit = KS_UNIT_COUNT, .help = "processes that ended" },
 	{ KS__AT(struct ks_stats_proc, thread_exits), .count = 1, .kind = KS_KIND_COUNTER,
@@ -45,7 +45,7 @@ static const struct ks__field fork_fields[] = {
 	{ KS__AT(struct ks_event_proc_fork, child_tid), .count = 1, .kind = KS_KIND_ID,
 	  .is_signed = 1, .help = "tid of the new thread" },
 	{ KS__AT(struct ks_event_proc_fork, thread), .count = 1, .kind = KS_KIND_VALUE,
-	  .help = "1: a thread was made, 0: a process" },
+	  .help = "1: a thread was created, 0: a process" },
 	{ 0 },
 };
 
@@ -113,7 +113,7 @@ static const struct ks__struct stats = {
 	.id = KS_STATS_PROC,
 	.bytes = sizeof(struct ks_stats_proc),
 	.fields = row_fields,
-	.help = "Processes and threads made and ended.",
+	.help = "Processes and threads that were created or ended.",
 };
 
 static const struct ks__struct events[] = {
@@ -122,7 +122,7 @@ static const struct ks__struct events[] = {
 		.id = KS_EVENT_PROC_FORK,
 		.bytes = sizeof(struct ks_event_proc_fork),
 		.fields = fork_fields,
-		.help = "A process or a thread was made.",
+		.help = "A process or a thread was created.",
 	},
 	{
 		.name = "proc_exec",

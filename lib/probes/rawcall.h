@@ -65,7 +65,7 @@ static inline __attribute__((always_inline)) long raw6(long nr, long a, long b, 
 	return x0;
 }
 #else
-#error "rawcall.h: bare system calls are written for x86_64 and arm64 only"
+#error "rawcall.h: bare syscalls are written for x86_64 and arm64 only"
 #endif
 
 /*

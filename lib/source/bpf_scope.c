@@ -48,7 +48,7 @@ static uint32_t read_level(struct ks__bpf *b, const struct ks__scope *scope)
 /*
  * Returns the level of the scope's cgroup + 1; 0: unknown, or nothing is loaded yet. The same path
  * has the same level, so no program is loaded for it: the consumer calls this when a cgroup was
- * removed and made again, and the consumer must not load.
+ * removed and created again, and the consumer must not load.
  */
 static uint32_t level_of(struct ks__bpf *b, const struct ks__scope *scope)
 {

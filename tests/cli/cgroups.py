@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Shows that --scope cgroup:PATH means the cgroup and all below it, given as a directory or as a path, and
-# that watch reports when it was removed and made again.
+# that watch reports when it was removed and created again.
 import errno
 import os
 import pathlib
@@ -96,7 +96,7 @@ class Cgroups(cli.Case):
     def test_made_again_as_text(self):
         line = self.made_again(rb"\*\*\*").decode()
         self.assertRegex(line, r"^[0-9:.]+ \*\*\* proc is on, from bpf: the scope's cgroup was "
-                               r"made again, and is watched \*\*\*\n$")
+                               r"created again, and is watched \*\*\*\n$")
 
 
 if __name__ == "__main__":

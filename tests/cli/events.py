@@ -43,7 +43,7 @@ class Watch(cli.Case):
             self.assertRegex(line, r"^\d\d:\d\d:\d\d\.\d{6} proc\.(fork|exec|exit) +\d+/\d+ +\S+")
         self.assertRegex(lines[-1], r"proc\.exit .* sh .* status=3")
         self.assertEqual(done.err.decode(),
-                         "proc: 11 records, 0 lost, 0 over the rate limit; ledger balanced\n")
+                         "proc: 11 records, 0 lost, 0 throttled; ledger balanced\n")
 
     def test_settings(self):
         for name in cli.variants("fadvise"):

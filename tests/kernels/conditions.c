@@ -205,7 +205,7 @@ const struct condition conditions[] = {
 	{ .name = "root-no-caps", .because = NEITHER, .remedy = SETCAP, .begin = drop_caps },
 	{ .name = "user-namespace",
 	  .because = "capabilities of a user namespace do not count",
-	  .remedy = "in the first user namespace",
+	  .remedy = "in the initial user namespace",
 	  .begin = enter_user_namespace },
 	{ .name = "cap-bpf",
 	  .because = "needs CAP_PERFMON",

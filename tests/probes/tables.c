@@ -2,8 +2,8 @@
 /*
  * Shows that counts are kept per owner, on kernels with and without optional features: of processes
  * side by side, of a process that moves through cgroups, while the probe is disabled and enabled,
- * and when the scope's cgroup is made again. Forks, execs and exits belong to the process that made
- * them.
+ * and when the scope's cgroup is created again. Forks, execs and exits belong to the process that
+ * made them.
  */
 #include <fcntl.h>
 #include <stdio.h>

@@ -2,7 +2,7 @@
 /*
  * Shows that `valid` is right for each row: buckets are known exactly where they exist, and a field
  * that one variant did not know is unknown for any time in which that variant counted; that the
- * generation of settings is never 0; that a scope's cgroup made again is reported once; and that
+ * generation of settings is never 0; that a scope's cgroup created again is reported once; and that
  * the verdict of ks_check() is that of the weakest probe.
  */
 #include <fcntl.h>
@@ -175,7 +175,7 @@ static void generations(void)
 	ks_close(ks);
 }
 
-/* ---- a cgroup made again ----------------------------------------------------------------------- */
+/* ---- a cgroup created again -------------------------------------------------------------------- */
 
 static int count_state(const struct ks_event *ev, void *user)
 {

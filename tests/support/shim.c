@@ -181,7 +181,7 @@ int munmap(void *at, size_t size)
 	return rc;
 }
 
-/* ---- system calls --------------------------------------------------------------------------- */
+/* ---- syscalls ------------------------------------------------------------------------------ */
 
 static int is_unknown(long number, const long *args)
 {

@@ -2,7 +2,7 @@
 /*
  * Shows that cgroups are found by id and by path below the mount that has the memory controller;
  * that the container is found in the path, or in the mounts of our own container; that a removed
- * cgroup keeps its name; and that a cgroup made again is a different one.
+ * cgroup keeps its name; and that a cgroup created again is a different one.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Shows that real cgroups are found by id and by path, also from inside a cgroup namespace; that a
- * cgroup made again is a different one; and that 4,096 cgroups cost one short walk and little
+ * cgroup created again is a different one; and that 4,096 cgroups cost one short walk and little
  * memory, however many are created and removed.
  */
 #include <errno.h>
