@@ -218,7 +218,7 @@ struct ks_stats_self {
 	uint64_t sampled_out; /*  80 counted; not sampled, see KS_PARAM_SAMPLE_EVERY */
 	uint64_t throttled;   /*  88 counted; over the limit of KS_PARAM_MAX_PER_SEC */
 	uint64_t aggregated;  /*  96 counted; the settings ask for no record */
-	uint64_t opened;      /* 104 first event of a pair, stored until the second one counts */
+	uint64_t opened;      /* 104 first event of a pair: stored, and counted with the second one */
 	uint64_t submitted;   /* 112 counted, and a record was written */
 	uint64_t lost_ring;   /* 120 counted; the ring buffer was full */
 	uint64_t lost_locked; /* 128 counted; an NMI found the lock of the ring buffer held */
@@ -231,7 +231,7 @@ struct ks_stats_self {
 	uint64_t in_flight;   /* 184 gauge: records not yet read */
 	uint64_t missed;      /* 192 events that reached no program; not in fired */
 	uint64_t kernel_ns;   /* 200 CPU time of programs, measured on 1 run in 256 */
-	uint64_t user_ns;     /* 208 CPU time of the consumer (estimate) and of loads; total only */
+	uint64_t user_ns;     /* 208 CPU time of the consumer (estimate) and of loading; total only */
 	uint64_t wakeups;     /* 216 of the consumer; total only */
 	uint64_t map_bytes;   /* 224 gauge: kernel memory, with ring buffers; total only */
 	uint64_t user_bytes;  /* 232 gauge: memory of the handle in the host; total only */
@@ -284,9 +284,9 @@ struct ks_event_proc_exec {
 	uint64_t start_ns;  /*  72 of the process; exec does not change it */
 	int32_t ppid;       /*  80 parent */
 	int32_t session;    /*  84 */
-	int32_t old_tid;    /*  88 of the caller; not ev.tid if it was not the first thread */
+	int32_t old_tid;    /*  88 tid that called exec; not ev.tid if that was another thread */
 	uint32_t uid;       /*  92 real user, in the initial user namespace */
-	char path[160];     /*  96 of the program, as it was called */
+	char path[160];     /*  96 of the program, as the caller wrote it */
 };                      /* 256 */
 
 /*
@@ -305,7 +305,7 @@ struct ks_event_proc_exit {
 	uint16_t signal;       /* 108 the signal that ended it, or 0 */
 	uint8_t core_dumped;   /* 110 1: the kernel wrote a core file */
 	uint8_t thread;        /* 111 1: a thread, 0: a process */
-	uint64_t peak_rss;     /* 112 most memory of the process at once, in bytes */
+	uint64_t peak_rss;     /* 112 largest resident memory of the process, bytes */
 	uint64_t minor_faults; /* 120 page faults without I/O */
 	uint64_t major_faults; /* 128 page faults with I/O */
 	uint64_t read_bytes;   /* 136 from block devices */

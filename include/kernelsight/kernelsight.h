@@ -145,7 +145,7 @@ enum ks_log_level { KS_LOG_ERROR = 1, KS_LOG_WARNING = 2, KS_LOG_INFO = 3, KS_LO
 typedef void (*ks_log_fn)(int level, const char *text, void *user);
 
 enum ks_open_flag {
-	KS_OPEN_ORDERED = 1 << 0,       /* records of all CPUs in order of time, batch_ms later */
+	KS_OPEN_ORDERED = 1 << 0,       /* deliver in order of time, delayed by batch_ms */
 	KS_OPEN_RAISE_MEMLOCK = 1 << 1, /* Linux 5.10 only: raise RLIMIT_MEMLOCK of this process */
 	KS_OPEN_TRIM = 1 << 2,          /* call malloc_trim() after loading: 0.1 s per GB of heap */
 };
@@ -290,8 +290,8 @@ struct ks_param {
 
 /* Settings that every probe has. */
 enum ks_common_param {
-	KS_PARAM_SAMPLE_EVERY = 1, /* a record for 1 event in N; 0: none, but of slow calls where the
-				      probe has such. Statistics count each event */
+	KS_PARAM_SAMPLE_EVERY = 1, /* a record for 1 event in N; 0: none. Slow calls of fadvise always
+				      have one. Statistics count every event */
 	KS_PARAM_MAX_PER_SEC = 2,  /* limit of records a second, all CPUs together; 0: no limit */
 	KS_PARAM_BURST = 3,        /* size of that limit's token bucket: records at once */
 	KS_PARAM_IDENTITY = 5,     /* ks_identity bits: members that a record fills */
@@ -429,7 +429,7 @@ struct ks_variant_info {
 	int32_t error;    /*   8 0: usable or in use; else why it was skipped: -errno, -KS_E... */
 	uint32_t source;  /*  12 ks_source */
 	char name[32];    /*  16 */
-	char reason[256]; /*  48 the error in words, with the remedy; or what it cannot see */
+	char reason[256]; /*  48 the error in words, with the remedy; or what the variant lacks */
 };                        /* 304 */
 
 /*
