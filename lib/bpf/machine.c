@@ -38,8 +38,8 @@ void ks__machine_read(const struct ks *ks, struct ks__machine *ret)
 		ret->caps = 0;
 	ret->withheld = ks__facts_withheld(ks->proc_fd, ret->profile, sizeof(ret->profile));
 	ret->has_cap_bpf = read_int(ks->proc_fd, "sys/kernel/cap_last_cap", CAP_BPF) >= CAP_BPF;
-	ret->first_userns = fstatat(ks->proc_fd, "self/ns/user", &st, 0) ||
-			    st.st_ino == USER_NS_INITIAL;
+	ret->initial_userns = fstatat(ks->proc_fd, "self/ns/user", &st, 0) ||
+			      st.st_ino == USER_NS_INITIAL;
 	ret->seccomp = ks__facts_status(ks->proc_fd, "Seccomp", 10, &mode) ? -1 : (int)mode;
 	ret->perf_paranoid = read_int(ks->proc_fd, "sys/kernel/perf_event_paranoid", NOT_KNOWN);
 	ks__facts_lockdown(ks->sys_fd, ret->lockdown, sizeof(ret->lockdown));
@@ -178,7 +178,7 @@ static void say_refused(const struct ks *ks, const struct ks__machine *m, long n
 	const char *call = number == SYS_bpf ? "bpf()" : "perf_event_open()";
 	struct rlimit locked;
 
-	if (!m->first_userns)
+	if (!m->initial_userns)
 		snprintf(buf, size,
 			 "%s: capabilities of a user namespace do not count: run this program in "
 			 "the initial user namespace (in a container: without userns remapping)",
@@ -214,7 +214,7 @@ int ks__machine_locked(const struct ks *ks, int error)
 	if (error != -EPERM || !counts_locked(&limit))
 		return 0;
 	ks__machine_read(ks, &m);
-	return has(&m, CAP_BPF) && has(&m, CAP_PERFMON) && m.first_userns &&
+	return has(&m, CAP_BPF) && has(&m, CAP_PERFMON) && m.initial_userns &&
 	       !is_filtered(&m, SYS_bpf);
 }
 
@@ -303,7 +303,7 @@ void ks__machine_doc(const struct ks *ks, struct ks__doc *doc)
 	char line[256];
 
 	ks__machine_read(ks, &m);
-	ks__doc_bool(doc, "first_user_namespace", m.first_userns);
+	ks__doc_bool(doc, "first_user_namespace", m.initial_userns);
 	if (m.seccomp >= 0)
 		ks__doc_str(doc, "seccomp", m.seccomp ? "on" : "off");
 	if (ks__facts_modules(ks->sys_fd, line, sizeof(line)) > 0)

@@ -155,7 +155,7 @@ static const struct ks__variant variants[] = {
 		.progs = { "proc_fork_tracepoint", "proc_exec_tracepoint", "proc_exit_tracepoint" },
 		.lacks = KS_HAS_PROC_START,
 		.lacks_why = "the record of task_newtask has no start time, unlike exec and exit",
-		.first_pidns = 1,
+		.initial_pidns = 1,
 	},
 	{ 0 },
 };

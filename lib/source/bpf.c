@@ -18,7 +18,7 @@ static const struct ks__variant tree_variants[] = {
 	  .progs = { "tree_fork_raw_tp", "tree_exit_raw_tp", "tree_free_raw_tp" } },
 	{ .name = "tracepoint",
 	  .progs = { "tree_fork_tracepoint", "tree_exit_tracepoint", "tree_free_tracepoint" },
-	  .first_pidns = 1 },
+	  .initial_pidns = 1 },
 	{ .name = NULL },
 };
 

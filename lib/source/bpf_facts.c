@@ -163,7 +163,7 @@ static int gate(struct ks__bpf *b, struct ks__bpf_client *c, int index)
 
 	if (rc) {
 		snprintf(why, sizeof(why), "%s", b->reason);
-	} else if (b->nested && c->variants[index].first_pidns) {
+	} else if (b->nested && c->variants[index].initial_pidns) {
 		rc = -KS_EUNAVAIL;
 		snprintf(why, sizeof(why), "it reports pids of the initial pid namespace, and %s",
 			 b->nested > 0 ?
