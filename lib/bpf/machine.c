@@ -303,7 +303,7 @@ void ks__machine_doc(const struct ks *ks, struct ks__doc *doc)
 	char line[256];
 
 	ks__machine_read(ks, &m);
-	ks__doc_bool(doc, "first_user_namespace", m.initial_userns);
+	ks__doc_bool(doc, "initial_user_namespace", m.initial_userns);
 	if (m.seccomp >= 0)
 		ks__doc_str(doc, "seccomp", m.seccomp ? "on" : "off");
 	if (ks__facts_modules(ks->sys_fd, line, sizeof(line)) > 0)
