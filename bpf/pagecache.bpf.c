@@ -169,20 +169,27 @@ static __always_inline enum ks_bpf_outcome record_miss(struct ks_run *run, struc
 	return ks_submit(run, rec, sizeof(room));
 }
 
+/* Returns the task's io_uring, or NULL. */
+static __always_inline const struct io_uring_task *uring_of(struct ks_run *run,
+							    struct task_struct *self)
+{
+	const struct task_struct *task = ks_untrusted(self);
+
+	return bpf_core_field_exists(self->io_uring) ? ks_read(run, task, io_uring) : NULL;
+}
+
 /*
  * A number that changes from one read of a task to the next, and not within a read. It counts read
  * syscalls and io_uring requests, which need no read syscall.
  */
-static __always_inline uint64_t reads_begun(struct ks_run *run, struct task_struct *self)
+static __always_inline uint64_t reads_begun(struct ks_run *run, struct task_struct *self,
+					    const struct io_uring_task *uring)
 {
-	struct task_struct *task = ks_untrusted(self);
-	const struct io_uring_task *uring = NULL;
+	const struct task_struct *task = ks_untrusted(self);
 	uint64_t calls = 0;
 
 	if (bpf_core_field_exists(self->ioac.syscr))
 		calls = ks_read(run, task, ioac.syscr);
-	if (bpf_core_field_exists(self->io_uring))
-		uring = ks_read(run, task, io_uring);
 	if (uring)
 		calls += (uint64_t)(run->typed ? uring->last->cached_sq_head :
 						 BPF_CORE_READ(uring, last, cached_sq_head))
@@ -196,10 +203,17 @@ static __always_inline enum ks_bpf_outcome got(struct ks_run *run, struct task_s
 {
 	struct pagecache_read *read = read_stored(piece->first < piece->last);
 	uint64_t requested = piece->first, missed = NOWHERE;
+	const struct io_uring_task *uring;
 	struct counters counters;
 
 	if (read) {
-		read_go_on(read, reads_begun(run, self), piece, &requested, &missed);
+		uring = uring_of(run, self);
+		if (uring && !take_up(read, piece->file, piece->whole ? piece->first : piece->last,
+				      piece->whole))
+			return KS_LOST_MAP_FULL;
+		if (uring && piece->whole)
+			read->apart = 1; /* where it begins is proof enough */
+		read_go_on(read, reads_begun(run, self, uring), piece, &requested, &missed);
 	}
 	counters = counters_of(run, self);
 	if (requested != NOWHERE)
@@ -210,10 +224,15 @@ static __always_inline enum ks_bpf_outcome got(struct ks_run *run, struct task_s
 	return record_miss(run, self, piece, missed);
 }
 
-/* A page is missing: store the miss until the piece of its read comes. */
+/*
+ * A page is missing: store the miss until the piece of its read comes. whole: see
+ * pagecache_piece.
+ */
 static __always_inline enum ks_bpf_outcome missing(struct ks_run *run, struct task_struct *self,
-						   uint64_t file, uint64_t page, uint64_t pages)
+						   uint64_t file, uint64_t page, uint64_t pages,
+						   bool whole)
 {
+	uint64_t last = page + pages - 1;
 	struct pagecache_read *read;
 
 	if (!ks_admit(run, ks_untrusted(self)))
@@ -221,9 +240,11 @@ static __always_inline enum ks_bpf_outcome missing(struct ks_run *run, struct ta
 	read = read_stored(true);
 	if (!read)
 		return KS_LOST_MAP_FULL;
+	if (uring_of(run, self) && !take_up(read, file, whole ? page : last, whole))
+		return KS_LOST_MAP_FULL;
 	read->miss_file = file;
 	read->miss_first = page;
-	read->miss_last = page + pages - 1;
+	read->miss_last = last;
 	return KS_OPENED;
 }
 
@@ -251,7 +272,7 @@ static __always_inline int pagecache_miss(uint64_t *ctx, const bool typed)
 
 	if (!ks_begin(&run, ctx, KS_PROBE_PAGECACHE, typed))
 		return 0;
-	return ks_end(&run, missing(&run, current_task(&run), ctx[0], ctx[1], ctx[3]));
+	return ks_end(&run, missing(&run, current_task(&run), ctx[0], ctx[1], ctx[3], false));
 }
 
 SEC("?ks/tp_btf/mm_filemap_get_pages")
@@ -310,7 +331,7 @@ int pagecache_miss_tracepoint(struct trace_event_raw_page_cache_ra_op *ctx)
 	if (!ks_begin(&run, ctx, KS_PROBE_PAGECACHE, false))
 		return 0;
 	return ks_end(&run, missing(&run, current_task(&run), file_of(ctx->i_ino, ctx->s_dev),
-				    ctx->index, ctx->req_count));
+				    ctx->index, ctx->req_count, false));
 }
 
 /* ---- reads, by functions --------------------------------------------------------------------- */
@@ -338,14 +359,14 @@ int pagecache_get_fexit(uint64_t *ctx)
 	piece.file = (uint64_t)piece.inode;
 	if (!is_file(&run, piece.inode))
 		return ks_end(&run, KS_FILTERED);
+	at = ks_read(&run, iocb, ki_pos);
+	piece.first = at / page;
 	bpf_get_func_ret(ctx, &failed);
 	if ((int)failed)
-		return ks_end(&run, read_failed((int)failed));
+		return ks_end(&run, read_failed(&piece, (int)failed, uring_of(&run, self) != NULL));
 	bpf_get_func_arg(ctx, 1, &bytes);
 	if (bpf_get_func_arg_cnt(ctx) == 3)
 		bytes = BPF_CORE_READ((const struct iov_iter *)bytes, count);
-	at = ks_read(&run, iocb, ki_pos);
-	piece.first = at / page;
 	piece.last = (at + bytes - 1) / page;
 	bpf_get_func_arg(ctx, 2, &batch);
 	if (piece.first < piece.last)
@@ -369,7 +390,7 @@ int pagecache_miss_fentry(uint64_t *ctx)
 		return 0;
 	return ks_end(&run, missing(&run, current_task(&run),
 				    (uint64_t)host_of(&run, BPF_CORE_READ(ahead, mapping)),
-				    BPF_CORE_READ(ahead, _index), ctx[1]));
+				    BPF_CORE_READ(ahead, _index), ctx[1], true));
 }
 
 /* ---- through mappings ------------------------------------------------------------------------ */

@@ -18,6 +18,10 @@
  * Programs on kernel functions (fentry) see all pieces, the folios of each, and its result. The
  * next piece of a read begins behind the last folio of this one, so no other read is taken for it.
  * A miss whose read failed is dropped.
+ *
+ * A thread with an io_uring has many reads in flight: each is tried without waiting, fails, and goes
+ * on when the device is done, in any order. Such reads are kept in a map of their own while another
+ * read of the thread is the present one.
  */
 #ifndef KS_PAGECACHE_BPF_H
 #define KS_PAGECACHE_BPF_H
@@ -123,6 +127,8 @@ struct pagecache_read {
 	uint64_t miss_first, miss_last;
 	uint64_t missed; /* 1: all pages up to the end have counted as missed */
 	uint64_t next;   /* page where the next piece begins; 0: not known, or no piece is left */
+	uint32_t apart;  /* 1: what comes next belongs to this read, whatever `calls` is by then */
+	uint32_t waiting; /* reads of the task in pagecache_waiting */
 };
 
 struct {
@@ -139,6 +145,23 @@ struct {
 	__type(key, uint64_t);
 	__type(value, struct pagecache_read);
 } pagecache_reads_hash SEC(".maps");
+
+/*
+ * The reads in flight of tasks that have an io_uring, but for the latest one of each. The least
+ * recently used ones leave if more are in flight.
+ */
+struct pagecache_flight {
+	uint64_t task; /* address */
+	uint64_t file;
+	uint64_t page; /* where the read goes on; its last page if events do not give that */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct pagecache_flight);
+	__type(value, struct pagecache_read);
+} pagecache_waiting SEC(".maps");
 
 /* Returns the stored read of the current task, or NULL. create: makes it if there is none. */
 static __always_inline struct pagecache_read *read_stored(bool create)
@@ -213,7 +236,7 @@ static __always_inline void read_go_on(struct pagecache_read *read, uint64_t cal
 	bool follows = piece->whole ? read->next && read->next == piece->first :
 				      read->first < piece->first;
 	bool first = read->file != piece->file || read->last != piece->last || !follows ||
-		     read->calls != calls;
+		     (read->calls != calls && !read->apart);
 	bool begins = piece->whole ? read->miss_first == piece->first && ends_alike(read, piece) :
 				     read->miss_first <= piece->first &&
 					     read->miss_last == piece->last;
@@ -231,6 +254,7 @@ static __always_inline void read_go_on(struct pagecache_read *read, uint64_t cal
 	read->last = piece->last;
 	read->next = piece->next;
 	read->calls = calls;
+	read->apart = 0;
 }
 
 /* Returns the page behind the last folio of a batch, 0 if the batch is empty. */
@@ -247,20 +271,82 @@ static __always_inline uint64_t batch_end(const struct folio_batch *batch)
 	return BPF_CORE_READ(folio, index) + ks_folio_pages(folio);
 }
 
+/* ---- reads in flight ------------------------------------------------------------------------- */
+
+/* Does a piece or a miss at this page belong to the stored read? page: see pagecache_flight. */
+static __always_inline bool goes_on(const struct pagecache_read *read, uint64_t file, uint64_t page,
+				    bool whole)
+{
+	if (read->miss_file == file && (whole ? read->miss_first : read->miss_last) == page)
+		return true;
+	return read->file == file && page && (whole ? read->next : read->last) == page;
+}
+
+/* Stores a read that has not ended. Returns false if that fails. */
+static __always_inline bool put_aside(struct pagecache_read *read, bool whole)
+{
+	struct pagecache_flight key = { .task = bpf_get_current_task() };
+
+	if (read->miss_file) {
+		key.file = read->miss_file;
+		key.page = whole ? read->miss_first : read->miss_last;
+	} else if (whole ? read->next : read->first < read->last) {
+		key.file = read->file;
+		key.page = whole ? read->next : read->last;
+	}
+	if (!key.file)
+		return true;
+	read->waiting++;
+	return !(int)bpf_map_update_elem(&pagecache_waiting, &key, read, BPF_ANY);
+}
+
+/*
+ * Makes the read at this page of this file the stored one, and puts another one aside. Returns false
+ * if that one is lost.
+ */
+static __always_inline bool take_up(struct pagecache_read *read, uint64_t file, uint64_t page,
+				    bool whole)
+{
+	struct pagecache_flight key = { .task = bpf_get_current_task(), file, page };
+	struct pagecache_read *other = NULL;
+	uint32_t waiting;
+
+	if (goes_on(read, file, page, whole))
+		return true;
+	if (!put_aside(read, whole))
+		return false;
+	waiting = read->waiting;
+	if (waiting)
+		other = bpf_map_lookup_elem(&pagecache_waiting, &key);
+	if (other) {
+		*read = *other;
+		read->apart = 1;
+		bpf_map_delete_elem(&pagecache_waiting, &key);
+		waiting--;
+	} else {
+		__builtin_memset(read, 0, sizeof(*read));
+	}
+	read->waiting = waiting;
+	return true;
+}
+
 #define KS_EAGAIN 11
 #define KS_EIOCBQUEUED 529 /* <linux/errno.h> of the kernel */
 
 /*
- * A read failed: drop its miss. But io_uring and RWF_NOWAIT first try to read without waiting, and
- * read again when the device is done: that read has the miss.
+ * A read failed at the piece: drop its miss. But io_uring and RWF_NOWAIT first try to read without
+ * waiting, and read again when the device is done: that read has the miss.
  */
-static __always_inline enum ks_bpf_outcome read_failed(int error)
+static __always_inline enum ks_bpf_outcome read_failed(const struct pagecache_piece *piece,
+						       int error, bool flight)
 {
 	struct pagecache_read *read;
 
 	if (error == -KS_EAGAIN || error == -KS_EIOCBQUEUED)
 		return KS_FILTERED;
 	read = read_stored(false);
+	if (read && flight && !take_up(read, piece->file, piece->first, true))
+		return KS_LOST_MAP_FULL;
 	if (read)
 		read->miss_file = 0;
 	return KS_FILTERED;

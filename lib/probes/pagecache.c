@@ -146,8 +146,8 @@ static const struct ks__variant variants[] = {
 	{ 0 },
 };
 
-static const char *const maps[] = { "pagecache_stats", "pagecache_rows", "pagecache_reads",
-				    "pagecache_reads_hash", NULL };
+static const char *const maps[] = { "pagecache_stats",      "pagecache_rows",    "pagecache_reads",
+				    "pagecache_reads_hash", "pagecache_waiting", NULL };
 
 static const struct ks__fallback fallback = {
 	.name = "vmstat",

@@ -20,6 +20,8 @@
 #include "support/workload.h"
 
 #define LARGE 256 /* pages */
+#define LONG 102  /* pages of a long read: a quarter of the file */
+#define DEPTH 16  /* entries of an io_uring, a power of two */
 
 static char buffer[LARGE * PAGE] __attribute__((aligned(PAGE)));
 
@@ -235,12 +237,12 @@ static int overlap_aio(int fd)
 	return rc;
 }
 
-/* An io_uring with one entry, made anew for each read. */
+/* An io_uring. Its submission entries are made anew for each group of reads. */
 struct uring {
 	struct io_uring_params params;
 	int fd;
 	char *ring;
-	struct io_uring_sqe *entry;
+	struct io_uring_sqe *entries;
 };
 
 static unsigned *in_ring(const struct uring *u, uint32_t offset)
@@ -253,35 +255,38 @@ static int uring_open(struct uring *u)
 	const size_t bytes = 16384;
 
 	memset(u, 0, sizeof(*u));
-	u->fd = (int)syscall(SYS_io_uring_setup, 1, &u->params);
+	u->fd = (int)syscall(SYS_io_uring_setup, DEPTH, &u->params);
 	if (u->fd < 0)
 		return errno;
 	u->ring = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, u->fd, IORING_OFF_SQ_RING);
-	u->entry = mmap(NULL, sizeof(*u->entry), PROT_READ | PROT_WRITE, MAP_SHARED, u->fd,
-			IORING_OFF_SQES);
-	return (void *)u->ring == MAP_FAILED || (void *)u->entry == MAP_FAILED ? errno : 0;
+	u->entries = mmap(NULL, DEPTH * sizeof(*u->entries), PROT_READ | PROT_WRITE, MAP_SHARED,
+			  u->fd, IORING_OFF_SQES);
+	return (void *)u->ring == MAP_FAILED || (void *)u->entries == MAP_FAILED ? errno : 0;
 }
 
-/* Makes one read. Returns its result. */
-static int uring_read(struct uring *u, int fd, size_t bytes, off_t at)
+/* Makes n reads at the same time, the next one `step` behind the one before. All must be whole. */
+static int uring_reads(struct uring *u, int fd, unsigned n, size_t bytes, off_t at, size_t step)
 {
 	unsigned *tail = in_ring(u, u->params.sq_off.tail);
 	unsigned *head = in_ring(u, u->params.cq_off.head);
-	const struct io_uring_cqe *done;
+	const struct io_uring_cqe *done = (const void *)(u->ring + u->params.cq_off.cqes);
+	int rc = 0;
 
-	*u->entry = (struct io_uring_sqe){ .opcode = IORING_OP_READ,
-					   .fd = fd,
-					   .off = (uint64_t)at,
-					   .addr = (uint64_t)(uintptr_t)buffer,
-					   .len = (uint32_t)bytes };
-	*in_ring(u, u->params.sq_off.array) = 0;
-	__atomic_store_n(tail, *tail + 1, __ATOMIC_RELEASE);
-	if (syscall(SYS_io_uring_enter, u->fd, 1, 1, IORING_ENTER_GETEVENTS, NULL, 0) != 1)
-		return -errno;
-	done = (const void *)(u->ring + u->params.cq_off.cqes);
-	done += *head & *in_ring(u, u->params.cq_off.ring_mask);
-	__atomic_store_n(head, *head + 1, __ATOMIC_RELEASE);
-	return done->res;
+	for (unsigned i = 0; i < n; i++) {
+		u->entries[i] = (struct io_uring_sqe){ .opcode = IORING_OP_READ,
+						       .fd = fd,
+						       .off = (uint64_t)at + i * step,
+						       .addr = (uint64_t)(uintptr_t)buffer,
+						       .len = (uint32_t)bytes };
+		in_ring(u, u->params.sq_off.array)[(*tail + i) & (DEPTH - 1)] = i;
+	}
+	__atomic_store_n(tail, *tail + n, __ATOMIC_RELEASE);
+	if (syscall(SYS_io_uring_enter, u->fd, n, n, IORING_ENTER_GETEVENTS, NULL, 0) != n)
+		return errno;
+	for (unsigned i = 0; i < n; i++)
+		rc |= done[(*head + i) & *in_ring(u, u->params.cq_off.ring_mask)].res != (int)bytes;
+	__atomic_store_n(head, *head + n, __ATOMIC_RELEASE);
+	return rc;
 }
 
 static int overlap_uring(int fd)
@@ -290,7 +295,7 @@ static int overlap_uring(int fd)
 	int rc = uring_open(&u);
 
 	for (int i = 0; i < OVERLAP && !rc; i++)
-		rc = uring_read(&u, fd, left_from(i), (off_t)i * PAGE) != (int)left_from(i);
+		rc = uring_reads(&u, fd, 1, left_from(i), (off_t)i * PAGE, 0);
 	return rc;
 }
 
@@ -303,7 +308,34 @@ static int random_uring(int fd)
 	if (!rc)
 		rc = posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
 	for (int i = 0; i < N && !rc; i++)
-		rc = uring_read(&u, fd, PAGE, (off_t)i * PAGE) != PAGE;
+		rc = uring_reads(&u, fd, 1, PAGE, (off_t)i * PAGE, 0);
+	return rc;
+}
+
+/* Each of several reads in flight fails first, before one of them reads again. */
+static int deep_uring(int fd)
+{
+	struct uring u;
+	int rc = uring_open(&u);
+
+	if (!rc)
+		rc = posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
+	for (int i = 0; i < N && !rc; i += DEPTH)
+		rc = uring_reads(&u, fd, i + DEPTH < N ? DEPTH : (unsigned)(N - i), PAGE,
+				 (off_t)i * PAGE, PAGE);
+	return rc;
+}
+
+/* Reads that go on behind each other's pages: each waits for several parts of the device's work. */
+static int long_uring(int fd)
+{
+	struct uring u;
+	int rc = uring_open(&u);
+
+	if (!rc)
+		rc = posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
+	for (int i = 0; i < N && !rc; i += 4 * LONG)
+		rc = uring_reads(&u, fd, 4, LONG * PAGE, (off_t)i * PAGE, LONG * PAGE);
 	return rc;
 }
 
@@ -442,6 +474,8 @@ const struct phase phases[] = {
 	{ "overlap-aio", WARM, overlap_aio, .requested = OVERLAPS, .alike = 1, .optional = 1 },
 	{ "random-uring", COLD, random_uring, .requested = N, .missed = N, .readin = N,
 	  .optional = 1 },
+	{ "deep-uring", COLD, deep_uring, .requested = N, .missed = N, .readin = N, .optional = 1 },
+	{ "long-uring", COLD, long_uring, .requested = N, .missed = N, .readin = N, .optional = 1 },
 	{ "overlap-uring", WARM, overlap_uring, .requested = OVERLAPS, .optional = 1 },
 	{ "tail", WARM, read_tail, .requested = 3, .written = 1, .beyond = 5 },
 	{ "hole", NEW, read_hole, .requested = N, .missed = N, .readin = N },
