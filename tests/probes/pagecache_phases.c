@@ -21,6 +21,7 @@
 
 #define LARGE 256 /* pages */
 #define LONG 102  /* pages of a long read: a quarter of the file */
+#define FIRST 10  /* of its pages, those in memory */
 #define DEPTH 16  /* entries of an io_uring, a power of two */
 
 static char buffer[LARGE * PAGE] __attribute__((aligned(PAGE)));
@@ -326,7 +327,6 @@ static int deep_uring(int fd)
 	return rc;
 }
 
-/* Reads that go on behind each other's pages: each waits for several parts of the device's work. */
 static int long_uring(int fd)
 {
 	struct uring u;
@@ -334,9 +334,19 @@ static int long_uring(int fd)
 
 	if (!rc)
 		rc = posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
-	for (int i = 0; i < N && !rc; i += 4 * LONG)
-		rc = uring_reads(&u, fd, 4, LONG * PAGE, (off_t)i * PAGE, LONG * PAGE);
-	return rc;
+	return rc || uring_reads(&u, fd, N / LONG, LONG * PAGE, 0, LONG * PAGE);
+}
+
+/* The first pages of each read are in memory. It waits for the next one, and the others go on. */
+static int parts_uring(int fd)
+{
+	struct uring u;
+	int rc = uring_open(&u);
+
+	if (!rc)
+		rc = posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM) ||
+		     reads(fd, N / LONG, FIRST * PAGE, 0, LONG * PAGE);
+	return rc || uring_reads(&u, fd, N / LONG, LONG * PAGE, 0, LONG * PAGE);
 }
 
 /* ---- sizes, holes ------------------------------------------------------------------------------ */
@@ -476,6 +486,8 @@ const struct phase phases[] = {
 	  .optional = 1 },
 	{ "deep-uring", COLD, deep_uring, .requested = N, .missed = N, .readin = N, .optional = 1 },
 	{ "long-uring", COLD, long_uring, .requested = N, .missed = N, .readin = N, .optional = 1 },
+	{ "parts-uring", COLD, parts_uring, .requested = N + N / LONG * FIRST, .missed = N,
+	  .readin = N, .optional = 1 },
 	{ "overlap-uring", WARM, overlap_uring, .requested = OVERLAPS, .optional = 1 },
 	{ "tail", WARM, read_tail, .requested = 3, .written = 1, .beyond = 5 },
 	{ "hole", NEW, read_hole, .requested = N, .missed = N, .readin = N },
