@@ -300,6 +300,15 @@ static int overlap_uring(int fd)
 	return rc;
 }
 
+/* Plain reads of a thread that has an io_uring. */
+static int overlap_beside_uring(int fd)
+{
+	struct uring u;
+	int rc = uring_open(&u);
+
+	return rc || uring_reads(&u, fd, 1, PAGE, 0, 0) || overlap(fd);
+}
+
 /* io_uring first reads without waiting, which starts the device and fails, and then reads again. */
 static int random_uring(int fd)
 {
@@ -459,7 +468,8 @@ const struct phase phases[] = {
 	{ "sequential", COLD, read_all, .requested = N, .missed = 1, .readin = N },
 	{ "warm", WARM, read_all, .requested = N },
 	{ "random", COLD, read_random, .requested = N, .missed = N, .readin = N },
-	{ "mapped", COLD, read_mapped, .readin = N, .mapped = N },
+	{ "mapped", COLD, read_mapped, .readin = N, .mapped = N, .faults = 1 },
+	{ "mapped-warm", WARM, read_mapped, .around = N },
 	{ "overwrite", COLD, write_all, .written = N },
 	{ "overwrite-100", COLD, write_some, .written = N },
 	{ "append", COLD, append, .written = MORE },
@@ -474,7 +484,7 @@ const struct phase phases[] = {
 	{ "large", WARM, read_large, .requested = N + 6, .beyond = LARGE - N % LARGE,
 	  .past_end = 1 },
 	{ "vector", WARM, read_vector, .requested = N },
-	{ "mapped-write", COLD, write_mapped, .readin = N, .mapped = N },
+	{ "mapped-write", COLD, write_mapped, .readin = N, .mapped = N, .faults = 1 },
 	{ "willneed", COLD, advise, .readin = 32 },
 	{ "drop", WARM, drop, .evicted = N },
 	{ "truncate", WARM, shrink, .evicted = N },
@@ -489,6 +499,8 @@ const struct phase phases[] = {
 	{ "parts-uring", COLD, parts_uring, .requested = N + N / LONG * FIRST, .missed = N,
 	  .readin = N, .optional = 1 },
 	{ "overlap-uring", WARM, overlap_uring, .requested = OVERLAPS, .optional = 1 },
+	{ "overlap-beside-uring", WARM, overlap_beside_uring, .requested = 1 + OVERLAPS,
+	  .optional = 1 },
 	{ "tail", WARM, read_tail, .requested = 3, .written = 1, .beyond = 5 },
 	{ "hole", NEW, read_hole, .requested = N, .missed = N, .readin = N },
 	{ "in-memory", WARM, in_memory, .mapped = 0 },

@@ -28,6 +28,8 @@ struct phase {
 	int (*run)(int fd);
 	uint64_t requested, missed, readin, written, evicted;
 	uint64_t mapped; /* at least, by faults or around them */
+	uint64_t faults; /* at least */
+	uint64_t around; /* all by pages around faults, so that no fault finds its page unmapped */
 	uint64_t
 		beyond; /* requested behind the file's end, if the program cannot know the end */
 	uint64_t beyond_missed; /* how many of these may be missed */
