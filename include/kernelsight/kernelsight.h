@@ -266,8 +266,9 @@ KS_API int ks_set_scope(struct ks *ks, const struct ks_scope *scope);
  * Returns how many of these probes can now run on kernel programs; the others have a fallback or
  *   are unavailable.
  * Errors: -EINVAL (no such probe), -ENOMEM, -EMFILE, -ENFILE, -EAGAIN (signals interrupted the
- *   kernel each time: try again), -ESTALE (after chroot(), until /proc and /sys are back),
- *   -KS_EFORKED.
+ *   kernel each time: try again), -KS_EFORKED.
+ *   After chroot() to a directory without procfs no program can be loaded: call this before, and
+ *   ks_set_scope() if the scope is a tree. Programs that are loaded work on.
  * Cost: 40 ms of CPU time for two probes, 100 ms for all. At the peak the process has 19 MiB more
  *   memory, ring buffers included, and up to 250 descriptors more; at most 120 descriptors stay
  *   open. Afterwards malloc keeps 1 MiB of that memory, see KS_OPEN_TRIM. In a cgroup with a memory
@@ -326,8 +327,8 @@ struct ks_enable_opts {
  * already, the call changes the settings in @opts and keeps the others.
  *
  * This handle does not try a refused variant again, unless the refusal can pass: no memory, no
- * descriptors, RLIMIT_MEMLOCK, or a hook that another tool uses. After such a refusal the next
- * ks_prepare() or ks_enable_probe() tries again, if the probe is off.
+ * descriptors, RLIMIT_MEMLOCK, chroot(), or a hook that another tool uses. After such a refusal the
+ * next ks_prepare() or ks_enable_probe() tries again, if the probe is off.
  * @probe: KS_PROBE_...
  * @opts: NULL: defaults
  * Returns 0; 1 if the probe works but knows less: it is on a fallback, or some `valid` bits are
@@ -335,7 +336,7 @@ struct ks_enable_opts {
  * Errors: -KS_EUNAVAIL (ks_last_error() says why, and the remedy), -EINVAL (no such probe, variant
  *   or flag; a setting out of bounds), -EBUSY (the probe is on by another variant or with other
  *   flags: disable it first), -ENOMEM, -EMFILE, -ENFILE, -EAGAIN (signals interrupted the kernel
- *   each time: try again), -ESTALE (after chroot(): see ks_prepare()), -E2BIG, -KS_EFORKED.
+ *   each time: try again), -E2BIG, -KS_EFORKED.
  * Cost: below a millisecond after ks_prepare(); without it, also the cost of ks_prepare(). The call
  *   sleeps in two cases. The kernel waits 5-20 ms if the hook lost its last program less than a
  *   grace period (30 ms) ago. The library waits, as in ks_configure_probe(), if the settings change

@@ -15,11 +15,18 @@
 #define FIRST_BYTES 4096
 #define NAMES_BYTES 4096
 
-/* A signal can interrupt openat() on network and FUSE file systems. */
+/*
+ * A signal can interrupt openat() on network and FUSE file systems. The caller has no directory (-1)
+ * if it could not be opened (a chroot without /proc): then there is no such file.
+ */
 static int open_at(int dir_fd, const char *path, int flags)
 {
 	int fd;
 
+	if (dir_fd == -1) {
+		errno = ENOENT;
+		return -1;
+	}
 	do
 		fd = openat(dir_fd, path, flags | O_CLOEXEC);
 	while (fd < 0 && errno == EINTR);

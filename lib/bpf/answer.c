@@ -35,8 +35,7 @@ int ks__answer_ends(int error)
 {
 	enum ks__answer answer = ks__answer(error);
 
-	return answer == KS__ANSWER_PASSING || answer == KS__ANSWER_SHORTAGE ||
-	       answer == KS__ANSWER_ROOT;
+	return answer == KS__ANSWER_PASSING || answer == KS__ANSWER_SHORTAGE;
 }
 
 /*

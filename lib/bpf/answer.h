@@ -25,8 +25,9 @@ enum ks__answer {
 enum ks__answer ks__answer(int error);
 
 /*
- * 1: the host's call fails with this error and closes nothing (PASSING, SHORTAGE, ROOT).
- * Using a fallback instead would hide from the host that it only has to retry.
+ * 1: the host's call fails with this error and closes nothing (PASSING, SHORTAGE).
+ * Using a fallback instead would hide from the host that it only has to retry. ROOT is none of
+ * these: a host that called chroot() stays there, so it gets the fallback.
  */
 int ks__answer_ends(int error);
 

@@ -239,9 +239,9 @@ static int say_for_now(const char *what, int error, char *buf, size_t size)
 		return 1;
 	case KS__ANSWER_ROOT:
 		snprintf(buf, size,
-			 "%s: the paths of /proc and /sys do not lead where they led at ks_open() "
-			 "(chroot): try again where they do (%s)",
-			 what, ks_error_name(error));
+			 "%s: /proc and /sys are out of reach since chroot(): call ks_prepare() "
+			 "before chroot(), or mount procfs there",
+			 what);
 		return 1;
 	default:
 		return 0;

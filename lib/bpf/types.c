@@ -15,6 +15,11 @@
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
+static int may_pass(int error)
+{
+	return ks__answer(error) != KS__ANSWER_FINAL;
+}
+
 static void scan_bytes(const void *data, size_t size, const char *path, struct ks__types_of *of,
 		       size_t n)
 {
@@ -48,7 +53,7 @@ static void suggest_copy(struct ks__types *t)
 {
 	size_t n = strlen(t->own.why);
 
-	if (!t->ks->opts.btf_path && !ks__answer_ends(t->own.error))
+	if (!t->ks->opts.btf_path && !may_pass(t->own.error))
 		snprintf(t->own.why + n, sizeof(t->own.why) - n,
 			 "; untyped programs can use a copy (ks_open_opts.btf_path)");
 }
@@ -61,8 +66,7 @@ static void scan_own(struct ks__types *t)
 	snprintf(path, sizeof(path), "%.100s/kernel/btf/vmlinux", t->ks->opts.sys_path);
 	if (fd < 0) {
 		t->own.error = fd;
-		/* EBADF: sys_path could not be opened, so its descriptor is -1 */
-		if (fd == -ENOENT || fd == -EBADF)
+		if (fd == -ENOENT)
 			snprintf(t->own.why, sizeof(t->own.why),
 				 "BTF: %.100s is missing: the kernel needs CONFIG_DEBUG_INFO_BTF",
 				 path);
@@ -128,7 +132,7 @@ static void scan(struct ks__types *t)
 		return;
 	t->own.error = t->core.error = 0;
 	scan_own(t);
-	if (!t->ks->opts.btf_path && t->own.error && !ks__answer_ends(t->own.error))
+	if (!t->ks->opts.btf_path && t->own.error && !may_pass(t->own.error))
 		b = builtin();
 	t->replaced = t->ks->opts.btf_path || b;
 	if (t->replaced && ask_both(t))
@@ -137,7 +141,7 @@ static void scan(struct ks__types *t)
 		scan_bytes(b->data, b->size, b->release, &t->core, t->n);
 	else if (t->replaced)
 		scan_core(t);
-	t->scanned = !ks__answer_ends(t->own.error) && !ks__answer_ends(t->core.error);
+	t->scanned = !may_pass(t->own.error) && !may_pass(t->core.error);
 }
 
 /* ---- names ----------------------------------------------------------------------------------- */

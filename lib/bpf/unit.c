@@ -95,7 +95,7 @@ static void say(const struct ks__unit *unit, int error, char *why, size_t size)
 
 static void say_types(const struct ks__unit *unit, int error, char *why, size_t size)
 {
-	if (ks__answer_ends(error))
+	if (ks__answer(error) != KS__ANSWER_FINAL)
 		say(unit, error, why, size);
 	else
 		snprintf(why, size,

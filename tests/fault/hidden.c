@@ -307,24 +307,51 @@ static void add_damages(void)
 	}
 }
 
-/* Out of reach of /proc and /sys: a refusal that says so, and nothing is closed for good. */
+static const char stay[] = "out of reach since chroot(): call ks_prepare() before chroot(), or";
+
+/* Asserts that the text of the last error has this part. */
+static void assert_told(struct ks *ks, const char *part)
+{
+	char text[KS_ERROR_MAX];
+
+	g_assert_cmpint(ks_last_error(ks, text, sizeof(text)), >, 0);
+	if (!strstr(text, part))
+		g_error("'%s' has no '%s'", text, part);
+}
+
+/* Out of reach of /proc and /sys: the fallback and its reason, and nothing is closed for good. */
 static void other_root(const void *data)
 {
 	static const uint32_t probes[] = { KS_PROBE_PROC, KS_PROBE_SCHED };
-	char dir[] = "/tmp/ks-root-XXXXXX", text[KS_ERROR_MAX];
+	static const struct ks_scope tree = { .size = sizeof(tree), .kind = KS_SCOPE_TREE };
+	char dir[] = "/tmp/ks-root-XXXXXX";
 	int root = open("/", O_PATH | O_DIRECTORY);
-	struct ks *ks = fault_open(NULL);
+	struct ks *ks = fault_open(NULL), *late = fault_open(NULL);
+	struct ks_enable_opts none = { .size = sizeof(none), .flags = KS_ENABLE_NO_FALLBACK };
+	struct ks_probe_info info = { .size = sizeof(info) };
 
 	(void)data;
 	g_assert_nonnull(mkdtemp(dir));
+	ks_assert_rc(ks_prepare(late, probes, G_N_ELEMENTS(probes)), G_N_ELEMENTS(probes));
 	g_assert_cmpint(chroot(dir), ==, 0);
-	ks_assert_rc(ks_prepare(ks, probes, G_N_ELEMENTS(probes)), -ESTALE);
-	g_assert_cmpint(ks_last_error(ks, text, sizeof(text)), >, 0);
-	g_assert_nonnull(strstr(text, "(chroot): try again where they do (ESTALE)"));
-	ks_assert_rc(ks_enable_probe(ks, KS_PROBE_PROC, NULL), -ESTALE);
+	ks_assert_rc(ks_prepare(ks, probes, G_N_ELEMENTS(probes)), 0);
+	ks_assert_rc(ks_enable_probe(ks, KS_PROBE_SCHED, &none), -KS_EUNAVAIL);
+	assert_told(ks, stay);
+	ks_assert_rc(ks_enable_probe(ks, KS_PROBE_PROC, NULL), 1);
+	assert_told(ks, stay);
+	ks_assert_ok(ks, ks_query_probe(ks, KS_PROBE_PROC, &info));
+	g_assert_cmpuint(info.source, ==, KS_SOURCE_FILES);
+	/* programs that are loaded already work on; only those of a tree are not there */
+	ks_assert_rc(ks_enable_probe(late, KS_PROBE_PROC, NULL), 0);
+	fault_exact(late, KS_PROBE_PROC, NULL);
+	ks_assert_rc(ks_enable_probe(late, KS_PROBE_SCHED, NULL), 0);
+	ks_assert_rc(ks_set_scope(late, &tree), -KS_EUNAVAIL);
+	assert_told(late, stay);
+	ks_close(late);
 	g_assert_cmpint(fchdir(root), ==, 0);
 	g_assert_cmpint(chroot("."), ==, 0);
-	ks_assert_ok(ks, ks_prepare(ks, probes, G_N_ELEMENTS(probes)));
+	ks_assert_ok(ks, ks_disable_probe(ks, KS_PROBE_PROC));
+	ks_assert_rc(ks_prepare(ks, probes, G_N_ELEMENTS(probes)), G_N_ELEMENTS(probes));
 	for (size_t i = 0; i < G_N_ELEMENTS(probes); i++)
 		ks_assert_rc(ks_enable_probe(ks, probes[i], NULL), 0);
 	ks_close(ks);
@@ -332,10 +359,34 @@ static void other_root(const void *data)
 	g_assert_cmpint(rmdir(dir), ==, 0);
 }
 
+/* Opened where neither /proc nor /sys is: each call says that they are missing. */
+static void bare_root(const void *data)
+{
+	static const struct ks_scope cgroup = { .size = sizeof(cgroup),
+						.kind = KS_SCOPE_CGROUP,
+						.cgroup = "/" };
+	char dir[] = "/tmp/ks-root-XXXXXX";
+	struct ks *ks;
+
+	(void)data;
+	g_assert_nonnull(mkdtemp(dir));
+	g_assert_cmpint(chroot(dir), ==, 0);
+	ks = fault_open(NULL);
+	ks_assert_rc(ks_prepare(ks, NULL, 0), 0);
+	ks_assert_rc(ks_enable_probe(ks, KS_PROBE_PROC, NULL), -KS_EUNAVAIL);
+	assert_told(ks, "/proc/self/stat cannot be read (not found)");
+	assert_told(ks, "BTF: /sys/kernel/btf/vmlinux is missing");
+	ks_assert_rc(ks_set_scope(ks, &cgroup), -KS_EUNAVAIL);
+	assert_told(ks, "no cgroup hierarchy is mounted below /sys");
+	ks_close(ks); /* the empty directory stays: its path is out of reach */
+}
+
 static void chrooted(void)
 {
-	if (ks_test_root())
-		fault_in_child(other_root, NULL);
+	if (!ks_test_root())
+		return;
+	fault_in_child(other_root, NULL);
+	fault_in_child(bare_root, NULL);
 }
 
 int main(int argc, char **argv)
