@@ -6,8 +6,11 @@
 
 #include "btf_raw.h"
 
-/* The types of all probes take 0.1 MB, with a copy of each name: real BTF stays far below this. */
-#define CUT_MAX (4u << 20)
+/*
+ * The types of all probes take 0.1 MB, with a copy of each name: real BTF stays far below this.
+ * libbpf searches all members for each field that programs read: 1 MiB of them takes it seconds.
+ */
+#define CUT_MAX (1u << 20)
 
 struct cut {
 	const struct ks__btf_raw *raw;

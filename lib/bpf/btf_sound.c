@@ -12,7 +12,7 @@
 #include "btf_raw.h"
 
 #define DEPTH_MAX 64          /* nested types; kernels have 20 levels */
-#define MEMBERS_MAX (1 << 16) /* of one type, anonymous ones included; task_struct has 300 */
+#define MEMBERS_MAX (1 << 16) /* of all types together, see add_members(); kernels have 2500 */
 
 /* The result for one type and all types that it contains. */
 struct found {
@@ -24,6 +24,7 @@ struct found {
 struct check {
 	const struct ks__btf_raw *raw;
 	struct found *found; /* by id */
+	uint64_t members;    /* of all structs and unions so far */
 	const char *why;
 };
 
@@ -91,6 +92,21 @@ static int is_searched(const struct ks__btf_raw *raw, const struct btf_type *t, 
 	       !ks__btf_name(raw, m[i].name_off)[0];
 }
 
+/*
+ * libbpf searches every candidate type for each field that programs read, members of anonymous
+ * members included: so what counts is the sum over all types, and not the size of the BTF. A
+ * struct of 3 KB can have 65000 such members.
+ */
+static void add_members(struct check *c, const struct btf_type *t, uint64_t members)
+{
+	uint32_t kind = BTF_INFO_KIND(t->info);
+
+	if (kind == BTF_KIND_STRUCT || kind == BTF_KIND_UNION)
+		c->members += members;
+	if (c->members > MEMBERS_MAX && !c->why)
+		c->why = "its types have too many members";
+}
+
 /* Recursive; DEPTH_MAX bounds it. */
 static int check_type(struct check *c, uint32_t id, unsigned left)
 {
@@ -121,8 +137,7 @@ static int check_type(struct check *c, uint32_t id, unsigned left)
 	}
 	if (!c->why && depth >= DEPTH_MAX)
 		c->why = "its types are nested too deep";
-	if (!c->why && members > MEMBERS_MAX)
-		c->why = "a type in it has too many members";
+	add_members(c, t, members);
 	*found = (struct found){ 2, (uint8_t)(depth + 1), (uint32_t)members };
 	return c->why ? -EINVAL : 0;
 }

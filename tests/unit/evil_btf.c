@@ -169,12 +169,12 @@ static void test_depth(void)
 	judge(&i, NULL);
 	i = nested(65);
 	judge(&i, "its types are nested too deep");
-	i = nested(200000);
+	i = nested(60000);
 	judge(&i, "its types are nested too deep");
 }
 
-/* Makes `outer` unnamed members, each with `inner` unnamed members. */
-static struct image crowd(unsigned inner, unsigned outer)
+/* Makes `types` structs of `outer` unnamed members, each a struct of `inner` members. */
+static struct image crowd(unsigned inner, unsigned outer, unsigned types)
 {
 	struct image i = begin();
 	uint32_t pid = name(&i, "pid");
@@ -182,21 +182,30 @@ static struct image crowd(unsigned inner, unsigned outer)
 	type(&i, "", BTF_KIND_STRUCT, inner, 8);
 	for (unsigned n = 0; n < inner; n++)
 		member(&i, pid, 1, NOT_BITFIELD);
-	type(&i, "task", BTF_KIND_STRUCT, outer, 8);
-	for (unsigned n = 0; n < outer; n++)
-		member(&i, 0, 2, NOT_BITFIELD);
+	while (types--) {
+		type(&i, "task", BTF_KIND_STRUCT, outer, 8);
+		for (unsigned n = 0; n < outer; n++)
+			member(&i, 0, 2, NOT_BITFIELD);
+	}
 	return i;
 }
 
 static void test_members(void)
 {
-	struct image i = crowd(255, 256); /* 256 * (1 + 255) */
+	struct image i = crowd(254, 257, 1); /* 254 + 257 * (1 + 254) = 65789 */
 
+	judge(&i, "its types have too many members");
+	i = crowd(254, 256, 1); /* 65534 */
 	judge(&i, NULL);
-	i = crowd(256, 256);
-	judge(&i, "a type in it has too many members");
-	i = crowd(20000, 20000);
-	judge(&i, "a type in it has too many members");
+	i = crowd(20000, 20000, 1);
+	judge(&i, "its types have too many members");
+	/* libbpf searches each candidate: what counts is the sum of all */
+	i = crowd(63, 64, 15); /* 63 + 15 * 64 * (1 + 63) = 61503 */
+	judge(&i, NULL);
+	i = crowd(63, 64, 16); /* 65599 */
+	judge(&i, "its types have too many members");
+	i = crowd(255, 256, 300); /* 1 MB of BTF, 20 million members */
+	judge(&i, "its types have too many members");
 }
 
 static struct image named(unsigned length, unsigned n)
@@ -236,6 +245,10 @@ static void test_large(void)
 		for (unsigned m = 0; m < 65535; m++)
 			member(&i, pid, m % 2 ? 1 : 0x7ffffff0, NOT_BITFIELD);
 	}
+	judge(&i, "its types are larger than in any kernel");
+	i = named(2, 60000); /* 15 bytes each: below 1 MiB */
+	judge(&i, NULL);
+	i = named(5, 60000); /* 18 bytes each: libbpf would search them for seconds */
 	judge(&i, "its types are larger than in any kernel");
 	i = begin();
 	for (unsigned n = 0; n < 70000; n++)
