@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -254,13 +255,19 @@ int ks__types_core(struct ks__types *t, char *why, size_t size)
 
 /* ---- for libbpf ------------------------------------------------------------------------------ */
 
-/* Creates a memfd with the cut and its path. -errno: memfd or /proc/self/fd does not work here. */
+/*
+ * Creates a memfd with the cut and its path. -errno: memfd or /proc/self/fd does not work here.
+ * -EFBIG: RLIMIT_FSIZE is too small. It limits a memfd, too, and SIGXFSZ would kill the host.
+ */
 static int cut_file(const struct ks__btf_cut *cut, char *path, size_t size)
 {
+	struct rlimit limit;
 	int fd, rc;
 
 	if (!cut->data)
 		return -ENODATA;
+	if (!getrlimit(RLIMIT_FSIZE, &limit) && limit.rlim_cur < cut->size)
+		return -EFBIG;
 	fd = memfd_create("ks-btf", MFD_CLOEXEC);
 	if (fd < 0)
 		return -errno;

@@ -2,8 +2,8 @@
 /*
  * Shows that a host without free descriptors gets -EMFILE and can try again with the same handle;
  * that the limit on locked memory is raised where it counts if the host may raise it, and stays as
- * it was otherwise; and that structs of any size and buffers of any kind are handled as the header
- * says.
+ * it was otherwise; that no limit on the size of files kills a host; and that structs of any size
+ * and buffers of any kind are handled as the header says.
  */
 #include <errno.h>
 #include <linux/capability.h>
@@ -212,6 +212,40 @@ static void raised_for_nothing(const void *unused)
 	ks_close(ks);
 	g_assert_cmpuint(locked().rlim_cur, ==, 0);
 	g_assert_cmpuint(locked().rlim_max, ==, before.rlim_max);
+}
+
+/* Prepares a probe under a limit of 0 bytes for files; a SIGXFSZ would end this process. */
+static struct ks *prepare_fileless(const struct ks_open_opts *opts, int want)
+{
+	const uint32_t probe = KS_PROBE_PROC;
+	struct ks *ks = fault_open(opts);
+	struct rlimit limit, none;
+	int rc;
+
+	g_assert_cmpint(getrlimit(RLIMIT_FSIZE, &limit), ==, 0);
+	none = limit;
+	none.rlim_cur = 0;
+	g_assert_cmpint(setrlimit(RLIMIT_FSIZE, &none), ==, 0);
+	rc = ks_prepare(ks, &probe, 1);
+	g_assert_cmpint(setrlimit(RLIMIT_FSIZE, &limit), ==, 0);
+	ks_assert_rc(rc, want);
+	return ks;
+}
+
+static void fileless(const void *unused)
+{
+	static const struct ks_open_opts copy = { .size = sizeof(copy),
+						  .btf_path = "/sys/kernel/btf/vmlinux" };
+	struct ks_variant_info info = { .size = sizeof(info) };
+	struct ks *ks = prepare_fileless(NULL, 1);
+
+	(void)unused;
+	fault_exact(ks, KS_PROBE_PROC, NULL); /* libbpf has read the kernel's whole BTF */
+	ks_close(ks);
+	ks = prepare_fileless(&copy, 0); /* BTF of others never reaches libbpf uncut */
+	ks_assert_ok(ks, ks_query_variant(ks, KS_PROBE_PROC, 0, &info));
+	g_assert_nonnull(strstr(info.reason, "larger than RLIMIT_FSIZE allows"));
+	ks_close(ks);
 }
 
 static void memory(gconstpointer fn)
@@ -446,6 +480,7 @@ int main(int argc, char **argv)
 	g_test_add_data_func("/descriptors/perf", GSIZE_TO_POINTER(KS_FEATURE_RINGBUF),
 			     descriptors);
 	g_test_add_data_func("/memory/raised", raised, memory);
+	g_test_add_data_func("/files/size", fileless, memory);
 	g_test_add_data_func("/memory/not-raised", not_raised, memory);
 	g_test_add_data_func("/memory/raised-for-nothing", raised_for_nothing, memory);
 	for (size_t i = 0; i < G_N_ELEMENTS(inputs); i++) {
