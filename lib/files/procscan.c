@@ -272,7 +272,7 @@ static void plant(struct procscan *scan, struct table *table, const struct ks__l
 	for (i = 0; i < look->scope->n_pids; i++) {
 		struct process *root = find(table, look->scope->pids[i]);
 
-		if (root)
+		if (root && ks__look_is_named(look, root->pid, root->ticks))
 			root->tree = TREE_IN;
 	}
 	scan->scope_turn = look->scope_turn;
@@ -393,7 +393,7 @@ static void put_exit(struct ks__look *look, uint32_t weight, const struct proces
 static uint32_t count(const struct procscan *scan, struct ks__look *look, const struct process *p,
 		      int word)
 {
-	int in = ks__look_in_scope(look, p->pid, p->tree == TREE_IN, p->comm);
+	int in = ks__look_in_scope(look, p->pid, p->ticks, p->tree == TREE_IN, p->comm);
 
 	return ks__look_count(look, scan->probe, in, word);
 }

@@ -2,19 +2,40 @@
 /* scan.c - decides about each event that a scan finds: scope, sample, limit, record */
 #include "scan.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
+#include "../base/text.h"
 #include "../data/rows.h"
+#include "columns.h"
 
-static int has_pid(const struct ks__scope *scope, int32_t pid)
+#define STAT_BYTES 2048
+
+uint64_t ks__look_start(int proc_fd, int32_t pid)
 {
+	char path[32], text[STAT_BYTES];
+	struct ks__stat stat;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "%d/stat", (int)pid);
+	n = ks__text_read(proc_fd, path, text, sizeof(text));
+	if (n == -ENOENT || n == -ESRCH)
+		return UINT64_MAX;
+	return n < 0 || ks__columns_stat(text, (size_t)n, &stat) ? 0 : stat.column[KS__STAT_START];
+}
+
+int ks__look_is_named(const struct ks__look *look, int32_t pid, uint64_t start)
+{
+	const struct ks__scope *scope = look->scope;
 	uint32_t from = 0, to = scope->n_pids;
 
 	while (from < to) {
 		uint32_t middle = from + (to - from) / 2;
 
 		if (scope->pids[middle] == pid)
-			return 1;
+			return !start || !look->starts || !look->starts[middle] ||
+			       look->starts[middle] == start;
 		if (scope->pids[middle] < pid)
 			from = middle + 1;
 		else
@@ -23,7 +44,8 @@ static int has_pid(const struct ks__scope *scope, int32_t pid)
 	return 0;
 }
 
-int ks__look_in_scope(const struct ks__look *look, int32_t pid, int in_tree, const char *comm)
+int ks__look_in_scope(const struct ks__look *look, int32_t pid, uint64_t start, int in_tree,
+		      const char *comm)
 {
 	const struct ks__scope *scope = look->scope;
 
@@ -38,7 +60,7 @@ int ks__look_in_scope(const struct ks__look *look, int32_t pid, int in_tree, con
 	case KS_SCOPE_CGROUP:
 		return in_tree;
 	case KS_SCOPE_PIDS:
-		return has_pid(scope, pid);
+		return ks__look_is_named(look, pid, start);
 	default:
 		return 1;
 	}

@@ -32,6 +32,7 @@ struct ks__look {
 	int32_t self;         /* the pid of the host in this procfs */
 	uint32_t scope_turn;  /* changes with each change of the scope */
 	const struct ks__scope *scope; /* pids in ascending order */
+	const uint64_t *starts; /* of these pids, see ks__look_start(); NULL: all are unknown */
 	const struct ks__settings *set;
 	struct ks__tally *tally;
 	struct ks__queue *queue;
@@ -63,9 +64,22 @@ struct ks__scan {
 };
 
 /*
+ * The start of a process, in the file's unit: with the pid it identifies the process. 0: unknown;
+ * UINT64_MAX: there is no such process.
+ */
+uint64_t ks__look_start(int proc_fd, int32_t pid);
+
+/*
+ * Does the scope name this process, and not an earlier one with the same pid? start 0: unknown, so
+ * the pid decides.
+ */
+int ks__look_is_named(const struct ks__look *look, int32_t pid, uint64_t start);
+
+/*
  * Is this process in scope? in_tree: the answer of the scan for KS_SCOPE_TREE and KS_SCOPE_CGROUP.
  */
-int ks__look_in_scope(const struct ks__look *look, int32_t pid, int in_tree, const char *comm);
+int ks__look_in_scope(const struct ks__look *look, int32_t pid, uint64_t start, int in_tree,
+		      const char *comm);
 
 /*
  * Counts an event in word `word` of the statistics (negative: in none) and in the ledger. Returns

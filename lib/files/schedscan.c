@@ -224,20 +224,12 @@ static int read_stat(int proc_fd, int32_t pid, struct ks__stat *ret)
 	return n < 0 ? (int)n : ks__columns_stat(text, (size_t)n, ret);
 }
 
-static int is_root(const struct ks__scope *scope, int32_t pid)
-{
-	for (uint32_t i = 0; i < scope->n_pids; i++)
-		if (scope->pids[i] == pid)
-			return 1;
-	return 0;
-}
-
-static int see_threads(struct walk *w, int32_t pid, int in_tree, const char *comm)
+static int see_threads(struct walk *w, int32_t pid, int in_tree, const struct ks__stat *stat)
 {
 	char folder[32];
 	int rc;
 
-	if (!ks__look_in_scope(w->look, pid, in_tree, comm))
+	if (!ks__look_in_scope(w->look, pid, stat->column[KS__STAT_START], in_tree, stat->comm))
 		return 0;
 	w->pid = pid;
 	snprintf(folder, sizeof(folder), "%d/task", pid);
@@ -257,7 +249,7 @@ static int see_process(void *user, int32_t pid)
 		return ks__text_shortage(rc);
 	if (scope->kind == KS_SCOPE_CGROUP)
 		in_tree = ks__member_below(w->look->proc_fd, pid, scope->cgroup_path) > 0;
-	return see_threads(w, pid, in_tree, stat.comm);
+	return see_threads(w, pid, in_tree, &stat);
 }
 
 /* ---- a tree ---------------------------------------------------------------------------------- */
@@ -279,7 +271,7 @@ static int see_kin(void *user, int32_t pid)
 		return ks__text_shortage(rc);
 	kin.parent = (int32_t)stat.column[KS__STAT_PPID];
 	kin.start = ks__columns_start_ns(stat.column[KS__STAT_START], scan->tick_ns);
-	if (is_root(w->look->scope, pid) ||
+	if (ks__look_is_named(w->look, pid, stat.column[KS__STAT_START]) ||
 	    (known && known->pid == pid && scan->scope_turn == w->look->scope_turn))
 		kin.place = KS__PLACE_IN;
 	return ks__family_add(&w->scan->family, &kin);
@@ -301,7 +293,7 @@ static int walk_tree(struct walk *w)
 
 		if (family->at[i].place == KS__PLACE_IN &&
 		    !read_stat(w->look->proc_fd, family->at[i].pid, &stat))
-			rc = see_threads(w, family->at[i].pid, 1, stat.comm);
+			rc = see_threads(w, family->at[i].pid, 1, &stat);
 	}
 	return rc;
 }

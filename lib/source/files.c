@@ -86,6 +86,14 @@ static void stop(struct served *served)
 	served->state = NULL;
 }
 
+static void free_room(struct files *files)
+{
+	free(files->room);
+	free(files->starts_room);
+	files->room = NULL;
+	files->starts_room = NULL;
+}
+
 static void files_close_forked(struct ks__source *s)
 {
 	struct files *files = files_of(s);
@@ -97,7 +105,8 @@ static void files_close_forked(struct ks__source *s)
 	}
 	ks__queue_free(&files->queue);
 	free(files->scope.pids);
-	free(files->room);
+	free(files->starts);
+	free_room(files);
 	free(files);
 }
 
@@ -116,6 +125,7 @@ static int look(struct files *files, struct served *served)
 		.self = files->self,
 		.scope_turn = files->scope_turn,
 		.scope = &files->scope,
+		.starts = files->starts,
 		.set = &served->set,
 		.tally = &served->tally,
 		.queue = &files->queue,
@@ -261,11 +271,11 @@ static int files_try_scope(struct ks__source *s, const struct ks__scope *scope)
 {
 	struct files *files = files_of(s);
 
-	free(files->room);
-	files->room = NULL;
+	free_room(files);
 	if (scope->n_pids) {
 		files->room = malloc(scope->n_pids * sizeof(*files->room));
-		if (!files->room)
+		files->starts_room = malloc(scope->n_pids * sizeof(*files->starts_room));
+		if (!files->room || !files->starts_room)
 			return ks__fail(s->ks, -ENOMEM, "no memory for %u pids", scope->n_pids);
 	}
 	return 0;
@@ -276,21 +286,27 @@ static int files_set_scope(struct ks__source *s, const struct ks__scope *scope)
 {
 	struct files *files = files_of(s);
 	struct ks__scope next = *scope;
+	uint64_t *starts = files->starts_room;
 	unsigned i;
 	int state;
 
 	next.pids = files->room;
 	files->room = NULL;
+	files->starts_room = NULL;
+	state = lock(files);
 	if (next.n_pids) {
 		memcpy(next.pids, scope->pids, next.n_pids * sizeof(*next.pids));
 		qsort(next.pids, next.n_pids, sizeof(*next.pids), by_number);
 	}
-	state = lock(files);
+	for (i = 0; i < next.n_pids; i++)
+		starts[i] = ks__look_start(s->ks->proc_fd, next.pids[i]);
 	for (i = 0; i < KS__PROBES_MAX; i++)
 		if (files->served[i].scan)
 			try_look(files, &files->served[i]);
 	free(files->scope.pids);
+	free(files->starts);
 	files->scope = next;
+	files->starts = starts;
 	files->scope_turn++;
 	unlock(files, state);
 	return 0;

@@ -22,7 +22,10 @@ struct files {
 	int32_t self;
 	uint32_t scope_turn;
 	struct ks__scope scope;
-	int32_t *room;  /* for the pids of the scope that is tried; under the handle's lock */
+	uint64_t *starts; /* of the pids of the scope, see ks__look_start() */
+	/* for the scope that is tried; under the handle's lock */
+	int32_t *room;
+	uint64_t *starts_room;
 	int look_error; /* of the last look that failed: unlock() logs it */
 	struct ks__queue queue;
 	struct served served[KS__PROBES_MAX];

@@ -110,6 +110,26 @@ static void show_thread(int pid, int ppid, unsigned switches)
 	g_free(stat);
 }
 
+/* Only the process that the scope was given counts, and not a later one with its pid. */
+static void test_reused(void)
+{
+	static const uint32_t kinds[] = { KS_SCOPE_PIDS, KS_SCOPE_TREE };
+	static const uint64_t starts[] = { 0, 5, 6, UINT64_MAX }; /* show_thread(): 5 */
+
+	for (size_t i = 0; i < 2 * G_N_ELEMENTS(starts); i++) {
+		begin(KS_PROBE_SCHED, kinds[i % 2]);
+		scope.n_pids = 1;
+		pids[0] = 1000;
+		look.starts = &starts[i / 2];
+		for (unsigned turn = 1; turn <= 2; turn++) {
+			show_thread(1000, 1, turn * 2);
+			ks_assert_rc(scan->look(state, &look), 0);
+		}
+		g_assert_cmpuint(counted("voluntary"), ==, i / 2 < 2 ? 2 : 0);
+		end();
+	}
+}
+
 /* A tree of 200 levels, deepest process first, and one process outside the tree. */
 static void test_deep(void)
 {
@@ -484,6 +504,7 @@ static void test_hides_reported(void)
 int main(int argc, char **argv)
 {
 	ks_test_init(&argc, &argv);
+	g_test_add_func("/fallbacks/sched/reused", test_reused);
 	g_test_add_func("/fallbacks/sched/deep", test_deep);
 	g_test_add_func("/fallbacks/sched/orphan", test_orphan);
 	g_test_add_func("/fallbacks/sched/exec", test_exec);

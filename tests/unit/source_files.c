@@ -36,17 +36,46 @@ static void test_scope_pids(void)
 {
 	struct bed *bed = bed_new(0);
 
+	show(bed, 200, 100, "a", 60, 11, FORKNOEXEC);
+	show(bed, 300, 200, "b", 60, 11, FORKNOEXEC);
 	bed_scope(bed, KS_SCOPE_PIDS, 300, 200);
 	bed_enable(bed);
 	show(bed, 200, 100, "a", 60, 11, 0);
-	show(bed, 300, 200, "b", 60, 11, FORKNOEXEC);
 	show(bed, 400, 100, "c", 60, 11, 0);
-	bed_found(bed, "exec 200 a of 100 in 20 by -1 ?\nfork 200 a > 300\n");
+	show(bed, 500, 200, "d", 60, 11, FORKNOEXEC);
+	bed_found(bed, "exec 200 a of 100 in 20 by -1 ?\nfork 200 a > 500\n");
 	vanish(bed, 300);
 	vanish(bed, 400);
 	bed_found(bed, "exit 300 b of 200 in 30\n");
-	bed_outcomes(bed, 4, 0, 3);
+	bed_outcomes(bed, 3, 0, 3);
 	bed_free(bed);
+}
+
+/* A later process that gets the pid is not in scope, also if it is there when the probe goes on. */
+static void test_scope_reused(void)
+{
+	static const uint32_t kinds[] = { KS_SCOPE_PIDS, KS_SCOPE_TREE };
+
+	for (size_t i = 0; i < G_N_ELEMENTS(kinds); i++) {
+		struct bed *bed = bed_new(0);
+
+		show(bed, 200, 100, "a", 60, 11, FORKNOEXEC);
+		bed_scope(bed, kinds[i], 200, 0);
+		bed_enable(bed);
+		show(bed, 200, 1, "stranger", 70, 11, 0); /* both between two looks */
+		bed_found(bed, "exit 200 a of 100 in 20\n");
+		show(bed, 300, 200, "strange", 71, 11, 0);
+		bed_found(bed, NONE);
+		bed->s->ops->disable(bed->s, KS_PROBE_PROC);
+		bed_enable(bed);
+		show(bed, 400, 200, "strange", 72, 11, 0);
+		vanish(bed, 200);
+		bed_found(bed, NONE);
+		bed_scope(bed, kinds[i], 300, 0);
+		show(bed, 500, 300, "named", 73, 11, FORKNOEXEC);
+		bed_found(bed, "fork 300 strange > 500\n");
+		bed_free(bed);
+	}
 }
 
 static void test_scope_tree(void)
@@ -441,6 +470,7 @@ int main(int argc, char **argv)
 	} tests[] = {
 		{ "/source_files/scope/self", test_scope_self },
 		{ "/source_files/scope/pids", test_scope_pids },
+		{ "/source_files/scope/reused", test_scope_reused },
 		{ "/source_files/scope/tree", test_scope_tree },
 		{ "/source_files/scope/change", test_scope_change },
 		{ "/source_files/scope/late", test_scope_late },
