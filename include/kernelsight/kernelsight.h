@@ -45,7 +45,10 @@
  *  Threads   Any thread may call any function at any time, in parallel, until ks_close(). Only the
  *            two consumer functions, ks_poll() and ks_read_events(), allow one thread at a time; it
  *            may be another thread each time. A second consumer gets -EBUSY. No other function
- *            waits for the consumer.
+ *            waits for the consumer. Functions that load, attach, configure, query, check or
+ *            explain probes, ks_set_scope() and ks_selftest() wait for each other: beside a thread
+ *            that calls these in a loop, one call can take seconds. Reads of statistics, roles,
+ *            ks_wakeup() and the consumer functions do not wait for them.
  *  Callbacks An event callback runs in the thread that called ks_poll(), with no lock held. It may
  *            call every function but ks_poll(), ks_read_events() and ks_selftest(); these return
  *            -EBUSY. It must return or unwind (C++ exception, pthread_cancel); after unwinding the
@@ -61,9 +64,10 @@
  *            keeps descriptors open, and programs that the parent detaches stay loaded, idle. After
  *            exec nothing is left. A child of vfork must not call the library. In a child that was
  *            forked inside an event callback the record of that event is not readable.
- *  Files     All descriptors have numbers above 2; ks_prepare() says how many there are. If the
- *            host closes one by mistake, calls that need it return -EBADF. If another file has got
- *            that number by then, the library does not touch it.
+ *  Files     All descriptors that the library keeps have numbers above 2; ks_prepare() says how
+ *            many there are. (If 0, 1 or 2 is free, a call that opens a file uses it for a moment.)
+ *            If the host closes one by mistake, calls that need it return -EBADF. If another file
+ *            has got that number by then, the library does not touch it.
  *  Signals   The library installs no handler and raises no signal. While it loads and attaches
  *            programs it blocks signals in the calling thread, as a pending signal aborts the
  *            kernel's verifier. A signal for this thread is delivered afterwards; a signal for the
