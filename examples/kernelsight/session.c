@@ -501,7 +501,7 @@ int session_close(struct session *session, int status)
 			poll(NULL, 0, 100); /* any signal ends it, SIGCHLD included */
 	if (session->child.pid)
 		status = 128 + signals_last();
-	else if (session->opt->command)
+	else if (session->child.status) /* success of the command does not hide a failure of ours */
 		status = session->child.status;
 	child_reap(&session->child);
 	free_session(session);

@@ -230,6 +230,11 @@ class Ends(cli.Case):
                                stderr=subprocess.PIPE, check=False)
             self.assertEqual(p.returncode, 1)
             self.assert_one_line(p.stderr, "cannot write")
+            for end, status in (("true", 1), ("exit 5", 5)):
+                p = subprocess.run([cli.PROGRAM, "watch", "proc", "--", "sh", "-c", end],
+                                   stdout=full, stderr=subprocess.PIPE, check=False)
+                self.assertEqual(p.returncode, status)
+                self.assertIn(b"cannot write", p.stderr)
 
 
 if __name__ == "__main__":
