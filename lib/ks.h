@@ -5,7 +5,8 @@
  * Locks: `lock` guards everything that changes probes and scope. The consumer and readers never
  * wait for it: they read atomics, and maps that live as long as the handle. ks_thread_role() does
  * not take it either, because a thread that loads kernel programs holds it for long: roles have
- * roles_lock, which is taken after `lock` and held for moments only.
+ * roles_lock, which is taken after `lock` and held for moments only. A thread waits for `lock` with
+ * `next` held, so that a thread that takes the lock again and again cannot pass it.
  */
 #ifndef KS_H
 #define KS_H
@@ -78,6 +79,7 @@ struct ks__slot {
 struct ks {
 	struct ks__core *core;
 	pthread_mutex_t lock;
+	pthread_mutex_t next; /* of the thread that gets the lock next */
 	struct ks_open_opts opts; /* texts are copies */
 	struct ks__fds fds;                 /* all descriptors that this handle keeps */
 	int epoll_fd, wake_fds[2], timer_fd; /* wake_fds: a socket pair; [1] is written to */

@@ -46,9 +46,9 @@
  *            two consumer functions, ks_poll() and ks_read_events(), allow one thread at a time; it
  *            may be another thread each time. A second consumer gets -EBUSY. No other function
  *            waits for the consumer. Functions that load, attach, configure, query, check or
- *            explain probes, ks_set_scope() and ks_selftest() wait for each other: beside a thread
- *            that calls these in a loop, one call can take seconds. Reads of statistics, roles,
- *            ks_wakeup() and the consumer functions do not wait for them.
+ *            explain probes, ks_set_scope() and ks_selftest() wait for each other, each for the
+ *            calls that began before it. Reads of statistics, roles, ks_wakeup() and the consumer
+ *            functions do not wait for them.
  *  Callbacks An event callback runs in the thread that called ks_poll(), with no lock held. It may
  *            call every function but ks_poll(), ks_read_events() and ks_selftest(); these return
  *            -EBUSY. It must return or unwind (C++ exception, pthread_cancel); after unwinding the

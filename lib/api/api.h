@@ -8,6 +8,9 @@
 #include "../ks.h"
 
 /* life.c */
+/* Takes the handle's lock, in the order in which threads come. */
+void ks__lock(struct ks *ks);
+void ks__unlock(struct ks *ks);
 /* Returns NULL without memory. */
 struct ks__core *ks__core_new(struct ks *ks);
 void ks__core_unref(struct ks__core *core);

@@ -245,10 +245,10 @@ int ks_check(struct ks *ks, uint32_t format, char *buf, size_t size)
 	check_cgroups(ks, &doc);
 	ks__doc_str(&doc, "proc_path", ks->opts.proc_path);
 	ks__doc_str(&doc, "sys_path", ks->opts.sys_path);
-	pthread_mutex_lock(&ks->lock);
+	ks__lock(ks);
 	for (unsigned i = 0; i < KS__SOURCES_MAX && ks->sources[i]; i++)
 		ks->sources[i]->ops->check(ks->sources[i], &doc);
-	pthread_mutex_unlock(&ks->lock);
+	ks__unlock(ks);
 	ks__doc_array(&doc, "probes");
 	for (const struct ks__probe *const *p = ks__probes; *p; p++) {
 		int got;
@@ -307,7 +307,7 @@ int ks_explain(struct ks *ks, uint32_t format, char *buf, size_t size)
 			"NULL only if size is 0",
 			format);
 	ks__doc_begin(&doc, format);
-	pthread_mutex_lock(&ks->lock);
+	ks__lock(ks);
 	ks__doc_array(&doc, "probes");
 	for (uint32_t p = 0; p < KS__PROBES_MAX; p++) {
 		struct ks__slot *slot = &ks->slots[p];
@@ -326,7 +326,7 @@ int ks_explain(struct ks *ks, uint32_t format, char *buf, size_t size)
 		kernel += k, user += u;
 	}
 	ks__doc_close(&doc);
-	pthread_mutex_unlock(&ks->lock);
+	ks__unlock(ks);
 	ks__doc_u64(&doc, "kernel_bytes", kernel);
 	ks__doc_u64(&doc, "user_bytes", user);
 	ks__doc_u64(&doc, "descriptors", ks__fds_count(&ks->fds));

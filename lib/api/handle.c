@@ -167,6 +167,7 @@ int ks_open(const struct ks_open_opts *opts, struct ks **ret_ks)
 	ks->epoll_fd = ks->timer_fd = ks->proc_fd = ks->sys_fd = -1;
 	ks->wake_fds[0] = ks->wake_fds[1] = -1;
 	pthread_mutex_init(&ks->lock, NULL);
+	pthread_mutex_init(&ks->next, NULL);
 	ks__errors_init(&ks->errors);
 	pthread_mutex_init(&ks->cgroups_lock, NULL);
 	pthread_mutex_init(&ks->roles_lock, NULL);

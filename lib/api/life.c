@@ -98,6 +98,7 @@ void ks__destroy(struct ks *ks)
 	free((void *)ks->opts.proc_path);
 	free((void *)ks->opts.sys_path);
 	pthread_mutex_destroy(&ks->lock);
+	pthread_mutex_destroy(&ks->next);
 	ks__errors_destroy(&ks->errors);
 	pthread_mutex_destroy(&ks->cgroups_lock);
 	pthread_mutex_destroy(&ks->roles_lock);
@@ -113,6 +114,20 @@ static void shut(struct ks *ks)
 		if (ks->sources[i]->ops->stop)
 			ks->sources[i]->ops->stop(ks->sources[i]);
 	ks__fds_close(&ks->fds);
+}
+
+/* ---- the lock -------------------------------------------------------------------------------- */
+
+void ks__lock(struct ks *ks)
+{
+	pthread_mutex_lock(&ks->next);
+	pthread_mutex_lock(&ks->lock);
+	pthread_mutex_unlock(&ks->next);
+}
+
+void ks__unlock(struct ks *ks)
+{
+	pthread_mutex_unlock(&ks->lock);
 }
 
 /* ---- holds ----------------------------------------------------------------------------------- */

@@ -54,11 +54,11 @@ int ks_prepare(struct ks *ks, const uint32_t *probes, size_t n)
 	for (uint32_t p = 1; !probes && p < KS__PROBES_MAX; p++)
 		if (ks->slots[p].probe)
 			mask |= 1u << p;
-	pthread_mutex_lock(&ks->lock);
+	ks__lock(ks);
 	rc = ks__own(ks);
 	if (!rc)
 		rc = prepare(ks, mask);
-	pthread_mutex_unlock(&ks->lock);
+	ks__unlock(ks);
 	add_user_ns(ks, began);
 	return ks__end(ks, begun, rc);
 }
@@ -258,11 +258,11 @@ int ks_enable_probe(struct ks *ks, uint32_t probe, const struct ks_enable_opts *
 		return ks__fail(ks, -EINVAL,
 				"ks_enable_opts: flags may be KS_ENABLE_NO_FALLBACK, "
 				"KS_ENABLE_NO_EVENTS and KS_ENABLE_NO_STATS");
-	pthread_mutex_lock(&ks->lock);
+	ks__lock(ks);
 	rc = ks__own(ks);
 	if (!rc)
 		rc = enable(ks, slot, &o);
-	pthread_mutex_unlock(&ks->lock);
+	ks__unlock(ks);
 	add_user_ns(ks, began);
 	return ks__end(ks, begun, rc);
 }
@@ -275,7 +275,7 @@ int ks_disable_probe(struct ks *ks, uint32_t probe)
 
 	if (!slot)
 		return ks__end(ks, begun, -EINVAL);
-	pthread_mutex_lock(&ks->lock);
+	ks__lock(ks);
 	if (ks__is_on(slot)) {
 		struct ks__source *s = atomic_load(&slot->source);
 
@@ -285,7 +285,7 @@ int ks_disable_probe(struct ks *ks, uint32_t probe)
 	} else if (atomic_load(&slot->state) == KS_STATE_FAILED) {
 		set_state(slot, KS_STATE_OFF);
 	}
-	pthread_mutex_unlock(&ks->lock);
+	ks__unlock(ks);
 	return 0;
 }
 
@@ -299,7 +299,7 @@ int ks_configure_probe(struct ks *ks, uint32_t probe, const struct ks_param *par
 
 	if (!slot)
 		return ks__end(ks, begun, -EINVAL);
-	pthread_mutex_lock(&ks->lock);
+	ks__lock(ks);
 	if (!ks__is_on(slot)) {
 		rc = ks__fail(ks, -KS_EOFF, "%s is off: enable it first, or with these settings",
 			      slot->probe->name);
@@ -314,6 +314,6 @@ int ks_configure_probe(struct ks *ks, uint32_t probe, const struct ks_param *par
 		if (!rc)
 			rc = configure(ks, slot, &set);
 	}
-	pthread_mutex_unlock(&ks->lock);
+	ks__unlock(ks);
 	return ks__end(ks, begun, rc);
 }

@@ -258,7 +258,7 @@ int ks_query_probe(struct ks *ks, uint32_t probe, struct ks_probe_info *ret_info
 	if (!slot || !ret_info)
 		return ks__end(ks, begun, -EINVAL);
 	snprintf(info.name, sizeof(info.name), "%s", slot->probe->name);
-	pthread_mutex_lock(&ks->lock);
+	ks__lock(ks);
 	info.n_variants = count_variants(slot->probe) + (slot->probe->fallback ? 1 : 0);
 	info.generation = slot->set.generation;
 	info.changed_ns = slot->changed_ns;
@@ -272,7 +272,7 @@ int ks_query_probe(struct ks *ks, uint32_t probe, struct ks_probe_info *ret_info
 		fill_state(ks, slot, &info);
 		fill_counts(ks, slot, &info);
 	}
-	pthread_mutex_unlock(&ks->lock);
+	ks__unlock(ks);
 	return ks__end(ks, begun, ks__opts_out(ret_info, &info, sizeof(info)));
 }
 
@@ -289,9 +289,9 @@ int ks_query_variant(struct ks *ks, uint32_t probe, uint32_t index,
 
 	if (!slot || !ret_info)
 		return ks__end(ks, begun, -EINVAL);
-	pthread_mutex_lock(&ks->lock);
+	ks__lock(ks);
 	rc = ks__note_of(ks, slot->probe, index, &note, &kind);
-	pthread_mutex_unlock(&ks->lock);
+	ks__unlock(ks);
 	if (rc)
 		return ks__end(ks, begun, rc);
 	info.error = note.error;
@@ -330,7 +330,7 @@ int ks_query_valid(struct ks *ks, uint32_t probe, uint64_t bits, char *why, size
 
 	if (!slot || (why_size && !why))
 		return ks__end(ks, begun, -EINVAL);
-	pthread_mutex_lock(&ks->lock);
+	ks__lock(ks);
 	if (slot->probe->variants || slot->probe->fallback) {
 		uint32_t variant;
 		uint64_t valid = atomic_load(&slot->valid);
@@ -343,7 +343,7 @@ int ks_query_valid(struct ks *ks, uint32_t probe, uint64_t bits, char *why, size
 	} else {
 		missing = bits & ~slot->probe->valid;
 	}
-	pthread_mutex_unlock(&ks->lock);
+	ks__unlock(ks);
 	if (why_size)
 		snprintf(why, why_size, "%s", reason);
 	return !missing;

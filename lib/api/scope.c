@@ -163,7 +163,7 @@ int ks_set_scope(struct ks *ks, const struct ks_scope *scope)
 		rc = take_pids(ks, &s, &next);
 	if (rc)
 		return ks__end(ks, begun, rc);
-	pthread_mutex_lock(&ks->lock);
+	ks__lock(ks);
 	rc = ks__own(ks);
 	if (!rc)
 		rc = ks__scope_apply(ks, &next);
@@ -180,7 +180,7 @@ int ks_set_scope(struct ks *ks, const struct ks_scope *scope)
 				ks__consumer_poke(ks);
 		}
 	}
-	pthread_mutex_unlock(&ks->lock);
+	ks__unlock(ks);
 	free(next.pids);
 	return ks__end(ks, begun, rc);
 }

@@ -256,12 +256,12 @@ int ks_selftest(struct ks *ks, uint32_t probe, const struct ks_selftest_opts *op
 	if (atomic_load(&ks->in_callback) == ks__thread() &&
 	    !ks__frame_gone(ks, __builtin_frame_address(0)))
 		return ks__fail(ks, -EBUSY, "ks_selftest: not possible inside an event callback");
-	pthread_mutex_lock(&ks->lock);
+	ks__lock(ks);
 	if (atomic_load(&slot->state) != KS_STATE_ON &&
 	    atomic_load(&slot->state) != KS_STATE_SILENT)
 		rc = ks__fail(ks, -KS_EOFF, "%s is off: enable it first", slot->probe->name);
 	else if (!(rc = ks__own(ks)))
 		rc = selftest(ks, slot, &o);
-	pthread_mutex_unlock(&ks->lock);
+	ks__unlock(ks);
 	return ks__end(ks, begun, rc);
 }

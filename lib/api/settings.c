@@ -85,8 +85,8 @@ int ks_query_param(struct ks *ks, uint32_t probe, uint32_t id, uint64_t *ret_val
 		return ks__end(ks, begun, -EINVAL);
 	if (describe(slot->probe, id, &d))
 		return ks__fail(ks, -EINVAL, "%s has no setting %u", slot->probe->name, id);
-	pthread_mutex_lock(&ks->lock);
+	ks__lock(ks);
 	*ret_value = *member(&slot->set, id);
-	pthread_mutex_unlock(&ks->lock);
+	ks__unlock(ks);
 	return 0;
 }

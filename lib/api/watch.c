@@ -92,7 +92,7 @@ static void look_if_due(struct ks *ks, uint64_t due)
 	if (ks->scope.kind == KS_SCOPE_CGROUP && look(ks))
 		note_probes(ks);
 	atomic_store(&ks->look_ns, ks->scope.kind == KS_SCOPE_CGROUP ? now + LOOK_NS : 0);
-	pthread_mutex_unlock(&ks->lock);
+	ks__unlock(ks);
 }
 
 unsigned ks__watch_drain(struct ks *ks, struct ks__sink *sink, unsigned max)

@@ -2,13 +2,16 @@
 /*
  * Shows that setting a thread's role never waits for the handle's lock. While another thread holds
  * the lock in a load that stands still, inside a log callback or beside it, roles are set, removed
- * and refused.
+ * and refused. Threads get that lock in the order in which they come.
  */
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 
 #include <kernelsight/identity.h>
 
+#include "api/api.h"
 #include "config.h"
 #include "ks.h"
 #include "support/ks_test.h"
@@ -123,11 +126,51 @@ static void test_lock(void)
 	end(ks, thread);
 }
 
+struct queue {
+	struct ks *ks;
+	atomic_int other_was_first;
+};
+
+static void *take_turn(void *user)
+{
+	struct queue *queue = user;
+
+	ks__lock(queue->ks);
+	atomic_store(&queue->other_was_first, 1);
+	ks__unlock(queue->ks);
+	return NULL;
+}
+
+/* A thread that gives up the lock and takes it again at once comes behind one that waited. */
+static void test_order(void)
+{
+	gint64 end = g_get_monotonic_time() + PATIENCE_US;
+	struct queue queue = { .ks = NULL };
+	pthread_t thread;
+
+	g_assert_cmpint(ks_open(NULL, &queue.ks), ==, 0);
+	ks__lock(queue.ks);
+	g_assert_cmpint(pthread_create(&thread, NULL, take_turn, &queue), ==, 0);
+	while (!pthread_mutex_trylock(&queue.ks->next)) {
+		pthread_mutex_unlock(&queue.ks->next);
+		if (g_get_monotonic_time() > end)
+			g_error("the thread does not wait for the lock in a queue");
+		sched_yield();
+	}
+	ks__unlock(queue.ks);
+	ks__lock(queue.ks);
+	g_assert_true(atomic_load(&queue.other_was_first));
+	ks__unlock(queue.ks);
+	pthread_join(thread, NULL);
+	ks_close(queue.ks);
+}
+
 int main(int argc, char **argv)
 {
 	ks_test_init(&argc, &argv);
 	if (KS_HAVE_BPF)
 		g_test_add_func("/roles/load", test_load);
 	g_test_add_func("/roles/lock", test_lock);
+	g_test_add_func("/roles/order", test_order);
 	return g_test_run();
 }
