@@ -211,8 +211,9 @@ static __always_inline enum ks_bpf_outcome got(struct ks_run *run, struct task_s
 		if (uring && !take_up(read, piece->file, piece->whole ? piece->first : piece->last,
 				      piece->whole))
 			return KS_LOST_MAP_FULL;
+		/* A piece that begins at `next` belongs to this read, whatever `calls` is. */
 		if (uring && piece->whole)
-			read->apart = 1; /* where it begins is proof enough */
+			read->waited = 1;
 		read_go_on(read, reads_begun(run, self, uring), piece, &requested, &missed);
 	}
 	counters = counters_of(run, self);
@@ -232,6 +233,7 @@ static __always_inline enum ks_bpf_outcome missing(struct ks_run *run, struct ta
 						   uint64_t file, uint64_t page, uint64_t pages,
 						   bool whole)
 {
+	const struct io_uring_task *uring;
 	uint64_t last = page + pages - 1;
 	struct pagecache_read *read;
 
@@ -240,8 +242,13 @@ static __always_inline enum ks_bpf_outcome missing(struct ks_run *run, struct ta
 	read = read_stored(true);
 	if (!read)
 		return KS_LOST_MAP_FULL;
-	if (uring_of(run, self) && !take_up(read, file, whole ? page : last, whole))
+	uring = uring_of(run, self);
+	if (uring && !take_up(read, file, whole ? page : last, whole))
 		return KS_LOST_MAP_FULL;
+	/* The present read waits: its next piece comes when the device is done. */
+	if (uring && !whole && read->file == file && read->last == last &&
+	    read->calls == reads_begun(run, self, uring))
+		read->waited = 1;
 	read->miss_file = file;
 	read->miss_first = page;
 	read->miss_last = last;
@@ -371,7 +378,8 @@ int pagecache_get_fexit(uint64_t *ctx)
 	bpf_get_func_arg(ctx, 2, &batch);
 	if (piece.first < piece.last)
 		piece.next = batch_end((const void *)batch);
-	if (piece.next > piece.last)
+	/* the read, or the file, ends there */
+	if (piece.next > piece.last || piece.next * page >= ks_read(&run, piece.inode, i_size))
 		piece.next = 0;
 	return ks_end(&run, got(&run, self, &piece));
 }

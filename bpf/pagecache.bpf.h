@@ -19,9 +19,9 @@
  * next piece of a read begins behind the last folio of this one, so no other read is taken for it.
  * A miss whose read failed is dropped.
  *
- * A thread with an io_uring has many reads in flight: each is tried without waiting, fails, and goes
- * on when the device is done, in any order. Such reads are kept in a map of their own while another
- * read of the thread is the present one.
+ * A thread with an io_uring has several reads in flight: each is tried without waiting, fails, and
+ * goes on when the device is done, in any order. While another read is the thread's present one, a
+ * read that waits is kept in the map pagecache_waiting.
  */
 #ifndef KS_PAGECACHE_BPF_H
 #define KS_PAGECACHE_BPF_H
@@ -127,8 +127,8 @@ struct pagecache_read {
 	uint64_t miss_first, miss_last;
 	uint64_t missed; /* 1: all pages up to the end have counted as missed */
 	uint64_t next;   /* page where the next piece begins; 0: not known, or no piece is left */
-	uint32_t apart;  /* 1: what comes next belongs to this read, whatever `calls` is by then */
-	uint32_t waiting; /* reads of the task in pagecache_waiting */
+	uint32_t waited; /* 1: it has waited, so its next piece may come with other `calls` */
+	uint32_t n_waiting; /* of the task's reads in pagecache_waiting; more if some were evicted */
 };
 
 struct {
@@ -147,19 +147,19 @@ struct {
 } pagecache_reads_hash SEC(".maps");
 
 /*
- * The reads in flight of tasks that have an io_uring, but for the latest one of each. The least
- * recently used ones leave if more are in flight.
+ * Reads that wait, of tasks with an io_uring, except the present read of each task. If the map is
+ * full, the reads that have waited longest leave it.
  */
-struct pagecache_flight {
+struct pagecache_waiting_key {
 	uint64_t task; /* address */
 	uint64_t file;
-	uint64_t page; /* where the read goes on; its last page if events do not give that */
+	uint64_t page; /* where the read goes on; if events do not give that, its last page */
 };
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 4096);
-	__type(key, struct pagecache_flight);
+	__type(key, struct pagecache_waiting_key);
 	__type(value, struct pagecache_read);
 } pagecache_waiting SEC(".maps");
 
@@ -212,16 +212,16 @@ static __always_inline uint64_t pages_from(struct ks_run *run, const struct page
 	return end > from ? (end - from) * (ks_page_bytes() / 4096) : 0;
 }
 
-#define KS_BLOCK_PAGES 16
+#define KS_BLOCK_BYTES 65536
 
 /*
  * Does the miss end where the read of the piece ends? Since Linux 6.17 a miss ends with the last block
- * of the file system, which may be larger than a page: at most KS_BLOCK_PAGES pages of 4096 bytes.
+ * of the file system, which may be larger than a page.
  */
 static __always_inline bool ends_alike(const struct pagecache_read *read,
 				       const struct pagecache_piece *piece)
 {
-	return read->miss_last - piece->last < KS_BLOCK_PAGES;
+	return (read->miss_last - piece->last) * ks_page_bytes() < KS_BLOCK_BYTES;
 }
 
 /*
@@ -236,7 +236,7 @@ static __always_inline void read_go_on(struct pagecache_read *read, uint64_t cal
 	bool follows = piece->whole ? read->next && read->next == piece->first :
 				      read->first < piece->first;
 	bool first = read->file != piece->file || read->last != piece->last || !follows ||
-		     (read->calls != calls && !read->apart);
+		     (read->calls != calls && !read->waited);
 	bool begins = piece->whole ? read->miss_first == piece->first && ends_alike(read, piece) :
 				     read->miss_first <= piece->first &&
 					     read->miss_last == piece->last;
@@ -254,7 +254,7 @@ static __always_inline void read_go_on(struct pagecache_read *read, uint64_t cal
 	read->last = piece->last;
 	read->next = piece->next;
 	read->calls = calls;
-	read->apart = 0;
+	read->waited = 0;
 }
 
 /* Returns the page behind the last folio of a batch, 0 if the batch is empty. */
@@ -271,62 +271,69 @@ static __always_inline uint64_t batch_end(const struct folio_batch *batch)
 	return BPF_CORE_READ(folio, index) + ks_folio_pages(folio);
 }
 
-/* ---- reads in flight ------------------------------------------------------------------------- */
+/* ---- reads that wait ------------------------------------------------------------------------- */
 
-/* Does a piece or a miss at this page belong to the stored read? page: see pagecache_flight. */
-static __always_inline bool goes_on(const struct pagecache_read *read, uint64_t file, uint64_t page,
-				    bool whole)
+/*
+ * Does a piece or a miss at this page belong to the present read? page: see pagecache_waiting_key.
+ */
+static __always_inline bool is_present(const struct pagecache_read *read, uint64_t file,
+				       uint64_t page, bool whole)
 {
 	if (read->miss_file == file && (whole ? read->miss_first : read->miss_last) == page)
 		return true;
 	return read->file == file && page && (whole ? read->next : read->last) == page;
 }
 
-/* Stores a read that has not ended. Returns false if that fails. */
-static __always_inline bool put_aside(struct pagecache_read *read, bool whole)
+/*
+ * Puts the present read into pagecache_waiting, if it waits. If events do not give where a read goes
+ * on, one that has missed pages may wait again. Returns false if there is no room.
+ */
+static __always_inline bool put_waiting(struct pagecache_read *read, bool whole)
 {
-	struct pagecache_flight key = { .task = bpf_get_current_task() };
+	struct pagecache_waiting_key key = { .task = bpf_get_current_task() };
 
 	if (read->miss_file) {
 		key.file = read->miss_file;
 		key.page = whole ? read->miss_first : read->miss_last;
-	} else if (whole ? read->next : read->first < read->last) {
+	} else if (whole ? read->next : read->missed && read->first < read->last) {
 		key.file = read->file;
 		key.page = whole ? read->next : read->last;
 	}
 	if (!key.file)
 		return true;
-	read->waiting++;
-	return !(int)bpf_map_update_elem(&pagecache_waiting, &key, read, BPF_ANY);
+	if ((int)bpf_map_update_elem(&pagecache_waiting, &key, read, BPF_ANY))
+		return false;
+	read->n_waiting++;
+	return true;
 }
 
 /*
- * Makes the read at this page of this file the stored one, and puts another one aside. Returns false
- * if that one is lost.
+ * Makes the read at this page of this file the task's present one. Returns false if there is no room
+ * for the read that was: then that one stays.
  */
 static __always_inline bool take_up(struct pagecache_read *read, uint64_t file, uint64_t page,
 				    bool whole)
 {
-	struct pagecache_flight key = { .task = bpf_get_current_task(), file, page };
+	struct pagecache_waiting_key key = { .task = bpf_get_current_task(), file, page };
 	struct pagecache_read *other = NULL;
-	uint32_t waiting;
+	uint32_t n_waiting;
 
-	if (goes_on(read, file, page, whole))
+	if (is_present(read, file, page, whole))
 		return true;
-	if (!put_aside(read, whole))
+	if (!put_waiting(read, whole))
 		return false;
-	waiting = read->waiting;
-	if (waiting)
+	n_waiting = read->n_waiting;
+	if (n_waiting)
 		other = bpf_map_lookup_elem(&pagecache_waiting, &key);
 	if (other) {
 		*read = *other;
-		read->apart = 1;
+		read->waited = 1;
 		bpf_map_delete_elem(&pagecache_waiting, &key);
-		waiting--;
+		n_waiting--;
 	} else {
 		__builtin_memset(read, 0, sizeof(*read));
 	}
-	read->waiting = waiting;
+	read->n_waiting = n_waiting;
 	return true;
 }
 
@@ -338,14 +345,14 @@ static __always_inline bool take_up(struct pagecache_read *read, uint64_t file, 
  * waiting, and read again when the device is done: that read has the miss.
  */
 static __always_inline enum ks_bpf_outcome read_failed(const struct pagecache_piece *piece,
-						       int error, bool flight)
+						       int error, bool uring)
 {
 	struct pagecache_read *read;
 
 	if (error == -KS_EAGAIN || error == -KS_EIOCBQUEUED)
 		return KS_FILTERED;
 	read = read_stored(false);
-	if (read && flight && !take_up(read, piece->file, piece->first, true))
+	if (read && uring && !take_up(read, piece->file, piece->first, true))
 		return KS_LOST_MAP_FULL;
 	if (read)
 		read->miss_file = 0;

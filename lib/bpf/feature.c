@@ -242,8 +242,15 @@ static int try_kernel_reads(struct ks__features *f, struct ks__feature *r)
 		EXIT(),
 	};
 
-	return refused(f, r, "reading of kernel memory by programs",
-		       drop(load(BPF_PROG_TYPE_RAW_TRACEPOINT, 0, 0, prog, COUNT(prog))));
+	int rc = drop(load(BPF_PROG_TYPE_RAW_TRACEPOINT, 0, 0, prog, COUNT(prog)));
+
+	/* Before Linux 5.13 the program loads under lockdown, and the helper fails at run time. */
+	if (!ks__machine_confidential(f->ks))
+		return refused(f, r, "reading of kernel memory by programs", rc);
+	snprintf(r->reason, sizeof(r->reason),
+		 "reading of kernel memory by programs: kernel lockdown (confidentiality) forbids "
+		 "it: boot with lockdown=integrity or none");
+	return rc ? rc : -EPERM;
 }
 
 static int by_name(struct ks__features *f, struct ks__feature *r, const char *func,

@@ -29,7 +29,7 @@ enum ks__feature_id {
 	KS__FEATURE_OWN_GUARD,
 	KS__FEATURE_ITER_NUM, /* bpf_iter_num_next (6.4) */
 	KS__FEATURE_BATCH,    /* one call updates many entries of a map (5.6) */
-	KS__FEATURE_KERNEL_READS, /* bpf_probe_read_kernel(): lockdown (confidentiality) refuses it */
+	KS__FEATURE_KERNEL_READS, /* bpf_probe_read_kernel(): lockdown may refuse it */
 	KS__FEATURE_PERF_MISSES, /* the kernel counts missed runs of perf's programs (6.7) */
 	KS__FEATURE_TP_BTF,
 	KS__FEATURE_FENTRY,

@@ -142,7 +142,8 @@ static char *not_as_planned(const struct phase *p, const struct ks_stats_pagecac
 		uint64_t bit, is, want, more;
 	} members[] = {
 		{ "requested", KS_HAS_PAGECACHE_REQUESTS,
-		  row->requested_pages - before->requested_pages, p->requested + beyond, 0 },
+		  row->requested_pages - before->requested_pages, p->requested + beyond,
+		  row->row.valid & KS_HAS_PAGECACHE_MISSES ? 0 : p->again },
 		{ "missed", KS_HAS_PAGECACHE_MISSES, row->missed_pages - before->missed_pages,
 		  p->missed, perhaps },
 		{ "readin", KS_HAS_PAGECACHE_READIN, row->readin_pages - before->readin_pages,

@@ -244,6 +244,7 @@ struct uring {
 	int fd;
 	char *ring;
 	struct io_uring_sqe *entries;
+	unsigned nops; /* that are submitted behind each group */
 };
 
 static unsigned *in_ring(const struct uring *u, uint32_t offset)
@@ -265,28 +266,39 @@ static int uring_open(struct uring *u)
 	return (void *)u->ring == MAP_FAILED || (void *)u->entries == MAP_FAILED ? errno : 0;
 }
 
+static void uring_put(struct uring *u, unsigned i, struct io_uring_sqe entry)
+{
+	unsigned *tail = in_ring(u, u->params.sq_off.tail);
+
+	u->entries[i] = entry;
+	in_ring(u, u->params.sq_off.array)[*tail & (DEPTH - 1)] = i;
+	__atomic_store_n(tail, *tail + 1, __ATOMIC_RELEASE);
+}
+
 /* Makes n reads at the same time, the next one `step` behind the one before. All must be whole. */
 static int uring_reads(struct uring *u, int fd, unsigned n, size_t bytes, off_t at, size_t step)
 {
-	unsigned *tail = in_ring(u, u->params.sq_off.tail);
-	unsigned *head = in_ring(u, u->params.cq_off.head);
+	unsigned *head = in_ring(u, u->params.cq_off.head), all = n + u->nops;
 	const struct io_uring_cqe *done = (const void *)(u->ring + u->params.cq_off.cqes);
 	int rc = 0;
 
-	for (unsigned i = 0; i < n; i++) {
-		u->entries[i] = (struct io_uring_sqe){ .opcode = IORING_OP_READ,
-						       .fd = fd,
-						       .off = (uint64_t)at + i * step,
-						       .addr = (uint64_t)(uintptr_t)buffer,
-						       .len = (uint32_t)bytes };
-		in_ring(u, u->params.sq_off.array)[(*tail + i) & (DEPTH - 1)] = i;
-	}
-	__atomic_store_n(tail, *tail + n, __ATOMIC_RELEASE);
-	if (syscall(SYS_io_uring_enter, u->fd, n, n, IORING_ENTER_GETEVENTS, NULL, 0) != n)
-		return errno;
 	for (unsigned i = 0; i < n; i++)
-		rc |= done[(*head + i) & *in_ring(u, u->params.cq_off.ring_mask)].res != (int)bytes;
-	__atomic_store_n(head, *head + n, __ATOMIC_RELEASE);
+		uring_put(u, i,
+			  (struct io_uring_sqe){ .opcode = IORING_OP_READ,
+						 .fd = fd,
+						 .off = (uint64_t)at + i * step,
+						 .addr = (uint64_t)(uintptr_t)buffer,
+						 .len = (uint32_t)bytes,
+						 .user_data = bytes });
+	for (unsigned i = n; i < all; i++)
+		uring_put(u, i, (struct io_uring_sqe){ .opcode = IORING_OP_NOP });
+	if (syscall(SYS_io_uring_enter, u->fd, all, all, IORING_ENTER_GETEVENTS, NULL, 0) != all)
+		return errno;
+	for (unsigned i = 0; i < all; i++, (*head)++) {
+		unsigned mask = *in_ring(u, u->params.cq_off.ring_mask);
+
+		rc |= done[*head & mask].res != (int)done[*head & mask].user_data;
+	}
 	return rc;
 }
 
@@ -297,6 +309,33 @@ static int overlap_uring(int fd)
 
 	for (int i = 0; i < OVERLAP && !rc; i++)
 		rc = uring_reads(&u, fd, 1, left_from(i), (off_t)i * PAGE, 0);
+	return rc;
+}
+
+/* The thread submits more while a read waits: the read is the same one afterwards. */
+static int nop_uring(int fd)
+{
+	struct uring u;
+	int rc = uring_open(&u);
+
+	u.nops = 1;
+	if (!rc)
+		rc = posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
+	for (int i = 0; i < N / LONG && !rc; i++)
+		rc = reads(fd, 1, FIRST * PAGE, (off_t)i * LONG * PAGE, 0) ||
+		     uring_reads(&u, fd, 1, LONG * PAGE, (off_t)i * LONG * PAGE, 0);
+	return rc;
+}
+
+/* Each second read of four pages is followed by one of the last two pages of the read before. */
+static int between_uring(int fd)
+{
+	struct uring u;
+	int rc = uring_open(&u) || uring_reads(&u, fd, 1, PAGE, 0, 0);
+
+	for (int i = 0; i < N / 8 && !rc; i++)
+		rc = reads(fd, 2, 4 * PAGE, (off_t)i * 8 * PAGE, 4 * PAGE) ||
+		     reads(fd, 1, 2 * PAGE, ((off_t)i * 8 + 2) * PAGE, 0);
 	return rc;
 }
 
@@ -496,9 +535,12 @@ const struct phase phases[] = {
 	  .optional = 1 },
 	{ "deep-uring", COLD, deep_uring, .requested = N, .missed = N, .readin = N, .optional = 1 },
 	{ "long-uring", COLD, long_uring, .requested = N, .missed = N, .readin = N, .optional = 1 },
-	{ "parts-uring", COLD, parts_uring, .requested = N + N / LONG * FIRST, .missed = N,
-	  .readin = N, .optional = 1 },
+	{ "parts-uring", COLD, parts_uring, .requested = N + N / LONG * FIRST,
+	  .again = N - N / LONG * FIRST, .missed = N, .readin = N, .optional = 1 },
 	{ "overlap-uring", WARM, overlap_uring, .requested = OVERLAPS, .optional = 1 },
+	{ "nop-uring", COLD, nop_uring, .requested = N + N / LONG * FIRST,
+	  .again = N - N / LONG * FIRST, .missed = N, .readin = N, .optional = 1 },
+	{ "between-uring", WARM, between_uring, .requested = 1 + N / 8 * 10, .optional = 1 },
 	{ "overlap-beside-uring", WARM, overlap_beside_uring, .requested = 1 + OVERLAPS,
 	  .optional = 1 },
 	{ "tail", WARM, read_tail, .requested = 3, .written = 1, .beyond = 5 },

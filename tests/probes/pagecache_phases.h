@@ -33,6 +33,7 @@ struct phase {
 	uint64_t
 		beyond; /* requested behind the file's end, if the program cannot know the end */
 	uint64_t beyond_missed; /* how many of these may be missed */
+	uint64_t again; /* requested pages that count twice if misses are not known */
 	int in_pieces;          /* where they begin, only a miss tells */
 	int alike;              /* its reads look like one read if pieces are not known */
 	int past_end;           /* may read in a page behind the file's end */
