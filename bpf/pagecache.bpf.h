@@ -138,7 +138,10 @@ struct {
 	__type(value, struct pagecache_read);
 } pagecache_reads SEC(".maps");
 
-/* Used in its place if tracing programs have no task storage (before 5.11). Key: task address. */
+/*
+ * Used in its place if tracing programs have no task storage (before 5.11). Key: tgid and pid, since
+ * the address of a dead task is soon that of another one.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 4096);
@@ -151,7 +154,7 @@ struct {
  * full, the reads that have waited longest leave it.
  */
 struct pagecache_waiting_key {
-	uint64_t task; /* address */
+	uint64_t task; /* tgid and pid */
 	uint64_t file;
 	uint64_t page; /* where the read goes on; if events do not give that, its last page */
 };
@@ -172,7 +175,7 @@ static __always_inline struct pagecache_read *read_stored(bool create)
 	if (ks_const.task_storage)
 		return bpf_task_storage_get(&pagecache_reads, bpf_get_current_task_btf(), NULL,
 					    create ? BPF_LOCAL_STORAGE_GET_F_CREATE : 0);
-	task = bpf_get_current_task();
+	task = bpf_get_current_pid_tgid();
 	read = bpf_map_lookup_elem(&pagecache_reads_hash, &task);
 	if (read || !create)
 		return read;
@@ -290,7 +293,7 @@ static __always_inline bool is_present(const struct pagecache_read *read, uint64
  */
 static __always_inline bool put_waiting(struct pagecache_read *read, bool whole)
 {
-	struct pagecache_waiting_key key = { .task = bpf_get_current_task() };
+	struct pagecache_waiting_key key = { .task = bpf_get_current_pid_tgid() };
 
 	if (read->miss_file) {
 		key.file = read->miss_file;
@@ -314,7 +317,7 @@ static __always_inline bool put_waiting(struct pagecache_read *read, bool whole)
 static __always_inline bool take_up(struct pagecache_read *read, uint64_t file, uint64_t page,
 				    bool whole)
 {
-	struct pagecache_waiting_key key = { .task = bpf_get_current_task(), file, page };
+	struct pagecache_waiting_key key = { .task = bpf_get_current_pid_tgid(), file, page };
 	struct pagecache_read *other = NULL;
 	uint32_t n_waiting;
 
