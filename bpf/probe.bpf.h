@@ -6,7 +6,8 @@
  * subject is in scope, count the event, make a record, end. Each step may stop the run and then
  * returns an outcome. ks_end() counts exactly one outcome in the ledger:
  *
- *	static __always_inline enum ks_bpf_outcome woke(struct ks_run *run, struct task_struct *task)
+ *	static __always_inline enum ks_bpf_outcome woke(struct ks_run *run,
+ *							struct task_struct *task)
  *	{
  *		struct ks_event_example_wake *rec, room;
  *		struct ks_bpf_stats_example *stats = ks_stats(run, &example_stats);
@@ -33,8 +34,8 @@
  *	}
  *
  *  - scripts/dev new-probe NAME writes such a program as bpf/NAME.bpf.c. The file declares the maps
- *    NAME_stats (here example_stats) and NAME_rows. The structs in these maps, ks_bpf_stats_NAME and
- *    ks_bpf_row_NAME, are in bpf/shared.h, and records are in <kernelsight/events.h>.
+ *    NAME_stats (here example_stats) and NAME_rows. The structs in these maps, ks_bpf_stats_NAME
+ *    and ks_bpf_row_NAME, are in bpf/shared.h, and records are in <kernelsight/events.h>.
  *  - The test is tests/probes/NAME.c. It runs the same assertions on each variant.
  *  - Section names start with '?': a program loads only if a variant of lib/probes/NAME.c names it.
  *  - Write the body once for all variants. `typed` is a constant. It is true where the verifier
@@ -227,7 +228,7 @@ static __always_inline void *ks_stats(struct ks_run *run, void *map)
 
 /* ---- who it is ------------------------------------------------------------------------------- */
 
-/* The numbers of a pid, one for each pid namespace from the first to the task's own. */
+/* The numbers of a pid, one for each pid namespace from the initial one to the task's own. */
 static __always_inline const struct upid *ks_numbers(const struct pid *pid)
 {
 	return (const void *)pid + bpf_core_field_offset(pid->numbers);

@@ -168,7 +168,8 @@ static __always_inline bool ks_admit(struct ks_run *run, const struct task_struc
 
 	run->pid = pid;
 	/*
-	 * Not visible in the host's nested namespace. In the first one only idle tasks have pid 0.
+	 * Not visible in the host's nested namespace. In the initial one only idle tasks have pid
+	 * 0.
 	 */
 	if (ks_const.pid_level && !pid)
 		return false;

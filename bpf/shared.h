@@ -167,7 +167,7 @@ struct ks_bpf_const {
 	uint32_t atomic_fetch; /*  8 1: programs have compare-and-exchange (5.12) */
 	uint32_t rdonly_cast;  /* 12 1: programs have bpf_rdonly_cast (6.2) */
 	uint32_t own_guard;    /* 16 1: no typed program nests in itself (6.1): plain increments */
-	uint32_t pid_level;    /* 20 level of the host's pid namespace; 0: the first namespace */
+	uint32_t pid_level;    /* 20 level of the host's pid namespace; 0: the initial one */
 	uint32_t memcg_v1;     /* 24 1: the memory controller is on cgroup v1 */
 	uint32_t n_rings;      /* 28 ring buffers in ks_rings */
 	uint32_t exit_has_group_dead; /* 32 1: sched_process_exit(task, bool group_dead) (6.16) */

@@ -29,10 +29,10 @@
 
 /*
  * If the host is in a nested pid namespace, ks_pids has a second entry for each process. It maps
- * the process id in the first namespace to the one in the host's namespace. A freed task has only
- * the first of these. This bit marks the key of a second entry; process ids are below 2^22.
+ * the process id in the initial namespace to the one in the host's namespace. A freed task has only
+ * the former. This bit marks the key of a second entry; process ids are below 2^22.
  */
-#define FIRST_NUMBER 0x80000000u
+#define INITIAL_NUMBER 0x80000000u
 
 /* A run, for the scope in one slot. */
 struct tree {
@@ -74,13 +74,13 @@ static __always_inline void insert(uint32_t key, uint64_t value, uint64_t how)
 		ks_lose_run(KS_PROBE_SELF);
 }
 
-/* Puts a process into the tree. pid: in the host's namespace; first: in the first namespace. */
-static __always_inline void enrol(const struct tree *tree, uint32_t pid, uint32_t first,
+/* Puts a process into the tree. pid: in the host's namespace; initial: in the initial one. */
+static __always_inline void enrol(const struct tree *tree, uint32_t pid, uint32_t initial,
 				  uint64_t start, uint64_t how)
 {
 	insert(KS_PID_KEY(pid, tree->slot), start, how);
 	if (ks_const.pid_level)
-		insert(KS_PID_KEY(first, tree->slot) | FIRST_NUMBER, pid, BPF_ANY);
+		insert(KS_PID_KEY(initial, tree->slot) | INITIAL_NUMBER, pid, BPF_ANY);
 }
 
 /* ---- the window ------------------------------------------------------------------------------ */
@@ -182,7 +182,7 @@ static __always_inline bool begin_window(struct tree *tree, uint32_t bits, const
  * a window is open: the library may just have found this process and its parent.
  */
 static __always_inline void forked(uint32_t bits, uint32_t slot, struct task_struct *parent,
-				   uint32_t pid, uint32_t first, uint64_t start, const bool typed)
+				   uint32_t pid, uint32_t initial, uint64_t start, const bool typed)
 {
 	struct tree tree;
 	uint32_t key = KS_PID_KEY(pid, slot);
@@ -190,7 +190,7 @@ static __always_inline void forked(uint32_t bits, uint32_t slot, struct task_str
 	if (!begin(&tree, bits, slot, typed))
 		return;
 	if (is_in(&tree, ks_tgid(&tree.run, parent)))
-		enrol(&tree, pid, first, start, BPF_ANY);
+		enrol(&tree, pid, initial, start, BPF_ANY);
 	else if (!(bits >> slot & KS_TREE_WINDOW))
 		bpf_map_delete_elem(&ks_pids, &key);
 }
@@ -201,26 +201,26 @@ static __always_inline void forked(uint32_t bits, uint32_t slot, struct task_str
  * them into the tree before that, so the second look finds them.
  */
 static __always_inline void forked_in_window(uint32_t bits, struct task_struct *parent,
-					     uint32_t pid, uint32_t first, uint64_t start,
+					     uint32_t pid, uint32_t initial, uint64_t start,
 					     const bool typed)
 {
 	struct tree tree;
 
 	if (begin_window(&tree, bits, typed) &&
 	    (descends(&tree, parent) || descends(&tree, parent)))
-		enrol(&tree, pid, first, start, BPF_ANY);
+		enrol(&tree, pid, initial, start, BPF_ANY);
 }
 
-static __always_inline void forked_anywhere(uint32_t pid, uint32_t first, uint64_t start,
+static __always_inline void forked_anywhere(uint32_t pid, uint32_t initial, uint64_t start,
 					    struct task_struct *parent, const bool typed)
 {
 	uint32_t bits = trees();
 
 	if (!bits || !pid)
 		return;
-	forked(bits, 0, parent, pid, first, start, typed);
-	forked(bits, 1, parent, pid, first, start, typed);
-	forked_in_window(bits, parent, pid, first, start, typed);
+	forked(bits, 0, parent, pid, initial, start, typed);
+	forked(bits, 1, parent, pid, initial, start, typed);
+	forked_in_window(bits, parent, pid, initial, start, typed);
 }
 
 /* The parent is the current task; see proc_fork(). Threads are not in ks_pids. */
@@ -243,17 +243,17 @@ static __always_inline int exit(struct task_struct *task, const bool typed)
 	return 0;
 }
 
-/* Removes a process from the tree. nr: its process id in the first namespace. */
+/* Removes a process from the tree. nr: its process id in the initial namespace. */
 static __always_inline void freed(uint32_t bits, uint32_t slot, uint32_t nr, uint64_t start_time)
 {
-	uint32_t key = KS_PID_KEY(nr, slot), first = key | FIRST_NUMBER;
+	uint32_t key = KS_PID_KEY(nr, slot), initial = key | INITIAL_NUMBER;
 	struct tree tree;
 	uint64_t *start;
 
 	if (!begin(&tree, bits, slot, false))
 		return;
 	if (ks_const.pid_level) {
-		uint64_t *mine = bpf_map_lookup_elem(&ks_pids, &first);
+		uint64_t *mine = bpf_map_lookup_elem(&ks_pids, &initial);
 
 		if (!mine)
 			return;
@@ -263,7 +263,7 @@ static __always_inline void freed(uint32_t bits, uint32_t slot, uint32_t nr, uin
 	if (start && (!*start || *start == start_time)) {
 		bpf_map_delete_elem(&ks_pids, &key);
 		if (ks_const.pid_level)
-			bpf_map_delete_elem(&ks_pids, &first);
+			bpf_map_delete_elem(&ks_pids, &initial);
 	}
 }
 

@@ -17,8 +17,8 @@
 #include "bpf.h"
 
 /* Inode numbers of the initial namespaces, fixed by the kernel. */
-#define PID_NS_FIRST 0xeffffffcu
-#define TIME_NS_FIRST 0xeffffffau
+#define PID_NS_INITIAL 0xeffffffcu
+#define TIME_NS_INITIAL 0xeffffffau
 
 void ks__bpf_refuse(struct ks__bpf *b, struct ks__bpf_client *c, int index, int error,
 		    const char *reason)
@@ -124,10 +124,10 @@ static void find_namespaces(struct ks__bpf *b)
 	if (fstatat(b->base.ks->proc_fd, "self/ns/pid", &st, 0))
 		b->nested = -1;
 	else
-		b->nested = st.st_ino != PID_NS_FIRST;
+		b->nested = st.st_ino != PID_NS_INITIAL;
 	if (!fstatat(b->base.ks->proc_fd, "self/ns/time", &st, 0) ||
 	    !stat("/proc/self/ns/time", &st))
-		b->shifted = st.st_ino != TIME_NS_FIRST;
+		b->shifted = st.st_ino != TIME_NS_INITIAL;
 	else
 		b->shifted = b->nested < 0 ? -1 : 0; /* a kernel without time namespaces */
 }
@@ -389,7 +389,7 @@ int ks__bpf_consts(struct ks__bpf *b, int by_pointer, char *why, size_t size)
 		return 0;
 	rc = ks__types_own(&f->types, why, size);
 	if (!ks__answer_ends(rc))
-		rc = 0; /* variants that need BTF are closed already */
+		rc = 0; /* variants that need BTF are refused already */
 	c->ring = has(f, KS__FEATURE_RINGBUF, &rc, why, size);
 	c->task_storage = !by_pointer && has(f, KS__FEATURE_TASK_STORAGE, &rc, why, size) &&
 			  has(f, KS__FEATURE_TP_BTF, &rc, why, size);
