@@ -32,7 +32,7 @@
 #include "../ks.h"
 #include "source.h"
 
-/* Clients after the probes: the programs that add the children of a tree, and the thread tracker. */
+/* Clients after the probes: the programs that add children to a tree, and the thread tracker. */
 #define KS__BPF_TREE KS__PROBES_MAX
 #define KS__BPF_THREADS (KS__PROBES_MAX + 1)
 #define KS__BPF_CLIENTS (KS__PROBES_MAX + 2)
@@ -47,7 +47,7 @@ struct ks__bpf_variant {
 	unsigned n;
 	struct ks__program progs[KS__PROGS_MAX];
 	int loaded;
-	int again;          /* closed because of a temporary error: try again on the next request */
+	int again;          /* refused for a temporary error: try again on the next request */
 	atomic_int counted; /* was ever attached: its programs stay until the handle is closed */
 };
 
@@ -116,13 +116,13 @@ int ks__bpf_consts(struct ks__bpf *b, int by_pointer, char *why, size_t size);
 uint32_t ks__bpf_cgroup_level(struct ks__bpf *b, int dir_fd);
 /* Marks a variant as unusable and logs the reason. */
 void ks__bpf_refuse(struct ks__bpf *b, struct ks__bpf_client *c, int index, int error,
-		       const char *reason);
+		    const char *reason);
 /* The host requests the clients of the mask again: reopens the variants with a temporary error. */
 void ks__bpf_reopen(struct ks__bpf *b, uint32_t mask);
 
 /* ---- bpf_load.c ------------------------------------------------------------------------------ */
 
-/* Loads the best variant that works, or the named one, for each client of the mask (1 << number). */
+/* Loads the best working variant, or the named one, for each client of the mask (1 << number). */
 int ks__bpf_prepare(struct ks__bpf *b, uint32_t mask, const char *variant);
 /* Returns the best variant without a known error; with a name only that one. -1: none. */
 int ks__bpf_choose(const struct ks__bpf *b, uint32_t number, const char *variant);

@@ -236,10 +236,10 @@ static unsigned pick(struct ks__bpf *b, uint32_t mask, const char *variant, stru
 	return n;
 }
 
-/* Closes the variants whose programs the kernel has refused. Returns their number. */
-static unsigned close_refused(struct ks__bpf *b, const struct pick *picks, unsigned n)
+/* Refuses the variants whose programs the kernel has refused. Returns their number. */
+static unsigned refuse_failed(struct ks__bpf *b, const struct pick *picks, unsigned n)
 {
-	unsigned closed = 0;
+	unsigned refused = 0;
 
 	for (unsigned i = 0; i < n; i++) {
 		struct ks__bpf_variant *v = &picks[i].client->state[picks[i].variant];
@@ -250,11 +250,11 @@ static unsigned close_refused(struct ks__bpf *b, const struct pick *picks, unsig
 			v->note.tried = 1;
 			ks__bpf_refuse(b, picks[i].client, picks[i].variant, v->progs[p].error,
 				       v->progs[p].reason);
-			closed++;
+			refused++;
 			break;
 		}
 	}
-	return closed;
+	return refused;
 }
 
 static void unload_variant(struct ks__bpf *b, struct ks__bpf_variant *v)
@@ -293,7 +293,7 @@ static void leave_storage(struct ks__bpf *b)
 /*
  * A program that gets only the raw address of a task cannot use task storage. All programs of a
  * handle must keep the data of threads in the same place, which is a constant of the load. Returns
- * 1: a variant was closed for that reason.
+ * 1: a variant was refused for that reason.
  */
 static int refuse_by_pointer(struct ks__bpf *b, const struct pick *picks, unsigned n)
 {
@@ -331,7 +331,7 @@ static int load_mask(struct ks__bpf *b, uint32_t mask, const char *variant)
 		if (ks__answer_ends(rc))
 			return ks__fail(b->base.ks, rc, "%s",
 					why[0] ? why : "no memory to load programs");
-		if (close_refused(b, picks, n))
+		if (refuse_failed(b, picks, n))
 			continue;
 		if (n == 1) {
 			picks[0].client->state[picks[0].variant].note.tried = 1;
