@@ -309,8 +309,8 @@ static void add_damages(void)
 
 static const char stay[] = "out of reach since chroot(): call ks_prepare() before chroot(), or";
 
-/* Asserts that the text of the last error has this part. */
-static void assert_told(struct ks *ks, const char *part)
+/* Asserts that the message of the last error has this part. */
+static void has_message(struct ks *ks, const char *part)
 {
 	char text[KS_ERROR_MAX];
 
@@ -319,7 +319,7 @@ static void assert_told(struct ks *ks, const char *part)
 		g_error("'%s' has no '%s'", text, part);
 }
 
-/* Out of reach of /proc and /sys: the fallback and its reason, and nothing is closed for good. */
+/* Out of reach of /proc and /sys: the fallback and its reason, and nothing is refused for good. */
 static void other_root(const void *data)
 {
 	static const uint32_t probes[] = { KS_PROBE_PROC, KS_PROBE_SCHED };
@@ -336,17 +336,17 @@ static void other_root(const void *data)
 	g_assert_cmpint(chroot(dir), ==, 0);
 	ks_assert_rc(ks_prepare(ks, probes, G_N_ELEMENTS(probes)), 0);
 	ks_assert_rc(ks_enable_probe(ks, KS_PROBE_SCHED, &none), -KS_EUNAVAIL);
-	assert_told(ks, stay);
+	has_message(ks, stay);
 	ks_assert_rc(ks_enable_probe(ks, KS_PROBE_PROC, NULL), 1);
-	assert_told(ks, stay);
+	has_message(ks, stay);
 	ks_assert_ok(ks, ks_query_probe(ks, KS_PROBE_PROC, &info));
 	g_assert_cmpuint(info.source, ==, KS_SOURCE_FILES);
-	/* programs that are loaded already work on; only those of a tree are not there */
+	/* loaded programs keep working; only those of a tree are not there */
 	ks_assert_rc(ks_enable_probe(late, KS_PROBE_PROC, NULL), 0);
 	fault_exact(late, KS_PROBE_PROC, NULL);
 	ks_assert_rc(ks_enable_probe(late, KS_PROBE_SCHED, NULL), 0);
 	ks_assert_rc(ks_set_scope(late, &tree), -KS_EUNAVAIL);
-	assert_told(late, stay);
+	has_message(late, stay);
 	ks_close(late);
 	g_assert_cmpint(fchdir(root), ==, 0);
 	g_assert_cmpint(chroot("."), ==, 0);
@@ -366,6 +366,7 @@ static void bare_root(const void *data)
 						.kind = KS_SCOPE_CGROUP,
 						.cgroup = "/" };
 	char dir[] = "/tmp/ks-root-XXXXXX";
+	int root = open("/", O_PATH | O_DIRECTORY);
 	struct ks *ks;
 
 	(void)data;
@@ -374,11 +375,15 @@ static void bare_root(const void *data)
 	ks = fault_open(NULL);
 	ks_assert_rc(ks_prepare(ks, NULL, 0), 0);
 	ks_assert_rc(ks_enable_probe(ks, KS_PROBE_PROC, NULL), -KS_EUNAVAIL);
-	assert_told(ks, "/proc/self/stat cannot be read (not found)");
-	assert_told(ks, "BTF: /sys/kernel/btf/vmlinux is missing");
+	has_message(ks, "/proc/self/stat cannot be read (not found)");
+	has_message(ks, "BTF: /sys/kernel/btf/vmlinux is missing");
 	ks_assert_rc(ks_set_scope(ks, &cgroup), -KS_EUNAVAIL);
-	assert_told(ks, "no cgroup hierarchy is mounted below /sys");
-	ks_close(ks); /* the empty directory stays: its path is out of reach */
+	has_message(ks, "no cgroup hierarchy is mounted below /sys");
+	ks_close(ks);
+	g_assert_cmpint(fchdir(root), ==, 0);
+	g_assert_cmpint(chroot("."), ==, 0);
+	close(root);
+	g_assert_cmpint(rmdir(dir), ==, 0);
 }
 
 static void chrooted(void)
