@@ -43,12 +43,12 @@ static void run(struct producer *p)
 		double u;
 
 		if (!gap || !may_call(p)) {
-			atomic_store(&p->resting, !gap);
+			atomic_store(&p->idle, !gap);
 			sched_yield();
 			due = wall();
 			continue;
 		}
-		atomic_store(&p->resting, 0);
+		atomic_store(&p->idle, 0);
 		u = (rand_r(&seed) + 1.0) / ((double)RAND_MAX + 2);
 		due += (uint64_t)(-log(u) * (double)gap);
 		now = wall();
@@ -83,9 +83,9 @@ struct producer *producer_start(int cpu)
 
 void producer_pace(struct producer *p, uint64_t gap_ns)
 {
-	atomic_store(&p->resting, 0);
+	atomic_store(&p->idle, 0);
 	atomic_store(&p->gap_ns, gap_ns);
-	while (!gap_ns && !atomic_load(&p->resting))
+	while (!gap_ns && !atomic_load(&p->idle))
 		nap(100000);
 }
 

@@ -13,7 +13,7 @@ struct producer {
 	_Atomic uint64_t calls;    /* number of calls since the start */
 	_Atomic uint64_t room;     /* how far `calls` may be ahead of `seen`; 0: no limit */
 	_Atomic uint64_t seen;     /* number of calls whose records the consumer has read */
-	atomic_int resting;
+	atomic_int idle;
 	pid_t pid;
 };
 

@@ -2,7 +2,7 @@
 /*
  * Shows when a stream asks for a wake-up: at once for a trickle within the budget of 50 a second,
  * otherwise at the next timed look, and sooner before a ring is full. A record that arrives just
- * before the stream goes idle is not missed.
+ * before the stream becomes idle is not missed.
  */
 #include "support/ks_test.h"
 #include "support/lane.h"
@@ -64,7 +64,7 @@ static void test_many(void)
 	lanes_free(l);
 }
 
-/* The records of several drains before the consumer goes idle add up. */
+/* The records of several drains before the consumer becomes idle add up. */
 static void test_sum(void)
 {
 	struct lanes *l = lanes_new(&ks__rings, 1, 1);
