@@ -147,11 +147,24 @@ static int fake_arm(struct ks__source *s, uint64_t *ret_deadline_ns)
 	return rc;
 }
 
+static void fake_check(struct ks__source *s, struct ks__doc *doc)
+{
+	(void)doc;
+	if (fake(s)->during)
+		fake(s)->during();
+}
+
+static void fake_explain(struct ks__source *s, uint32_t probe, struct ks__doc *doc)
+{
+	(void)probe;
+	fake_check(s, doc);
+}
+
 #define OPS                                                                                 \
 	.prepare = fake_prepare, .apply = fake_apply, .enable = fake_enable,                \
 	.disable = fake_disable, .note = fake_note, .expect = fake_expect, .why = fake_why, \
 	.read = fake_read, .ledger = fake_ledger, .size = fake_size, .drain = fake_drain,   \
-	.arm = fake_arm
+	.arm = fake_arm, .check = fake_check, .explain = fake_explain
 
 static const struct ks__source_ops programs_ops = { .kind = KS_SOURCE_BPF,
 						    .read_groups = fake_groups,

@@ -40,6 +40,7 @@ struct fake {
 	struct fake_record out[16]; /* records that wait for delivery, up to the first of size 0 */
 	uint64_t deadline_ns;
 	int arm_rc; /* answer of the next arm() only */
+	void (*during)(void); /* called while the source writes into a document; NULL: nothing */
 	/* what the library asked of the source */
 	unsigned prepared, applied, enabled, disabled;
 	uint32_t mask;

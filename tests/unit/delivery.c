@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Shows that a consumer gets each record of two sources once, limited by max and by its buffer;
- * that it wakes at the earliest deadline of the sources; and that in ordered delivery a record
- * waits as long as it must and no longer.
+ * that it wakes at the earliest deadline of the sources; that in ordered delivery a record waits as
+ * long as it must and no longer; and that a handle that is closed meanwhile gives no document.
  */
 #include <errno.h>
 #include <poll.h>
@@ -277,6 +277,46 @@ static void test_held_is_in_flight(void)
 	end();
 }
 
+static int close_and_report(const struct ks_event *ev, void *user)
+{
+	struct ks *closed = ks;
+	char text[64] = "untouched";
+
+	(void)ev;
+	++*(unsigned *)user;
+	end();
+	ks_assert_rc(ks_check(closed, KS_JSON, text, sizeof(text)), -KS_ECLOSED);
+	ks_assert_rc(ks_explain(closed, KS_TEXT, text, sizeof(text)), -KS_ECLOSED);
+	g_assert_cmpstr(text, ==, "untouched");
+	return 0;
+}
+
+/* The callback closes the handle: it gets no more records, and the handle no more documents. */
+static void test_closed_inside(void)
+{
+	unsigned seen = 0;
+
+	begin();
+	fill();
+	ks_assert_rc(ks_poll(ks, 0, 0, close_and_report, &seen), -KS_ECLOSED);
+	g_assert_cmpuint(seen, ==, 1);
+}
+
+/* As another thread does it: the handle is closed while a source writes into the document. */
+static void test_closed_meanwhile(void)
+{
+	int (*const reports[])(struct ks *, uint32_t, char *, size_t) = { ks_check, ks_explain };
+
+	for (size_t i = 0; i < G_N_ELEMENTS(reports); i++) {
+		char text[64] = "untouched";
+
+		begin();
+		files.during = end;
+		ks_assert_rc(reports[i](ks, KS_JSON, text, sizeof(text)), -KS_ECLOSED);
+		g_assert_cmpstr(text, ==, "untouched");
+	}
+}
+
 int main(int argc, char **argv)
 {
 	ks_test_init(&argc, &argv);
@@ -288,5 +328,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/delivery/ordered", test_ordered);
 	g_test_add_func("/delivery/held", test_held);
 	g_test_add_func("/delivery/held is in flight", test_held_is_in_flight);
+	g_test_add_func("/delivery/closed inside", test_closed_inside);
+	g_test_add_func("/delivery/closed meanwhile", test_closed_meanwhile);
 	return g_test_run();
 }

@@ -105,6 +105,18 @@ static void test_names(void)
 	ks_close(ks);
 }
 
+/* The library's own probe is always on, and it has no events that a self-test could cause. */
+static void test_own_probe(void)
+{
+	struct ks *ks = opened(NULL);
+
+	ks_assert_rc(ks_selftest(ks, KS_PROBE_SELF, NULL), -EINVAL);
+	is_text(ks, "self is always on: it cannot be switched, configured or tested");
+	ks_assert_rc(ks_disable_probe(ks, KS_PROBE_SELF), -EINVAL);
+	is_text(ks, "self is always on: it cannot be switched, configured or tested");
+	ks_close(ks);
+}
+
 static void test_reader(void)
 {
 	struct ks_stats stats = { .size = sizeof(stats) };
@@ -160,6 +172,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/errors/longest", test_longest);
 	g_test_add_func("/errors/own-sentence", test_own_sentence);
 	g_test_add_func("/errors/names", test_names);
+	g_test_add_func("/errors/own probe", test_own_probe);
 	g_test_add_func("/errors/reader", test_reader);
 	g_test_add_func("/errors/less", test_less);
 	return g_test_run();
