@@ -178,7 +178,8 @@ static void report(const char *event, const char *name, const struct group *own,
 		return;
 	}
 	figure(title, median_of(own) / median_of(peer), AT_MOST, 0.5, "x",
-	       "%.0f ns net (min %.0f), first %.0f, last %.0f; %s %.0f (min %.0f); an empty one %.0f",
+	       "%.0f ns net (min %.0f), first %.0f, last %.0f; %s %.0f (min %.0f); "
+	       "an empty one %.0f",
 	       median_of(own), min_of(own), samples_median(&own->ns[0]),
 	       samples_median(&own->ns[1]), name, median_of(peer), min_of(peer), floor);
 	figure_plain("  out of scope", median_of(other) / median_of(peer), "x",

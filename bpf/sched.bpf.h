@@ -223,7 +223,8 @@ static __always_inline uint32_t row_settled(struct ks_run *run, struct ks_bpf_wh
  * row of the next interval.
  */
 static __always_inline struct ks_bpf_row_sched *counted_at(struct ks_run *run,
-							   const struct ks_bpf_who *who, uint32_t to)
+							   const struct ks_bpf_who *who,
+							   uint32_t to)
 {
 	uint32_t open = *(const volatile uint32_t *)&who->open_row;
 

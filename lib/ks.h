@@ -53,8 +53,8 @@ struct ks__core {
 	 */
 	atomic_int holds;
 	atomic_int closed;
-	atomic_int wakers; /* calls inside ks_wakeup(), which may be a signal handler's: it frees nothing */
-	atomic_int stuck; /* ks_close() came from inside a ks_poll(), which may never return */
+	atomic_int wakers; /* calls inside ks_wakeup(), also in a signal handler: frees nothing */
+	atomic_int stuck;  /* ks_close() came from inside a ks_poll(), which may never return */
 	struct ks__wiped *wiped;
 	struct ks *ks;
 };

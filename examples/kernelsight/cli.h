@@ -303,7 +303,8 @@ int keyed_sort(const struct ks_stats *stats, uint64_t top, int busy_only, struct
  * Adds up the rows that are not printed. ret_stats then has one row, their sum. Returns 0, or -1 if
  * there is no memory. Free ret_stats with keyed_free_others().
  */
-int keyed_others(const struct ks_stats *stats, const struct keyed *keyed, struct ks_stats *ret_stats);
+int keyed_others(const struct ks_stats *stats, const struct keyed *keyed,
+		 struct ks_stats *ret_stats);
 void keyed_free_others(struct ks_stats *stats);
 void keyed_free(struct keyed *keyed);
 void keyed_table(const struct ks_stats *stats, uint32_t by, uint64_t top);

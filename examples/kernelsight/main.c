@@ -33,7 +33,7 @@ const struct command commands[] = {
 		.letters = "sxovjdh",
 		.examples =
 			"    kernelsight watch proc                        # until Ctrl-C\n"
-			"    kernelsight watch proc -- make                # make and its children\n"
+			"    kernelsight watch proc -- make                # make, its children\n"
 			"    kernelsight watch proc --scope comm:sh -d 10  # shells, 10 seconds\n"
 			"    kernelsight watch proc --scope tree:812       # 812 and its children\n"
 			"    kernelsight watch fadvise -o fadvise.slow_ns=0 --json\n",

@@ -114,7 +114,7 @@ struct ks_event {
  * is that of a neighbouring record.
  */
 enum ks_lost_reason {
-	KS_LOST_RING = 1,      /* the ring buffer was full, as the consumer is too slow; or lost_locked */
+	KS_LOST_RING = 1,      /* the ring buffer was full: consumer too slow; or lost_locked */
 	KS_LOST_THROTTLED = 2, /* over the limit of KS_PARAM_MAX_PER_SEC */
 };
 
@@ -218,7 +218,7 @@ struct ks_stats_self {
 	uint64_t sampled_out; /*  80 counted; not sampled, see KS_PARAM_SAMPLE_EVERY */
 	uint64_t throttled;   /*  88 counted; over the limit of KS_PARAM_MAX_PER_SEC */
 	uint64_t aggregated;  /*  96 counted; the settings ask for no record */
-	uint64_t opened;      /* 104 first event of a pair: stored, and counted with the second one */
+	uint64_t opened;      /* 104 first event of a pair: stored, counted with the second one */
 	uint64_t submitted;   /* 112 counted, and a record was written */
 	uint64_t lost_ring;   /* 120 counted; the ring buffer was full */
 	uint64_t lost_locked; /* 128 counted; an NMI found the lock of the ring buffer held */
@@ -231,7 +231,7 @@ struct ks_stats_self {
 	uint64_t in_flight;   /* 184 gauge: records not yet read */
 	uint64_t missed;      /* 192 events that reached no program; not in fired */
 	uint64_t kernel_ns;   /* 200 CPU time of programs, measured on 1 run in 256 */
-	uint64_t user_ns;     /* 208 CPU time of the consumer (estimate) and of loading; total only */
+	uint64_t user_ns;     /* 208 CPU time of the consumer (estimated) and loading; total only */
 	uint64_t wakeups;     /* 216 of the consumer; total only */
 	uint64_t map_bytes;   /* 224 gauge: kernel memory, with ring buffers; total only */
 	uint64_t user_bytes;  /* 232 gauge: memory of the handle in the host; total only */

@@ -174,14 +174,14 @@ enum ks_feature {
 struct ks_open_opts {
 	size_t size;             /*   0 */
 	uint32_t flags;          /*   8 ks_open_flag */
-	uint32_t batch_ms;       /*  12 longest delay of records, to 60000; 0: 10; or KS_IMMEDIATE */
-	uint64_t ring_bytes;     /*  16 all ring buffers together; each gets a power of two; 0: 4 MiB */
+	uint32_t batch_ms;       /*  12 longest delay of records, to 60000; 0: 10; KS_IMMEDIATE */
+	uint64_t ring_bytes;     /*  16 all ring buffers together, each a power of two; 0: 4 MiB */
 	ks_log_fn log;           /*  24 NULL: no messages */
 	void *log_user;          /*  32 passed to log as `user` */
 	uint32_t log_level;      /*  40 messages up to KS_LOG_...; 0: KS_LOG_WARNING */
 	uint32_t max_threads;    /*  44 threads with own rows; others: the rest row; 0: 16384 */
 	uint64_t features_off;   /*  48 ks_feature bits to do without, as on an old kernel */
-	const char *btf_path;    /*  56 file with this kernel's BTF; NULL: that of sys_path or -Dbtf */
+	const char *btf_path;    /*  56 file with this kernel's BTF; NULL: sys_path's or -Dbtf's */
 	const char *proc_path;   /*  64 NULL: /proc */
 	const char *sys_path;    /*  72 NULL: /sys */
 };                               /*  80 */
@@ -272,7 +272,7 @@ KS_API int ks_set_scope(struct ks *ks, const struct ks_scope *scope);
  * Errors: -EINVAL (no such probe), -ENOMEM, -EMFILE, -ENFILE, -EAGAIN (signals interrupted the
  *   kernel each time: try again), -KS_EFORKED.
  *   After chroot() to a directory without procfs no program can be loaded: call this before, and
- *   ks_set_scope() if the scope is a tree. Programs that are loaded work on.
+ *   ks_set_scope() if the scope is a tree. Loaded programs keep working.
  * Cost: 40 ms of CPU time for two probes, 100 ms for all. At the peak the process has 19 MiB more
  *   memory, ring buffers included, and up to 250 descriptors more; at most 120 descriptors stay
  *   open. Afterwards malloc keeps 1 MiB of that memory, see KS_OPEN_TRIM. In a cgroup with a memory
@@ -295,8 +295,8 @@ struct ks_param {
 
 /* Settings that every probe has. */
 enum ks_common_param {
-	KS_PARAM_SAMPLE_EVERY = 1, /* a record for 1 event in N; 0: none. Slow calls of fadvise always
-				      have one. Statistics count every event */
+	KS_PARAM_SAMPLE_EVERY = 1, /* a record for 1 event in N; 0: none. Slow calls of fadvise
+				      always have one. Statistics count every event */
 	KS_PARAM_MAX_PER_SEC = 2,  /* limit of records a second, all CPUs together; 0: no limit */
 	KS_PARAM_BURST = 3,        /* size of that limit's token bucket: records at once */
 	KS_PARAM_IDENTITY = 5,     /* ks_identity bits: members that a record fills */
@@ -389,13 +389,13 @@ enum ks_probe_state {
 	KS_STATE_OFF = 0,     /* not enabled; variant and valid of ks_probe_info are predictions */
 	KS_STATE_ON = 1,      /* attached, or a fallback reads files */
 	KS_STATE_FAILED = 2,  /* ks_enable_probe() found nothing that works; see reason */
-	KS_STATE_SILENT = 4,  /* attached, but the last ks_selftest() caused an event that it missed */
+	KS_STATE_SILENT = 4,  /* attached, but missed the event that ks_selftest() caused last */
 };
 
 enum ks_source { KS_SOURCE_NONE = 0, KS_SOURCE_BPF = 1, KS_SOURCE_FILES = 2 };
 
 enum ks_fact { /* bits of ks_probe_info.facts */
-	KS_FACT_TRIED = 1 << 0,  /* the kernel has accepted the variant; else cheap tests predict it */
+	KS_FACT_TRIED = 1 << 0,  /* the kernel has accepted the variant; else cheap tests predict */
 	KS_FACT_SEEN = 1 << 1,   /* the probe has counted an event since it was enabled */
 	KS_FACT_MISSED = 1 << 2, /* `missed` is known on this kernel */
 	KS_FACT_PARTIAL = 1 << 3, /* /proc hides processes (hidepid); `reason` begins with this */
@@ -410,14 +410,14 @@ struct ks_probe_info {
 	uint32_t n_variants;     /*  20 see ks_query_variant() */
 	uint32_t facts;          /*  24 ks_fact */
 	uint32_t generation;     /*  28 of the settings; 0: never enabled */
-	uint64_t valid;          /*  32 KS_HAS_... bits that the variant fills, or is expected to fill */
+	uint64_t valid;          /*  32 KS_HAS_... bits that the variant fills or should fill */
 	uint64_t caps_missing;   /*  40 bits 1 << CAP_... that the best variant needs */
 	uint64_t changed_ns;     /*  48 time of the last change of state */
 	uint64_t last_ns;        /*  56 of the last event that a read or the consumer saw, or 0 */
 	uint64_t missed;         /*  64 events that reached no program: recursion, kprobe misses */
 	char name[32];           /*  72 */
 	char variant_name[32];   /* 104 "tp_btf" */
-	char reason[256];        /* 136 why no better variant, or why it failed; with a remedy; or "" */
+	char reason[256];        /* 136 why no better variant, or why it failed; a remedy; or "" */
 };                               /* 392 */
 
 /*

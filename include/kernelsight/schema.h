@@ -95,7 +95,7 @@ struct ks_field_desc {
 	const char *label;    /* 40 array: meaning of its index, "advice"; else NULL */
 	const char *help;     /* 48 a few words */
 	const char *c_type;   /* 56 of one element: "uint32_t", "char", "struct ks_hist" */
-	const char *codes;    /* 64 enum of its values, "ks_scope_kind"; NULL: ks_describe_value() */
+	const char *codes;    /* 64 enum of its values, "ks_scope_kind"; NULL: ks_describe_value */
 };                            /* 72 */
 
 /* An enum of the headers: see ks_describe_enum(). */

@@ -108,7 +108,7 @@ static void leave(struct guard *guard)
 		ks__stay_readable(ks);
 	atomic_store(&ks->frame, NULL);
 	atomic_store(&ks->in_callback, 0);
-	/* This call returns after all: the holds that are left belong to calls that end by themselves. */
+	/* This call returns after all: the holds that are left are of calls that end. */
 	atomic_store(&ks->core->stuck, 0);
 	atomic_store(&ks->consumer, KS__CONSUMER_NONE);
 }

@@ -60,9 +60,9 @@ void ks__core_unref(struct ks__core *core)
 #define WAKERS_NS 1000000000u
 
 /*
- * Waits until no ks_wakeup() of another thread uses the descriptors, which takes it two syscalls. The
- * wait has a bound, because a signal handler may have left such a call by longjmp(). A forked child
- * has no such threads, whatever the count says that it inherited.
+ * Waits until no ks_wakeup() of another thread uses the descriptors, which takes it two syscalls.
+ * The wait has a bound, because a signal handler may have left such a call by longjmp(). A forked
+ * child has no such threads, whatever the count says that it inherited.
  */
 static void await_wakers(const struct ks__core *core)
 {

@@ -16,8 +16,8 @@
 #define NAMES_BYTES 4096
 
 /*
- * A signal can interrupt openat() on network and FUSE file systems. The caller has no directory (-1)
- * if it could not be opened (a chroot without /proc): then there is no such file.
+ * A signal can interrupt openat() on network and FUSE file systems. The caller has no directory
+ * (-1) if it could not be opened (a chroot without /proc): then there is no such file.
  */
 static int open_at(int dir_fd, const char *path, int flags)
 {

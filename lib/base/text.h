@@ -14,9 +14,9 @@
 ssize_t ks__text_read(int dir_fd, const char *path, char *buf, size_t size);
 
 /*
- * Of an error of these functions about a process: the error if descriptors or memory are short, else 0,
- * because the process is gone or may not be read. Whoever lists processes must not take the first for
- * the second.
+ * Of an error of these functions about a process: the error if descriptors or memory are short,
+ * else 0, because the process is gone or may not be read. Whoever lists processes must not take the
+ * first for the second.
  */
 int ks__text_shortage(int error);
 

@@ -19,7 +19,7 @@ struct ks__machine {
 	uint64_t caps;     /* effective, 1 << CAP_... */
 	uint64_t withheld; /* capabilities that the process has and its AppArmor profile denies */
 	int has_cap_bpf;   /* this kernel has CAP_BPF and CAP_PERFMON (5.8) */
-	int initial_userns;  /* 0: another user namespace, whose capabilities do not count for BPF */
+	int initial_userns; /* 0: another user namespace, whose capabilities do not count for BPF */
 	int seccomp;       /* 0: off, 1: strict, 2: filter, -1: unknown */
 	int perf_paranoid; /* kernel.perf_event_paranoid, -100: unknown */
 	char profile[64];

@@ -94,7 +94,7 @@ struct ks__variant {
 	const char *progs[KS__PROGS_MAX];
 	uint64_t lacks;        /* KS_HAS_... bits that this variant knows on no kernel */
 	const char *lacks_why; /* the reason, for people; NULL if lacks is 0 */
-	uint8_t initial_pidns;   /* 1: its hooks report pids of the initial pid namespace: a host in
+	uint8_t initial_pidns; /* 1: its hooks report pids of the initial pid namespace: a host in
 	                          another one cannot use the variant */
 	uint8_t by_pointer;    /* 1: its hooks give only the raw address of a task, so it cannot use
 	                          task storage and needs the hash map instead */

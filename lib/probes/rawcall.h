@@ -74,8 +74,8 @@ static inline __attribute__((always_inline)) long raw6(long nr, long a, long b, 
  * the caller's stack and must not write to it. Returns the pid of the child, or -errno. The child
  * sends SIGCHLD only if it has called exec.
  */
-static inline RAW_PLAIN __attribute__((always_inline)) long raw_vfork_call(long nr, long a, long b, long c,
-								 long d, long e)
+static inline RAW_PLAIN __attribute__((always_inline)) long
+raw_vfork_call(long nr, long a, long b, long c, long d, long e)
 {
 	long pid;
 
@@ -99,8 +99,8 @@ static inline RAW_PLAIN __attribute__((always_inline)) long raw_vfork_call(long 
 			 "syscall\n"
 			 "1:"
 			 : "=a"(pid)
-			 : "a"((long)SYS_clone), "D"((long)(CLONE_VM | CLONE_VFORK)), "S"(0L), "d"(0L),
-			   "r"(r10), "r"(r8), [call] "r"(call), [exit] "i"(SYS_exit)
+			 : "a"((long)SYS_clone), "D"((long)(CLONE_VM | CLONE_VFORK)), "S"(0L),
+			   "d"(0L), "r"(r10), "r"(r8), [call] "r"(call), [exit] "i"(SYS_exit)
 			 : "rcx", "r11", "memory");
 #else
 	register long x8 __asm__("x8") = SYS_clone;

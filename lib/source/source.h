@@ -4,8 +4,8 @@
  *
  * There are two sources: kernel programs (eBPF, bpf.c) and the files of procfs (files.c). The api
  * layer knows a source only through struct ks__source_ops. It holds the handle's lock during every
- * call except those of the consumer (drain, arm), those of readers (read, read_groups, ledger, size)
- * and set_role, which run in parallel with the others.
+ * call except those of the consumer (drain, arm), those of readers (read, read_groups, ledger,
+ * size) and set_role, which run in parallel with the others.
  */
 #ifndef KS_SOURCE_H
 #define KS_SOURCE_H

@@ -320,7 +320,7 @@ static void selinux(void)
 	fault_in_child(confined, &policy);
 }
 
-/* ---- locked memory: before 5.11 maps count against it ------------------------------------------ */
+/* ---- locked memory: before 5.11 maps count against it ---------------------------------------- */
 
 static void with_little_memory(const void *data)
 {

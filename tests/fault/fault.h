@@ -18,7 +18,8 @@ void fault_in_child(void (*fn)(const void *data), const void *data);
 void fault_reap(pid_t pid);
 /*
  * Runs a step of a walk in a child: its number n of `what`. The child's exit status is 0, or
- * FAULT_NO_STEP if the walk is over; anything else is an error. Returns 1 if there may be more steps.
+ * FAULT_NO_STEP if the walk is over; anything else is an error. Returns 1 if there may be more
+ * steps.
  */
 #define FAULT_NO_STEP 10
 int fault_step(int (*fn)(const void *data), const void *data, unsigned n, const char *what);

@@ -116,7 +116,7 @@ static void close_balanced(struct host *h, uint64_t tried)
 	ks_close(h->ks);
 }
 
-/* ---- overload ----------------------------------------------------------------------------------- */
+/* ---- overload -------------------------------------------------------------------------------- */
 
 static void stopped(gconstpointer without)
 {
@@ -138,7 +138,7 @@ static void stopped(gconstpointer without)
 	g_free(h);
 }
 
-/* ---- wake-ups ------------------------------------------------------------------------------------- */
+/* ---- wake-ups -------------------------------------------------------------------------------- */
 
 static void *consume(void *user)
 {
@@ -260,7 +260,7 @@ static void batched(void)
 		storm(2, ks_test_volume(10000, 2000), 1);
 }
 
-/* ---- idle ------------------------------------------------------------------------------------------ */
+/* ---- idle ------------------------------------------------------------------------------------ */
 
 /* Runs once: the timer may be late on a busy machine. */
 static char *idle_once(void *user)

@@ -169,7 +169,7 @@ static uint64_t wakeups(struct ks_reader *self)
 	return ((const struct ks_stats_self *)ks_stats_row(&stats, 0))->wakeups;
 }
 
-/* No record is there: the sleeping consumer is woken once for each half of the slots, to empty them. */
+/* No record is there: the sleeping consumer wakes once for each half of the slots, to empty it. */
 static void half_dead(void)
 {
 	uint64_t end = work_now() + 60 * UINT64_C(1000000000), base;

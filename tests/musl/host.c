@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that the library without kernel programs serves a host of another libc (musl): a handle, proc
- * by its fallback, three children in the statistics and in records, a wait that ends, and the end.
+ * Shows that the library without kernel programs serves a host of another libc (musl): a handle,
+ * proc by its fallback, three children in the statistics and in records, a wait that ends, and the
+ * end.
  */
 #include <stdio.h>
 #include <sys/wait.h>

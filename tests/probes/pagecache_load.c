@@ -116,7 +116,7 @@ static void database(struct kt *t)
 	unlink(path);
 }
 
-/* ---- without kernel programs ------------------------------------------------------------------ */
+/* ---- without kernel programs ----------------------------------------------------------------- */
 
 static uint64_t read_in(struct ks *ks)
 {

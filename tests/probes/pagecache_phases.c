@@ -397,7 +397,7 @@ static int parts_uring(int fd)
 	return rc || uring_reads(&u, fd, N / LONG, LONG * PAGE, 0, LONG * PAGE);
 }
 
-/* ---- sizes, holes ------------------------------------------------------------------------------ */
+/* ---- sizes, holes ---------------------------------------------------------------------------- */
 
 /* The file ends within a page. The read asks for more. */
 static int read_tail(int fd)

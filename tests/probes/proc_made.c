@@ -22,7 +22,7 @@ struct made {
 	int32_t tid[MADE_MAX];
 };
 
-/* ---- io_uring without a library ------------------------------------------------------------------ */
+/* ---- io_uring without a library -------------------------------------------------------------- */
 
 struct ring {
 	struct io_uring_params params;

@@ -283,7 +283,7 @@ static void dies_at_once(struct kt *t)
 	work_free(&w);
 }
 
-/* ---- threads that end with their process --------------------------------------------------------- */
+/* ---- threads that end with their process ----------------------------------------------------- */
 
 #define CROWD 40
 #define CROWD_PAGES 256

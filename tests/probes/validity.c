@@ -114,7 +114,7 @@ static void buckets(void)
 	ks_close(ks);
 }
 
-/* ---- variants that know less ------------------------------------------------------------------- */
+/* ---- variants that know less ----------------------------------------------------------------- */
 
 static uint64_t valid_of(struct ks_reader *reader)
 {
@@ -153,7 +153,7 @@ static void switched(void)
 	ks_close(ks);
 }
 
-/* ---- generations ------------------------------------------------------------------------------- */
+/* ---- generations ----------------------------------------------------------------------------- */
 
 /* A generation has 8 bits, and 0 means that the probe is off: 1 follows 255. */
 static void generations(void)
@@ -175,7 +175,7 @@ static void generations(void)
 	ks_close(ks);
 }
 
-/* ---- a cgroup created again -------------------------------------------------------------------- */
+/* ---- a cgroup created again ------------------------------------------------------------------ */
 
 static int count_state(const struct ks_event *ev, void *user)
 {
@@ -216,7 +216,7 @@ static void made_again(void)
 	kt_cgroup_remove(&cgroup);
 }
 
-/* ---- the verdict ------------------------------------------------------------------------------- */
+/* ---- the verdict ----------------------------------------------------------------------------- */
 
 static void expect_verdict(const char *want)
 {

@@ -27,10 +27,9 @@ unsigned counters_descriptors(void);
  */
 uint64_t counters_cgroup(void);
 
-
 /*
- * Leaves this process `spare` free descriptors, the lowest ones, from now on. *ret_before: the limit to
- * go back to. Returns 0 or -errno.
+ * Leaves this process `spare` free descriptors, the lowest ones, from now on. *ret_before: the
+ * limit to go back to. Returns 0 or -errno.
  */
 int counters_spare_descriptors(unsigned spare, struct rlimit *ret_before);
 

@@ -89,7 +89,7 @@ static void judge(struct image *i, const char *want)
 	g_byte_array_unref(i->names);
 }
 
-/* ---- circles ---------------------------------------------------------------------------------- */
+/* ---- circles --------------------------------------------------------------------------------- */
 
 #define ITSELF "a type in it contains itself"
 
@@ -147,7 +147,7 @@ static void test_pointer(void)
 	judge(&i, NULL);
 }
 
-/* ---- bounds ----------------------------------------------------------------------------------- */
+/* ---- bounds ---------------------------------------------------------------------------------- */
 
 /* Makes a struct task around `depth` levels of nested types. */
 static struct image nested(unsigned depth)
@@ -256,7 +256,7 @@ static void test_large(void)
 	judge(&i, "its types are larger than in any kernel");
 }
 
-/* ---- sizes ------------------------------------------------------------------------------------ */
+/* ---- sizes ----------------------------------------------------------------------------------- */
 
 #define KFLAG (1u << 31)
 

@@ -18,7 +18,7 @@
 #include "support/counters.h"
 #include "support/ks_test.h"
 
-/* ---- a scan over a /proc of plain files --------------------------------------------------------- */
+/* ---- a scan over a /proc of plain files ------------------------------------------------------ */
 
 static char *root;
 static const struct ks__probe *probe;
@@ -89,7 +89,7 @@ static uint64_t counted(const char *field)
 	return tally.block[ks__rows_word(probe->stats, field)];
 }
 
-/* ---- sched: a deep tree ------------------------------------------------------------------------- */
+/* ---- sched: a deep tree ---------------------------------------------------------------------- */
 
 static void show_thread(int pid, int ppid, unsigned switches)
 {
@@ -165,8 +165,8 @@ static void test_orphan(void)
 }
 
 /*
- * A thread that calls exec gets the tid of the first thread, with counts of its own: more time on the
- * CPU and fewer switches. No count falls.
+ * A thread that calls exec gets the tid of the first thread, with counts of its own: more time on
+ * the CPU and fewer switches. No count falls.
  */
 static void test_exec(void)
 {
@@ -205,7 +205,7 @@ static void test_no_descriptor(void)
 	end();
 }
 
-/* ---- vmstat: remainders and scopes -------------------------------------------------------------- */
+/* ---- vmstat: remainders and scopes ----------------------------------------------------------- */
 
 static void test_remainder(void)
 {
@@ -282,7 +282,7 @@ static void test_vmstat_reason(void)
 	ks_close(ks);
 }
 
-/* ---- cgroups ------------------------------------------------------------------------------------ */
+/* ---- cgroups --------------------------------------------------------------------------------- */
 
 static int below(const char *cgroup)
 {
@@ -325,7 +325,7 @@ static void test_deep_cgroup(void)
 	g_string_free(path, TRUE);
 }
 
-/* ---- the queue ---------------------------------------------------------------------------------- */
+/* ---- the queue ------------------------------------------------------------------------------- */
 
 static void put_event(uint16_t id, uint16_t size)
 {
@@ -368,7 +368,7 @@ static void test_holes(void)
 	ks__queue_free(&queue);
 }
 
-/* ---- between two reads -------------------------------------------------------------------------- */
+/* ---- between two reads ----------------------------------------------------------------------- */
 
 /* Without records, the consumer scans all the same, so processes that came and went are counted. */
 static void test_between(void)
@@ -446,7 +446,7 @@ static void test_whose(void)
 	}
 }
 
-/* ---- hidden processes ---------------------------------------------------------------------------- */
+/* ---- hidden processes ------------------------------------------------------------------------ */
 
 static void test_hides(void)
 {

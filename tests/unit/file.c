@@ -70,7 +70,7 @@ static void make_socket(const char *path)
 	close(fd);
 }
 
-/* ---- what is opened --------------------------------------------------------------------------- */
+/* ---- what is opened -------------------------------------------------------------------------- */
 
 static void assert_refused(const char *name, int rc)
 {
@@ -152,7 +152,7 @@ static void test_descriptors(void)
 	end();
 }
 
-/* ---- reading ---------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static void test_read(void)
 {
@@ -234,7 +234,7 @@ static void test_status(void)
 	end();
 }
 
-/* ---- folders ---------------------------------------------------------------------------------- */
+/* ---- folders --------------------------------------------------------------------------------- */
 
 struct seen {
 	int32_t number[8];
@@ -301,7 +301,7 @@ static void test_many(void)
 	end();
 }
 
-/* ---- all that the library opens --------------------------------------------------------------- */
+/* ---- all that the library opens -------------------------------------------------------------- */
 
 /* All paths that the library opens below proc_path and sys_path. */
 static const char *const opened[] = {

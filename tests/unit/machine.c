@@ -125,6 +125,6 @@ int main(int argc, char **argv)
 	ks_test_init(&argc, &argv);
 	g_test_add_func("/machine/shortage/explained", test_explained);
 	g_test_add_func("/machine/shortage/streams", test_streams);
-	g_test_add_func("/machine/user namespace", test_namespace);
+	g_test_add_func("/machine/user-namespace", test_namespace);
 	return g_test_run();
 }

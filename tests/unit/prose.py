@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Shows that documents wrap at 100 columns, and that each link leads to a file of the tree. layering.py
-checks the files that their text names."""
+"""Shows that documents, C sources and headers have at most 100 columns; that no code span of a document is
+broken over two lines; and that each link leads to a file of the tree. layering.py checks the files that
+their text names."""
 import re
 import sys
 from pathlib import Path
@@ -10,11 +11,19 @@ import tap
 
 ROOT = Path(sys.argv[1]).resolve()
 COLUMNS = 100
+TAB = 8
+FOLDERS = ('bench', 'bpf', 'examples', 'include', 'lib', 'tests')
 LINK = re.compile(r'\]\(([^)#:\s]+)(?:#[^)\s]*)?\)')
 
 
 def documents():
     return sorted([*ROOT.glob('*.md'), *ROOT.glob('docs/*.md'), *ROOT.glob('bindings/*.md')])
+
+
+def sources():
+    """The C and C++ files of the tree."""
+    paths = [path for folder in FOLDERS for path in (ROOT / folder).rglob('*')]
+    return sorted(path for path in paths if path.suffix in ('.c', '.h', '.cc'))
 
 
 def relative(path):
@@ -37,6 +46,21 @@ def check_columns(paths):
     tap.ok(not errors, f'documents/at most {COLUMNS} columns', errors)
 
 
+def check_spans(paths):
+    errors = [f'{relative(path)}:{number}' for path in paths
+              for number, line in prose(path.read_text()) if line.count('`') % 2]
+    tap.ok(not errors, 'documents/code spans end on their line', errors)
+
+
+def check_sources(paths):
+    """clang-format does not break comments, and headers are not formatted."""
+    widths = [(path, number, len(line.expandtabs(TAB))) for path in paths
+              for number, line in enumerate(path.read_text().splitlines(), 1)]
+    errors = [f'{relative(path)}:{number}: {width} columns' for path, number, width in widths
+              if width > COLUMNS]
+    tap.ok(not errors, f'sources/at most {COLUMNS} columns', errors)
+
+
 def check_links(paths):
     links = [(path, link) for path in paths for link in LINK.findall(path.read_text())]
     tap.ok(len(links) > 8, 'documents/links found', f'only {len(links)}')
@@ -49,7 +73,11 @@ def main():
     paths = documents()
     tap.ok(len(paths) > 8, 'documents/found', f'only {len(paths)}')
     check_columns(paths)
+    check_spans(paths)
     check_links(paths)
+    paths = sources()
+    tap.ok(len(paths) > 300, 'sources/found', f'only {len(paths)}')
+    check_sources(paths)
     tap.done()
 
 

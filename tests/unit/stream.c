@@ -30,7 +30,7 @@ static void expect_hole(const struct seen *seen, unsigned cpu, uint64_t lost, ui
 	g_assert_cmpuint(seen->ev.time_ns, ==, to_ns);
 }
 
-/* ---- records ---------------------------------------------------------------------------------- */
+/* ---- records --------------------------------------------------------------------------------- */
 
 static void test_order(void)
 {
@@ -329,7 +329,7 @@ static void test_in_flight(void)
 	lanes_free(l);
 }
 
-/* ---- losses ----------------------------------------------------------------------------------- */
+/* ---- losses ---------------------------------------------------------------------------------- */
 
 static void test_hole(void)
 {
