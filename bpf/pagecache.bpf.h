@@ -128,7 +128,7 @@ struct pagecache_read {
 	uint64_t missed; /* 1: all pages up to the end have counted as missed */
 	uint64_t next;   /* page where the next piece begins; 0: not known, or no piece is left */
 	uint32_t waited; /* 1: it has waited, so its next piece may come with other `calls` */
-	uint32_t n_waiting; /* of the task's reads in pagecache_waiting; more if some were evicted */
+	uint32_t n_waiting; /* of its reads in pagecache_waiting; more if some were evicted */
 };
 
 struct {
@@ -139,8 +139,8 @@ struct {
 } pagecache_reads SEC(".maps");
 
 /*
- * Used in its place if tracing programs have no task storage (before 5.11). Key: tgid and pid, since
- * the address of a dead task is soon that of another one.
+ * Used in its place if tracing programs have no task storage (before 5.11). Key: tgid and pid,
+ * since the address of a dead task is soon that of another one.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -218,8 +218,8 @@ static __always_inline uint64_t pages_from(struct ks_run *run, const struct page
 #define KS_BLOCK_BYTES 65536
 
 /*
- * Does the miss end where the read of the piece ends? Since Linux 6.17 a miss ends with the last block
- * of the file system, which may be larger than a page.
+ * Does the miss end where the read of the piece ends? Since Linux 6.17 a miss ends with the last
+ * block of the file system, which may be larger than a page.
  */
 static __always_inline bool ends_alike(const struct pagecache_read *read,
 				       const struct pagecache_piece *piece)
@@ -288,8 +288,8 @@ static __always_inline bool is_present(const struct pagecache_read *read, uint64
 }
 
 /*
- * Puts the present read into pagecache_waiting, if it waits. If events do not give where a read goes
- * on, one that has missed pages may wait again. Returns false if there is no room.
+ * Puts the present read into pagecache_waiting, if it waits. If events do not give where a read
+ * goes on, one that has missed pages may wait again. Returns false if there is no room.
  */
 static __always_inline bool put_waiting(struct pagecache_read *read, bool whole)
 {
@@ -311,8 +311,8 @@ static __always_inline bool put_waiting(struct pagecache_read *read, bool whole)
 }
 
 /*
- * Makes the read at this page of this file the task's present one. Returns false if there is no room
- * for the read that was: then that one stays.
+ * Makes the read at this page of this file the task's present one. Returns false if there is no
+ * room for the read that was: then that one stays.
  */
 static __always_inline bool take_up(struct pagecache_read *read, uint64_t file, uint64_t page,
 				    bool whole)

@@ -154,8 +154,8 @@ static int begun_ns(const struct schedscan *scan, int proc_fd, const struct thre
 }
 
 /*
- * Counts of one thread never fall. If one did, another thread has got its tid: a new one, or the thread
- * that called exec, which takes the number of the first.
+ * Counts of one thread never fall. If one did, another thread has got its tid: a new one, or the
+ * thread that called exec, which takes the number of the first.
  */
 static int is_another(const struct thread *old, const struct thread *now)
 {

@@ -18,6 +18,7 @@ struct ks__starts {
 int ks__starts_find(struct ks__starts *starts, int proc_fd);
 
 /* Converts ticks to CLOCK_BOOTTIME, which may be negative. 0; -ENODATA: unknown. */
-int ks__starts_ns(const struct ks__starts *starts, uint64_t ticks, uint64_t tick_ns, int64_t *ret_ns);
+int ks__starts_ns(const struct ks__starts *starts, uint64_t ticks, uint64_t tick_ns,
+		  int64_t *ret_ns);
 
 #endif
