@@ -59,20 +59,16 @@ void ks__role_name(struct ks *ks, uint32_t role, char *buf, size_t size)
 /* Reads the thread's start time in clock ticks: together, thread id and start time are unique. */
 static int thread_start(struct ks *ks, int32_t tid, uint64_t *ret_ticks)
 {
-	char path[32], text[1024];
 	struct ks__stat stat;
-	ssize_t n;
+	int rc = ks__columns_read_stat(ks->proc_fd, tid, &stat);
 
-	snprintf(path, sizeof(path), "%d/stat", tid);
-	n = ks__text_read(ks->proc_fd, path, text, sizeof(text));
-	if (n == -ENOENT || n == -ESRCH || n == 0)
+	if (rc == -ENOENT || rc == -ESRCH)
 		return ks__fail(ks, -ESRCH, "there is no thread %d", tid);
-	if (n < 0)
-		return ks__fail(ks, (int)n, "%s/%s: %s", ks->opts.proc_path, path,
-				ks_strerror((int)n));
-	if (ks__columns_stat(text, (size_t)n, &stat))
-		return ks__fail(ks, -EINVAL, "%s/%s has an unknown format", ks->opts.proc_path,
-				path);
+	if (rc == -EINVAL || rc == -ERANGE)
+		return ks__fail(ks, -EINVAL, "%s/%d/stat has an unknown format", ks->opts.proc_path,
+				tid);
+	if (rc)
+		return ks__fail(ks, rc, "%s/%d/stat: %s", ks->opts.proc_path, tid, ks_strerror(rc));
 	*ret_ticks = stat.column[KS__STAT_START];
 	return 0;
 }

@@ -38,13 +38,17 @@ static int check_pid(struct ks *ks, int32_t pid)
 {
 	char path[64], text[2048];
 	const char *tgid;
+	int rc;
 
 	if (pid <= 0)
 		return ks__fail(ks, -EINVAL, "%d is not a process id", pid);
 	if (kill(pid, 0) && errno == ESRCH)
 		return ks__fail(ks, -ESRCH, "there is no process %d", pid);
 	snprintf(path, sizeof(path), "%d/status", pid);
-	if (ks__text_string(ks->proc_fd, path, text, sizeof(text)) <= 0)
+	rc = ks__text_string(ks->proc_fd, path, text, sizeof(text));
+	if (ks__text_shortage(rc))
+		return ks__fail(ks, rc, "%s/%s: %s", ks->opts.proc_path, path, ks_strerror(rc));
+	if (rc <= 0)
 		return 0;
 	tgid = strstr(text, "\nTgid:");
 	if (tgid && atoi(tgid + 6) != pid)

@@ -3,10 +3,13 @@
 #include "columns.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "../base/text.h"
+
+#define STAT_BYTES 2048
 
 int ks__columns_numbers(const char *text, size_t length, uint64_t *ret_values, size_t n)
 {
@@ -60,4 +63,14 @@ int ks__columns_stat(const char *text, size_t length, struct ks__stat *ret)
 	stat.state = close[2];
 	*ret = stat;
 	return 0;
+}
+
+int ks__columns_read_stat(int proc_fd, int32_t pid, struct ks__stat *ret)
+{
+	char path[32], text[STAT_BYTES];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "%d/stat", (int)pid);
+	n = ks__text_read(proc_fd, path, text, sizeof(text));
+	return n < 0 ? (int)n : ks__columns_stat(text, (size_t)n, ret);
 }

@@ -2,7 +2,8 @@
 /*
  * columns.h - parses files whose numbers are identified by their position
  *
- * Pure functions: they accept any bytes, read only the buffer and allocate nothing.
+ * Only ks__columns_read_stat() reads a file. The others are pure functions: they accept any bytes,
+ * read only the buffer and allocate nothing.
  */
 #ifndef KS_COLUMNS_H
 #define KS_COLUMNS_H
@@ -49,5 +50,11 @@ static inline int64_t ks__columns_start_ns(uint64_t ticks, uint64_t tick_ns)
 
 /* Parses /proc/PID/stat. 0; -EINVAL: cut off, or another file; -ERANGE. */
 int ks__columns_stat(const char *text, size_t length, struct ks__stat *ret);
+
+/*
+ * Reads /proc/PID/stat of a process or a thread. 0; -ENOENT or -ESRCH: there is none; -EINVAL or
+ * -ERANGE: as ks__columns_stat(); or another -errno of ks__text_read().
+ */
+int ks__columns_read_stat(int proc_fd, int32_t pid, struct ks__stat *ret);
 
 #endif

@@ -25,16 +25,11 @@ struct walk {
 /* Reads a process. 0; -1: the process is gone. */
 static int look(int proc_fd, int32_t pid, struct ks__kin *ret)
 {
-	char path[32], text[1024];
 	struct ks__stat stat;
-	ssize_t length;
+	int rc = ks__columns_read_stat(proc_fd, pid, &stat);
 
-	snprintf(path, sizeof(path), "%d/stat", pid);
-	length = ks__text_read(proc_fd, path, text, sizeof(text));
-	if (length < 0)
-		return (int)length;
-	if (ks__columns_stat(text, (size_t)length, &stat))
-		return -EINVAL;
+	if (rc)
+		return rc;
 	*ret = (struct ks__kin){ .pid = pid,
 				 .parent = (int32_t)stat.column[KS__STAT_PPID],
 				 .start = ks__columns_start_ns(stat.column[KS__STAT_START],

@@ -17,7 +17,6 @@
 #include "starts.h"
 #include "../base/text.h"
 
-#define STAT_BYTES 2048
 #define STATUS_BYTES 4096
 
 /* PF_... flags of a process: ABI since 2.6, but no header of user space defines them */
@@ -133,16 +132,6 @@ static struct process *append(struct table *table)
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-static int read_stat(int proc_fd, int32_t pid, struct ks__stat *ret)
-{
-	char path[32], text[STAT_BYTES];
-	ssize_t n;
-
-	snprintf(path, sizeof(path), "%d/stat", pid);
-	n = ks__text_read(proc_fd, path, text, sizeof(text));
-	return n < 0 ? (int)n : ks__columns_stat(text, (size_t)n, ret);
-}
-
 static struct process describe(const struct procscan *scan, int32_t pid,
 			       const struct ks__stat *stat)
 {
@@ -182,7 +171,7 @@ static int see(struct procscan *scan, struct ks__look *look, int32_t pid)
 	const struct process *known = find(&scan->old, pid);
 	struct process *p;
 	struct ks__stat stat;
-	int rc = read_stat(look->proc_fd, pid, &stat);
+	int rc = ks__columns_read_stat(look->proc_fd, pid, &stat);
 
 	if (rc == -ENOENT || rc == -ESRCH)
 		return 0;

@@ -3,26 +3,23 @@
 #include "scan.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "../base/text.h"
 #include "../data/rows.h"
 #include "columns.h"
 
-#define STAT_BYTES 2048
-
-uint64_t ks__look_start(int proc_fd, int32_t pid)
+int ks__look_start(int proc_fd, int32_t pid, uint64_t *ret_start)
 {
-	char path[32], text[STAT_BYTES];
 	struct ks__stat stat;
-	ssize_t n;
+	int rc = ks__columns_read_stat(proc_fd, pid, &stat);
 
-	snprintf(path, sizeof(path), "%d/stat", (int)pid);
-	n = ks__text_read(proc_fd, path, text, sizeof(text));
-	if (n == -ENOENT || n == -ESRCH)
-		return UINT64_MAX;
-	return n < 0 || ks__columns_stat(text, (size_t)n, &stat) ? 0 : stat.column[KS__STAT_START];
+	if (ks__text_shortage(rc))
+		return rc;
+	*ret_start = !rc                           ? stat.column[KS__STAT_START] :
+		     rc == -ENOENT || rc == -ESRCH ? UINT64_MAX :
+						     0;
+	return 0;
 }
 
 int ks__look_is_named(const struct ks__look *look, int32_t pid, uint64_t start)

@@ -64,10 +64,11 @@ struct ks__scan {
 };
 
 /*
- * The start of a process, in the file's unit: with the pid it identifies the process. 0: unknown;
- * UINT64_MAX: there is no such process.
+ * Gets the start of a process, in the file's unit: with the pid it identifies the process.
+ * *ret_start 0: unknown; UINT64_MAX: there is no such process. Returns 0; -EMFILE, -ENFILE or
+ * -ENOMEM: the file cannot be read now, so that 0 would let a later process pass for this one.
  */
-uint64_t ks__look_start(int proc_fd, int32_t pid);
+int ks__look_start(int proc_fd, int32_t pid, uint64_t *ret_start);
 
 /*
  * Does the scope name this process, and not an earlier one with the same pid? start 0: unknown, so

@@ -214,16 +214,6 @@ static int see_thread(void *user, int32_t tid)
 
 /* ---- processes ------------------------------------------------------------------------------- */
 
-static int read_stat(int proc_fd, int32_t pid, struct ks__stat *ret)
-{
-	char path[32], text[FILE_BYTES];
-	ssize_t n;
-
-	snprintf(path, sizeof(path), "%d/stat", pid);
-	n = ks__text_read(proc_fd, path, text, sizeof(text));
-	return n < 0 ? (int)n : ks__columns_stat(text, (size_t)n, ret);
-}
-
 static int see_threads(struct walk *w, int32_t pid, int in_tree, const struct ks__stat *stat)
 {
 	char folder[32];
@@ -244,7 +234,7 @@ static int see_process(void *user, int32_t pid)
 	struct ks__stat stat;
 	int in_tree = 0, rc;
 
-	rc = read_stat(w->look->proc_fd, pid, &stat);
+	rc = ks__columns_read_stat(w->look->proc_fd, pid, &stat);
 	if (rc)
 		return ks__text_shortage(rc);
 	if (scope->kind == KS_SCOPE_CGROUP)
@@ -265,7 +255,7 @@ static int see_kin(void *user, int32_t pid)
 	const struct thread *known = find(&scan->old, pid);
 	struct ks__kin kin = { .pid = pid };
 	struct ks__stat stat;
-	int rc = read_stat(w->look->proc_fd, pid, &stat);
+	int rc = ks__columns_read_stat(w->look->proc_fd, pid, &stat);
 
 	if (rc)
 		return ks__text_shortage(rc);
@@ -292,7 +282,7 @@ static int walk_tree(struct walk *w)
 		struct ks__stat stat;
 
 		if (family->at[i].place == KS__PLACE_IN &&
-		    !read_stat(w->look->proc_fd, family->at[i].pid, &stat))
+		    !ks__columns_read_stat(w->look->proc_fd, family->at[i].pid, &stat))
 			rc = see_threads(w, family->at[i].pid, 1, &stat);
 	}
 	return rc;

@@ -51,15 +51,12 @@ void ks__bpf_leave_roles(struct ks__bpf *b)
 /* Is the thread of this role still alive? */
 static int lives(const struct ks *ks, const struct ks__thread_role *r)
 {
-	char path[32], text[1024];
 	struct ks__stat stat;
-	ssize_t n;
+	int rc = ks__columns_read_stat(ks->proc_fd, r->tid, &stat);
 
-	snprintf(path, sizeof(path), "%d/stat", r->tid);
-	n = ks__text_read(ks->proc_fd, path, text, sizeof(text));
-	if (n < 0)
-		return n != -ENOENT && n != -ESRCH; /* it cannot be read now: the thread may live */
-	return !ks__columns_stat(text, (size_t)n, &stat) && stat.column[KS__STAT_START] == r->ticks;
+	if (rc) /* it cannot be read now: the thread may live */
+		return rc != -ENOENT && rc != -ESRCH;
+	return stat.column[KS__STAT_START] == r->ticks;
 }
 
 static void drop(struct ks__bpf *b, int fd, unsigned i)

@@ -264,35 +264,50 @@ static int refuse_foreign(struct ks__bpf *b)
 /* ---- any scope ------------------------------------------------------------------------------- */
 
 /*
- * Returns the start time of a process, in the form of KS_PID_TICK. A process that has ended gets a
+ * Gets the start time of a process, in the form of KS_PID_TICK. A process that has ended gets a
  * time that no process can have, so that a later process with its pid is not watched. 0: unknown.
+ * Returns 0, or an error if descriptors or memory are short.
  */
-static uint64_t start_of(const struct ks__bpf *b, int32_t pid)
+static int start_of(const struct ks__bpf *b, int32_t pid, uint64_t *ret_start)
 {
-	char path[32], text[1024];
 	struct ks__stat stat;
-	ssize_t n;
+	int rc = ks__columns_read_stat(b->base.ks->proc_fd, pid, &stat);
 
-	if (!ks__facts_own_proc(b->base.ks->proc_fd))
-		return 0;
-	snprintf(path, sizeof(path), "%d/stat", (int)pid);
-	n = ks__text_read(b->base.ks->proc_fd, path, text, sizeof(text));
-	if (n > 0 && !ks__columns_stat(text, (size_t)n, &stat))
-		return KS_PID_TICK | stat.column[KS__STAT_START] * ks__columns_tick_ns();
-	return kill(pid, 0) && errno == ESRCH ? KS_PID_TICK - 1 : 0;
+	if (ks__text_shortage(rc))
+		return rc;
+	if (!rc)
+		*ret_start = KS_PID_TICK | stat.column[KS__STAT_START] * ks__columns_tick_ns();
+	else
+		*ret_start = kill(pid, 0) && errno == ESRCH ? KS_PID_TICK - 1 : 0;
+	return 0;
 }
 
-/* Start times are for KS_SCOPE_PIDS only: the programs of a tree see forks and exits themselves. */
-static struct ks__pid *name_all(const struct ks__bpf *b, const struct ks__scope *scope)
+/*
+ * Start times are for KS_SCOPE_PIDS only: the programs of a tree see forks and exits themselves.
+ * In the procfs of another pid namespace the numbers mean other processes.
+ */
+static int name_all(const struct ks__bpf *b, const struct ks__scope *scope,
+		    struct ks__pid **ret_pids)
 {
+	int knows = scope->kind == KS_SCOPE_PIDS && ks__facts_own_proc(b->base.ks->proc_fd);
 	struct ks__pid *pids = malloc(scope->n_pids * sizeof(*pids));
+	int rc = 0;
 
-	for (uint32_t i = 0; pids && i < scope->n_pids; i++)
-		pids[i] = (struct ks__pid){
-			.pid = (uint32_t)scope->pids[i],
-			.start_ns = scope->kind == KS_SCOPE_PIDS ? start_of(b, scope->pids[i]) : 0,
-		};
-	return pids;
+	if (!pids)
+		return ks__fail(b->base.ks, -ENOMEM, "no memory for %u pids", scope->n_pids);
+	for (uint32_t i = 0; i < scope->n_pids && !rc; i++) {
+		pids[i] = (struct ks__pid){ .pid = (uint32_t)scope->pids[i] };
+		if (knows)
+			rc = start_of(b, scope->pids[i], &pids[i].start_ns);
+		if (rc)
+			ks__fail(b->base.ks, rc, "%s/%d/stat: %s", b->base.ks->opts.proc_path,
+				 (int)scope->pids[i], ks_strerror(rc));
+	}
+	if (rc)
+		free(pids);
+	else
+		*ret_pids = pids;
+	return rc;
 }
 
 /* Fills the slot that is not in use completely, then makes it take effect. */
@@ -333,11 +348,10 @@ int ks__bpf_set_scope(struct ks__source *s, const struct ks__scope *scope)
 	struct ks_bpf_scope next;
 	struct ks__pid *pids = NULL;
 
-	if (scope->n_pids) {
-		pids = name_all(b, scope);
-		if (!pids)
-			return ks__fail(s->ks, -ENOMEM, "no memory for %u pids", scope->n_pids);
-	}
+	if (scope->n_pids)
+		rc = name_all(b, scope, &pids);
+	if (rc)
+		return rc;
 	convert(b, scope, &next);
 	if (scope->kind == KS_SCOPE_TREE)
 		rc = refuse_foreign(b);

@@ -86,12 +86,12 @@ static void stop(struct served *served)
 	served->state = NULL;
 }
 
-static void free_room(struct files *files)
+static void free_tried(struct files *files)
 {
-	free(files->room);
-	free(files->starts_room);
-	files->room = NULL;
-	files->starts_room = NULL;
+	free(files->tried);
+	free(files->tried_starts);
+	files->tried = NULL;
+	files->tried_starts = NULL;
 }
 
 static void files_close_forked(struct ks__source *s)
@@ -106,7 +106,7 @@ static void files_close_forked(struct ks__source *s)
 	ks__queue_free(&files->queue);
 	free(files->scope.pids);
 	free(files->starts);
-	free_room(files);
+	free_tried(files);
 	free(files);
 }
 
@@ -267,16 +267,27 @@ static int by_number(const void *a, const void *b)
 	return (*p > *q) - (*p < *q);
 }
 
+/* Reads the starts here, without files->lock: readers and the consumer do not wait for that. */
 static int files_try_scope(struct ks__source *s, const struct ks__scope *scope)
 {
 	struct files *files = files_of(s);
+	uint32_t n = scope->n_pids;
 
-	free_room(files);
-	if (scope->n_pids) {
-		files->room = malloc(scope->n_pids * sizeof(*files->room));
-		files->starts_room = malloc(scope->n_pids * sizeof(*files->starts_room));
-		if (!files->room || !files->starts_room)
-			return ks__fail(s->ks, -ENOMEM, "no memory for %u pids", scope->n_pids);
+	free_tried(files);
+	if (!n)
+		return 0;
+	files->tried = malloc(n * sizeof(*files->tried));
+	files->tried_starts = malloc(n * sizeof(*files->tried_starts));
+	if (!files->tried || !files->tried_starts)
+		return ks__fail(s->ks, -ENOMEM, "no memory for %u pids", n);
+	memcpy(files->tried, scope->pids, n * sizeof(*files->tried));
+	qsort(files->tried, n, sizeof(*files->tried), by_number);
+	for (uint32_t i = 0; i < n; i++) {
+		int rc = ks__look_start(s->ks->proc_fd, files->tried[i], &files->tried_starts[i]);
+
+		if (rc)
+			return ks__fail(s->ks, rc, "%s/%d/stat: %s", s->ks->opts.proc_path,
+					(int)files->tried[i], ks_strerror(rc));
 	}
 	return 0;
 }
@@ -286,27 +297,19 @@ static int files_set_scope(struct ks__source *s, const struct ks__scope *scope)
 {
 	struct files *files = files_of(s);
 	struct ks__scope next = *scope;
-	uint64_t *starts = files->starts_room;
-	unsigned i;
 	int state;
 
-	next.pids = files->room;
-	files->room = NULL;
-	files->starts_room = NULL;
+	next.pids = files->tried;
 	state = lock(files);
-	if (next.n_pids) {
-		memcpy(next.pids, scope->pids, next.n_pids * sizeof(*next.pids));
-		qsort(next.pids, next.n_pids, sizeof(*next.pids), by_number);
-	}
-	for (i = 0; i < next.n_pids; i++)
-		starts[i] = ks__look_start(s->ks->proc_fd, next.pids[i]);
-	for (i = 0; i < KS__PROBES_MAX; i++)
+	for (unsigned i = 0; i < KS__PROBES_MAX; i++)
 		if (files->served[i].scan)
 			try_look(files, &files->served[i]);
 	free(files->scope.pids);
 	free(files->starts);
 	files->scope = next;
-	files->starts = starts;
+	files->starts = files->tried_starts;
+	files->tried = NULL;
+	files->tried_starts = NULL;
 	files->scope_turn++;
 	unlock(files, state);
 	return 0;

@@ -23,9 +23,9 @@ struct files {
 	uint32_t scope_turn;
 	struct ks__scope scope;
 	uint64_t *starts; /* of the pids of the scope, see ks__look_start() */
-	/* for the scope that is tried; under the handle's lock */
-	int32_t *room;
-	uint64_t *starts_room;
+	/* the same of the scope that is tried; under the handle's lock */
+	int32_t *tried;
+	uint64_t *tried_starts;
 	int look_error; /* of the last look that failed: unlock() logs it */
 	struct ks__queue queue;
 	struct served served[KS__PROBES_MAX];

@@ -182,7 +182,7 @@ static int call_explain(struct ks *ks)
 
 static const struct call calls[] = {
 	{ "open", 0, 0, 1, call_open, 0, 0 },
-	{ "scope-pids", 0, 0, 0, call_scope_pids, 0, 0 },
+	{ "scope-pids", 0, 0, 1, call_scope_pids, 0, 0 },
 	{ "scope-pids-on", 1, 0, 0, call_scope_pids, 0, 0 },
 	{ "scope-tree", 0, 0, 1, call_scope_tree, 0, 0 },
 	{ "prepare", 0, 0, 1, call_prepare, 0, 0 },
@@ -396,6 +396,56 @@ static int child(const void *data)
 	return failed ? 0 : FAULT_NO_STEP;
 }
 
+/* ---- a scope of pids ------------------------------------------------------------------------- */
+
+/* Asserts that the scope is this process: a handle with another scope would not count its forks. */
+static void watches_itself(struct ks *ks, int files)
+{
+	if (!files) {
+		fault_exact(ks, KS_PROBE_PROC, NULL);
+		return;
+	}
+	fault_enable(ks, KS_PROBE_PROC, NULL);
+	fault_fallback(ks);
+}
+
+/*
+ * Each file that tells which process a pid means is needed: without it, a thread or a later process
+ * with this pid would be watched. The probe is off, so that no look at /proc opens files, too.
+ */
+static void scope_files(const void *data)
+{
+	const struct step like = { .files = GPOINTER_TO_INT(data) };
+	int32_t pid = getppid();
+	struct ks_scope scope = { sizeof(scope), KS_SCOPE_PIDS, 1, &pid, NULL, NULL, NULL };
+	struct ks *ks = open_for(&like);
+	const uint32_t probe = KS_PROBE_PROC;
+	char why[KS_ERROR_MAX];
+	unsigned n = 0;
+	int rc;
+
+	ks_assert_rc(ks_prepare(ks, &probe, 1), like.files ? 0 : 1);
+	for (;;) {
+		shim_fail(SHIM_OPEN, ++n, ENFILE);
+		rc = ks_set_scope(ks, &scope);
+		if (!shim_stop())
+			break;
+		ks_assert_rc(rc, -ENFILE);
+		g_assert_cmpint(ks_last_error(ks, why, sizeof(why)), >, 0);
+		g_assert_nonnull(strstr(why, n == 1 ? "/status: " : "/stat: "));
+		watches_itself(ks, like.files);
+	}
+	ks_assert_ok(ks, rc);
+	g_assert_cmpuint(n - 1, ==, 3); /* of the check, and of both sources */
+	ks_close(ks);
+}
+
+static void scope(gconstpointer files)
+{
+	if (files || ks_test_root())
+		fault_in_child(scope_files, files);
+}
+
 /* Returns the step of the i-th try, i from 0. */
 static unsigned distance(unsigned i)
 {
@@ -459,6 +509,8 @@ int main(int argc, char **argv)
 {
 	ks_test_init(&argc, &argv);
 	own_cgroup = counters_cgroup();
+	g_test_add_data_func("/scope/bpf", NULL, scope);
+	g_test_add_data_func("/scope/files", GINT_TO_POINTER(1), scope);
 	for (size_t s = 0; s < G_N_ELEMENTS(shortages); s++)
 		for (size_t c = 0; c < G_N_ELEMENTS(calls); c++) {
 			if (calls[c].run == call_cgroup && !own_cgroup)

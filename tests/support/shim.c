@@ -240,6 +240,10 @@ static int interrupted(void)
 
 static int open_at(int dir, const char *path, int flags, mode_t mode)
 {
+	if (fails(SHIM_OPEN)) {
+		errno = failing_with;
+		return -1;
+	}
 	return interrupted() ? -1 : (int)next_syscall(SYS_openat, dir, path, flags, mode);
 }
 

@@ -4,7 +4,8 @@
  * shifted
  *
  * A test program that links shim.c has its own malloc() and related functions, mmap(), syscall()
- * and clock_gettime(), and, for SHIM_SIGNAL, openat(), read(), ioctl() and epoll_wait(). Calls
+ * and clock_gettime(), and, for SHIM_OPEN and SHIM_SIGNAL, openat(), read(), ioctl() and
+ * epoll_wait(). Calls
  * inside libc and libbpf reach them as well. Sanitizers replace the same functions: do not combine.
  * For single-threaded programs only.
  */
@@ -21,6 +22,7 @@ enum shim_what {
 	SHIM_MAP_CREATE, /* bpf(BPF_MAP_CREATE) */
 	SHIM_BPF,        /* bpf(), any command */
 	SHIM_PERF,       /* perf_event_open() */
+	SHIM_OPEN,       /* openat() */
 	SHIM_SIGNAL,     /* calls that a signal may interrupt: EAGAIN of a load, else EINTR */
 };
 
