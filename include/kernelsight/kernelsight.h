@@ -334,8 +334,8 @@ struct ks_enable_opts {
  * already, the call changes the settings in @opts and keeps the others.
  *
  * This handle does not try a refused variant again, unless the refusal can pass: no memory, no
- * descriptors, RLIMIT_MEMLOCK, chroot(), or a hook that another tool uses. After such a refusal the
- * next ks_prepare() or ks_enable_probe() tries again, if the probe is off.
+ * descriptors, RLIMIT_MEMLOCK, RLIMIT_FSIZE, chroot(), or a hook that another tool uses. After such
+ * a refusal the next ks_prepare() or ks_enable_probe() tries again, if the probe is off.
  * @probe: KS_PROBE_...
  * @opts: NULL: defaults
  * Returns 0; 1 if the probe works but knows less: it is on a fallback, or some `valid` bits are

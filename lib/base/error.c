@@ -30,6 +30,7 @@ static const struct code codes[] = {
 	{ EBUSY, "EBUSY", "another thread is consuming, or this one is inside a callback" },
 	{ EEXIST, "EEXIST", "exists already" },
 	{ EFAULT, "EFAULT", "bad address" },
+	{ EFBIG, "EFBIG", "larger than a file may be (RLIMIT_FSIZE)" },
 	{ EINTR, "EINTR", "interrupted by a signal" },
 	{ EINVAL, "EINVAL", "invalid argument" },
 	{ EIO, "EIO", "input or output error" },

@@ -24,8 +24,9 @@ enum ks__answer ks__answer(int error)
 	case -EMFILE:
 	case -ENFILE:
 		return KS__ANSWER_SHORTAGE;
-	case -ESTALE: /* ks__types_path() */
-		return KS__ANSWER_ROOT;
+	case -ESTALE: /* ks__types_path(): chroot() */
+	case -EFBIG:  /* ks__types_path(): RLIMIT_FSIZE */
+		return KS__ANSWER_HOST;
 	default:
 		return KS__ANSWER_FINAL;
 	}

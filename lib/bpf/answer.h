@@ -19,15 +19,16 @@ enum ks__answer {
 	KS__ANSWER_PASSING,  /* a signal interrupted the call: the same call works the next time */
 	KS__ANSWER_BUSY,     /* the resource is in use: a retry may work soon, or much later */
 	KS__ANSWER_SHORTAGE, /* no memory or descriptors: works when the host has some again */
-	KS__ANSWER_ROOT,     /* chroot() hides /proc and /sys: works when they are in reach again */
+	KS__ANSWER_HOST,     /* the host's root (chroot) or limits: works when the host changes them */
 };
 
 enum ks__answer ks__answer(int error);
 
 /*
  * 1: the host's call fails with this error and closes nothing (PASSING, SHORTAGE).
- * Using a fallback instead would hide from the host that it only has to retry. ROOT is none of
- * these: a host that called chroot() stays there, so it gets the fallback.
+ * Using a fallback instead would hide from the host that it only has to retry. HOST is none of
+ * these: a host that called chroot() or limits its files usually keeps that, so it gets the
+ * fallback. The next call that prepares or enables the probe tries again.
  */
 int ks__answer_ends(int error);
 

@@ -414,7 +414,7 @@ int ks__btf_open(int fd, struct ks__btf_file *ret)
 	if (!S_ISREG(st.st_mode) || st.st_size <= 0)
 		return -EINVAL;
 	if ((uint64_t)st.st_size > BTF_FILE_MAX)
-		return -EFBIG;
+		return -E2BIG;
 	f.size = (size_t)st.st_size;
 	/* Map only sysfs files: if a mapped file shrinks, the host gets a SIGBUS. */
 	f.is_kernels = !fstatfs(fd, &fs) && fs.f_type == SYSFS_MAGIC;

@@ -55,7 +55,7 @@ struct ks__btf_file {
 	int is_kernels; /* 1: the file is in sysfs, so the kernel wrote it */
 };
 
-/* 0 or -errno; -EFBIG: larger than the BTF of any kernel. The caller keeps fd. */
+/* 0 or -errno; -E2BIG: larger than the BTF of any kernel. The caller keeps fd. */
 int ks__btf_open(int fd, struct ks__btf_file *ret);
 void ks__btf_close(struct ks__btf_file *file);
 

@@ -218,8 +218,23 @@ int ks__machine_locked(const struct ks *ks, int error)
 	       !is_filtered(&m, SYS_bpf);
 }
 
+/* The host has changed its own process such that libbpf cannot read the types of the kernel. */
+static void say_host(const struct ks *ks, const char *what, int error, char *buf, size_t size)
+{
+	if (error == -EFBIG)
+		snprintf(buf, size,
+			 "%s: the memfd with BTF for libbpf would be larger than RLIMIT_FSIZE "
+			 "allows: raise it (ulimit -f)%s",
+			 what, ks->opts.btf_path ? ", or do without ks_open_opts.btf_path" : "");
+	else
+		snprintf(buf, size,
+			 "%s: /proc and /sys are out of reach since chroot(): call ks_prepare() "
+			 "before chroot(), or mount procfs there",
+			 what);
+}
+
 /* Explains errors that may pass: no kernel or policy refuses for good. 1: it wrote the reason. */
-static int say_for_now(const char *what, int error, char *buf, size_t size)
+static int say_for_now(const struct ks *ks, const char *what, int error, char *buf, size_t size)
 {
 	switch (ks__answer(error)) {
 	case KS__ANSWER_PASSING:
@@ -237,11 +252,8 @@ static int say_for_now(const char *what, int error, char *buf, size_t size)
 					    "sysctl fs.file-max" :
 					    "too few free descriptors: raise RLIMIT_NOFILE");
 		return 1;
-	case KS__ANSWER_ROOT:
-		snprintf(buf, size,
-			 "%s: /proc and /sys are out of reach since chroot(): call ks_prepare() "
-			 "before chroot(), or mount procfs there",
-			 what);
+	case KS__ANSWER_HOST:
+		say_host(ks, what, error, buf, size);
 		return 1;
 	default:
 		return 0;
@@ -252,7 +264,7 @@ void ks__machine_bpf(const struct ks *ks, const char *what, int error, char *buf
 {
 	struct ks__machine m;
 
-	if (say_for_now(what, error, buf, size))
+	if (say_for_now(ks, what, error, buf, size))
 		return;
 	ks__machine_read(ks, &m);
 	if (error == -ENOSYS && m.seccomp <= 0)
@@ -277,7 +289,7 @@ void ks__machine_perf(const struct ks *ks, const char *what, int error, char *bu
 {
 	struct ks__machine m;
 
-	if (say_for_now(what, error, buf, size))
+	if (say_for_now(ks, what, error, buf, size))
 		return;
 	ks__machine_read(ks, &m);
 	if (error == -ENOSYS && m.seccomp <= 0)

@@ -68,7 +68,8 @@ int ks__types_core(struct ks__types *t, char *why, size_t size);
  * that were announced. The path is valid until the caller closes *ret_fd, unless that is -1. If
  * this process cannot create such a file, the path names the kernel's whole BTF: libbpf then
  * searches all types for each name, 0.9 ms a name. BTF that the kernel did not write never reaches
- * libbpf uncut. 0; -ESTALE: chroot() hides all such files; or -errno: there is no path.
+ * libbpf uncut. 0; -ESTALE: chroot() hides all such files; -EFBIG: RLIMIT_FSIZE does not allow the
+ * file; or -errno: there is no path.
  */
 int ks__types_path(struct ks__types *t, char *path, size_t size, int *ret_fd);
 

@@ -97,10 +97,6 @@ static void say_types(const struct ks__unit *unit, int error, char *why, size_t 
 {
 	if (ks__answer(error) != KS__ANSWER_FINAL)
 		say(unit, error, why, size);
-	else if (error == -EFBIG)
-		snprintf(why, size,
-			 "BTF: a memfd for libbpf would be larger than RLIMIT_FSIZE allows: raise "
-			 "it (ulimit -f), or do without ks_open_opts.btf_path");
 	else
 		snprintf(why, size,
 			 "BTF: libbpf reads BTF that is not the kernel's from a memfd by its path "

@@ -203,6 +203,19 @@ static void btf_path_strange(const void *data)
 	expect(&opts, &e);
 }
 
+/* The file is larger than the BTF of any kernel, which no limit of the host causes. */
+static void btf_path_huge(const void *data)
+{
+	static const char words[] = "cannot be read (E2BIG)";
+	const struct expect e = { words, words, words };
+	struct ks_open_opts opts = { .size = sizeof(opts), .btf_path = fault_file("", 1) };
+
+	(void)data;
+	g_assert_cmpint(truncate(opts.btf_path, 1 << 30), ==, 0);
+	fault_private_mounts();
+	expect(&opts, &e);
+}
+
 /* ---- other files ------------------------------------------------------------------------ */
 
 static void tracefs_hidden(const void *data)
@@ -421,6 +434,7 @@ int main(int argc, char **argv)
 	add("/btf/path-missing", btf_path_strange, "/nonexistent");
 	add("/btf/path-folder", btf_path_strange, "/tmp");
 	add("/btf/path-device", btf_path_strange, "/dev/null");
+	add("/btf/path-huge", btf_path_huge, NULL);
 	add_damages();
 	add("/hidden/tracefs", tracefs_hidden, NULL);
 	add("/hidden/sys", sys_hidden, "/nonexistent");

@@ -2,13 +2,16 @@
 /*
  * Shows that the scan of raw BTF finds names of each kind; that a cut-out is valid BTF with exactly
  * the types asked for and the types that they contain; and that the scan tells members which exist
- * from those that a kernel's configuration leaves out.
+ * from those that a kernel's configuration leaves out; and that the advice for a limit on files
+ * names the option btf_path only if the host has set it.
  */
 #include <errno.h>
 #include <linux/btf.h>
 #include <stdlib.h>
 
 #include "bpf/btf_scan.h"
+#include "bpf/machine.h"
+#include "ks.h"
 #include "support/ks_test.h"
 
 #define WORDS 58
@@ -177,6 +180,25 @@ static void test_damage(void)
 		}
 }
 
+/* The BTF may also come from the build (-Dbtf). */
+static void test_limited(void)
+{
+	const char *const paths[] = { NULL, "/dev/null" };
+	const char *const ends[] = { "(ulimit -f)",
+				     "(ulimit -f), or do without ks_open_opts.btf_path" };
+
+	for (size_t i = 0; i < G_N_ELEMENTS(paths); i++) {
+		struct ks_open_opts opts = { .size = sizeof(opts), .btf_path = paths[i] };
+		struct ks *ks;
+		char why[256];
+
+		ks_assert_rc(ks_open(&opts, &ks), 0);
+		ks__machine_bpf(ks, "loading", -EFBIG, why, sizeof(why));
+		g_assert_true(g_str_has_suffix(why, ends[i]));
+		ks_close(ks);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	ks_test_init(&argc, &argv);
@@ -184,5 +206,6 @@ int main(int argc, char **argv)
 	g_test_add_func("/btf/cut", test_cut);
 	g_test_add_func("/btf/members", test_members);
 	g_test_add_func("/btf/damage", test_damage);
+	g_test_add_func("/btf/limited", test_limited);
 	return g_test_run();
 }
