@@ -78,12 +78,38 @@ static void table_totals(struct kt *t)
 	g_assert_cmpuint(ledger.opened, ==, FAD_CALLS);
 	g_assert_cmpuint(ledger.submitted, ==, FAD_CALLS);
 	g_assert_cmpuint(ledger.delivered, ==, FAD_CALLS);
+	g_assert_cmpuint(ledger.fired, ==, 2 * FAD_CALLS + ledger.filtered);
 }
 
+/* The threads' own rows, read as those without a role, have the numbers of the CPUs' statistics. */
+static void same_by_role(struct kt *t, struct ks_reader *reader)
+{
+	const size_t head = sizeof(struct ks_row), size = sizeof(struct ks_stats_fadvise);
+	struct ks_stats stats = { .size = sizeof(stats) };
+	struct ks_stats_fadvise total;
+
+	kt_total(t, &total, sizeof(total));
+	ks_assert_rc(ks_read_stats(reader, &stats), 0);
+	g_assert_cmpuint(stats.n_rows, ==, 1);
+	g_assert_cmpmem((const char *)ks_stats_row(&stats, 0) + head, size - head,
+			(const char *)&total + head, size - head);
+}
+
+static struct ks_reader *reader_by_role(struct kt *t)
+{
+	const struct ks_reader_opts opts = { .size = sizeof(opts), .by = KS_BY_ROLE };
+	struct ks_reader *reader;
+
+	ks_assert_ok(t->ks, ks_reader_new(t->ks, t->probe, &opts, &reader));
+	return reader;
+}
+
+/* Calls out of scope are neither counted nor taken for the end of a call. */
 static void table(struct kt *t)
 {
 	uint64_t cgroup = counters_cgroup();
 	const struct ks_event_fadvise_call *ev;
+	struct ks_reader *reader;
 	struct fad_page *page;
 	size_t at = 0, n;
 	struct work w;
@@ -91,7 +117,9 @@ static void table(struct kt *t)
 	work_start(&w, fad_table);
 	page = w.page;
 	kt_watch(t, KS_SCOPE_PIDS, w.pid);
+	reader = reader_by_role(t);
 	kt_enable(t, every_call, 1);
+	posix_fadvise(-1, 0, 0, POSIX_FADV_NORMAL);
 	work_run(&w);
 	g_assert_cmpint(w.status, ==, 0);
 	kt_settle(t);
@@ -110,19 +138,29 @@ static void table(struct kt *t)
 		g_assert_cmpuint(ev->ev.time_ns, <, w.end_ns);
 	}
 	table_totals(t);
+	same_by_role(t, reader);
+	ks_reader_free(reader);
 	work_free(&w);
 }
 
 /* ---- pages ---------------------------------------------------------------------------------- */
 
+/*
+ * The file's first half may be one large folio. Of the second half, written by pages, each page is
+ * one.
+ */
 static int cached_file(void)
 {
 	static char data[PAGES * PAGE];
-	int fd = work_file();
+	int fd = work_file(), i;
 
 	memset(data, 'k', sizeof(data));
-	if (fd < 0 || pwrite(fd, data, sizeof(data), 0) != sizeof(data) || fsync(fd) ||
-	    pread(fd, data, sizeof(data), 0) != sizeof(data))
+	if (fd < 0 || pwrite(fd, data, sizeof(data) / 2, 0) != sizeof(data) / 2)
+		_exit(NO_DISK);
+	for (i = PAGES / 2; i < PAGES; i++)
+		if (pwrite(fd, data, PAGE, i * PAGE) != PAGE)
+			_exit(NO_DISK);
+	if (fsync(fd) || pread(fd, data, sizeof(data), 0) != sizeof(data))
 		_exit(NO_DISK);
 	return fd;
 }
@@ -219,7 +257,11 @@ static char *dropped_once(void *user)
 
 static void dropped(struct kt *t)
 {
+	struct ks_reader *reader = reader_by_role(t);
+
 	ks_test_rounds(dropped_once, t);
+	same_by_role(t, reader);
+	ks_reader_free(reader);
 }
 
 /*
