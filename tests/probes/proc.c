@@ -38,7 +38,9 @@ static void check_fork(const struct kt *t, const struct ks_event_proc_fork *ev,
 	g_assert_cmpuint(end->ev.time_ns, <, child->end_ns);
 	g_assert_true(end->valid & KS_HAS_PROC_PARENT);
 	g_assert_cmpint(end->ppid, ==, parent);
+	g_assert_true(end->valid & KS_HAS_PROC_SESSION);
 	g_assert_cmpint(end->session, ==, getsid(0));
+	g_assert_cmpuint(ev->ev.flags | end->ev.flags, ==, 0);
 	g_assert_true(end->valid & KS_HAS_PROC_START);
 	g_assert_cmpuint(end->start_ns, >, child->begin_ns);
 	g_assert_cmpuint(end->start_ns, <, child->end_ns);
@@ -72,6 +74,7 @@ static void check_lifetimes(struct kt *t, const struct work *w)
 
 static void forks(struct kt *t)
 {
+	struct ks_reader *reader = proc_reader(t);
 	const struct proc_page *page;
 	struct ks_stats_proc row;
 	struct work w;
@@ -89,6 +92,7 @@ static void forks(struct kt *t)
 	g_assert_cmpuint(row.failed, ==, PROC_FORKS - (PROC_FORKS + 255) / 256);
 	g_assert_cmpuint(row.killed, ==, 0);
 	check_lifetimes(t, &w);
+	proc_same_rows(t, reader);
 	work_free(&w);
 }
 
@@ -181,6 +185,7 @@ static void signals(struct kt *t)
 {
 	char *dir = g_dir_make_tmp("ks-core-XXXXXX", NULL);
 	char *pattern = NULL;
+	struct ks_reader *reader = proc_reader(t);
 	const struct proc_page *page;
 	struct ks_stats_proc row;
 	unsigned cores = 0;
@@ -206,6 +211,7 @@ static void signals(struct kt *t)
 	kt_total(t, &row, sizeof(row));
 	g_assert_cmpuint(row.killed, ==, page->n);
 	g_assert_cmpuint(row.failed, ==, 0);
+	proc_same_rows(t, reader);
 	work_free(&w);
 }
 
@@ -306,6 +312,7 @@ static int mixed_children(void *arg)
 /* The end of a thread takes so long that another thread may end on the same CPU. */
 static void mixed(struct kt *t)
 {
+	struct ks_reader *reader = proc_reader(t);
 	struct ks_stats_self ledger;
 	struct work w;
 
@@ -313,6 +320,7 @@ static void mixed(struct kt *t)
 	g_assert_cmpint(w.status, ==, 0);
 	kt_ledger(t, &ledger);
 	work_free(&w);
+	proc_same_rows(t, reader);
 	g_test_message("%lu runs left out", (unsigned long)ledger.missed);
 	/*
 	 * Other processes count as well, so there are only bounds. Nothing preempts programs at

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "proc_checks.h"
 
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -33,7 +36,39 @@ void proc_totals(struct kt *t, uint64_t processes, uint64_t threads, uint64_t ex
 	g_assert_cmpuint(kt_count(t, KS_EVENT_PROC_EXIT), ==, process_exits + thread_exits);
 	kt_ledger(t, &ledger);
 	g_assert_cmpuint(ledger.submitted, ==, t->n);
+	g_assert_cmpuint(ledger.fired, ==, ledger.submitted + ledger.filtered);
 	g_assert_cmpuint(kt_field(&row, KS_STATS_PROC, "processes", 0), ==, processes);
+}
+
+struct ks_reader *proc_reader(struct kt *t)
+{
+	const struct ks_reader_opts opts = { .size = sizeof(opts), .by = KS_BY_ROLE };
+	struct ks_reader *reader;
+
+	ks_assert_ok(t->ks, ks_reader_new(t->ks, t->probe, &opts, &reader));
+	return reader;
+}
+
+void proc_same_rows(struct kt *t, struct ks_reader *reader)
+{
+	struct ks_stats stats = { .size = sizeof(stats) };
+	const struct ks_stats_proc *row;
+	struct ks_stats_proc total;
+
+	kt_total(t, &total, sizeof(total));
+	ks_assert_rc(ks_read_stats(reader, &stats), 0);
+	g_assert_cmpuint(stats.n_rows, ==, 1);
+	row = ks_stats_row(&stats, 0);
+	g_assert_cmpuint(row->processes, ==, total.processes);
+	g_assert_cmpuint(row->threads, ==, total.threads);
+	g_assert_cmpuint(row->execs, ==, total.execs);
+	g_assert_cmpuint(row->process_exits, ==, total.process_exits);
+	g_assert_cmpuint(row->thread_exits, ==, total.thread_exits);
+	g_assert_cmpuint(row->failed, ==, total.failed);
+	g_assert_cmpuint(row->killed, ==, total.killed);
+	g_assert_cmpuint(row->lifetime_ns.count, ==, total.lifetime_ns.count);
+	g_assert_cmpuint(row->lifetime_ns.sum, ==, total.lifetime_ns.sum);
+	ks_reader_free(reader);
 }
 
 static const struct ks_event_proc_exit *end_between(const struct kt *t, int32_t tid, uint64_t from,
@@ -88,10 +123,33 @@ void proc_ended_as(const struct ks_event_proc_exit *ev, int status)
 	g_assert_cmpint(kt_field(ev, KS_EVENT_PROC_EXIT, "signal", 0), ==, ev->signal);
 }
 
+int proc_walks_far(const struct kt *t)
+{
+	return kt_kernel_has("bpf_iter_num_next") &&
+	       !(t->features_off & (KS_FEATURE_ITER_NUM | KS_FEATURE_RDONLY_CAST));
+}
+
 void *proc_note_tid(void *arg)
 {
 	*(int32_t *)arg = (int32_t)syscall(SYS_gettid);
 	return NULL;
+}
+
+void proc_gone(pid_t pid)
+{
+	char path[64], line[256], *state;
+	FILE *f;
+	int gone = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	while (!gone) {
+		f = fopen(path, "re");
+		state = f && fgets(line, sizeof(line), f) ? strrchr(line, ')') : NULL;
+		gone = state && state[2] == 'Z';
+		if (f)
+			fclose(f);
+		sched_yield();
+	}
 }
 
 void proc_remove_dir(const char *dir)

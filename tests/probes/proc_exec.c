@@ -53,6 +53,7 @@ static void check_exec(const struct ks_event_proc_exec *ev, pid_t pid, pid_t par
 	g_assert_cmpint(ev->ev.tid, ==, pid);
 	g_assert_true(ev->valid & KS_HAS_PROC_PARENT);
 	g_assert_cmpint(ev->ppid, ==, parent);
+	g_assert_true(ev->valid & KS_HAS_PROC_SESSION);
 	g_assert_cmpint(ev->session, ==, getsid(0));
 	g_assert_true(ev->valid & KS_HAS_PROC_UID);
 	g_assert_cmpuint(ev->uid, ==, getuid());
@@ -234,28 +235,10 @@ static void exec_second(struct kt *t)
 	work_free(&w);
 }
 
-/* Waits until the main thread is a zombie. */
-static void outlive(pid_t leader)
-{
-	char path[64], line[256], *state;
-	FILE *f;
-	int gone = 0;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)leader);
-	while (!gone) {
-		f = fopen(path, "re");
-		state = f && fgets(line, sizeof(line), f) ? strrchr(line, ')') : NULL;
-		gone = state && state[2] == 'Z';
-		if (f)
-			fclose(f);
-		sched_yield();
-	}
-}
-
 static void *last_exit(void *arg)
 {
 	proc_note_tid(arg);
-	outlive(getpid());
+	proc_gone(getpid());
 	syscall(SYS_exit, 5);
 	return NULL;
 }
@@ -263,7 +246,7 @@ static void *last_exit(void *arg)
 static void *last_exit_group(void *arg)
 {
 	proc_note_tid(arg);
-	outlive(getpid());
+	proc_gone(getpid());
 	syscall(SYS_exit_group, 7);
 	return NULL;
 }
