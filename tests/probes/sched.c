@@ -276,6 +276,7 @@ static void sleeps(struct kt *t)
 	const struct ks_event_sched_block *rec;
 	struct ks_stats_sched first, last;
 	struct cast_counts before, after;
+	struct ks_stats_self ledger;
 	size_t at = 0, found = 0;
 	uint64_t ended, slept, stolen = work_stolen();
 	unsigned woken, hidden;
@@ -314,6 +315,9 @@ static void sleeps(struct kt *t)
 				 (after.wait_ns - before.wait_ns) + work_stolen() - stolen,
 			 >=, NAPS * 5ull * MS);
 	kt_drain(t);
+	kt_ledger(t, &ledger);
+	g_assert_cmpuint(ledger.submitted, ==, t->n);
+	g_assert_cmpuint(ledger.opened, <=, 1); /* the thread, unless the variant looks at none */
 	while ((rec = kt_next(t, KS_EVENT_SCHED_BLOCK, &at))) {
 		g_assert_cmpint(rec->ev.pid, ==, w.pid);
 		g_assert_cmpint(rec->ev.tid, ==, w.pid);

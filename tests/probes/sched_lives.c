@@ -57,6 +57,7 @@ static void first_wakeups(struct kt *t)
 {
 	struct ks_stats stats = { .size = sizeof(stats) };
 	const struct ks_stats_sched *row, *rest;
+	struct ks_stats_self ledger;
 	struct ks_reader *reader;
 	struct cast *c;
 	struct work w;
@@ -70,6 +71,10 @@ static void first_wakeups(struct kt *t)
 	reader = cast_reader(t, KS_BY_PROCESS);
 	cast_next(c);
 	cast_all_asleep(&w, c, 1);
+	/* so far the library has looked at the main thread at most */
+	kt_ledger(t, &ledger);
+	g_assert_cmpuint(ledger.opened, <=, 1);
+	g_assert_cmpuint(ledger.aggregated, >=, 2 * BORN);
 	ks_assert_rc(ks_read_stats(reader, &stats), 0);
 	row = row_of(&stats, KS_BY_PROCESS, 0);
 	rest = row_of(&stats, KS_BY_PROCESS, KS_ROW_REST);

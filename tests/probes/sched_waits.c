@@ -264,6 +264,7 @@ static int is_recorded(const struct kt *t, const uint64_t burst_ns[2], pid_t vic
 			break;
 	if (!rec)
 		return 0;
+	g_assert_cmpuint(rec->valid, ==, KS_HAS_SCHED_RUNQ | KS_HAS_SCHED_CULPRIT);
 	g_assert_cmpint(rec->ev.tid, ==, victim);
 	g_assert_cmpuint(rec->ev.cpu, ==, 0);
 	g_assert_cmpint(rec->held_pid, ==, hog);
