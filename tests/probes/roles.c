@@ -244,7 +244,7 @@ static void add(void)
 	kt_add(BURST_PROBE, "names", KT_UNEVEN | KT_BEST, names);
 	kt_add(BURST_PROBE, "threads", KT_UNEVEN | KT_FEATURES, threads);
 	kt_add(BURST_PROBE, "supervised", KT_UNEVEN | KT_FEATURES, supervised);
-	kt_add(BURST_PROBE, "reused", KT_UNEVEN | KT_FEATURES, reused);
+	kt_add(BURST_PROBE, "reused", KT_UNEVEN | KT_FEATURES | KT_RAW, reused);
 }
 
 int main(int argc, char **argv)

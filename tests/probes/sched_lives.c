@@ -251,7 +251,7 @@ static void invisible(struct kt *t)
 
 static void add(void)
 {
-	kt_add(KS_PROBE_SCHED, "first-wakeups", KT_FEATURES, first_wakeups);
+	kt_add(KS_PROBE_SCHED, "first-wakeups", KT_FEATURES | KT_RAW, first_wakeups);
 	kt_add(KS_PROBE_SCHED, "states", 0, states);
 	kt_add(KS_PROBE_SCHED, "invisible", 0, invisible);
 }

@@ -558,8 +558,8 @@ static void add(void)
 	kt_add(KS_PROBE_FADVISE, "self", KT_ALIKE, self);
 	kt_add(KS_PROBE_FADVISE, "pids", 0, pids);
 	kt_add(KS_PROBE_FADVISE, "system", 0, everybody);
-	kt_add(KS_PROBE_FADVISE, "tree", 0, tree);
-	kt_add(KS_PROBE_FADVISE, "tree-grown", 0, tree_grown);
+	kt_add(KS_PROBE_FADVISE, "tree", KT_RAW, tree);
+	kt_add(KS_PROBE_FADVISE, "tree-grown", KT_RAW, tree_grown);
 	kt_add(KS_PROBE_FADVISE, "cgroup", 0, cgroup);
 	kt_add(KS_PROBE_FADVISE, "tree-replaced", KT_BEST, tree_replaced);
 	kt_add(KS_PROBE_FADVISE, "names", 0, names);

@@ -6,7 +6,10 @@
  * made them.
  */
 #include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -64,6 +67,87 @@ static void side_by_side(struct kt *t)
 		g_assert_cmpstr(row->name, ==, "probes-tables");
 		work_free(&w[i]);
 	}
+	ks_reader_free(reader);
+}
+
+/* ---- names ----------------------------------------------------------------------------------- */
+
+static pthread_barrier_t turn; /* of the child */
+
+static void *call_as_second(void *arg)
+{
+	sums_call(1);
+	pthread_barrier_wait(&turn);
+	pthread_barrier_wait(&turn);
+	prctl(PR_SET_NAME, "second");
+	return arg;
+}
+
+/* The second thread has the first slot. */
+static int rename_threads(void *page)
+{
+	pthread_t thread;
+
+	(void)page;
+	pthread_barrier_init(&turn, NULL, 2);
+	if (pthread_create(&thread, NULL, call_as_second, NULL))
+		return 1;
+	pthread_barrier_wait(&turn);
+	sums_call(2);
+	prctl(PR_SET_NAME, "renamed");
+	pthread_barrier_wait(&turn);
+	return pthread_join(thread, NULL);
+}
+
+/*
+ * Reads until the kernel has freed the process's tasks, and the row says that it is gone. Returns 0
+ * if it does not say so soon: the program that sees it may have missed it, see wakes.h.
+ */
+static int is_gone(struct ks_reader *reader, pid_t pid, const char *name, uint64_t calls)
+{
+	uint64_t end = work_now() + 5 * UINT64_C(1000000000);
+	const struct ks_row *row;
+	struct ks_stats stats;
+
+	do {
+		sched_yield();
+		sums_read(reader, &stats);
+		row = sums_row(&stats, KS_BY_PROCESS, (uint64_t)pid);
+		g_assert_nonnull(row); /* the rows of the dead stay for ten seconds */
+		g_assert_cmpstr(row->name, ==, name);
+		g_assert_cmpuint(sums_of(&stats, KS_BY_PROCESS, (uint64_t)pid), ==, calls);
+	} while (row->flags != KS_ROW_GONE && work_now() < end);
+	return row->flags == KS_ROW_GONE;
+}
+
+static int see_gone(struct kt *t, struct ks_reader *reader, work_fn fn, const char *name,
+		    uint64_t calls)
+{
+	struct work w;
+	int gone;
+
+	work_start(&w, fn);
+	*(unsigned *)w.page = (unsigned)calls;
+	kt_watch(t, KS_SCOPE_PIDS, w.pid);
+	work_run(&w);
+	g_assert_cmpint(w.status, ==, 0);
+	gone = is_gone(reader, w.pid, name, calls);
+	work_free(&w);
+	return gone;
+}
+
+/* A process has the present name of its first thread, also when it is gone. */
+static void renamed(struct kt *t)
+{
+	struct ks_reader *reader;
+	int gone = 0;
+
+	start(t);
+	reader = sums_reader(t->ks, 0);
+	see_gone(t, reader, rename_threads, "renamed", 3);
+	for (int i = 0; i < 4 && !gone; i++)
+		gone = see_gone(t, reader, call_number, "probes-tables", 7);
+	g_assert_true(gone);
 	ks_reader_free(reader);
 }
 
@@ -301,11 +385,12 @@ static void families(struct kt *t)
 
 static void add(void)
 {
-	kt_add(BURST_PROBE, "side-by-side", KT_UNEVEN | KT_FEATURES, side_by_side);
+	kt_add(BURST_PROBE, "side-by-side", KT_UNEVEN | KT_FEATURES | KT_RAW, side_by_side);
+	kt_add(BURST_PROBE, "renamed", KT_UNEVEN | KT_FEATURES | KT_RAW, renamed);
 	kt_add(BURST_PROBE, "wanderer", KT_UNEVEN | KT_BEST, wanderer);
 	kt_add(BURST_PROBE, "made-anew", KT_UNEVEN | KT_BEST, made_anew);
-	kt_add(BURST_PROBE, "off-and-on", KT_UNEVEN | KT_FEATURES, off_and_on);
-	kt_add(KS_PROBE_PROC, "families", 0, families);
+	kt_add(BURST_PROBE, "off-and-on", KT_UNEVEN | KT_FEATURES | KT_RAW, off_and_on);
+	kt_add(KS_PROBE_PROC, "families", KT_RAW, families);
 }
 
 int main(int argc, char **argv)
