@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Shows that the map of a tree holds living processes only: threads neither enter nor leave it, nor
- * does a main thread whose process another thread took over by exec.
+ * does a main thread whose process another thread took over by exec; nor do processes beside it.
  */
 #include <dirent.h>
 #include <linux/membarrier.h>
 #include <pthread.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -150,10 +152,83 @@ static void taken_over(struct kt *t)
 	work_free(&w);
 }
 
+/* ---- beside a tree --------------------------------------------------------------------------- */
+
+#define DEEP 70    /* more generations than a program looks at: 64, 24 without a loop */
+#define FORKS 1000 /* of the last generation, which stay */
+#define SCOPES 15
+
+/* Each generation dies with its parent. */
+static void __attribute__((noreturn)) beget(unsigned generations, unsigned *forks)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (generations) {
+		if (fork() == 0)
+			beget(generations - 1, forks);
+	} else {
+		for (; *forks < FORKS; ++*(volatile unsigned *)forks) {
+			if (fork() == 0) {
+				prctl(PR_SET_PDEATHSIG, SIGKILL);
+				pause();
+			}
+			g_usleep(200);
+		}
+	}
+	for (;;)
+		pause();
+}
+
+static int __attribute__((noreturn)) beget_all(void *forks)
+{
+	beget(DEEP, forks);
+}
+
+static int __attribute__((noreturn)) stay(void *page)
+{
+	(void)page;
+	for (;;)
+		pause();
+}
+
+/*
+ * While the library looks for the processes of a tree, others fork next to it. Their ancestors are
+ * too many to look at, and they do not count as its descendants for that.
+ */
+static void beside(struct kt *t)
+{
+	struct work deep, root;
+	volatile unsigned *forks;
+	unsigned before, within = 0;
+
+	work_start(&deep, beget_all);
+	work_start(&root, stay);
+	forks = deep.page;
+	kt_watch(t, KS_SCOPE_TREE, root.pid);
+	kt_enable(t, NULL, 0);
+	work_go(&deep);
+	work_go(&root);
+	while (!*forks)
+		g_usleep(1000);
+	for (unsigned i = 0; i < SCOPES; i++) {
+		before = *forks;
+		kt_watch(t, KS_SCOPE_TREE, root.pid);
+		within += *forks - before;
+		g_assert_cmpuint(enrolled(), ==, 2); /* the root, in this scope and the last one */
+	}
+	g_test_message("%u forks meanwhile", within);
+	kill(root.pid, SIGKILL);
+	kill(deep.pid, SIGKILL);
+	work_wait(&root);
+	work_wait(&deep);
+	work_free(&root);
+	work_free(&deep);
+}
+
 static void add(void)
 {
 	kt_add(KS_PROBE_PROC, "ends", KT_BEST, ends);
 	kt_add(KS_PROBE_PROC, "taken-over", KT_BEST, taken_over);
+	kt_add(KS_PROBE_PROC, "beside", KT_BEST | KT_FEATURES, beside);
 }
 
 int main(int argc, char **argv)
