@@ -338,7 +338,7 @@ static void add_variant(const struct kt_case *c, const char *probe, const char *
 		add_case(c, probe, 0, "ring", name);
 	if (over_perf(c, best))
 		add_case(c, probe, KS_FEATURE_RINGBUF, "perf", name);
-	if (c->over & KT_RAW && !few && !ways("each") && !strcmp(c->variant, "raw_tp"))
+	if (c->over & KT_RAW && !few && !shortened("each") && !strcmp(c->variant, "raw_tp"))
 		add_case(c, probe, KS_FEATURE_BTF_TRACING, "no-tp-btf", name);
 	if (!best || few || !(c->over & KT_FEATURES))
 		return;

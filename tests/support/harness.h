@@ -38,7 +38,7 @@ enum kt_over {
 	KT_BEST = 1 << 2,     /* by the best variant only */
 	KT_UNEVEN = 1 << 3,   /* one run has several outcomes: `fired` is not the number of runs */
 	KT_ORDERED = 1 << 4,  /* with KS_OPEN_ORDERED */
-	KT_ALIKE = 1 << 5,    /* shows what is alike in all variants: see KS_TEST_WAYS=each */
+	KT_ALIKE = 1 << 5,    /* shows what is alike in all variants: see KS_TEST_VARIANTS=each */
 	/*
 	 * By raw_tp also without tp_btf programs: then those that follow threads and trees, which
 	 * belong to no probe, are raw_tp programs as well.
