@@ -250,12 +250,31 @@ static uint64_t undecided(struct kt *t)
 	return n;
 }
 
+/* Asserts what a table of calls adds, made in a cgroup so many levels below another one. */
+static void adds(struct kt *t, const char *top, const char *deep, int level, uint64_t counted,
+		 uint64_t ambiguous)
+{
+	char *path = g_strndup(deep, strlen(top) + 2 * (size_t)level);
+	uint64_t calls = all_calls(t), not_decided = undecided(t);
+
+	work_in(path);
+	g_assert_cmpuint(all_calls(t) - calls, ==, counted);
+	g_assert_cmpuint(undecided(t) - not_decided, ==, ambiguous);
+	g_free(path);
+}
+
 /*
  * If no kernel program can find the depth of the scope's cgroup, the programs walk up from the
- * task: either all levels, or 32 levels, and then they count deeper tasks as ambiguous.
+ * task: either all levels, or 32 levels, and then the begins and ends of calls by deeper tasks are
+ * ambiguous.
  */
 static void cgroup_unfathomed(struct kt *t)
 {
+	int all =
+		kt_kernel_has("bpf_iter_num_next") &&
+		!(t->features_off & (KS_FEATURE_ITER_NUM | KS_FEATURE_RDONLY_CAST)) &&
+		(g_str_has_prefix(t->variant, "tp_btf") || g_str_has_prefix(t->variant, "fentry"));
+	uint64_t each = FAD_CALLS, both = 2 * FAD_CALLS;
 	struct chain c;
 
 	if (!make_chain(&c))
@@ -264,16 +283,11 @@ static void cgroup_unfathomed(struct kt *t)
 	set_cgroup(t, c.top.path);
 	kt_enable(t, every_call, 1);
 	on_load_refuse("", 0);
-	work_in(c.top.path);
-	g_assert_cmpuint(all_calls(t), ==, FAD_CALLS);
-	g_assert_cmpuint(undecided(t), ==, 0);
-	work_in(c.deep[0]);
-	if (all_calls(t) == FAD_CALLS)
-		g_assert_cmpuint(undecided(t), >=, FAD_CALLS);
-	else
-		g_assert_cmpuint(undecided(t), ==, 0);
-	if (all_calls(t) != FAD_CALLS)
-		g_assert_cmpuint(all_calls(t), ==, 2 * FAD_CALLS);
+	adds(t, c.top.path, c.deep[0], 0, each, 0);
+	adds(t, c.top.path, c.deep[0], 31, each, 0);
+	adds(t, c.top.path, c.deep[0], 32, all ? each : 0, all ? 0 : both);
+	adds(t, c.beside.path, c.deep[1], 0, 0, 0);
+	adds(t, c.beside.path, c.deep[1], DEEP, 0, all ? 0 : both);
 	kt_settle(t);
 	remove_chain(&c);
 }
@@ -306,7 +320,7 @@ static void add(void)
 	kt_add(KS_PROBE_FADVISE, "number-of-the-silent", 0, number_of_the_silent);
 	kt_add(KS_PROBE_FADVISE, "names-alike", 0, names_alike);
 	kt_add(KS_PROBE_FADVISE, "cgroup-deep", KT_FEATURES, cgroup_deep);
-	kt_add(KS_PROBE_FADVISE, "cgroup-unfathomed", 0, cgroup_unfathomed);
+	kt_add(KS_PROBE_FADVISE, "cgroup-unfathomed", KT_FEATURES, cgroup_unfathomed);
 	kt_add(KS_PROBE_FADVISE, "selftest-is-marked", 0, selftest_is_marked);
 }
 
