@@ -19,7 +19,7 @@ enum ks__answer {
 	KS__ANSWER_PASSING,  /* a signal interrupted the call: the same call works the next time */
 	KS__ANSWER_BUSY,     /* the resource is in use: a retry may work soon, or much later */
 	KS__ANSWER_SHORTAGE, /* no memory or descriptors: works when the host has some again */
-	KS__ANSWER_HOST,     /* the host's root (chroot) or limits: works when the host changes them */
+	KS__ANSWER_HOST,     /* the host's root or limits: works when the host changes them */
 };
 
 enum ks__answer ks__answer(int error);
