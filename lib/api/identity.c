@@ -159,7 +159,7 @@ int ks_describe_cgroup(struct ks *ks, uint64_t id, struct ks_cgroup_info *ret_in
 	struct ks_cgroup_info info = { .size = sizeof(info), .id = id };
 	struct ks__cgroups *cgroups;
 	struct ks__cgroup found;
-	int rc = 0;
+	int rc;
 
 	if (!ret_info || ret_info->size < sizeof(ret_info->size))
 		return ks__end(ks, begun, -EINVAL);

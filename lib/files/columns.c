@@ -27,9 +27,7 @@ int ks__columns_numbers(const char *text, size_t length, uint64_t *ret_values, s
 
 uint64_t ks__columns_tick_ns(void)
 {
-	long hz = sysconf(_SC_CLK_TCK);
-
-	return 1000000000u / (uint64_t)(hz > 0 ? hz : 100);
+	return 1000000000u / (uint64_t)sysconf(_SC_CLK_TCK); /* POSIX requires the answer */
 }
 
 /*

@@ -101,7 +101,7 @@ int ks__facts_confinement(int proc_fd, char *buf, size_t size)
 
 	if (n <= 0)
 		n = first_line(proc_fd, "self/attr/current", buf, size);
-	if (n > 0 && !strcmp(buf, "unconfined"))
+	if (!strcmp(buf, "unconfined"))
 		buf[n = 0] = '\0';
 	return n;
 }

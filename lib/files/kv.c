@@ -30,7 +30,7 @@ int ks__kv_find(const char *text, size_t length, const char *key, const char **r
 		value = behind_key(line, newline, key);
 		if (!value)
 			continue;
-		while (value < newline && (*value == ' ' || *value == '\t'))
+		while (*value == ' ' || *value == '\t') /* the newline ends this loop */
 			value++;
 		*ret_value = value;
 		*ret_length = (size_t)(newline - value);

@@ -164,7 +164,8 @@ static int is_within_exec(const struct process *p)
 
 /*
  * Adds a process to the table. A process is gone only if its file does not exist. If the file
- * cannot be read now (no permission, no descriptor), the entry of the last walk stays.
+ * cannot be read now (no permission), the entry of the last walk stays. For want of a descriptor or
+ * memory the walk fails: else the next one would report old processes as new.
  */
 static int see(struct procscan *scan, struct ks__look *look, int32_t pid)
 {
@@ -173,6 +174,8 @@ static int see(struct procscan *scan, struct ks__look *look, int32_t pid)
 	struct ks__stat stat;
 	int rc = ks__columns_read_stat(look->proc_fd, pid, &stat);
 
+	if (ks__text_shortage(rc))
+		return rc;
 	if (rc == -ENOENT || rc == -ESRCH)
 		return 0;
 	if (rc == -EINVAL || rc == -ERANGE)

@@ -24,7 +24,7 @@
  */
 static int read_offset(int proc_fd, const struct stat *own, int64_t *ret_ns)
 {
-	uint64_t seconds, ns;
+	uint64_t seconds = 0, ns = 0;
 	struct stat next;
 	char text[256];
 	ssize_t n;
@@ -40,14 +40,13 @@ static int read_offset(int proc_fd, const struct stat *own, int64_t *ret_ns)
 	rc = ks__kv_number(text, (size_t)n, "boottime", 0, &seconds);
 	if (!rc)
 		rc = ks__kv_number(text, (size_t)n, "boottime", 1, &ns);
-	if (!rc)
-		*ret_ns = (int64_t)seconds * SECOND + (int64_t)ns;
+	*ret_ns = (int64_t)seconds * SECOND + (int64_t)ns;
 	return rc;
 }
 
 static int read_btime(int proc_fd, int64_t *ret_ns)
 {
-	uint64_t seconds;
+	uint64_t seconds = 0;
 	size_t length;
 	char *text;
 	int rc = ks__file_whole(proc_fd, "stat", STAT_MAX, &text, &length);
@@ -56,8 +55,7 @@ static int read_btime(int proc_fd, int64_t *ret_ns)
 		return rc;
 	rc = ks__kv_number(text, length, "btime", 0, &seconds);
 	free(text);
-	if (!rc)
-		*ret_ns = (int64_t)seconds * SECOND;
+	*ret_ns = (int64_t)seconds * SECOND;
 	return rc;
 }
 

@@ -68,7 +68,7 @@ void show_children(struct bed *bed, int first, int n)
 
 void vanish(struct bed *bed, int pid)
 {
-	static const char *const files[] = { "stat", "status", "exe" };
+	static const char *const files[] = { "stat", "status", "exe", "cgroup" };
 	char *path;
 	size_t i;
 

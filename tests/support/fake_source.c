@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "fake_source.h"
 
+#include "../../bpf/shared.h"
+#include "data/doc.h"
+
 #include <errno.h>
 
 #include "data/rows.h"
@@ -59,6 +62,11 @@ static int fake_note(struct ks__source *s, uint32_t probe, uint32_t index, struc
 static int fake_expect(struct ks__source *s, uint32_t probe, uint32_t *ret_variant,
 		       uint64_t *ret_valid)
 {
+	if (probe != PROBE && fake(s)->serves_all) {
+		*ret_variant = 0;
+		*ret_valid = ks->slots[probe].probe->valid;
+		return 0;
+	}
 	if (probe != PROBE)
 		return -KS_EUNAVAIL;
 	*ret_variant = fake(s)->variant;
@@ -102,9 +110,14 @@ static int fake_groups(struct ks__source *s, uint32_t probe, struct ks__groups *
 static int fake_ledger(struct ks__source *s, uint32_t probe, int idle, struct ks__ledger *ret)
 {
 	(void)idle;
-	if (probe != (fake(s)->ledger_probe ? fake(s)->ledger_probe : PROBE))
+	if (probe != (fake(s)->ledger_probe ? fake(s)->ledger_probe : PROBE) &&
+	    !(fake(s)->ledgers_self && probe == KS_PROBE_SELF))
 		return -ENOENT;
 	*ret = fake(s)->ledger;
+	if (fake(s)->ledger_late) {
+		fake(s)->ledger_late--;
+		ret->outcome[KS_SUBMITTED]--;
+	}
 	return 0;
 }
 
@@ -112,6 +125,38 @@ static void fake_size(struct ks__source *s, uint64_t *ret_kernel, uint64_t *ret_
 {
 	*ret_kernel = fake(s)->kernel;
 	*ret_user = fake(s)->user;
+}
+
+static void fake_stop(struct ks__source *s)
+{
+	fake(s)->stopped++;
+}
+
+static int fake_admit(struct ks__source *s, int32_t pid)
+{
+	struct fake *f = fake(s);
+
+	f->admitted++;
+	f->admitted_pid = pid;
+	if (pid) {
+		f->processes[0] += f->on_admit_processes;
+		f->execs += f->on_admit_execs;
+	}
+	return 0;
+}
+
+static void fake_check(struct ks__source *s, struct ks__doc *doc)
+{
+	ks__doc_str(doc, s->ops->kind == KS_SOURCE_BPF ? "fake_bpf" : "fake_files", "checked");
+	if (fake(s)->during)
+		fake(s)->during();
+}
+
+static void fake_explain(struct ks__source *s, uint32_t probe, struct ks__doc *doc)
+{
+	ks__doc_u64(doc, s->ops->kind == KS_SOURCE_BPF ? "fake_bpf" : "fake_files", probe);
+	if (fake(s)->during)
+		fake(s)->during();
 }
 
 static int fake_drain(struct ks__source *s, struct ks__sink *sink, unsigned max)
@@ -147,33 +192,26 @@ static int fake_arm(struct ks__source *s, uint64_t *ret_deadline_ns)
 	return rc;
 }
 
-static void fake_check(struct ks__source *s, struct ks__doc *doc)
-{
-	(void)doc;
-	if (fake(s)->during)
-		fake(s)->during();
-}
-
-static void fake_explain(struct ks__source *s, uint32_t probe, struct ks__doc *doc)
-{
-	(void)probe;
-	fake_check(s, doc);
-}
-
 #define OPS                                                                                 \
 	.prepare = fake_prepare, .apply = fake_apply, .enable = fake_enable,                \
 	.disable = fake_disable, .note = fake_note, .expect = fake_expect, .why = fake_why, \
 	.read = fake_read, .ledger = fake_ledger, .size = fake_size, .drain = fake_drain,   \
-	.arm = fake_arm, .check = fake_check, .explain = fake_explain
+	.arm = fake_arm, .check = fake_check, .explain = fake_explain, .stop = fake_stop
 
 static const struct ks__source_ops programs_ops = { .kind = KS_SOURCE_BPF,
 						    .read_groups = fake_groups,
+						    .admit = fake_admit,
 						    OPS };
 static const struct ks__source_ops files_ops = { .kind = KS_SOURCE_FILES, OPS };
 
 struct ks *ks;
 struct fake programs, files;
 static struct ks__source *own[KS__SOURCES_MAX];
+
+void give_back(void)
+{
+	memcpy(ks->sources, own, sizeof(own));
+}
 
 void begin(void)
 {
@@ -196,7 +234,7 @@ void begin_with(const struct ks_open_opts *opts)
 
 void end(void)
 {
-	memcpy(ks->sources, own, sizeof(own));
+	give_back();
 	ks_close(ks);
 }
 

@@ -29,11 +29,14 @@ struct fake {
 	struct ks__source source;
 	/* what the source answers */
 	int prepare_rc, apply_rc, enable_rc, expect_rc, read_rc;
+	int serves_all; /* expect() names all other probes, too, with all fields */
 	uint32_t variant;
 	uint64_t valid;
 	uint64_t processes[CPUS], execs; /* what it has counted; execs on the first CPU only */
 	struct ks__whose whose;          /* owner of all its counts */
 	struct ks__ledger ledger;
+	int ledgers_self;    /* `ledger` is that of KS_PROBE_SELF, too */
+	unsigned ledger_late; /* so many answers miss one record that was delivered already */
 	uint32_t ledger_probe; /* probe that `ledger` belongs to; 0: PROBE */
 	uint64_t kernel, user;
 	struct ks__note note[4];
@@ -46,12 +49,18 @@ struct fake {
 	uint32_t mask;
 	const char *forced;
 	struct ks__settings set;
-	unsigned given, drained, armed;
+	unsigned given, drained, armed, stopped;
+	/* What it counts when a child of a self-test is admitted, and the pids that it was given */
+	uint64_t on_admit_processes, on_admit_execs;
+	unsigned admitted;
+	int32_t admitted_pid;
 };
 
 extern struct ks *ks;
 extern struct fake programs, files;
 
+/* Gives the handle its own sources back, which it needs before it is freed. */
+void give_back(void);
 void begin(void);
 void begin_with(const struct ks_open_opts *opts);
 void end(void);

@@ -6,8 +6,10 @@
  * names the option btf_path only if the host has set it.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/btf.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "bpf/btf_scan.h"
 #include "bpf/machine.h"
@@ -123,8 +125,25 @@ static void test_names(void)
 	for (size_t i = 0; i < G_N_ELEMENTS(asks); i++)
 		g_assert_cmpuint(asks[i].id, ==, want[i]);
 	g_assert_cmpint(asks[0].args, ==, 2);
-	g_assert_cmpint(asks[1].args, ==, -1);
+	for (size_t i = 1; i < G_N_ELEMENTS(asks); i++)
+		g_assert_cmpint(asks[i].args, ==, -1);
 	free(cut.data);
+}
+
+/* A typedef of a pointer to a function is an event only by its name. */
+static void test_typedef(void)
+{
+	struct ks__btf_ask ask = { .name = "pid", .kind = KS__BTF_TYPE };
+	uint32_t *copy = g_memdup2(&image, sizeof(image));
+	const char *why;
+
+	g_assert_cmpuint(copy[sizeof(image.head) / 4 + 49], ==, GO);
+	copy[sizeof(image.head) / 4 + 49] = PID;
+	ks_assert_rc(ks__btf_scan(copy, sizeof(image), &ask, 1, NULL, &why), 0);
+	g_assert_cmpuint(ask.id, ==, 9);
+	g_assert_cmpint(ask.args, ==, -1);
+	g_assert_cmpuint(ask.pointers, ==, 0);
+	g_free(copy);
 }
 
 /* The cut-out is BTF: the same scan can read it. */
@@ -158,6 +177,10 @@ static void test_members(void)
 	g_assert_cmpint(ks__btf_has_member(&image, sizeof(image), "other", "ioac"), ==, 0);
 	g_assert_cmpint(ks__btf_has_member(&image, sizeof(image), "nothing", "pid"), ==, -ENOENT);
 	g_assert_cmpint(ks__btf_has_member(&image, 20, "task", "pid"), ==, -EINVAL);
+	/* only structs and unions have members */
+	g_assert_cmpint(ks__btf_has_member(&image, sizeof(image), "btf_trace_go", "pid"), ==,
+			-ENOENT);
+	g_assert_cmpint(ks__btf_has_member(&image, sizeof(image), "int", "pid"), ==, -ENOENT);
 }
 
 /* Whatever value any word of the image has, the scan ends and stays inside the image. */
@@ -199,12 +222,63 @@ static void test_limited(void)
 	}
 }
 
+/* A file is read whole, and its memory goes with it. Only regular files of a size are read. */
+static void test_file(void)
+{
+	int fd = memfd_create("btf", MFD_CLOEXEC), folder = open("/", O_RDONLY | O_CLOEXEC);
+	struct ks__btf_file file = { .size = 5 };
+	void *was;
+
+	ks_assert_rc(ks__btf_open(-1, &file), -EBADF);
+	ks_assert_rc(ks__btf_open(folder, &file), -EINVAL);
+	ks_assert_rc(ks__btf_open(fd, &file), -EINVAL); /* empty */
+	g_assert_cmpint(ftruncate(fd, 1ll << 40), ==, 0);
+	ks_assert_rc(ks__btf_open(fd, &file), -E2BIG);
+	g_assert_cmpuint(file.size, ==, 5);
+	g_assert_cmpint(ftruncate(fd, 0), ==, 0);
+	g_assert_cmpint(pwrite(fd, &image, sizeof(image), 0), ==, sizeof(image));
+	ks_assert_rc(ks__btf_open(fd, &file), 0);
+	g_assert_cmpmem(file.data, file.size, &image, sizeof(image));
+	g_assert_cmpint(file.is_kernels, ==, 0);
+	was = file.data;
+	ks__btf_close(&file);
+	g_assert_null(file.data);
+	g_assert_cmpint(msync(was, 1, MS_ASYNC), ==, -1);
+	ks__btf_close(&file);
+	close(folder);
+	close(fd);
+}
+
+/* BTF that is refused leaves no memory behind. */
+static void refuse(void *copy)
+{
+	struct ks__btf_ask ask = { .name = "task", .kind = KS__BTF_TYPE };
+	struct ks__btf_cut cut = { 0 };
+	const char *why;
+
+	ks_assert_rc(ks__btf_has_member(copy, sizeof(image), "task", "pid"), -EINVAL);
+	ks_assert_rc(ks__btf_scan(copy, sizeof(image), &ask, 1, &cut, &why), -EINVAL);
+	g_assert_cmpint(ks__btf_has_member(&image, sizeof(image), "task", "pid"), ==, 1);
+}
+
+static void test_no_leak(void)
+{
+	uint32_t *copy = g_memdup2(&image, sizeof(image));
+
+	copy[sizeof(image.head) / 4 + WORDS - 2] = INFO(31, 0); /* no such kind */
+	ks_test_no_leak(refuse, copy);
+	g_free(copy);
+}
+
 int main(int argc, char **argv)
 {
 	ks_test_init(&argc, &argv);
 	g_test_add_func("/btf/names", test_names);
+	g_test_add_func("/btf/typedef", test_typedef);
 	g_test_add_func("/btf/cut", test_cut);
 	g_test_add_func("/btf/members", test_members);
+	g_test_add_func("/btf/file", test_file);
+	g_test_add_func("/btf/no leak", test_no_leak);
 	g_test_add_func("/btf/damage", test_damage);
 	g_test_add_func("/btf/limited", test_limited);
 	return g_test_run();

@@ -13,6 +13,7 @@
 #include <kernelsight/identity.h>
 
 #include "support/cgroup_bed.h"
+#include "support/counters.h"
 #include "support/ks_test.h"
 
 #define ID "3f4a5b6c7d8e9f00112233445566778899aabbccddeeff00112233445566778a"
@@ -86,6 +87,15 @@ static struct bed *bed_on(const char *root)
 	ks_assert_rc(bed_open(bed, mountinfo), 0);
 	g_free(mountinfo);
 	return bed;
+}
+
+/* Opens the hierarchy once more, with nothing in the cache. */
+static void bed_open_again(struct bed *bed)
+{
+	char *sys = g_build_filename(bed->dir, "sys", NULL);
+
+	ks_assert_rc(ks__cgroups_open(bed->proc_fd, sys, &bed->c), 0);
+	g_free(sys);
 }
 
 static void bed_free(struct bed *bed)
@@ -194,6 +204,69 @@ static void test_resolve(void)
 	g_free(whole);
 	g_free(file);
 	g_free(link);
+	bed_free(bed);
+}
+
+/* A look-up closes what it opens, also as descriptor 0. */
+static void test_descriptors(void)
+{
+	static const char *const paths[] = { "a", "a/tasks", "/proc", "none", "/" };
+	struct bed *bed = bed_on("/");
+	uint64_t a = make(bed, "a");
+	char *file = g_build_filename(bed->root, "a", "tasks", NULL);
+	unsigned before = counters_descriptors();
+	struct ks__cgroup cg;
+	int kept;
+
+	write_file(file, "");
+	for (size_t i = 0; i < G_N_ELEMENTS(paths); i++)
+		ks__cgroups_resolve(bed->c, paths[i], &cg);
+	g_assert_cmpint(ks__cgroups_open_dir(bed->c, "/a", a + 1), ==, -ENOENT);
+	g_assert_cmpint(ks__cgroups_open_dir(bed->c, "/none", a), ==, -ENOENT);
+	g_assert_cmpuint(counters_descriptors(), ==, before);
+	kept = dup(0);
+	close(0);
+	ks_assert_rc(ks__cgroups_resolve(bed->c, "a", &cg), 0);
+	g_assert_cmpuint(cg.id, ==, a);
+	g_assert_cmpint(fcntl(0, F_GETFD), ==, -1);
+	g_assert_cmpint(dup2(kept, 0), ==, 0);
+	close(kept);
+	g_free(file);
+	bed_free(bed);
+}
+
+/*
+ * 8192 removed cgroups are remembered. If there are more, the oldest go, which have the lowest ids,
+ * and 4096 stay.
+ */
+static void test_many_gone(void)
+{
+	static const unsigned n[] = { 8192, 8193 };
+	struct bed *bed = bed_on("/");
+
+	for (size_t turn = 0; turn < G_N_ELEMENTS(n); turn++) {
+		uint64_t *ids = g_new(uint64_t, n[turn]);
+		unsigned known = 0;
+		char name[16], label[KS__CGROUP_LABEL];
+
+		for (unsigned i = 0; i < n[turn]; i++) {
+			snprintf(name, sizeof(name), "%zu-%u", turn, i);
+			ids[i] = make(bed, name);
+		}
+		ks__cgroups_close(bed->c);
+		bed->c = NULL;
+		bed_open_again(bed);
+		assert_known(bed, inode(bed->root), "/", 0);
+		for (unsigned i = 0; i < n[turn]; i++) {
+			snprintf(name, sizeof(name), "%zu-%u", turn, i);
+			unmake(bed, name);
+		}
+		assert_label(bed, 1ull << 60, SECOND, NULL); /* walks */
+		for (unsigned i = 0; i < n[turn]; i++)
+			known += !ks__cgroups_label(bed->c, ids[i], SECOND, label);
+		g_assert_cmpuint(known, ==, turn ? 4096 : 8192);
+		g_free(ids);
+	}
 	bed_free(bed);
 }
 
@@ -371,6 +444,9 @@ static void test_described(void)
 	uint64_t plain = make(bed, "system.slice"), gone = make(bed, "system.slice/gone");
 	uint64_t in = make(bed, "kubepods.slice/kubepods-pod1a2b3c4d_0011_2233_4455_66778899aabb"
 				".slice/cri-containerd-" ID ".scope");
+	struct ks_scope scope = { .size = sizeof(scope),
+				  .kind = KS_SCOPE_CGROUP,
+				  .cgroup = "system.slice" };
 	struct ks_cgroup_info info;
 	struct ks *ks;
 
@@ -400,6 +476,13 @@ static void test_described(void)
 	ks_assert_rc(ks_describe_cgroup(ks, 1ull << 60, &info), -ENOENT);
 	info.size = 7;
 	ks_assert_rc(ks_describe_cgroup(ks, plain, &info), -EINVAL);
+	ks_assert_rc(ks_describe_cgroup(ks, plain, NULL), -EINVAL);
+	ks_assert_rc(ks_describe_cgroup(ks, 1ull << 60, NULL), -EINVAL); /* before any search */
+	ks_assert_rc(ks_set_scope(ks, &scope), 0);
+	scope.cgroup = "none";
+	ks_assert_rc(ks_set_scope(ks, &scope), -ENOENT);
+	scope.cgroup = NULL;
+	ks_assert_rc(ks_set_scope(ks, &scope), -EINVAL);
 	ks_close(ks);
 
 	/* in its own namespace, the host's container is its own container */
@@ -416,12 +499,49 @@ static void test_described(void)
 	bed_free(bed);
 }
 
+/* Without a hierarchy, a scope and a description say so; for want of a descriptor they say that. */
+static void test_unmounted(void)
+{
+	struct bed *bed = bed_new("0");
+	char *proc = g_build_filename(bed->dir, "proc", NULL);
+	char *sys = g_build_filename(bed->dir, "sys", NULL);
+	struct ks_open_opts opts = { .size = sizeof(opts), .proc_path = proc, .sys_path = sys };
+	struct ks_scope scope = { .size = sizeof(scope), .kind = KS_SCOPE_CGROUP, .cgroup = "/a" };
+	struct ks_cgroup_info info = { .size = sizeof(info) };
+	char text[300], *want = g_strdup_printf("no cgroup hierarchy is mounted below %s", sys);
+	struct rlimit before;
+	struct ks *ks;
+
+	for (int has_file = 0; has_file <= 1; has_file++) {
+		if (has_file)
+			bed_file(bed, "self/mountinfo", "9 8 0:9 / /x rw - tmpfs a rw\n");
+		ks_assert_rc(ks_open(&opts, &ks), 0);
+		ks_assert_rc(ks_set_scope(ks, &scope), -KS_EUNAVAIL);
+		ks_last_error(ks, text, sizeof(text));
+		g_assert_cmpstr(text, ==, want);
+		ks_assert_rc(ks_describe_cgroup(ks, 5, &info), -KS_EUNAVAIL);
+		ks_last_error(ks, text, sizeof(text));
+		g_assert_cmpstr(text, ==, want);
+		g_assert_cmpint(counters_spare_descriptors(0, &before), ==, 0);
+		ks_assert_rc(ks_set_scope(ks, &scope), -EMFILE);
+		ks_assert_rc(ks_describe_cgroup(ks, 5, &info), -EMFILE);
+		g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &before), ==, 0);
+		ks_close(ks);
+	}
+	g_free(want);
+	g_free(proc);
+	g_free(sys);
+	bed_free(bed);
+}
+
 int main(int argc, char **argv)
 {
 	ks_test_init(&argc, &argv);
 	g_test_add_data_func("/cgroups/mount/v1", GINT_TO_POINTER(1), test_mount);
 	g_test_add_data_func("/cgroups/mount/v2", GINT_TO_POINTER(2), test_mount);
 	g_test_add_func("/cgroups/resolve", test_resolve);
+	g_test_add_func("/cgroups/descriptors", test_descriptors);
+	g_test_add_func("/cgroups/many gone", test_many_gone);
 	g_test_add_func("/cgroups/prefix", test_prefix);
 	g_test_add_func("/cgroups/inside", test_inside);
 	g_test_add_func("/cgroups/gone", test_gone);
@@ -429,5 +549,6 @@ int main(int argc, char **argv)
 	g_test_add_func("/cgroups/deep", test_deep);
 	g_test_add_func("/cgroups/again", test_again);
 	g_test_add_func("/cgroups/described", test_described);
+	g_test_add_func("/cgroups/unmounted", test_unmounted);
 	return g_test_run();
 }

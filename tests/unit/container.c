@@ -116,6 +116,10 @@ static const struct path paths[] = {
 	{ "podman/pod cgroupfs", "/libpod_parent/" ID2 "/libpod-" ID, ID, "podman", ID2,
 	  "3f4a5b6c7d8e" },
 	{ "podman/pod itself", "/libpod_parent/" ID2, "", "", ID2, "podb1946ac92492" },
+	{ "podman/pod systemd itself", "/machine.slice/machine-libpod_pod_" ID2 ".slice", "", "",
+	  ID2, "podb1946ac92492" },
+	{ "podman/pod in a container", "/docker/" ID "/machine-libpod_pod_" ID2 ".slice", "", "",
+	  ID2, "podb1946ac92492" },
 	{ "podman/conmon", "/machine.slice/libpod-conmon-" ID ".scope", "", "", "",
 	  "libpod-conmon-3f4a5b6c7d8e9f001" },
 	{ "podman/conmon cgroupfs", "/libpod_parent/conmon", "", "", "", "conmon" },
@@ -348,6 +352,66 @@ static void test_mounts_cut(void)
 	}
 }
 
+/* An octal number stands for one byte, which is not 0 and has 8 bits; other text stays. */
+static void test_mounts_octal(void)
+{
+	static const struct {
+		const char *text, *want;
+	} all[] = {
+		{ "\\001", "\x01" },  { "\\377", "\xff" },  { "\\000", "\\000" },
+		{ "\\400", "\\400" }, { "\\08a", "\\08a" }, { "\\128", "\\128" },
+		{ "\\1/4", "\\1/4" }, { "\\12", "\\12" },   { "\\040\\", " \\" },
+		{ "\\\\040", "\\ " },
+	};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(all); i++) {
+		char *text = g_strdup_printf("7 2 8:3 / /%s rw - tmpfs tmpfs rw\n", all[i].text);
+		const char *at = text;
+		struct ks__mount mount;
+
+		g_assert_true(ks__mounts_next(&at, text + strlen(text), &mount));
+		g_assert_cmpstr(mount.point + 1, ==, all[i].want);
+		g_assert_cmpuint(mount.id, ==, 7);
+		g_assert_cmpuint(mount.major, ==, 8);
+		g_assert_cmpuint(mount.minor, ==, 3);
+		g_assert_cmpstr(mount.root, ==, "/");
+		g_assert_cmpstr(mount.type, ==, "tmpfs");
+		g_assert_cmpstr(mount.options, ==, "rw");
+		g_free(text);
+	}
+}
+
+/* Texts as long as their arrays, and a byte longer: options are cut, other lines are skipped. */
+static void test_mounts_long(void)
+{
+	for (unsigned more = 0; more <= 1; more++) {
+		char *root = g_strnfill(1022 + more, 'r'), *type = g_strnfill(31, 't');
+		char *options = g_strnfill(255 + more, 'o');
+		char *text = g_strdup_printf("4294967295 2 8:3 /%s /x rw - %s a %s\n"
+					     "4294967296 2 8:3 / /y rw - t a o\n"
+					     "5 2 8:3 / /%s rw - %s%s a o\n",
+					     root, type, options, root, type, more ? "t" : "");
+		const char *at = text;
+		struct ks__mount mount;
+
+		if (!more) {
+			g_assert_true(ks__mounts_next(&at, text + strlen(text), &mount));
+			g_assert_cmpuint(mount.id, ==, UINT32_MAX);
+			g_assert_cmpuint(strlen(mount.root), ==, 1023);
+			g_assert_cmpstr(mount.type, ==, type);
+			g_assert_cmpuint(strlen(mount.options), ==, 255);
+			g_assert_true(ks__mounts_next(&at, text + strlen(text), &mount));
+			g_assert_cmpuint(mount.id, ==, 5);
+			g_assert_cmpuint(strlen(mount.point), ==, 1023);
+		}
+		g_assert_false(ks__mounts_next(&at, text + strlen(text), &mount));
+		g_free(text);
+		g_free(options);
+		g_free(type);
+		g_free(root);
+	}
+}
+
 /* A line with too few or too many columns is skipped. The lines around it count. */
 static void test_mounts_hostile(void)
 {
@@ -403,6 +467,8 @@ int main(int argc, char **argv)
 	}
 	g_test_add_func("/container/long names", test_long_names);
 	g_test_add_func("/mounts/cut", test_mounts_cut);
+	g_test_add_func("/container/mounts/octal", test_mounts_octal);
+	g_test_add_func("/container/mounts/long", test_mounts_long);
 	g_test_add_func("/mounts/hostile", test_mounts_hostile);
 	return g_test_run();
 }

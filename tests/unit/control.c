@@ -4,15 +4,58 @@
  * keeps its values; that disabling changes one word; and that only a second change within a second
  * waits for kernel programs that may still be running.
  */
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "lib/base/clock.h"
 #include "lib/bpf/control.h"
 #include "support/ks_test.h"
 
 #define PROBE 3
+
+/* If `refused`, membarrier() and bpf() fail; sleeps are counted and return at once. */
+static struct {
+	int refused, no_bpf;
+	unsigned sleeps, barriers;
+	struct timespec until;
+} kernel;
+
+long syscall(long number, ...)
+{
+	static long (*real)(long number, ...);
+	long args[6];
+	va_list list;
+
+	va_start(list, number);
+	for (unsigned i = 0; i < 6; i++)
+		args[i] = va_arg(list, long);
+	va_end(list);
+	kernel.barriers += number == SYS_membarrier;
+	if ((number == SYS_membarrier && kernel.refused) || (number == SYS_bpf && kernel.no_bpf)) {
+		errno = EINVAL;
+		return -1;
+	}
+	if (!real)
+		*(void **)(void *)&real = dlsym(RTLD_NEXT, "syscall");
+	return real(number, args[0], args[1], args[2], args[3], args[4], args[5]);
+}
+
+/* A signal interrupts every other sleep. */
+int clock_nanosleep(clockid_t clock, int flags, const struct timespec *wait, struct timespec *left)
+{
+	(void)left;
+	g_assert_cmpint(clock, ==, CLOCK_MONOTONIC);
+	g_assert_cmpint(flags, ==, TIMER_ABSTIME);
+	kernel.until = *wait;
+	return ++kernel.sleeps % 2 ? EINTR : 0;
+}
 
 static long waits(void)
 {
@@ -157,6 +200,101 @@ static void test_scope(void)
 	ks__control_unmap(&c);
 }
 
+/* A scope that was refused may have been read: its slot is used again after a grace period. */
+static void test_refused(void)
+{
+	struct ks__control c;
+	uint64_t before = ks__now();
+	uint32_t slot;
+
+	begin(&c);
+	slot = ks__control_scope_slot(&c);
+	g_assert_cmpuint(slot, ==, 1);
+	g_assert_cmpuint(c.scope_left_ns[1], ==, 0);
+	ks__control_scope_refused(&c, slot);
+	g_assert_cmpuint(c.scope_left_ns[1], >=, before);
+	g_assert_cmpuint(c.scope_left_ns[1], <=, ks__now());
+	g_assert_cmpuint(c.scope_left_ns[0], ==, 0);
+	kernel.barriers = 0;
+	g_assert_cmpuint(ks__control_scope_slot(&c), ==, slot);
+	g_assert_cmpuint(kernel.barriers, ==, 1);
+	g_assert_cmpuint(c.scope_left_ns[1], ==, 0);
+	ks__control_unmap(&c);
+}
+
+/*
+ * Where membarrier() is refused, a map of maps waits, and where that fails, the rest of a second.
+ */
+static void test_no_barrier(void)
+{
+	struct ks__control c;
+	uint64_t end;
+
+	begin(&c);
+	for (int no_bpf = geteuid() != 0; no_bpf <= 1; no_bpf++) {
+		ks__control_scope_refused(&c, 1);
+		end = c.scope_left_ns[1] + 1000000000;
+		kernel.refused = 1;
+		kernel.no_bpf = no_bpf;
+		kernel.sleeps = 0;
+		ks__control_scope_slot(&c);
+		g_assert_cmpuint(kernel.sleeps, ==, no_bpf ? 2 : 0);
+		if (no_bpf)
+			g_assert_cmpuint((uint64_t)kernel.until.tv_sec * 1000000000 +
+						 (uint64_t)kernel.until.tv_nsec,
+					 ==, end);
+		/* left a second ago: no program runs that long */
+		kernel.sleeps = kernel.barriers = 0;
+		c.scope_left_ns[1] = ks__now() - 1000000000;
+		ks__control_scope_slot(&c);
+		g_assert_cmpuint(kernel.sleeps + kernel.barriers, ==, 0);
+		kernel.refused = kernel.no_bpf = 0;
+	}
+	ks__control_unmap(&c);
+}
+
+/* What was set before the map exists is in force when it does; probes that are off do nothing. */
+static void test_before(void)
+{
+	struct ks_bpf_settings set = { .generation = 5, .sample_every = 50 };
+	struct ks_bpf_scope scope = { .kind = KS_BPF_SCOPE_SYSTEM, .self = 78 };
+	struct ks__control c = { .map = NULL };
+	int fd = memfd_create("control", MFD_CLOEXEC);
+
+	g_assert_cmpint(ftruncate(fd, 1 << 16), ==, 0);
+	ks__control_idle(&c);
+	for (uint32_t p = 0; p < KS_BPF_PROBES; p++)
+		ks__control_apply(&c, p, &set);
+	ks__control_live(&c, 0, 1);
+	ks__control_live(&c, KS_BPF_PROBES - 1, 1);
+	ks__control_live(&c, PROBE, 1);
+	ks__control_live(&c, PROBE, 0);
+	ks__control_scope(&c, &scope);
+	ks__control_also(&c, 99);
+	ks_assert_rc(ks__control_map(&c, fd), 0);
+	for (uint32_t p = 0; p < KS_BPF_PROBES; p++) {
+		int on = p == 0 || p == KS_BPF_PROBES - 1;
+
+		g_assert_cmpuint(c.map->settings[p][0].generation, ==, on ? 5 : 0);
+		g_assert_cmpuint(c.map->settings[p][0].sample_every, ==, on ? 50 : 0);
+		g_assert_cmpuint(c.map->settings[p][0].epoch, ==, on ? 1 : 0);
+	}
+	g_assert_cmpuint(c.map->scope[0].kind, ==, KS_BPF_SCOPE_SYSTEM);
+	g_assert_cmpuint(c.map->scope[0].also, ==, 99);
+	ks__control_also(&c, 0);
+	g_assert_cmpuint(c.map->scope[0].also, ==, 0);
+	g_assert_cmpuint(c.scope.also, ==, 0);
+	c.map->track = c.map->tree = 3;
+	ks__control_idle(&c);
+	g_assert_cmpuint(c.map->track | c.map->tree, ==, 0);
+	g_assert_cmpuint(c.map->settings[0][0].generation, ==, 5);
+	ks__control_unmap(&c);
+	g_assert_null(c.map);
+	ks_assert_rc(ks__control_map(&c, -1), -EBADF);
+	g_assert_null(c.map);
+	close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	ks_test_init(&argc, &argv);
@@ -164,5 +302,8 @@ int main(int argc, char **argv)
 	g_test_add_func("/control/again", test_again);
 	g_test_add_func("/control/same", test_same);
 	g_test_add_func("/control/scope", test_scope);
+	g_test_add_func("/control/refused", test_refused);
+	g_test_add_func("/control/no barrier", test_no_barrier);
+	g_test_add_func("/control/before", test_before);
 	return g_test_run();
 }

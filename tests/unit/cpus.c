@@ -4,8 +4,13 @@
  * when a CPU has been silent or a clock has jumped.
  */
 #include <glib/gstdio.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
 
+#include "base/clock.h"
 #include "config.h"
 #include "ks.h"
 #include "support/ks_test.h"
@@ -71,6 +76,76 @@ static void test_possible(void)
 	g_assert_cmpuint(possible(""), ==, real);
 	g_assert_cmpuint(possible("none"), ==, real);
 	g_assert_cmpuint(possible(NULL), ==, real);
+}
+
+/* Without any list, the number is that of the kernel's masks. */
+static void test_no_list(void)
+{
+	int status = -1;
+	pid_t pid;
+
+	if (!ks_test_root())
+		return;
+	pid = fork();
+	if (!pid) {
+		int rc = unshare(CLONE_NEWNS) ||
+			 mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+			 mount("none", "/sys", "tmpfs", 0, NULL);
+
+		_exit(rc ? 77 : possible(NULL) == room() && possible("0-3\n") == 4 ? 0 : 1);
+	}
+	g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+		g_test_skip("no mount namespace of its own");
+	else
+		g_assert_cmpint(status, ==, 0);
+}
+
+/* ---- clocks --------------------------------------------------------------------------------- */
+
+static uint64_t clock_ns(clockid_t clock)
+{
+	struct timespec t;
+
+	g_assert_cmpint(clock_gettime(clock, &t), ==, 0);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* Each function reads its own clock, to the nanosecond. */
+static void test_clocks(void)
+{
+	static const struct {
+		clockid_t clock;
+		uint64_t (*now)(void);
+	} all[] = { { CLOCK_MONOTONIC, ks__now },
+		    { CLOCK_REALTIME, ks__wall_now },
+		    { CLOCK_THREAD_CPUTIME_ID, ks__cpu_now } };
+
+	for (size_t i = 0; i < G_N_ELEMENTS(all); i++) {
+		uint64_t before = clock_ns(all[i].clock), at = all[i].now();
+
+		g_assert_cmpuint(at, >=, before);
+		g_assert_cmpuint(at, <=, clock_ns(all[i].clock));
+	}
+}
+
+/* The difference of two clocks lies between those of two pairs of readings. */
+static void test_ahead(void)
+{
+	static const clockid_t all[][2] = { { CLOCK_REALTIME, CLOCK_MONOTONIC },
+					    { CLOCK_MONOTONIC, CLOCK_REALTIME },
+					    { CLOCK_BOOTTIME, CLOCK_THREAD_CPUTIME_ID } };
+
+	for (size_t i = 0; i < G_N_ELEMENTS(all); i++) {
+		clockid_t clock = all[i][0], other = all[i][1];
+		int64_t before = (int64_t)clock_ns(clock), first = (int64_t)clock_ns(other);
+		int64_t ahead = ks__clock_ahead(clock, other);
+		int64_t last = (int64_t)clock_ns(other), after = (int64_t)clock_ns(clock);
+
+		g_assert_cmpint(ahead, >=, before - last);
+		g_assert_cmpint(ahead, <=, after - first);
+	}
+	g_assert_cmpint(llabs(ks__clock_ahead(CLOCK_MONOTONIC, CLOCK_MONOTONIC)), <=, 100000);
 }
 
 #if KS_HAVE_BPF
@@ -153,6 +228,9 @@ int main(int argc, char **argv)
 {
 	ks_test_init(&argc, &argv);
 	g_test_add_func("/cpus/possible", test_possible);
+	g_test_add_func("/cpus/no list", test_no_list);
+	g_test_add_func("/clock/now", test_clocks);
+	g_test_add_func("/clock/ahead", test_ahead);
 #if KS_HAVE_BPF
 	g_test_add_data_func("/cpus/comes-later", &ks__rings, test_comes_later);
 	g_test_add_data_func("/cpus/goes", &ks__rings, test_goes);

@@ -56,6 +56,22 @@ static void generations(void)
 	bed_free(bed);
 }
 
+/* A process whose file is empty, cut off or of another form is left out, and no other with it. */
+static void no_answer(void)
+{
+	static const char *const texts[] = { "", "250 (a) S 400", "x" };
+	struct bed *bed = bed_new(0);
+
+	show(bed, ROOT, 1, "root", 50, 9, 0);
+	for (int pid = 200; pid < 230; pid++) {
+		show(bed, pid, ROOT, "child", 60, 9, 0);
+		if (pid % 2)
+			bed_write(bed, pid, "stat", texts[pid % 3]);
+	}
+	expect(bed, "200 202 204 206 208 210 212 214 216 218 220 222 224 226 228 ");
+	bed_free(bed);
+}
+
 /* A walk ends when its time is over, however many processes it has seen. */
 static void in_time(void)
 {
@@ -115,6 +131,7 @@ int main(int argc, char **argv)
 	ks_test_init(&argc, &argv);
 	g_test_add_func("/descent/in-time", in_time);
 	g_test_add_func("/descent/generations", generations);
+	g_test_add_func("/descent/no-answer", no_answer);
 	g_test_add_func("/descent/no-descriptor", no_descriptor);
 	g_test_add_func("/descent/before-zero", before_zero);
 	return g_test_run();

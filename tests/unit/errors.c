@@ -5,6 +5,7 @@
  * that a probe which works with less says why.
  */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 
 #include <kernelsight/kernelsight.h>
@@ -58,6 +59,130 @@ static void test_longest(void)
 	else
 		g_assert_cmpint((int)strlen(text), <, 200); /* without cgroups in the text */
 	ks_close(ks);
+}
+
+/* Each code, with and without its sign, has its own name and words. */
+static void test_codes(void)
+{
+	static const struct {
+		int code;
+		const char *name, *words;
+	} all[] = {
+		{ 0, "OK", "success" },
+		{ KS_EUNAVAIL, "KS_EUNAVAIL", "not available on this machine" },
+		{ KS_EOFF, "KS_EOFF", "the probe was never enabled" },
+		{ KS_EFORKED, "KS_EFORKED", "the handle belongs to the parent process" },
+		{ KS_EBALANCE, "KS_EBALANCE", "the ledger does not add up" },
+		{ KS_ESILENT, "KS_ESILENT",
+		  "attached, but the events of the self-test were not counted" },
+		{ KS_ECLOSED, "KS_ECLOSED", "the handle is closed" },
+		{ E2BIG, "E2BIG", "members that only a newer release knows are set" },
+		{ EACCES, "EACCES", "permission denied" },
+		{ EAGAIN, "EAGAIN", "try again" },
+		{ EBADF, "EBADF", "bad file descriptor" },
+		{ EBUSY, "EBUSY", "another thread is consuming, or this one is inside a callback" },
+		{ EEXIST, "EEXIST", "exists already" },
+		{ EFAULT, "EFAULT", "bad address" },
+		{ EINTR, "EINTR", "interrupted by a signal" },
+		{ EINVAL, "EINVAL", "invalid argument" },
+		{ EIO, "EIO", "input or output error" },
+		{ EMFILE, "EMFILE", "too many open descriptors in this process" },
+		{ ESTALE, "ESTALE", "a path leads elsewhere than before (chroot, a file server)" },
+		{ ENAMETOOLONG, "ENAMETOOLONG", "name too long" },
+		{ ENFILE, "ENFILE", "too many open files on this machine" },
+		{ ENODEV, "ENODEV", "no such device" },
+		{ ENOENT, "ENOENT", "not found" },
+		{ ENOMEM, "ENOMEM", "out of memory" },
+		{ ENOSPC, "ENOSPC", "no room" },
+		{ ENOSYS, "ENOSYS", "this kernel has no such syscall" },
+		{ ENOTSUP, "ENOTSUP", "not supported" },
+		{ EPERM, "EPERM", "operation not permitted" },
+		{ ESRCH, "ESRCH", "no such process or thread" },
+		{ ETIMEDOUT, "ETIMEDOUT", "timed out" },
+		{ 524, "ENOTSUPP", "not supported" },
+		{ 4095, "?", "unknown error" },
+		{ INT_MAX, "?", "unknown error" },
+	};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(all); i++) {
+		g_assert_cmpstr(ks_error_name(all[i].code), ==, all[i].name);
+		g_assert_cmpstr(ks_error_name(-all[i].code), ==, all[i].name);
+		g_assert_cmpstr(ks_strerror(all[i].code), ==, all[i].words);
+		g_assert_cmpstr(ks_strerror(-all[i].code), ==, all[i].words);
+	}
+}
+
+struct heard {
+	int level;
+	unsigned times;
+	char text[KS_ERROR_MAX];
+};
+
+static void hear(int level, const char *text, void *user)
+{
+	struct heard *heard = user;
+
+	heard->level = level;
+	heard->times++;
+	g_strlcpy(heard->text, text, sizeof(heard->text));
+}
+
+/* A callback gets messages of its level and of more urgent ones; a failure is a warning. */
+static void test_log(void)
+{
+	static struct ks__errors errors;
+	struct heard heard = { 0 };
+
+	ks__errors_init(&errors);
+	g_assert_cmpuint(errors.log_level, ==, KS_LOG_WARNING);
+	ks__errors_log(&errors, KS_LOG_WARNING, "nobody hears"); /* no callback */
+	errors.log = hear;
+	errors.log_user = &heard;
+	for (int level = KS_LOG_ERROR; level <= KS_LOG_DEBUG; level++)
+		ks__errors_log(&errors, level, "level %d", level);
+	g_assert_cmpuint(heard.times, ==, KS_LOG_WARNING - KS_LOG_ERROR + 1);
+	g_assert_cmpint(heard.level, ==, KS_LOG_WARNING);
+	errors.log_level = KS_LOG_ERROR;
+	ks_assert_rc(ks__errors_fail(&errors, -EIO, "quiet"), -EIO);
+	g_assert_cmpuint(heard.times, ==, KS_LOG_WARNING - KS_LOG_ERROR + 1);
+	errors.log_level = KS_LOG_DEBUG;
+	ks_assert_rc(ks__errors_fail(&errors, -EIO, "loud %d", 7), -EIO);
+	g_assert_cmpuint(heard.times, ==, KS_LOG_WARNING - KS_LOG_ERROR + 2);
+	g_assert_cmpint(heard.level, ==, KS_LOG_WARNING);
+	g_assert_cmpstr(heard.text, ==, "loud 7");
+	ks__errors_note(&errors, "50% noted");
+	g_assert_cmpuint(heard.times, ==, KS_LOG_WARNING - KS_LOG_ERROR + 2);
+	ks_assert_rc(ks__errors_last(&errors, heard.text, sizeof(heard.text)), 9);
+	g_assert_cmpstr(heard.text, ==, "50% noted");
+	ks__errors_destroy(&errors);
+}
+
+static void *fail_in_thread(void *user)
+{
+	char text[64];
+
+	ks__errors_last(user, text, sizeof(text));
+	g_assert_cmpstr(text, ==, ""); /* of another thread */
+	ks__errors_fail(user, -EIO, "thread %d", gettid());
+	return NULL;
+}
+
+/* Each thread has its own message. If more threads fail than there is room for, the oldest goes. */
+static void test_threads(void)
+{
+	static struct ks__errors errors;
+	char text[64];
+
+	ks__errors_init(&errors);
+	ks__errors_fail(&errors, -EIO, "main");
+	for (unsigned i = 1; i <= KS__ERRORS; i++) {
+		GThread *thread = g_thread_new("fails", fail_in_thread, &errors);
+
+		g_thread_join(thread);
+		ks__errors_last(&errors, text, sizeof(text));
+		g_assert_cmpstr(text, ==, i < KS__ERRORS ? "main" : "");
+	}
+	ks__errors_destroy(&errors);
 }
 
 /* The second call fails without a message of its own. */
@@ -170,6 +295,9 @@ int main(int argc, char **argv)
 	ks_test_init(&argc, &argv);
 	g_test_add_func("/errors/cut", test_cut);
 	g_test_add_func("/errors/longest", test_longest);
+	g_test_add_func("/errors/codes", test_codes);
+	g_test_add_func("/errors/log", test_log);
+	g_test_add_func("/errors/threads", test_threads);
 	g_test_add_func("/errors/own-sentence", test_own_sentence);
 	g_test_add_func("/errors/names", test_names);
 	g_test_add_func("/errors/own probe", test_own_probe);

@@ -7,6 +7,7 @@
 #include <linux/btf.h>
 #include <stdlib.h>
 
+#include "bpf/btf_raw.h"
 #include "bpf/btf_scan.h"
 #include "support/ks_test.h"
 
@@ -208,6 +209,39 @@ static void test_members(void)
 	judge(&i, "its types have too many members");
 }
 
+/*
+ * A search by name goes into unnamed members, also through a typedef, but not into named ones.
+ * kind: of the outer type.
+ */
+static void test_searched(void)
+{
+	static const uint32_t kinds[] = { BTF_KIND_STRUCT, BTF_KIND_UNION };
+
+	for (size_t k = 0; k < G_N_ELEMENTS(kinds); k++)
+		for (int is_named = 0; is_named <= 1; is_named++) {
+			struct image i = begin();
+			uint32_t pid = name(&i, "pid");
+
+			type(&i, "", BTF_KIND_STRUCT, 256, 8);
+			for (unsigned n = 0; n < 256; n++)
+				member(&i, pid, 1, NOT_BITFIELD);
+			type(&i, "alias", BTF_KIND_TYPEDEF, 0, 2);
+			type(&i, "task", kinds[k], 256, 8);
+			for (unsigned n = 0; n < 256; n++)
+				member(&i, is_named ? pid : 0, 3, NOT_BITFIELD);
+			judge(&i, is_named ? NULL : "its types have too many members");
+		}
+}
+
+/* Bytes that are no BTF are not sound. */
+static void test_no_btf(void)
+{
+	const char bytes[64] = "no BTF";
+	const char *why = NULL;
+
+	ks_assert_rc(ks__btf_sound(bytes, sizeof(bytes), &why), -EINVAL);
+}
+
 static struct image named(unsigned length, unsigned n)
 {
 	struct image i = begin();
@@ -250,6 +284,25 @@ static void test_large(void)
 	judge(&i, NULL);
 	i = named(5, 60000); /* 18 bytes each: libbpf would search them for seconds */
 	judge(&i, "its types are larger than in any kernel");
+	/* 12 bytes and a name for each type and member: 1 MiB, and a byte more */
+	for (unsigned more = 0; more <= 1; more++) {
+		unsigned left = 65523;
+		uint32_t longer;
+
+		i = begin();
+		longer = name(&i, "pids");
+		pid = name(&i, "pid");
+		for (unsigned n = 0; n < 11; n++) {
+			unsigned members = MIN(left, 6000);
+
+			type(&i, "task", BTF_KIND_STRUCT, members, 8);
+			for (unsigned m = 0; m < members; m++)
+				member(&i, n + m || !more ? pid : longer, 1, NOT_BITFIELD);
+			left -= members;
+		}
+		g_assert_cmpuint(left, ==, 0);
+		judge(&i, more ? "its types are larger than in any kernel" : NULL);
+	}
 	i = begin();
 	for (unsigned n = 0; n < 70000; n++)
 		type(&i, "task", BTF_KIND_STRUCT, 0, 8);
@@ -327,6 +380,8 @@ int main(int argc, char **argv)
 	g_test_add_func("/evil/circle/pointer", test_pointer);
 	g_test_add_func("/evil/depth", test_depth);
 	g_test_add_func("/evil/members", test_members);
+	g_test_add_func("/evil/searched", test_searched);
+	g_test_add_func("/evil/no BTF", test_no_btf);
 	g_test_add_func("/evil/names", test_names);
 	g_test_add_func("/evil/large", test_large);
 	g_test_add_func("/evil/sizes", test_sizes);

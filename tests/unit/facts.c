@@ -184,6 +184,26 @@ static void test_withheld(void)
 	g_free(groups);
 }
 
+static void read_status(void *user)
+{
+	const struct place *p = user;
+	uint64_t value;
+
+	ks_assert_rc(ks__facts_status(p->fd, "Seccomp", 10, &value), 0);
+	ks_assert_rc(ks__facts_status(p->fd, "None", 10, &value), -ENOENT);
+}
+
+static void test_status(void)
+{
+	struct place p = place("thread-self", "status", "Name:\ta\nSeccomp:\t2\n");
+	uint64_t value;
+
+	ks_assert_rc(ks__facts_status(p.fd, "Seccomp", 16, &value), 0);
+	g_assert_cmpuint(value, ==, 2);
+	ks_test_no_leak(read_status, &p);
+	leave(&p);
+}
+
 /* "self" in a procfs is the caller's pid in the pid namespace of that procfs. */
 static void test_own_proc(void)
 {
@@ -248,6 +268,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/facts/capabilities", test_caps);
 	g_test_add_func("/facts/security modules", test_modules);
 	g_test_add_func("/facts/withheld capabilities", test_withheld);
+	g_test_add_func("/facts/status", test_status);
 	g_test_add_func("/facts/own proc", test_own_proc);
 	g_test_add_func("/facts/filesystem", test_filesystem);
 	g_test_add_func("/facts/string", test_string);

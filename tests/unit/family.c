@@ -3,6 +3,7 @@
  * Shows that descent is found at any depth, that a younger process is never a parent, and that
  * files which show a circle of parents neither prolong a walk nor add a process to a tree.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <stdio.h>
@@ -70,6 +71,17 @@ static void test_deep(void)
 	free(family.at);
 }
 
+#ifndef __SANITIZE_ADDRESS__ /* it ends the program for such a size */
+static void test_no_memory(void)
+{
+	const struct ks__kin kin = { .pid = 1 };
+	struct ks__family family = { .n = SIZE_MAX / 32, .room = SIZE_MAX / 32 };
+
+	ks_assert_rc(ks__family_add(&family, &kin), -ENOMEM);
+	g_assert_true(family.n == SIZE_MAX / 32 && family.room == SIZE_MAX / 32 && !family.at);
+}
+#endif
+
 static void test_circle(void)
 {
 	struct ks__family family = { 0 };
@@ -89,6 +101,7 @@ static void test_circle(void)
 
 static char *root;
 static unsigned asked, flips;
+static int32_t new_parent = 10;
 static uint8_t enrolled[DEPTH + 1];
 
 static void show(int32_t pid, int32_t parent)
@@ -112,7 +125,7 @@ static int is_in(void *user, int32_t pid)
 	/* pid 99 is gone, and its child gets a parent that is in the circle */
 	if (pid == 99 && flips) {
 		flips--;
-		show(12, 10);
+		show(12, new_parent);
 	}
 	return (user && pid == 1) || (pid <= DEPTH && enrolled[pid]);
 }
@@ -138,6 +151,7 @@ static void begin(void)
 	root = g_dir_make_tmp("ks-family-XXXXXX", NULL);
 	memset(enrolled, 0, sizeof(enrolled));
 	asked = flips = 0;
+	new_parent = 10;
 }
 
 static void end(void)
@@ -179,6 +193,21 @@ static void test_walk_circle(void)
 	end();
 }
 
+/* The parent has gone, and the process gets a parent in the tree during the walk. */
+static void test_climb(void)
+{
+	begin();
+	flips = 1;
+	new_parent = 1;
+	show(12, 99);
+	show(14, 12);
+	g_assert_cmpint(walk(1), ==, 2);
+	g_assert_true(enrolled[12]);
+	g_assert_true(enrolled[14]);
+	g_assert_cmpint(walk(1), ==, 0);
+	end();
+}
+
 /*
  * The parent has gone, and the process gets a new parent during the walk, so that the walk meets a
  * circle.
@@ -202,8 +231,12 @@ int main(int argc, char **argv)
 	g_test_add_func("/family/places", test_places);
 	g_test_add_func("/family/deep", test_deep);
 	g_test_add_func("/family/circle", test_circle);
+#ifndef __SANITIZE_ADDRESS__
+	g_test_add_func("/family/no memory", test_no_memory);
+#endif
 	g_test_add_func("/family/walk", test_walk);
 	g_test_add_func("/family/walk/circle", test_walk_circle);
+	g_test_add_func("/family/climb", test_climb);
 	g_test_add_func("/family/climb/circle", test_climb_circle);
 	return g_test_run();
 }

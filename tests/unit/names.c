@@ -4,6 +4,7 @@
  * by no other name, and that ks_schema() agrees with the separate descriptions.
  */
 #include <errno.h>
+#include <inttypes.h>
 
 #include <kernelsight/identity.h>
 #include <kernelsight/schema.h>
@@ -197,6 +198,106 @@ static void test_enums(void)
 	ks_assert_rc(ks_describe_enum(UINT32_MAX, &desc), -ENOENT);
 }
 
+/* Every named value of every field is found by its name. */
+static void test_all_values(void)
+{
+	struct ks_struct_desc at = { .size = sizeof(at) };
+	unsigned n = 0;
+
+	for (uint32_t id = 0; id < KS_INTERFACE_STRUCTS + 1000; id++)
+		for (uint32_t i = 0; !ks_describe_struct(id, &at) && i < 100; i++)
+			for (uint64_t value = 0; value < 64; value++) {
+				const char *name = ks_describe_value(id, i, value);
+
+				if (!name)
+					continue;
+				n++;
+				g_assert_cmpint(ks_value(id, i, name), ==, (int)value);
+			}
+	g_assert_cmpuint(n, >, 10);
+}
+
+static void add_text(GString *doc, const char *key, const char *value)
+{
+	if (!value) {
+		g_string_append_printf(doc, "\"%s\":null", key);
+		return;
+	}
+	g_string_append_printf(doc, "\"%s\":\"", key);
+	for (; *value; value++)
+		g_string_append_printf(doc, *value == '"' || *value == '\\' ? "\\%c" : "%c",
+				       *value);
+	g_string_append_c(doc, '"');
+}
+
+/* Asserts that the schema has this part once more; *at moves behind it. */
+static void assert_next(const char **at, GString *part)
+{
+	const char *found = strstr(*at, part->str);
+
+	if (!found)
+		g_error("not in the schema: %s", part->str);
+	*at = found + part->len;
+	g_string_free(part, TRUE);
+}
+
+static void assert_fields(const char **at, uint32_t id)
+{
+	struct ks_field_desc f = { .size = sizeof(f) };
+
+	for (uint32_t i = 0; !ks_describe_field(id, i, &f); i++) {
+		GString *part = g_string_new("{");
+
+		add_text(part, "name", f.name);
+		g_string_append_printf(part,
+				       ",\"offset\":%u,\"bytes\":%u,\"count\":%u,\"kind\":%u,"
+				       "\"unit\":%u,\"is_signed\":%s,\"valid\":%" PRIu64 ",",
+				       f.offset, f.bytes, f.count, f.kind, f.unit,
+				       f.is_signed ? "true" : "false", f.valid);
+		add_text(part, "label", f.label);
+		g_string_append_c(part, ',');
+		add_text(part, "help", f.help);
+		g_string_append_c(part, ',');
+		add_text(part, "c_type", f.c_type);
+		g_string_append_c(part, ',');
+		add_text(part, "codes", f.codes);
+		assert_next(at, part);
+		f.size = sizeof(f);
+	}
+}
+
+/* The structs of all probes and of the interface, with each member of each description. */
+static void test_schema_structs(void)
+{
+	int length = ks_schema(NULL, 0);
+	char *text = g_malloc0((size_t)length + 1);
+	struct ks_struct_desc s = { .size = sizeof(s) };
+	const char *at;
+	unsigned n = 0;
+
+	ks_schema(text, (size_t)length + 1);
+	at = strstr(text, "\"structs\":[");
+	g_assert_nonnull(at);
+	for (uint32_t id = 0; id < KS_INTERFACE_STRUCTS + 1000; id++) {
+		GString *part;
+
+		if (ks_describe_struct(id, &s))
+			continue;
+		part = g_string_new("{");
+		g_string_append_printf(part, "\"id\":%u,", id);
+		add_text(part, "name", s.name);
+		g_string_append_printf(part, ",\"bytes\":%u,", s.bytes);
+		add_text(part, "help", s.help);
+		g_string_append(part, ",\"fields\":[");
+		assert_next(&at, part);
+		assert_fields(&at, id);
+		n++;
+	}
+	g_assert_cmpuint(n, >, 30);
+	g_assert_null(strstr(at, "\"offset\":")); /* no other struct */
+	g_free(text);
+}
+
 /*
  * A short buffer cuts the text as in ks_check(). The whole text ends with the name of the last
  * constant.
@@ -227,6 +328,8 @@ int main(int argc, char **argv)
 	g_test_add_func("/names/params", test_params);
 	g_test_add_func("/names/constants", test_constants);
 	g_test_add_func("/names/enums", test_enums);
+	g_test_add_func("/names/values/all", test_all_values);
 	g_test_add_func("/names/schema", test_schema);
+	g_test_add_func("/names/schema/structs", test_schema_structs);
 	return g_test_run();
 }

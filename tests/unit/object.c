@@ -10,6 +10,7 @@
 
 #include "../../bpf/shared.h"
 #include "bpf/hooks.h"
+#include "bpf/unit.h"
 #include "data/rows.h"
 #include "support/ks_test.h"
 
@@ -170,6 +171,71 @@ static void test_maps(const void *data)
 	}
 }
 
+/* ---- fitting programs to a kernel ------------------------------------------------------------ */
+
+static int is_fetch(const struct bpf_insn *insn)
+{
+	return BPF_CLASS(insn->code) == BPF_STX && BPF_MODE(insn->code) == 0xc0 /* BPF_ATOMIC */ &&
+	       insn->imm != BPF_ADD;
+}
+
+/*
+ * Where the kernel has no fetching atomic instructions, each of these is replaced and nothing else.
+ * Loads nothing.
+ */
+static void test_fit(void)
+{
+	static struct ks__features features = { .types.scanned = 1 };
+	struct bpf_object *before = open_object(), *after = open_object();
+	struct ks_bpf_const consts = { 0 };
+	struct bpf_program *program;
+	unsigned n = 0, fetches = 0;
+	struct ks__program *programs[200], all[200];
+	struct ks__unit unit = { .features = &features, .consts = &consts, .progs = programs };
+	void *scratch;
+
+	bpf_object__for_each_program(program, before)
+	{
+		all[n] = (struct ks__program){ .name = bpf_program__name(program),
+					       .hook.kind = KS__HOOK_NONE };
+		programs[n] = &all[n];
+		g_assert_cmpuint(++n, <, 200);
+	}
+	unit.n_progs = n;
+	for (int atomic_fetch = 0; atomic_fetch <= 1; atomic_fetch++) {
+		consts.atomic_fetch = (uint32_t)atomic_fetch;
+		bpf_object__close(after);
+		after = open_object();
+		scratch = g_malloc0(ks__programs_scratch_size(&unit));
+		ks_assert_rc(ks__programs_prepare(&unit, after, KS__TYPED_BY_US, scratch), 0);
+		for (unsigned i = 0; i < n; i++) {
+			const struct bpf_program *a =
+				bpf_object__find_program_by_name(before, all[i].name);
+			const struct bpf_program *b =
+				bpf_object__find_program_by_name(after, all[i].name);
+			const struct bpf_insn *was = bpf_program__insns(a);
+			const struct bpf_insn *is = bpf_program__insns(b);
+
+			g_assert_cmpuint(bpf_program__insn_cnt(a), ==, bpf_program__insn_cnt(b));
+			for (size_t k = 0; k < bpf_program__insn_cnt(a); k++) {
+				struct bpf_insn want = was[k];
+
+				if (is_fetch(&was[k])) {
+					fetches++;
+					if (!atomic_fetch)
+						want = (struct bpf_insn){ .code = BPF_ALU64 |
+										  BPF_MOV | BPF_K };
+				}
+				g_assert_cmpmem(&is[k], sizeof(want), &want, sizeof(want));
+			}
+		}
+		g_free(scratch);
+	}
+	g_assert_cmpuint(fetches, >, 0);
+	bpf_object__close(before);
+	bpf_object__close(after);
+}
+
 static void test_unprivileged(void)
 {
 	int status;
@@ -205,6 +271,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/object/unprivileged", test_unprivileged);
 	g_test_add_func("/object/programs-are-used", test_programs_are_used);
 	g_test_add_func("/object/sections", test_sections);
+	g_test_add_func("/object/fit", test_fit);
 	g_test_add_func("/object/names-fit", test_names_fit);
 	g_test_add_func("/object/shared-maps", test_shared_maps);
 	for (probe = ks__probes; *probe; probe++) {

@@ -110,6 +110,8 @@ static void test_stat_hostile(void)
 		{ "42 ()", -EINVAL },
 		{ "42 ) (" BEHIND, -EINVAL },
 		{ "42 [a]" BEHIND, -EINVAL },
+		{ "42 [a)" BEHIND, -EINVAL },
+		{ "42 (a)\tS 1 1 1" BEHIND, -EINVAL },
 		{ "a (b)" BEHIND, -EINVAL },
 		{ "42 (a)S 1 1 1" BEHIND, -EINVAL },
 		{ "42 (a) S 1 1 x 1", -EINVAL },

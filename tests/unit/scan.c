@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "files/scan.h"
+#include "support/counters.h"
 #include "support/fake_proc.h"
 #include "support/ks_test.h"
 
@@ -194,6 +195,8 @@ struct direct {
 	void *state;
 	union {
 		struct ks_event_proc_fork fork;
+		struct ks_event_proc_exec exec;
+		struct ks_event_proc_exit exit;
 		char bytes[KS__QUEUE_RECORD_MAX];
 	} e;
 };
@@ -277,6 +280,83 @@ static void test_start(void)
 	g_assert_cmpuint(fork->valid, ==, KS_HAS_PROC_START);
 	is_about(fork->start_ns, -2 * SECOND - asleep);
 	finish(&d);
+}
+
+/* The next record of this kind, as long as its struct. */
+static void take_next(struct direct *d, uint16_t id, size_t size)
+{
+	memset(&d->e, 0x5a, sizeof(d->e));
+	g_assert_cmpint(ks__queue_take(&d->queue, 0, &d->e.fork.ev), ==, 1);
+	g_assert_cmpuint(d->e.fork.ev.id, ==, id);
+	g_assert_cmpuint(d->e.fork.ev.size, ==, size);
+	g_assert_cmpint(d->e.fork.ev.pid, ==, id == KS_EVENT_PROC_FORK ? 150 : 200);
+	g_assert_cmpuint(d->e.fork.ev.time_ns, ==, d->at.now_ns);
+}
+
+/* Sets every member of each record that the files give, and says which they are. */
+static void test_records(void)
+{
+	const uint64_t kin = KS_HAS_PROC_PARENT | KS_HAS_PROC_SESSION;
+	const int64_t begun =
+		(int64_t)(400000000 * TICK_NS) - ahead(CLOCK_BOOTTIME, CLOCK_MONOTONIC);
+	struct direct d;
+
+	begin(&d, bed_new(0));
+	show(d.bed, 200, 150, "a", 400000000, 11, 0);
+	bed_write(d.bed, 200, "status", "Uid:\t12\t13\t14\t15\n");
+	bed_link_exe(d.bed, 200, "/bin/a");
+	look(&d);
+	take_next(&d, KS_EVENT_PROC_FORK, sizeof(d.e.fork));
+	g_assert_cmpuint(d.e.fork.valid, ==, KS_HAS_PROC_START);
+	is_about(d.e.fork.start_ns, begun);
+	g_assert_cmpint(d.e.fork.child_pid, ==, 200);
+	g_assert_cmpint(d.e.fork.child_tid, ==, 200);
+	g_assert_cmpuint(d.e.fork.thread, ==, 0);
+	take_next(&d, KS_EVENT_PROC_EXEC, sizeof(d.e.exec));
+	g_assert_cmpuint(d.e.exec.valid, ==,
+			 KS_HAS_PROC_START | kin | KS_HAS_PROC_UID | KS_HAS_PROC_PATH);
+	is_about(d.e.exec.start_ns, begun);
+	g_assert_cmpint(d.e.exec.ppid, ==, 150);
+	g_assert_cmpint(d.e.exec.session, ==, 20);
+	g_assert_cmpuint(d.e.exec.uid, ==, 12);
+	g_assert_cmpint(d.e.exec.old_tid, ==, 0);
+	g_assert_cmpstr(d.e.exec.path, ==, "/bin/a");
+	vanish(d.bed, 200);
+	look(&d);
+	take_next(&d, KS_EVENT_PROC_EXIT, sizeof(d.e.exit));
+	g_assert_cmpuint(d.e.exit.valid, ==, KS_HAS_PROC_START | kin);
+	is_about(d.e.exit.start_ns, begun);
+	g_assert_cmpint(d.e.exit.ppid, ==, 150);
+	g_assert_cmpint(d.e.exit.session, ==, 20);
+	g_assert_cmpint(ks__queue_ready(&d.queue), ==, 0);
+	finish(&d);
+}
+
+/* No parent, no session, no start: each member that has no value has no bit. */
+static void test_no_values(void)
+{
+	static const char *const uids[] = { "", "Uid:\t-1\n", "Uid:\t4294967296\n", "Uid:\tx\n" };
+	struct direct d;
+
+	for (size_t i = 0; i < G_N_ELEMENTS(uids); i++) {
+		begin(&d, bed_new(0));
+		show(d.bed, 7, 0, "a", UINT64_MAX, 11, 0);
+		bed_write(d.bed, 7, "status", uids[i]);
+		look(&d);
+		g_assert_cmpint(ks__queue_take(&d.queue, 0, &d.e.fork.ev), ==, 1);
+		g_assert_cmpint(ks__queue_take(&d.queue, 0, &d.e.fork.ev), ==, 1);
+		g_assert_cmpuint(d.e.fork.ev.id, ==, KS_EVENT_PROC_EXEC);
+		g_assert_cmpuint(d.e.exec.valid, ==, 0);
+		g_assert_cmpuint(d.e.exec.start_ns, ==, 0);
+		g_assert_cmpuint(d.e.exec.uid, ==, 0);
+		g_assert_cmpstr(d.e.exec.path, ==, "");
+		vanish(d.bed, 7);
+		look(&d);
+		g_assert_cmpint(ks__queue_take(&d.queue, 0, &d.e.fork.ev), ==, 1);
+		g_assert_cmpuint(d.e.fork.ev.id, ==, KS_EVENT_PROC_EXIT);
+		g_assert_cmpuint(d.e.exit.valid, ==, 0);
+		finish(&d);
+	}
 }
 
 /* The host is in a time namespace. btime is the zero of a clock so far from ours. */
@@ -399,6 +479,7 @@ static void test_malformed(void)
 static void test_no_descriptors(void)
 {
 	struct bed *bed = bed_on();
+	char text[KS_ERROR_MAX], *want;
 	struct rlimit before, none;
 
 	show(bed, 200, 1, "a", 60, 11, FORKNOEXEC);
@@ -406,6 +487,44 @@ static void test_no_descriptors(void)
 	none = before;
 	none.rlim_cur = 0;
 	g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &none), ==, 0);
+	ks_assert_rc(bed_look(bed), -EMFILE);
+	g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &before), ==, 0);
+	want = g_strdup_printf("%s cannot be read now: too many open descriptors in this process",
+			       bed->dir);
+	ks_last_error(bed->ks, text, sizeof(text));
+	g_assert_cmpstr(text, ==, want);
+	bed_found(bed, "fork 1 init > 200\n");
+	ks_last_error(bed->ks, text, sizeof(text));
+	g_assert_cmpstr(text, ==, want); /* a read that succeeds leaves the message alone */
+	g_free(want);
+	bed_free(bed);
+}
+
+/*
+ * With one descriptor left, the scan can open the folder and no file in it. It does not take
+ * processes for gone, and does not take the old ones for new later.
+ */
+static void test_one_descriptor(void)
+{
+	struct bed *bed = bed_new(0);
+	uint32_t variant;
+	struct rlimit before;
+	uint64_t valid;
+	char text[256];
+
+	bed_scope(bed, KS_SCOPE_SYSTEM, 0, 0);
+	bed_apply(bed);
+	g_assert_cmpint(counters_spare_descriptors(1, &before), ==, 0);
+	ks_assert_rc(bed->s->ops->enable(bed->s, KS_PROBE_PROC, NULL, &variant, &valid), -EMFILE);
+	g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &before), ==, 0);
+	ks_last_error(bed->ks, text, sizeof(text));
+	g_assert_true(g_str_has_prefix(text, "proc: "));
+	g_assert_true(g_str_has_suffix(
+		text, " cannot be scanned: too many open descriptors in this process"));
+	bed_enable(bed);
+	bed_found(bed, NONE);
+	show(bed, 200, 1, "a", 60, 11, FORKNOEXEC);
+	g_assert_cmpint(counters_spare_descriptors(1, &before), ==, 0);
 	ks_assert_rc(bed_look(bed), -EMFILE);
 	g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &before), ==, 0);
 	bed_found(bed, "fork 1 init > 200\n");
@@ -449,10 +568,13 @@ int main(int argc, char **argv)
 		{ "/scan/threads", test_threads },
 		{ "/scan/zombies", test_zombies },
 		{ "/scan/start", test_start },
+		{ "/scan/records", test_records },
+		{ "/scan/no values", test_no_values },
 		{ "/scan/time namespace", test_time_namespace },
 		{ "/scan/unreadable", test_unreadable },
 		{ "/scan/malformed", test_malformed },
 		{ "/scan/no descriptors", test_no_descriptors },
+		{ "/scan/one descriptor", test_one_descriptor },
 		{ "/scan/many", test_many },
 	};
 	size_t i;

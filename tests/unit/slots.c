@@ -4,6 +4,7 @@
  * twice or lost. A process keeps its row and its name until its last slot is emptied. An open
  * interval counts until now and never shrinks.
  */
+#include <errno.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 
@@ -454,6 +455,104 @@ static void states(void)
 	bed_free(b);
 }
 
+/* Tracking goes on: what is left of the last time is of another era. */
+static void tracking(void)
+{
+	struct bed *b = bed_new();
+	uint64_t before = ks__now();
+	uint32_t era = b->control.era, roles = b->control.roles;
+
+	g_assert_cmpuint(b->control.track, ==, KS_TRACK_ROWS);
+	ks__threads_track(&b->t, 1, 1);
+	g_assert_cmpuint(b->control.track, ==, KS_TRACK_ROWS | KS_TRACK_NEW);
+	g_assert_cmpuint(b->control.era, ==, era);
+	g_assert_cmpuint(b->control.roles, ==, roles);
+	give(b, 0, 10, 10, "live", 1);
+	give(b, 1, 11, 11, "dead", 1);
+	end(b, 1, KS_THREAD_DEAD, SECOND);
+	ks__threads_track(&b->t, 0, 1);
+	g_assert_cmpuint(b->control.track, ==, 0);
+	g_assert_cmpuint(b->slots[0].state, ==, KS_THREAD_LIVE);
+	ks__threads_track(&b->t, 1, 0);
+	g_assert_cmpuint(b->control.track, ==, KS_TRACK_ROWS);
+	g_assert_cmpuint(b->control.era, ==, era + 1);
+	g_assert_cmpuint(b->control.roles, ==, roles + 1);
+	g_assert_cmpuint(b->control.threads_dead, ==, 2);
+	g_assert_cmpuint(b->slots[0].state, ==, KS_THREAD_LEFT);
+	g_assert_cmpuint(b->slots[0].ended_ns, >=, before);
+	g_assert_cmpuint(b->slots[0].ended_ns, <=, ks__now());
+	g_assert_cmpuint(b->slots[1].state, ==, KS_THREAD_DEAD);
+	g_assert_cmpuint(b->slots[1].ended_ns, <, b->slots[0].ended_ns);
+	bed_free(b);
+}
+
+/* Asserts that seed programs ran or did not, and that nobody holds the lock. */
+static void assert_seeded(struct bed *b, int ran)
+{
+	g_assert_cmpuint(b->control.unseeded, ==, !ran);
+	g_assert_cmpint(pthread_rwlock_trywrlock(&b->t.lock), ==, 0);
+	pthread_rwlock_unlock(&b->t.lock);
+}
+
+/* Seed programs run at most once a second, and only if programs met threads they do not know. */
+static void strangers(void)
+{
+	struct bed *b = bed_new();
+	uint64_t before = ks__now();
+
+	b->t.seeded_ns = 0;
+	b->control.unseeded = 0;
+	ks__threads_seed_strangers(&b->t);
+	g_assert_cmpuint(b->t.seeded_ns, ==, 0);
+	b->control.unseeded = 1;
+	b->t.seeded_ns = ks__now() - SECOND;
+	ks__threads_seed_strangers(&b->t);
+	assert_seeded(b, 1);
+	g_assert_cmpuint(b->t.seeded_ns, >=, before);
+	g_assert_cmpuint(b->t.seeded_ns, <=, ks__now());
+	b->control.unseeded = 1;
+	b->t.seeded_ns = ks__now();
+	ks__threads_seed_strangers(&b->t);
+	assert_seeded(b, 0);
+	b->t.seeded_ns = 0;
+	g_assert_cmpint(pthread_rwlock_rdlock(&b->t.lock), ==, 0);
+	ks__threads_seed_strangers(&b->t); /* waits for nobody */
+	g_assert_cmpint(pthread_rwlock_unlock(&b->t.lock), ==, 0);
+	assert_seeded(b, 0);
+	bed_free(b);
+}
+
+/*
+ * A seed program of any probe runs at once; its error is the answer. The host keeps its descriptor.
+ */
+static void seeds(void)
+{
+	static const uint32_t probes[] = { 0, KS_BPF_PROBES - 1 };
+	int fd = memfd_create("no link", MFD_CLOEXEC);
+
+	for (size_t i = 0; i < G_N_ELEMENTS(probes); i++) {
+		struct bed *b = bed_new();
+
+		b->control.unseeded = 1;
+		ks_assert_rc(ks__threads_seed(&b->t, probes[i], -1), 0); /* there is none */
+		assert_seeded(b, 0);
+		g_assert_cmpint(ks__threads_seed(&b->t, probes[i], fd), <, 0);
+		assert_seeded(b, 1);
+		g_assert_cmpint(b->t.rows[probes[i]].seed_fd, >, 2);
+		g_assert_cmpint(b->t.rows[probes[i]].seed_fd, !=, fd);
+		b->control.unseeded = 1;
+		ks__threads_reseed(&b->t);
+		assert_seeded(b, 1);
+		b->control.unseeded = 1;
+		ks_assert_rc(ks__threads_seed(&b->t, probes[i], -1), 0);
+		assert_seeded(b, 0);
+		g_assert_cmpint(b->t.rows[probes[i]].seed_fd, ==, -1);
+		ks_assert_rc(ks__threads_seed(&b->t, probes[i], 1 << 20), -EBADF);
+		bed_free(b);
+	}
+	close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	ks_test_init(&argc, &argv);
@@ -465,6 +564,9 @@ int main(int argc, char **argv)
 	g_test_add_func("/slots/full", full);
 	g_test_add_func("/slots/crowded", crowded);
 	g_test_add_func("/slots/era", era);
+	g_test_add_func("/slots/tracking", tracking);
+	g_test_add_func("/slots/strangers", strangers);
+	g_test_add_func("/slots/seeds", seeds);
 	g_test_add_func("/slots/open", open_interval);
 	g_test_add_func("/slots/open-left", open_left);
 	g_test_add_func("/slots/wide", wide);

@@ -8,7 +8,9 @@
 #include <sys/resource.h>
 
 #include "config.h"
+#include "data/doc.h"
 #include "files/scan.h"
+#include "source/files.h"
 #include "support/fake_proc.h"
 #include "support/ks_test.h"
 
@@ -180,6 +182,36 @@ static void test_scope_comm(void)
 	vanish(bed, 200);
 	vanish(bed, 300);
 	bed_found(bed, "exit 200 new of 100 in 20\n");
+	bed_free(bed);
+}
+
+/*
+ * Each look asks again which processes are in the cgroup; one that is gone was where it was last.
+ */
+static void test_scope_cgroup(void)
+{
+	struct bed *bed = bed_new(0);
+	struct ks__scope scope = { .kind = KS_SCOPE_CGROUP, .cgroup = 7, .cgroup_path = "/db" };
+
+	ks_assert_rc(bed_set_scope(bed, &scope), 0);
+	bed_write(bed, 100, "cgroup", "0::/db\n");
+	bed_write(bed, 1, "cgroup", "0::/\n");
+	bed_enable(bed);
+	show(bed, 200, 100, "in", 60, 11, 0);
+	bed_write(bed, 200, "cgroup", "0::/db/child\n");
+	show(bed, 300, 1, "out", 60, 11, 0);
+	bed_write(bed, 300, "cgroup", "0::/dbx\n");
+	show(bed, 400, 100, "unknown", 60, 11, 0);
+	bed_found(bed, "fork 100 host > 200\nexec 200 in of 100 in 20 by -1 ?\n"
+		       "fork 100 host > 400\n");
+	bed_write(bed, 200, "cgroup", "0::/\n");
+	bed_write(bed, 300, "cgroup", "0::/db\n");
+	bed_found(bed, NONE);
+	vanish(bed, 200);
+	vanish(bed, 300);
+	vanish(bed, 400);
+	bed_found(bed, "exit 300 out of 1 in 30\n");
+	bed_outcomes(bed, 5, 0, 4);
 	bed_free(bed);
 }
 
@@ -406,40 +438,6 @@ static void test_cancelled(void)
 	bed_free(bed);
 }
 
-/* ---- what cannot be had ---------------------------------------------------------------------- */
-
-static void test_reasons(void)
-{
-	struct bed *bed = bed_new(0);
-	char *stat = bed_path(bed, 100, "stat");
-	struct ks__note note;
-	char why[256] = "";
-	uint32_t variant;
-	uint64_t valid;
-
-	ks_assert_rc(bed->s->ops->note(bed->s, KS_PROBE_PROC, 0, &note), 0);
-	ks_assert_rc(note.error, 0);
-	ks_assert_rc(bed->s->ops->note(bed->s, KS_PROBE_PROC, 1, &note), -ENOENT);
-	ks_assert_rc(bed->s->ops->why(bed->s, KS_PROBE_PROC, KS_HAS_PROC_PATH, why, 256), 0);
-	ks_assert_rc(bed->s->ops->why(bed->s, KS_PROBE_PROC, KS_HAS_PROC_SHORT, why, 256), 1);
-	g_assert_nonnull(
-		strstr(why, "procfs: a scan of /proc misses processes that begin and end"));
-	ks_assert_rc(bed->s->ops->enable(bed->s, KS_PROBE_PROC, "raw_tp", &variant, &valid),
-		     -KS_EUNAVAIL);
-
-	unlink(stat);
-	ks_assert_rc(bed->s->ops->note(bed->s, KS_PROBE_PROC, 0, &note), 0);
-	ks_assert_rc(note.error, -ENOENT);
-	g_assert_true(g_str_has_prefix(note.reason, bed->dir));
-	g_assert_nonnull(
-		strstr(note.reason, "/self/stat cannot be read (not found): mount procfs"));
-	ks_assert_rc(bed->s->ops->expect(bed->s, KS_PROBE_PROC, &variant, &valid), -KS_EUNAVAIL);
-	ks_assert_rc(bed->s->ops->enable(bed->s, KS_PROBE_PROC, NULL, &variant, &valid),
-		     -KS_EUNAVAIL);
-	g_free(stat);
-	bed_free(bed);
-}
-
 struct logged {
 	struct bed *bed;
 	int times;
@@ -496,6 +494,7 @@ int main(int argc, char **argv)
 		{ "/source_files/scope/tree", test_scope_tree },
 		{ "/source_files/scope/change", test_scope_change },
 		{ "/source_files/scope/late", test_scope_late },
+		{ "/source_files/scope/cgroup", test_scope_cgroup },
 		{ "/source_files/scope/comm", test_scope_comm },
 		{ "/source_files/scope/circle", test_circle },
 		{ "/source_files/no events", test_no_events },
@@ -506,7 +505,6 @@ int main(int argc, char **argv)
 		{ "/source_files/interval", test_interval },
 		{ "/source_files/off and on", test_off_and_on },
 		{ "/source_files/cancelled", test_cancelled },
-		{ "/source_files/reasons", test_reasons },
 		{ "/source_files/failed look", test_failed_look },
 	};
 	size_t i;

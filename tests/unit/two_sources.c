@@ -5,6 +5,8 @@
  */
 #include <errno.h>
 
+#include "../../bpf/shared.h"
+#include "api/api.h"
 #include "support/fake_source.h"
 #include "support/ks_test.h"
 
@@ -334,6 +336,175 @@ static void test_prepare(void)
 	end();
 }
 
+/* ---- self-test ------------------------------------------------------------------------------- */
+
+static void selftest_is(int rc, uint16_t state)
+{
+	ks_assert_rc(ks_selftest(ks, PROBE, NULL), rc);
+	g_assert_cmpuint(query().state, ==, state);
+	g_assert_cmpint(programs.admitted_pid, ==, 0); /* the child is out of scope again */
+}
+
+/*
+ * Each kind of event that was caused and not counted is named. Fields that are unknown do not
+ * matter.
+ */
+static void test_selftest(void)
+{
+#define SILENT(kinds)                                                              \
+	"proc: the self-test caused events that were not counted (" kinds "): is " \
+	"kernel.ftrace_enabled 0, or the kernel's event disabled?"
+	uint64_t before;
+
+	begin();
+	ks_assert_rc(ks_selftest(ks, PROBE, NULL), -KS_EOFF);
+	sentence("proc is off: enable it first");
+	ks_assert_rc(enable(NULL, KS_ENABLE_NO_STATS), 0);
+	before = ks__now();
+	selftest_is(-KS_ESILENT, KS_STATE_SILENT);
+	sentence(SILENT("fork, exec, exit"));
+	g_assert_cmpuint(query().changed_ns, >=, before);
+	g_assert_cmpuint(programs.admitted, ==, 2);
+	g_assert_cmpuint(programs.set.flags & KS_ENABLE_NO_STATS, ==, KS_ENABLE_NO_STATS);
+	programs.on_admit_execs = 1;
+	selftest_is(-KS_ESILENT, KS_STATE_SILENT);
+	sentence(SILENT("fork, exit"));
+	programs.on_admit_processes = 2;
+	selftest_is(-KS_ESILENT, KS_STATE_SILENT);
+	sentence(SILENT("exit"));
+	programs.read_rc = -EIO;
+	ks_assert_rc(ks_selftest(ks, PROBE, NULL), -EIO);
+	end();
+}
+
+/* A callback that closes its handle stops the sources before it returns; the end comes later. */
+static int close_inside(const struct ks_event *ev, void *user)
+{
+	unsigned *calls = user;
+
+	(void)ev;
+	++*calls;
+	g_assert_cmpuint(programs.stopped + files.stopped, ==, 0);
+	ks_close(ks);
+	g_assert_cmpuint(programs.stopped, ==, 1);
+	g_assert_cmpuint(files.stopped, ==, 1);
+	give_back();
+	return 0;
+}
+
+static void test_close_inside(void)
+{
+	unsigned calls = 0;
+
+	begin();
+	ks_assert_rc(enable(NULL, 0), 0);
+	programs.out[0] = programs.out[1] = (struct fake_record){ KS_EVENT_PROC_FORK, 96, 10 };
+	g_assert_cmpint(ks_poll(ks, 1000, 10, close_inside, &calls), !=, 0);
+	g_assert_cmpuint(calls, ==, 1);
+	g_assert_cmpuint(programs.stopped, ==, 1);
+}
+
+/* ---- the ledger ------------------------------------------------------------------------------ */
+
+/* The ledger is the sum over both sources. A program that was just counting gets a second look. */
+static void test_ledger(void)
+{
+	struct ks__ledger ledger;
+	char text[300];
+
+	begin();
+	programs.ledger_probe = files.ledger_probe = PROBE;
+	ks_assert_rc(ks_ledger_check(ks, PROBE), 0); /* was never on */
+	enable_both();
+	programs.ledger =
+		(struct ks__ledger){ .outcome = { [KS_SUBMITTED] = 12, [KS_FILTERED] = 3 },
+				     .delivered = 10,
+				     .discarded = 1,
+				     .in_flight = 1,
+				     .kernel_ns = 100,
+				     .programs = 3,
+				     .missed_known = 1,
+				     .missed = 4 };
+	files.ledger = (struct ks__ledger){ .outcome = { [KS_SUBMITTED] = 5 },
+					    .delivered = 5,
+					    .missed_known = 1 };
+	for (int idle = 0; idle <= 1; idle++) {
+		ks__read_ledger(ks, PROBE, idle, &ledger);
+		g_assert_cmpuint(ledger.outcome[KS_SUBMITTED], ==, 17);
+		g_assert_cmpuint(ledger.outcome[KS_FILTERED], ==, 3);
+		g_assert_cmpuint(ledger.delivered, ==, 15);
+		g_assert_cmpuint(ledger.discarded, ==, 1);
+		g_assert_cmpuint(ledger.in_flight, ==, 1);
+		g_assert_cmpuint(ledger.kernel_ns, ==, 100);
+		g_assert_cmpuint(ledger.missed, ==, 4);
+	}
+	ks_assert_rc(ks_disable_probe(ks, PROBE), 0);
+	ks_assert_rc(ks_ledger_check(ks, PROBE), 0);
+	ks_assert_rc(ks_ledger_check(ks, 0), 0);
+	programs.ledger_late = 1;
+	ks_assert_rc(ks_ledger_check(ks, PROBE), 0);
+	programs.ledger_late = 2;
+	ks_assert_rc(ks_ledger_check(ks, PROBE), -KS_EBALANCE);
+	ks_last_error(ks, text, sizeof(text));
+	g_assert_true(g_str_has_prefix(text, "proc"));
+	programs.ledger_late = 2;
+	ks_assert_rc(ks_ledger_check(ks, KS_PROBE_SCHED), 0); /* of another probe */
+	programs.ledger_late = 0;
+	ks_assert_rc(ks_ledger_check(ks, KS__PROBES_MAX), -EINVAL);
+	end();
+}
+
+/* A look at the ledger or at the library's own rows leaves another thread's consumption alone. */
+static void test_consumer(void)
+{
+	static const uintptr_t states[] = { KS__CONSUMER_NONE, KS__CONSUMER_WAITS, 4096 };
+	struct ks_stats stats = { .size = sizeof(stats) };
+	struct ks_reader *reader;
+
+	begin();
+	ks_assert_rc(enable(NULL, 0), 0);
+	ks_assert_rc(ks_reader_new(ks, KS_PROBE_SELF, NULL, &reader), 0);
+	for (size_t i = 0; i < G_N_ELEMENTS(states); i++) {
+		atomic_store(&ks->consumer, states[i]);
+		ks_assert_rc(ks_read_stats(reader, &stats), 0);
+		g_assert_cmpuint(atomic_load(&ks->consumer), ==, states[i]);
+		ks_assert_rc(ks_ledger_check(ks, PROBE), 0);
+		g_assert_cmpuint(atomic_load(&ks->consumer), ==, states[i]);
+	}
+	atomic_store(&ks->consumer, KS__CONSUMER_NONE);
+	ks_reader_free(reader);
+	end();
+}
+
+/* With KS_OPEN_ORDERED, records that wait in the heap are in flight, those of no probe excepted. */
+static void test_ledger_ordered(void)
+{
+	struct ks_open_opts opts = { .size = sizeof(opts), .flags = KS_OPEN_ORDERED };
+	struct ks__ledger ledger;
+
+	for (int ordered = 0; ordered <= 1; ordered++) {
+		opts.flags = ordered ? KS_OPEN_ORDERED : KS_OPEN_TRIM;
+		opts.log_level = ordered ? 2 : 3; /* not the flags */
+		begin_with(&opts);
+		g_assert_cmpint(ks->order != NULL, ==, ordered);
+		ks_assert_rc(enable(NULL, 0), 0);
+		programs.ledger = (struct ks__ledger){ .outcome = { [KS_SUBMITTED] = 12 },
+						       .delivered = 10,
+						       .in_flight = 2 };
+		atomic_store(&ks->ordered[PROBE], 7);
+		ks__read_ledger(ks, PROBE, 1, &ledger);
+		g_assert_cmpuint(ledger.delivered, ==, ordered ? 7 : 10);
+		g_assert_cmpuint(ledger.in_flight, ==, ordered ? 5 : 2);
+		ks__read_ledger(ks, PROBE, 0, &ledger);
+		g_assert_cmpuint(ledger.in_flight, ==, ordered ? 5 : 2);
+		programs.ledgers_self = 1;
+		ks__read_ledger(ks, KS_PROBE_SELF, 1, &ledger);
+		g_assert_cmpuint(ledger.delivered, ==, 10);
+		g_assert_cmpuint(ledger.in_flight, ==, 2);
+		end();
+	}
+}
+
 int main(int argc, char **argv)
 {
 	ks_test_init(&argc, &argv);
@@ -347,6 +518,11 @@ int main(int argc, char **argv)
 	g_test_add_func("/two_sources/settings/again", test_again);
 	g_test_add_func("/two_sources/settings/generations", test_generations);
 	g_test_add_func("/two_sources/settings/edges", test_edges);
+	g_test_add_func("/two_sources/ledger", test_ledger);
+	g_test_add_func("/two_sources/ledger/ordered", test_ledger_ordered);
+	g_test_add_func("/two_sources/consumer", test_consumer);
+	g_test_add_func("/two_sources/selftest", test_selftest);
+	g_test_add_func("/two_sources/close inside", test_close_inside);
 	g_test_add_func("/two_sources/prepare", test_prepare);
 	return g_test_run();
 }
