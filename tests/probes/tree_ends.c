@@ -158,21 +158,19 @@ static void taken_over(struct kt *t)
 #define FORKS 1000 /* of the last generation, which stay */
 #define SCOPES 15
 
-/* Each generation dies with its parent. */
+/* Each generation dies with its parent, which waits. The last one forks children that stay. */
 static void __attribute__((noreturn)) beget(unsigned generations, unsigned *forks)
 {
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (generations) {
-		if (fork() == 0)
-			beget(generations - 1, forks);
-	} else {
-		for (; *forks < FORKS; ++*(volatile unsigned *)forks) {
-			if (fork() == 0) {
-				prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (; generations && fork() == 0; generations--)
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (; !generations && *forks < FORKS; ++*(volatile unsigned *)forks) {
+		if (fork() == 0) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
+			for (;;)
 				pause();
-			}
-			g_usleep(200);
 		}
+		g_usleep(200);
 	}
 	for (;;)
 		pause();
