@@ -46,7 +46,7 @@ static int take_turns(void *page)
 		return 1;
 	for (uint32_t i = 0; !bad && (p->n ? i < p->n : !p->stop); i++) {
 		bad = write(p->pipes[0][1], &c, 1) != 1 || read(p->pipes[1][0], &c, 1) != 1;
-		__atomic_thread_fence(__ATOMIC_SEQ_CST);
+		__sync_synchronize();
 	}
 	c = 0;
 	bad |= write(p->pipes[0][1], &c, 1) != 1;
