@@ -116,9 +116,12 @@ static uint64_t known(const struct ks_stats_pagecache *row, uint64_t bit, uint64
 	return row->row.valid & bit ? value : 0;
 }
 
-/* The workload's own code is in memory, but mapped only when it first runs. */
-#define OWN_FAULTS 16
-#define OWN_PAGES 256
+/*
+ * The workload's own code is in memory, but mapped only when it first runs. It is larger with
+ * AddressSanitizer.
+ */
+#define OWN_FAULTS 64
+#define OWN_PAGES 2048
 
 static char *not_mapped_as_planned(const struct phase *p, uint64_t faults, uint64_t pages)
 {
