@@ -29,7 +29,7 @@ TABLE = Path(__file__).with_name('mutate.tests')
 SHORT = {'KS_TEST_SCALE': '0.05', 'PYTHONDONTWRITEBYTECODE': '1'}
 BEST = {'KS_TEST_VARIANTS': 'best'}
 MEMORY = 16 << 30
-OUTPUT = 64 << 20
+OUTPUT = 1 << 30
 
 
 def die(text):
