@@ -29,7 +29,7 @@ TABLE = Path(__file__).with_name('mutate.tests')
 SHORT = {'KS_TEST_SCALE': '0.05', 'PYTHONDONTWRITEBYTECODE': '1'}
 BEST = {'KS_TEST_VARIANTS': 'best'}
 MEMORY = 16 << 30
-OUTPUT = 1 << 30
+OUTPUT = 1 << 41  # unit/file makes a sparse file of 1 TiB
 
 
 def die(text):
