@@ -4,7 +4,6 @@
  * and with which waits, and that syscalls get exactly the arguments that they need. The test plays
  * the kernel.
  */
-#include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -14,6 +13,7 @@
 
 #include "bpf/answer.h"
 #include "support/ks_test.h"
+#include "support/own_syscall.h"
 
 /* ---- the kernel ------------------------------------------------------------------------------ */
 
@@ -42,25 +42,14 @@ static int answer(void)
 	return -1;
 }
 
-long syscall(long number, ...)
+static long own_syscall(long number, const long args[6])
 {
-	static long (*real)(long number, ...);
-	long args[6];
-	va_list list;
-
-	va_start(list, number);
-	for (unsigned i = 0; i < 6; i++)
-		args[i] = va_arg(list, long);
-	va_end(list);
-	if (number == SYS_bpf || number == SYS_perf_event_open) {
-		memcpy(kernel.args, args, sizeof(args));
-		if (number == SYS_bpf)
-			memcpy(&kernel.attr, (const void *)args[1], sizeof(kernel.attr));
-		return answer();
-	}
-	if (!real)
-		*(void **)(void *)&real = dlsym(RTLD_NEXT, "syscall");
-	return real(number, args[0], args[1], args[2], args[3], args[4], args[5]);
+	if (number != SYS_bpf && number != SYS_perf_event_open)
+		return real_syscall(number, args);
+	memcpy(kernel.args, args, sizeof(kernel.args));
+	if (number == SYS_bpf)
+		memcpy(&kernel.attr, (const void *)args[1], sizeof(kernel.attr));
+	return answer();
 }
 
 int ioctl(int fd, unsigned long request, ...)

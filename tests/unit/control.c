@@ -4,9 +4,7 @@
  * keeps its values; that disabling changes one word; and that only a second change within a second
  * waits for kernel programs that may still be running.
  */
-#include <dlfcn.h>
 #include <errno.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -17,6 +15,7 @@
 #include "lib/base/clock.h"
 #include "lib/bpf/control.h"
 #include "support/ks_test.h"
+#include "support/own_syscall.h"
 
 #define PROBE 3
 
@@ -27,24 +26,14 @@ static struct {
 	struct timespec until;
 } kernel;
 
-long syscall(long number, ...)
+static long own_syscall(long number, const long args[6])
 {
-	static long (*real)(long number, ...);
-	long args[6];
-	va_list list;
-
-	va_start(list, number);
-	for (unsigned i = 0; i < 6; i++)
-		args[i] = va_arg(list, long);
-	va_end(list);
 	kernel.barriers += number == SYS_membarrier;
 	if ((number == SYS_membarrier && kernel.refused) || (number == SYS_bpf && kernel.no_bpf)) {
 		errno = EINVAL;
 		return -1;
 	}
-	if (!real)
-		*(void **)(void *)&real = dlsym(RTLD_NEXT, "syscall");
-	return real(number, args[0], args[1], args[2], args[3], args[4], args[5]);
+	return real_syscall(number, args);
 }
 
 /* A signal interrupts every other sleep. */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shows that each probe describes itself as descriptors.tsv says: groupings, capabilities,
+ * Shows that each probe describes itself as descriptions.tsv says: groupings, capabilities,
  * settings, every member of every struct, and what each variant and the fallback lack. A change of
  * a descriptor is a change of that table. To write it anew:
- *	build/gcc/tests/unit/unit-descriptors --print >tests/unit/descriptors.tsv
+ *	build/gcc/tests/unit/unit-descriptions --print >tests/unit/descriptions.tsv
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -97,7 +97,7 @@ static GString *table(const char *has)
 
 static void test_table(void)
 {
-	char *path = g_test_build_filename(G_TEST_DIST, "tests", "unit", "descriptors.tsv", NULL);
+	char *path = g_test_build_filename(G_TEST_DIST, "tests", "unit", "descriptions.tsv", NULL);
 	char *want = NULL, **wants, **lines;
 	GString *is;
 
@@ -125,6 +125,6 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	ks_test_init(&argc, &argv);
-	g_test_add_func("/descriptors/table", test_table);
+	g_test_add_func("/descriptions/table", test_table);
 	return g_test_run();
 }
