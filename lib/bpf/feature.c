@@ -241,7 +241,6 @@ static int try_kernel_reads(struct ks__features *f, struct ks__feature *r)
 		MOV_IMM(0, 0),
 		EXIT(),
 	};
-
 	int rc = drop(load(BPF_PROG_TYPE_RAW_TRACEPOINT, 0, 0, prog, COUNT(prog)));
 
 	/* Before Linux 5.13 the program loads under lockdown, and the helper fails at run time. */

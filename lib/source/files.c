@@ -420,9 +420,8 @@ static int files_ledger(struct ks__source *s, uint32_t probe, int idle, struct k
 {
 	struct files *files = files_of(s);
 	const struct ks__tally *tally = &files->served[probe].tally;
-	struct ks__ledger ledger = {
-		0
-	}; /* missed_known 0: what ended between two looks is unknown */
+	/* missed_known 0: the scan does not know what ended between two looks */
+	struct ks__ledger ledger = { 0 };
 	int state;
 
 	state = lock(files);

@@ -130,7 +130,7 @@ static int trace_many(void *page)
 		be_many();
 	many->pid = pid;
 	while (__atomic_load_n(&many->made, __ATOMIC_SEQ_CST) < many->n - 1)
-		usleep(1000);
+		sched_yield();
 	for (uint32_t i = 1; i < many->n; i++)
 		bad |= ptrace(PTRACE_SEIZE, many->tid[i], NULL, NULL) != 0;
 	close(go[1]);

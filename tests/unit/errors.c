@@ -83,6 +83,7 @@ static void test_codes(void)
 		{ EBUSY, "EBUSY", "another thread is consuming, or this one is inside a callback" },
 		{ EEXIST, "EEXIST", "exists already" },
 		{ EFAULT, "EFAULT", "bad address" },
+		{ EFBIG, "EFBIG", "larger than a file may be (RLIMIT_FSIZE)" },
 		{ EINTR, "EINTR", "interrupted by a signal" },
 		{ EINVAL, "EINVAL", "invalid argument" },
 		{ EIO, "EIO", "input or output error" },
