@@ -52,7 +52,7 @@ static __always_inline enum ks_bpf_outcome entered(struct ks_run *run, struct ta
 	call->start_ns = ks_now(run);
 	call->pid = run->pid;
 	call->flags = run->flags;
-	call->generation = run->set->generation;
+	call->generation = run->generation;
 	return call_begin(call) ? KS_OPENED : KS_LOST_MAP_FULL;
 }
 

@@ -81,6 +81,7 @@ struct ks_run {
 	uint32_t probe;
 	uint32_t pid;          /* process id of the subject; set by ks_admit() */
 	uint32_t generation;   /* copy from `set`, which the host may zero during the run */
+	uint32_t epoch;        /* copy from `set`, read together with the generation */
 	uint32_t sample_every; /* copy from `set`; a program may set it to 1 to keep an event */
 	enum ks_bpf_outcome outcome; /* why ks_reserve() returned no record */
 	uint8_t flags;               /* ks_event_flag bits of the record */
@@ -193,6 +194,7 @@ static __always_inline bool ks_begin(struct ks_run *run, void *ctx, uint32_t pro
 				     const bool typed)
 {
 	uint32_t zero = 0, cpu = bpf_get_smp_processor_id();
+	uint64_t period; /* generation and epoch */
 
 	*run = (struct ks_run){ .ctx = ctx, .probe = probe, .cpu = cpu, .typed = typed };
 	run->control = bpf_map_lookup_elem(&ks_control, &zero);
@@ -209,7 +211,9 @@ static __always_inline bool ks_begin(struct ks_run *run, void *ctx, uint32_t pro
 	run->set = &run->control->settings[probe]
 				[*(volatile uint32_t *)&run->control->index[probe] & 1];
 	run->sample_every = run->set->sample_every;
-	run->generation = *(const volatile uint32_t *)&run->set->generation;
+	period = *(const volatile uint64_t *)&run->set->generation;
+	run->generation = (uint32_t)period;
+	run->epoch = period >> 32;
 	if (run->generation)
 		return true;
 	ks_end(run, KS_FILTERED);

@@ -368,7 +368,7 @@ static __always_inline enum ks_bpf_outcome seed(struct ks_run *run, struct task_
 	if (who->sleep == TASK_WAKING)
 		who->sleep = 0;
 	move(run, who, state && is_counted(run) ? row_settled(run, who, task) : 0);
-	*(volatile uint32_t *)&who->epoch = run->set->epoch;
+	*(volatile uint32_t *)&who->epoch = run->epoch;
 	seed_correct(run, who, state, task);
 	return KS_OPENED;
 }

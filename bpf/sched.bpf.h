@@ -332,7 +332,7 @@ static __always_inline struct ks_bpf_who *who_of(struct task_struct *trusted, bo
 /* Does the thread have an open interval? It may even if it left the scope. */
 static __always_inline bool is_open(const struct ks_run *run, const struct ks_bpf_who *who)
 {
-	return who && who->state && who->epoch == run->set->epoch;
+	return who && who->state && who->epoch == run->epoch;
 }
 
 /*
@@ -341,7 +341,7 @@ static __always_inline bool is_open(const struct ks_run *run, const struct ks_bp
  */
 static __always_inline bool claim(struct ks_run *run, struct ks_bpf_who *who)
 {
-	uint32_t epoch = *(volatile uint32_t *)&who->epoch, now = run->set->epoch;
+	uint32_t epoch = *(volatile uint32_t *)&who->epoch, now = run->epoch;
 
 	if (epoch == now)
 		return true;

@@ -67,10 +67,10 @@ enum ks_bpf_want {
  * KS_FILTERED.
  */
 struct ks_bpf_settings {
-	uint32_t generation;           /*  0 1 to 255; 0: off */
-	uint32_t flags;                /*  4 ks_bpf_want */
-	uint32_t sample_every;         /*  8 1 event in so many becomes a record; 0: none does */
-	uint32_t epoch;                /* 12 changes when the probe is enabled after it was off */
+	uint32_t generation;           /*  0 1 to 255; 0: off. Read together with the epoch */
+	uint32_t epoch;                /*  4 changes when the probe is enabled after it was off */
+	uint32_t flags;                /*  8 ks_bpf_want */
+	uint32_t sample_every;         /* 12 1 event in so many becomes a record; 0: none does */
 	uint64_t record_ns;            /* 16 what a record takes from the bucket; 0: no limit */
 	uint64_t burst_ns;             /* 24 depth of the token bucket */
 	uint64_t param[KS_BPF_PARAMS]; /* 32 values of the ks_param ids from 32 up, in that order */

@@ -57,13 +57,23 @@ static void wait_grace(uint64_t left_ns)
 
 /* ---- settings -------------------------------------------------------------------------------- */
 
-/* put_off() clears only the generation: 1 if the slot has the same settings apart from that. */
+/* put_off() clears only the generation: 1 if the slot is off and has the same settings. */
 static int is_same(const struct ks_bpf_settings *off, const struct ks_bpf_settings *set)
 {
 	struct ks_bpf_settings as = *set;
 
 	as.generation = 0;
+	as.epoch = off->epoch;
 	return !memcmp(off, &as, sizeof(as));
+}
+
+/* A run reads generation and epoch as one word, so it never has the epoch of another period. */
+static void put_period(struct ks_bpf_settings *at, const struct ks_bpf_settings *set)
+{
+	uint64_t period = (uint64_t)set->epoch << 32 | set->generation;
+
+	_Static_assert(offsetof(struct ks_bpf_settings, epoch) == 4, "epoch: the upper half");
+	__atomic_store_n((uint64_t *)(void *)&at->generation, period, __ATOMIC_RELEASE);
 }
 
 static void put_settings(struct ks__control *c, uint32_t probe, const struct ks_bpf_settings *set)
@@ -73,8 +83,7 @@ static void put_settings(struct ks__control *c, uint32_t probe, const struct ks_
 
 	if (is_same(&map->settings[probe][old], set)) {
 		/* a run that still reads the slot finds the same settings: no need to wait */
-		__atomic_store_n(&map->settings[probe][old].generation, set->generation,
-				 __ATOMIC_RELEASE);
+		put_period(&map->settings[probe][old], set);
 		return;
 	}
 	wait_grace(c->left_ns[probe][next]);
@@ -86,7 +95,7 @@ static void put_settings(struct ks__control *c, uint32_t probe, const struct ks_
 
 /*
  * Switches a probe off by one word of the slot in use: a run that begins later finds generation 0
- * and reads no other word. So the epoch of the next enabled period can be stored at once.
+ * and reads no other word. A run that goes on keeps the epoch of the period in which it began.
  */
 static void put_off(struct ks__control *c, uint32_t probe)
 {
@@ -94,7 +103,6 @@ static void put_off(struct ks__control *c, uint32_t probe)
 	struct ks_bpf_settings *set = &c->map->settings[probe][index];
 
 	__atomic_store_n(&set->generation, 0, __ATOMIC_SEQ_CST);
-	__atomic_store_n(&set->epoch, c->epoch[probe], __ATOMIC_RELEASE);
 	c->left_ns[probe][index] = ks__now();
 }
 
@@ -104,6 +112,16 @@ void ks__control_apply(struct ks__control *c, uint32_t probe, const struct ks_bp
 	c->settings[probe].epoch = c->epoch[probe];
 	if (c->map && c->live & 1u << probe)
 		put_settings(c, probe, &c->settings[probe]);
+}
+
+void ks__control_settle(struct ks__control *c, uint32_t probe)
+{
+	uint64_t *left = c->left_ns[probe];
+
+	if (c->live & 1u << probe)
+		return;
+	wait_grace(left[0] > left[1] ? left[0] : left[1]);
+	left[0] = left[1] = 0;
 }
 
 void ks__control_live(struct ks__control *c, uint32_t probe, int live)

@@ -9,7 +9,7 @@
  * Only the second change within a second waits, of the scope or of one probe's settings. Disabling
  * a probe writes one word of the slot in use and never waits. Enabling the probe with the same
  * settings writes that word back and does not wait either; enabling it with other settings is one
- * change.
+ * change. A probe whose rows show open intervals waits each time: see ks__control_settle().
  *
  * Values that are set before the maps exist are stored and take effect when they are mapped.
  */
@@ -41,6 +41,8 @@ void ks__control_apply(struct ks__control *c, uint32_t probe, const struct ks_bp
 void ks__control_idle(struct ks__control *c);
 /* live 1: the programs of the probe count from now on. 0: they stop counting. */
 void ks__control_live(struct ks__control *c, uint32_t probe, int live);
+/* Waits until no run goes on that began before the probe was disabled. */
+void ks__control_settle(struct ks__control *c, uint32_t probe);
 /* Waits until no run reads the slot of the next scope; returns the slot. The map must be mapped. */
 uint32_t ks__control_scope_slot(struct ks__control *c);
 void ks__control_scope(struct ks__control *c, const struct ks_bpf_scope *scope);

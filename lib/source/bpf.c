@@ -226,6 +226,8 @@ static int bpf_enable(struct ks__source *s, uint32_t probe, const char *variant,
 	}
 	if (ks__stream_expect(atomic_load(&b->stream), probe))
 		ks__consumer_poke(s->ks);
+	if (b->threads.rows[probe].n_open) /* a run that goes on writes to rows */
+		ks__control_settle(&b->control, probe);
 	ks__threads_live(&b->threads, probe, 1);
 	ks__control_live(&b->control, probe, 1);
 	rc = ks__threads_seed(&b->threads, probe, seed_link(&b->clients[probe]));

@@ -155,7 +155,7 @@ static void test_same(void)
 		g_assert_cmpuint(c.map->settings[PROBE][1].epoch, ==, i);
 		ks__control_live(&c, PROBE, 0);
 		expect_slot(&c, 1, 0, 10);
-		g_assert_cmpuint(c.map->settings[PROBE][1].epoch, ==, i + 1);
+		g_assert_cmpuint(c.map->settings[PROBE][1].epoch, ==, i); /* of runs that go on */
 	}
 	set.param[3]++;
 	ks__control_apply(&c, PROBE, &set);
@@ -165,6 +165,36 @@ static void test_same(void)
 	g_assert_cmpuint(c.map->settings[PROBE][0].param[3], ==, 9);
 	g_assert_cmpuint(c.map->settings[PROBE][1].param[3], ==, 8);
 	g_assert_cmpint(waits(), ==, before);
+	ks__control_unmap(&c);
+}
+
+/* Runs of the last period end before rows change hands; a probe that is on waits for nothing. */
+static void test_settle(void)
+{
+	struct ks__control c;
+
+	begin(&c);
+	apply(&c, 1);
+	kernel.barriers = 0;
+	ks__control_settle(&c, PROBE); /* it was never on */
+	ks__control_live(&c, PROBE, 1);
+	ks__control_settle(&c, PROBE);
+	g_assert_cmpuint(kernel.barriers, ==, 0);
+	apply(&c, 2); /* leaves slot 1 for slot 0 */
+	ks__control_live(&c, PROBE, 0);
+	ks__control_settle(&c, PROBE);
+	g_assert_cmpuint(kernel.barriers, ==, 1);
+	g_assert_cmpuint(c.left_ns[PROBE][0], ==, 0);
+	g_assert_cmpuint(c.left_ns[PROBE][1], ==, 0);
+	ks__control_settle(&c, PROBE);
+	apply(&c, 3); /* other settings, and still no second wait */
+	ks__control_live(&c, PROBE, 1);
+	g_assert_cmpuint(kernel.barriers, ==, 1);
+	ks__control_live(&c, PROBE, 0);
+	c.left_ns[PROBE][0] = ks__now() - 1000000000; /* slot 1 was left just now */
+	c.left_ns[PROBE][1] = ks__now();
+	ks__control_settle(&c, PROBE);
+	g_assert_cmpuint(kernel.barriers, ==, 2);
 	ks__control_unmap(&c);
 }
 
@@ -290,6 +320,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/control/settings", test_settings);
 	g_test_add_func("/control/again", test_again);
 	g_test_add_func("/control/same", test_same);
+	g_test_add_func("/control/settle", test_settle);
 	g_test_add_func("/control/scope", test_scope);
 	g_test_add_func("/control/refused", test_refused);
 	g_test_add_func("/control/no barrier", test_no_barrier);
