@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
+#include <unistd.h>
 
 #include "bpf/types.h"
 #include "support/counters.h"
@@ -195,18 +197,32 @@ static void test_copy(void)
 	}
 }
 
+/* Does this build embed types of the running kernel? They replace the kernel's own BTF. */
+static int is_embedded(void)
+{
+	const struct ks__types_builtin *b = ks__types_builtin;
+	struct utsname name;
+
+	g_assert_cmpint(uname(&name), ==, 0);
+	while (b->release && strcmp(b->release, name.release))
+		b++;
+	return b->release != NULL;
+}
+
 static void test_no_own(void)
 {
 	struct bed *b = bed_new(0, 0, 0);
+	int fd = -1, rc = is_embedded() ? 0 : -ENOENT;
 	char why[300] = "", path[64];
-	int fd;
 
 	ks_assert_rc(ks__types_own(&b->t, why, sizeof(why)), -ENOENT);
 	assert_why(why, b->own, " is missing: the kernel needs CONFIG_DEBUG_INFO_BTF" HINT);
-	ks_assert_rc(ks__types_core(&b->t, why, sizeof(why)), -ENOENT);
+	ks_assert_rc(ks__types_core(&b->t, why, sizeof(why)), rc);
 	g_assert_cmpuint(ks__types_id(&b->t, KS__BTF_EVENT, "go"), ==, 0);
 	assert_nothing(b);
-	ks_assert_rc(ks__types_path(&b->t, path, sizeof(path), &fd), -ENOENT);
+	ks_assert_rc(ks__types_path(&b->t, path, sizeof(path), &fd), rc);
+	if (!rc)
+		close(fd);
 	bed_free(b);
 }
 
