@@ -28,15 +28,30 @@ static __always_inline bool is_in_scope(struct ks_run *run, const struct task_st
 	return ks_admit(run, task);
 }
 
+/* A thread is gone: its slot is dead, and a later task at the same address is another thread. */
+static __always_inline void end(struct ks_run *run, struct ks_bpf_who *who, uint64_t key)
+{
+	if (who->row && who->era == run->control->era)
+		ks_slot_end((void *)run->control, who->row, KS_THREAD_DEAD, ks_clock());
+	if (!ks_const.task_storage)
+		bpf_map_delete_elem(&ks_who_hash, &key);
+}
+
 /*
  * Makes the storage of a new thread if its maker has storage or is in scope. Programs at context
- * switches cannot make it, since they run under the lock of a run queue.
+ * switches cannot make it, since they run under the lock of a run queue. If the kernel did not run
+ * thread_free() for an earlier task at this address, its entry of the hash is still there.
  */
 static __always_inline int thread_new(void *ctx, struct task_struct *task, const bool typed)
 {
+	struct ks_bpf_who *stale = ks_const.task_storage ? NULL : ks_who_find(task, false);
 	struct ks_run run;
 
-	if (!begin(&run, ctx, typed) || !(run.control->track & KS_TRACK_NEW))
+	if (!begin(&run, ctx, typed))
+		return 0;
+	if (stale)
+		end(&run, stale, (uint64_t)task);
+	if (!(run.control->track & KS_TRACK_NEW))
 		return 0;
 	if (!ks_who_find(ks_self(), false) && !ks_by_self(typed, is_in_scope, &run))
 		return 0;
@@ -70,17 +85,13 @@ static __always_inline void wake_consumer(struct ks_bpf_control *control)
 static __always_inline int thread_free(void *ctx, struct task_struct *task, const bool typed)
 {
 	struct ks_bpf_who *who = ks_who_find(task, false);
-	uint64_t key = (uint64_t)task;
 	struct ks_run run;
 
 	if (!who || !begin(&run, ctx, typed))
 		return 0;
-	if (who->row && who->era == run.control->era)
-		ks_slot_end((void *)run.control, who->row, KS_THREAD_DEAD, ks_clock());
+	end(&run, who, (uint64_t)task);
 	if (ks_const.ring)
 		wake_consumer((void *)run.control);
-	if (!ks_const.task_storage)
-		bpf_map_delete_elem(&ks_who_hash, &key);
 	return 0;
 }
 

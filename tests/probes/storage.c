@@ -2,16 +2,21 @@
 /*
  * Shows that a variant whose programs find tasks by address works whatever was loaded before it, a
  * tree or all probes, as long as no program has counted in task storage; that it then counts
- * exactly beside other probes; and that it is refused with its reason if one has.
+ * exactly beside other probes; and that it is refused with its reason if one has. And that a task
+ * does not count as an earlier one that had its address.
  */
+#include <bpf/bpf.h>
 #include <errno.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <kernelsight/kernelsight.h>
 
+#include "bpf/shared.h"
 #include "support/ks_test.h"
+#include "support/sums.h"
 
 #define NAPS 50
 
@@ -182,11 +187,122 @@ static void test_after_count(void)
 	ks_close(ks);
 }
 
+/* ---- addresses used again -------------------------------------------------------------------- */
+
+#define CHILDREN 500
+
+/* Returns the descriptor of a map of the only handle. */
+static int map_named(const char *name, struct bpf_map_info *ret_info)
+{
+	uint32_t size;
+
+	for (int fd = 3; fd < 1024; fd++) {
+		size = sizeof(*ret_info);
+		memset(ret_info, 0, size);
+		if (!bpf_obj_get_info_by_fd(fd, ret_info, &size) && !strcmp(ret_info->name, name))
+			return fd;
+	}
+	g_assert_not_reached();
+}
+
+static int is_there(int fd, uint64_t key, struct ks_bpf_who *ret)
+{
+	return !bpf_map_lookup_elem(fd, &key, ret);
+}
+
+/* Finds what is stored with the first thread of a process. Returns its key. */
+static uint64_t stored(pid_t pid, struct ks_bpf_who *ret)
+{
+	struct bpf_map_info info;
+	int slots = map_named("ks_threads", &info), hash = map_named("ks_who_hash", &info);
+	struct ks_bpf_thread thread;
+	uint64_t key, *last = NULL;
+
+	map_named("ks_cpus", &info); /* rows of CPUs come before those of threads */
+	while (!bpf_map_get_next_key(hash, last, &key)) {
+		uint32_t slot;
+
+		last = &key;
+		if (!is_there(hash, key, ret) || ret->row < info.max_entries)
+			continue;
+		slot = ret->row - info.max_entries;
+		if (!bpf_map_lookup_elem(slots, &slot, &thread) && (pid_t)thread.tid == pid)
+			return key;
+	}
+	g_assert_not_reached();
+}
+
+/* A child that has ended and is not reaped yet. */
+static pid_t zombie(void)
+{
+	pid_t pid = fork();
+	siginfo_t info;
+
+	if (pid == 0)
+		_exit(0);
+	g_assert_cmpint(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), ==, 0);
+	return pid;
+}
+
+static uint64_t exits_of(struct ks_reader *reader, pid_t pid)
+{
+	struct ks_stats stats = { .size = sizeof(stats) };
+	const struct ks_stats_proc *row;
+
+	ks_assert_rc(ks_read_stats(reader, &stats), 0);
+	row = (const void *)sums_row(&stats, KS_BY_PROCESS, (uint64_t)pid);
+	return row ? row->process_exits : 0;
+}
+
+/*
+ * A kernel may leave out the run that sees a task go, and its entry stays. Here the test puts the
+ * entry of a dead child back. The next task at that address is another one all the same.
+ */
+static void test_again(void)
+{
+	struct ks_open_opts opts = { .size = sizeof(opts),
+				     .features_off = KS_FEATURE_TASK_STORAGE };
+	struct ks_scope tree = { .size = sizeof(tree), .kind = KS_SCOPE_TREE };
+	struct ks_reader_opts by = { .size = sizeof(by), .by = KS_BY_PROCESS };
+	struct ks_bpf_who stale, now;
+	struct ks_reader *reader;
+	struct bpf_map_info info;
+	pid_t first, pid = 0;
+	uint64_t key;
+	struct ks *ks;
+	int hash, n;
+
+	if (!ks_test_root())
+		return;
+	ks_assert_rc(ks_open(&opts, &ks), 0);
+	ks_assert_ok(ks, ks_set_scope(ks, &tree));
+	ks_assert_ok(ks, enable(ks, KS_PROBE_PROC, NULL));
+	ks_assert_ok(ks, ks_reader_new(ks, KS_PROBE_PROC, &by, &reader));
+	first = zombie();
+	key = stored(first, &stale);
+	hash = map_named("ks_who_hash", &info);
+	g_assert_cmpint(waitpid(first, NULL, 0), ==, first);
+	while (is_there(hash, key, &now))
+		usleep(1000); /* until the kernel has freed the task */
+	g_assert_cmpint(bpf_map_update_elem(hash, &key, &stale, BPF_NOEXIST), ==, 0);
+	for (n = 0; n < CHILDREN && is_there(hash, key, &now) && now.row == stale.row; n++) {
+		pid = zombie();
+		g_assert_cmpuint(exits_of(reader, pid), ==, 1);
+		g_assert_cmpuint(exits_of(reader, first), ==, 1);
+		g_assert_cmpint(waitpid(pid, NULL, 0), ==, pid);
+	}
+	if (n == CHILDREN)
+		g_test_skip("no task got the address of the first one");
+	ks_reader_free(reader);
+	ks_close(ks);
+}
+
 int main(int argc, char **argv)
 {
 	ks_test_init(&argc, &argv);
 	g_test_add_func("/storage/after-tree", test_after_tree);
 	g_test_add_func("/storage/after-prepare", test_after_prepare);
 	g_test_add_func("/storage/after-count", test_after_count);
+	g_test_add_func("/storage/again", test_again);
 	return g_test_run();
 }
