@@ -347,7 +347,8 @@ struct ks_enable_opts {
  * Cost: below a millisecond after ks_prepare(); without it, also the cost of ks_prepare(). The call
  *   sleeps in two cases. The kernel waits 5-20 ms if the hook lost its last program less than a
  *   grace period (30 ms) ago. The library waits, as in ks_configure_probe(), if the settings change
- *   for the second time within a second. Since: 0.1
+ *   for the second time within a second, or if the probe is KS_PROBE_SCHED and was on less than a
+ *   second ago. Since: 0.1
  */
 KS_API int ks_enable_probe(struct ks *ks, uint32_t probe, const struct ks_enable_opts *opts);
 
