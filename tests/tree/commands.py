@@ -19,6 +19,7 @@ INSTEAD = {
     'scripts/dev test NAME…': ('scripts/dev test unit-hist', 'a name'),
     'scripts/test probes-sched': ('scripts/test unit-rows', 'a minute of root; the suite runs it'),
     'scripts/test kernels': (None, 'a whole run does it'),
+    'scripts/test tsan': (None, 'a whole run does it'),
     'scripts/test kernels-all': (None, 'more than an hour; a whole run has a part of it'),
     'scripts/deps build': (None, 'whatever is built here needs it: it is there'),
     'scripts/deps static': (None, 'the build static does it'),
