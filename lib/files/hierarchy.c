@@ -19,8 +19,8 @@
 #include "../base/text.h"
 
 #define FILE_MAX (16u << 20)
-#define ROOT_INODE 1                /* inode of the root of a hierarchy in kernfs */
-#define FIRST_NAMESPACE 0xeffffffbu /* inode of the initial cgroup namespace */
+#define ROOT_INODE 1                  /* inode of the root of a hierarchy in kernfs */
+#define INITIAL_NAMESPACE 0xeffffffbu /* inode of the initial cgroup namespace */
 
 static int is_below(const char *path, const char *top)
 {
@@ -134,7 +134,7 @@ static int find_own(int proc_fd, const char *text, size_t length, struct ks__con
 	char name[256];
 	ssize_t n;
 
-	if (fstatat(proc_fd, "self/ns/cgroup", &st, 0) || st.st_ino == FIRST_NAMESPACE)
+	if (fstatat(proc_fd, "self/ns/cgroup", &st, 0) || st.st_ino == INITIAL_NAMESPACE)
 		return 0;
 	n = ks__text_read(proc_fd, "sys/kernel/hostname", name, sizeof(name) - 1);
 	name[n > 0 ? n : 0] = 0;

@@ -14,8 +14,8 @@
 #include "kv.h"
 
 #define SECOND ((int64_t)1000000000)
-#define SLACK (SECOND / 100)      /* two clocks cannot be read at the same moment */
-#define TIME_NS_FIRST 0xeffffffau /* inode of the initial time namespace */
+#define SLACK (SECOND / 100)        /* two clocks cannot be read at the same moment */
+#define TIME_NS_INITIAL 0xeffffffau /* inode of the initial time namespace */
 #define STAT_MAX (4u << 20)
 
 /*
@@ -78,7 +78,7 @@ int ks__starts_find(struct ks__starts *starts, int proc_fd)
 	if (starts->known)
 		return 0;
 	starts->shift_ns = 0;
-	starts->known = fstatat(proc_fd, "self/ns/time", &own, 0) || own.st_ino == TIME_NS_FIRST;
+	starts->known = fstatat(proc_fd, "self/ns/time", &own, 0) || own.st_ino == TIME_NS_INITIAL;
 	if (starts->known)
 		return 0;
 	rc = read_btime(proc_fd, &btime);
