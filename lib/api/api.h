@@ -95,6 +95,14 @@ size_t ks__self_rows(void);
 int ks__self_table(struct ks *ks, uint32_t by, struct ks_stats_self *base, struct ks__table *table);
 
 /* scope.c */
+/*
+ * Reads when a process started, for ks__scope.starts. shown: does proc_path show the process? Then
+ * it has ended if its file is gone. 0; -EMFILE, -ENFILE, -ENOMEM: the file cannot be read now.
+ */
+int ks__scope_start(struct ks *ks, const struct ks__scope *scope, int32_t pid, int shown,
+		    uint64_t *ret_start);
+/* Frees what the scope points to. */
+void ks__scope_free(struct ks__scope *scope);
 /* Passes a scope to all sources, or changes none. The caller holds the handle's lock. */
 int ks__scope_apply(struct ks *ks, const struct ks__scope *scope);
 

@@ -93,7 +93,7 @@ void ks__destroy(struct ks *ks)
 	ks__fds_close(&ks->fds);
 	ks__fds_free(&ks->fds);
 	ks__order_free(ks->order);
-	free(ks->scope.pids);
+	ks__scope_free(&ks->scope);
 	free((void *)ks->opts.btf_path);
 	free((void *)ks->opts.proc_path);
 	free((void *)ks->opts.sys_path);

@@ -9,6 +9,8 @@
 
 #include "../base/text.h"
 #include "../files/cgroups.h"
+#include "../files/columns.h"
+#include "../files/facts.h"
 #include "api.h"
 
 #define PIDS_MAX 4096
@@ -30,11 +32,28 @@ static int take_comm(struct ks *ks, const char *what, const char *comm, int *ret
 	return 0;
 }
 
+/* ---- processes ------------------------------------------------------------------------------- */
+
+static int has_ended(int32_t pid)
+{
+	return kill(pid, 0) && errno == ESRCH;
+}
+
+/* Reports a file of a process that cannot be read now; any other error says something about it. */
+static int check_file(struct ks *ks, int32_t pid, const char *name, int error)
+{
+	if (!ks__text_shortage(error))
+		return 0;
+	return ks__fail(ks, error, "%s/%d/%s: %s", ks->opts.proc_path, pid, name,
+			ks_strerror(error));
+}
+
 /*
  * Checks that pid is a process and not a thread. kill() uses the caller's pid namespace. proc_path
- * may belong to another one, so it only serves to tell a thread from a process.
+ * may belong to another one, so it only serves to tell a thread from a process. *ret_shown: does
+ * proc_path show the process?
  */
-static int check_pid(struct ks *ks, int32_t pid)
+static int check_pid(struct ks *ks, int32_t pid, int *ret_shown)
 {
 	char path[64], text[2048];
 	const char *tgid;
@@ -42,18 +61,58 @@ static int check_pid(struct ks *ks, int32_t pid)
 
 	if (pid <= 0)
 		return ks__fail(ks, -EINVAL, "%d is not a process id", pid);
-	if (kill(pid, 0) && errno == ESRCH)
+	if (has_ended(pid))
 		return ks__fail(ks, -ESRCH, "there is no process %d", pid);
 	snprintf(path, sizeof(path), "%d/status", pid);
 	rc = ks__text_string(ks->proc_fd, path, text, sizeof(text));
-	if (ks__text_shortage(rc))
-		return ks__fail(ks, rc, "%s/%s: %s", ks->opts.proc_path, path, ks_strerror(rc));
+	*ret_shown = rc > 0;
 	if (rc <= 0)
-		return 0;
+		return check_file(ks, pid, "status", rc);
 	tgid = strstr(text, "\nTgid:");
 	if (tgid && atoi(tgid + 6) != pid)
 		return ks__fail(ks, -ESRCH, "%d is a thread of process %d: name the process", pid,
 				atoi(tgid + 6));
+	return 0;
+}
+
+int ks__scope_start(struct ks *ks, const struct ks__scope *scope, int32_t pid, int shown,
+		    uint64_t *ret_start)
+{
+	struct ks__stat stat;
+	int error = ks__columns_read_stat(ks->proc_fd, pid, &stat);
+	int is_gone = error == -ENOENT || error == -ESRCH;
+	int rc = check_file(ks, pid, "stat", error);
+
+	if (rc)
+		return rc;
+	if (!error)
+		*ret_start = stat.column[KS__STAT_START];
+	else if ((shown && is_gone) || (!scope->foreign && has_ended(pid)))
+		*ret_start = KS__START_ENDED;
+	else
+		*ret_start = is_gone ? KS__START_HIDDEN : KS__START_UNKNOWN;
+	return 0;
+}
+
+static int by_number(const void *a, const void *b)
+{
+	const int32_t *p = a, *q = b;
+
+	return (*p > *q) - (*p < *q);
+}
+
+/* Copies pids in ascending order, each once. */
+static int copy_pids(const int32_t *pids, uint32_t n, struct ks__scope *ret)
+{
+	ret->pids = malloc(n * sizeof(*ret->pids));
+	ret->starts = malloc(n * sizeof(*ret->starts));
+	if (!ret->pids || !ret->starts)
+		return -ENOMEM;
+	memcpy(ret->pids, pids, n * sizeof(*pids));
+	qsort(ret->pids, n, sizeof(*pids), by_number);
+	for (uint32_t i = 0; i < n; i++)
+		if (!i || ret->pids[i] != ret->pids[ret->n_pids - 1])
+			ret->pids[ret->n_pids++] = ret->pids[i];
 	return 0;
 }
 
@@ -62,6 +121,7 @@ static int take_pids(struct ks *ks, const struct ks_scope *scope, struct ks__sco
 	int32_t self = getpid();
 	const int32_t *pids = scope->pids;
 	uint32_t n = scope->n_pids;
+	int shown = 0, rc;
 
 	if (scope->kind != KS_SCOPE_PIDS && scope->kind != KS_SCOPE_TREE) {
 		if (n)
@@ -73,23 +133,23 @@ static int take_pids(struct ks *ks, const struct ks_scope *scope, struct ks__sco
 		return ks__fail(ks, -EINVAL,
 				"%u pids: at most %d are possible, and pids must not be NULL", n,
 				PIDS_MAX);
-	if (!n) {
-		pids = &self;
-		n = 1;
+	rc = copy_pids(n ? pids : &self, n ? n : 1, ret);
+	ret->foreign = !ks__facts_own_proc(ks->proc_fd);
+	for (uint32_t i = 0; i < ret->n_pids && !rc; i++) {
+		rc = check_pid(ks, ret->pids[i], &shown);
+		if (!rc)
+			rc = ks__scope_start(ks, ret, ret->pids[i], shown, &ret->starts[i]);
 	}
-	for (uint32_t i = 0; i < n; i++) {
-		int rc = check_pid(ks, pids[i]);
-
-		if (rc)
-			return rc;
-	}
-	ret->pids = malloc(n * sizeof(*pids));
-	if (!ret->pids)
-		return -ENOMEM;
-	memcpy(ret->pids, pids, n * sizeof(*pids));
-	ret->n_pids = n;
-	return 0;
+	return rc;
 }
+
+void ks__scope_free(struct ks__scope *scope)
+{
+	free(scope->pids);
+	free(scope->starts);
+}
+
+/* ---- cgroups --------------------------------------------------------------------------------- */
 
 static int take_cgroup(struct ks *ks, const struct ks_scope *scope, struct ks__scope *ret)
 {
@@ -125,17 +185,37 @@ static int take_cgroup(struct ks *ks, const struct ks_scope *scope, struct ks__s
 	return 0;
 }
 
-/* Sources may refuse in try_scope(), before the first one leaves the old scope. */
+/* ---- any scope ------------------------------------------------------------------------------- */
+
 int ks__scope_apply(struct ks *ks, const struct ks__scope *scope)
 {
 	int rc = 0;
 
 	for (unsigned i = 0; i < KS__SOURCES_MAX && ks->sources[i] && !rc; i++)
-		if (ks->sources[i]->ops->try_scope)
-			rc = ks->sources[i]->ops->try_scope(ks->sources[i], scope);
-	for (unsigned i = 0; i < KS__SOURCES_MAX && ks->sources[i] && !rc; i++)
 		rc = ks->sources[i]->ops->set_scope(ks->sources[i], scope);
 	return rc;
+}
+
+/* Replaces the scope of the handle. The caller holds its lock. */
+static int change(struct ks *ks, struct ks__scope *next)
+{
+	int rc = ks__own(ks);
+
+	if (!rc)
+		rc = ks__scope_apply(ks, next);
+	if (rc)
+		return rc;
+	ks__scope_free(&ks->scope);
+	ks->scope = *next;
+	*next = (struct ks__scope){ 0 };
+	ks__watch_begin(ks);
+	for (uint32_t p = 0; p < KS__PROBES_MAX; p++) {
+		struct ks__source *in_use = atomic_load(&ks->slots[p].source);
+
+		if (in_use && in_use->ops->kind == KS_SOURCE_FILES && ks__is_on(&ks->slots[p]))
+			ks__consumer_poke(ks);
+	}
+	return 0;
 }
 
 int ks_set_scope(struct ks *ks, const struct ks_scope *scope)
@@ -165,26 +245,11 @@ int ks_set_scope(struct ks *ks, const struct ks_scope *scope)
 		rc = take_cgroup(ks, &s, &next);
 	if (!rc)
 		rc = take_pids(ks, &s, &next);
-	if (rc)
-		return ks__end(ks, begun, rc);
-	ks__lock(ks);
-	rc = ks__own(ks);
-	if (!rc)
-		rc = ks__scope_apply(ks, &next);
 	if (!rc) {
-		free(ks->scope.pids);
-		ks->scope = next;
-		next.pids = NULL;
-		ks__watch_begin(ks);
-		for (uint32_t p = 0; p < KS__PROBES_MAX; p++) {
-			struct ks__source *in_use = atomic_load(&ks->slots[p].source);
-
-			if (in_use && in_use->ops->kind == KS_SOURCE_FILES &&
-			    ks__is_on(&ks->slots[p]))
-				ks__consumer_poke(ks);
-		}
+		ks__lock(ks);
+		rc = change(ks, &next);
+		ks__unlock(ks);
 	}
-	ks__unlock(ks);
-	free(next.pids);
+	ks__scope_free(&next);
 	return ks__end(ks, begun, rc);
 }

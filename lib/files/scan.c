@@ -2,25 +2,9 @@
 /* scan.c - decides about each event that a scan finds: scope, sample, limit, record */
 #include "scan.h"
 
-#include <errno.h>
 #include <string.h>
 
-#include "../base/text.h"
 #include "../data/rows.h"
-#include "columns.h"
-
-int ks__look_start(int proc_fd, int32_t pid, uint64_t *ret_start)
-{
-	struct ks__stat stat;
-	int rc = ks__columns_read_stat(proc_fd, pid, &stat);
-
-	if (ks__text_shortage(rc))
-		return rc;
-	*ret_start = !rc                           ? stat.column[KS__STAT_START] :
-		     rc == -ENOENT || rc == -ESRCH ? UINT64_MAX :
-						     0;
-	return 0;
-}
 
 int ks__look_is_named(const struct ks__look *look, int32_t pid, uint64_t start)
 {
@@ -31,8 +15,8 @@ int ks__look_is_named(const struct ks__look *look, int32_t pid, uint64_t start)
 		uint32_t middle = from + (to - from) / 2;
 
 		if (scope->pids[middle] == pid)
-			return !start || !look->starts || !look->starts[middle] ||
-			       look->starts[middle] == start;
+			return !start || !scope->starts || scope->starts[middle] == start ||
+			       scope->starts[middle] == KS__START_UNKNOWN;
 		if (scope->pids[middle] < pid)
 			from = middle + 1;
 		else

@@ -29,10 +29,9 @@ struct ks__tally {
 /* One look. */
 struct ks__look {
 	int proc_fd;
-	int32_t self;         /* the pid of the host in this procfs */
-	uint32_t scope_turn;  /* changes with each change of the scope */
-	const struct ks__scope *scope; /* pids in ascending order */
-	const uint64_t *starts; /* of these pids, see ks__look_start(); NULL: all are unknown */
+	int32_t self;        /* the pid of the host in this procfs */
+	uint32_t scope_turn; /* changes with each change of the scope */
+	const struct ks__scope *scope;
 	const struct ks__settings *set;
 	struct ks__tally *tally;
 	struct ks__queue *queue;
@@ -62,13 +61,6 @@ struct ks__scan {
 	/* 1: it reads single processes, so a procfs with hidepid hides some of them */
 	int sees_processes;
 };
-
-/*
- * Gets the start of a process, in the file's unit: with the pid it identifies the process.
- * *ret_start 0: unknown; UINT64_MAX: there is no such process. Returns 0; -EMFILE, -ENFILE or
- * -ENOMEM: the file cannot be read now, so that 0 would let a later process pass for this one.
- */
-int ks__look_start(int proc_fd, int32_t pid, uint64_t *ret_start);
 
 /*
  * Does the scope name this process, and not an earlier one with the same pid? start 0: unknown, so

@@ -81,7 +81,6 @@ static void bpf_close(struct ks__source *s)
 	bpf_stop(s);
 	ks__stream_close(atomic_exchange(&b->stream, NULL), 1);
 	ks__bpf_unload(b);
-	free(b->pids);
 	free(b->roles);
 	ks__features_free(&b->features);
 	free(b);
@@ -93,7 +92,6 @@ static void bpf_close_forked(struct ks__source *s)
 
 	ks__stream_close(atomic_exchange(&b->stream, NULL), 0);
 	ks__bpf_unload(b);
-	free(b->pids);
 	free(b->roles);
 	ks__features_free(&b->features);
 	free(b);

@@ -89,8 +89,6 @@ struct ks__bpf {
 	int roles_fd; /* descriptor of that map; -1: it does not exist yet */
 	struct ks_bpf_control *roles_control;
 
-	uint32_t n_pids; /* pids of the current scope, for the map ks_pids when it is created */
-	struct ks__pid *pids;
 	int tree_error; /* the scope is a tree, and no program can add its children: the error */
 	char tree_reason[256];
 };
@@ -135,7 +133,9 @@ void ks__bpf_unload(struct ks__bpf *b);
 /* ---- bpf_scope.c ----------------------------------------------------------------------------- */
 
 int ks__bpf_set_scope(struct ks__source *s, const struct ks__scope *scope);
-/* Puts the pids of the scope into the new map ks_pids. 0 or -errno. */
+/* Returns the value in ks_pids of a process of the scope: see KS_PID_TICK. */
+uint64_t ks__bpf_start(const struct ks__scope *scope, uint32_t index);
+/* Puts the pids of the handle's scope into the new map ks_pids. 0 or -errno. */
 int ks__bpf_fill_pids(struct ks__bpf *b);
 /* Asks a kernel program for the level of the scope's cgroup, before the first load. */
 void ks__bpf_scope_facts(struct ks__bpf *b);

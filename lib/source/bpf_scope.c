@@ -15,12 +15,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../base/text.h"
 #include "../bpf/pids.h"
 #include "../files/cgroups.h"
 #include "../files/columns.h"
 #include "../files/descent.h"
-#include "../files/facts.h"
 #include "bpf.h"
 
 #define GROW_MAX_NS 5000000000u /* limit for one tree; 20,000 processes take 1.5 s */
@@ -107,12 +105,30 @@ static int add(int fd, uint32_t slot, int32_t pid)
 	return ks__pids_add(fd, &entry);
 }
 
-static int add_all(int fd, uint32_t slot, const struct ks__pid *pids, uint32_t n)
+/*
+ * Start times are for KS_SCOPE_PIDS only: the programs of a tree see forks and exits themselves. In
+ * the procfs of another pid namespace the numbers mean other processes. A process that has ended
+ * gets a time that no process can have.
+ */
+uint64_t ks__bpf_start(const struct ks__scope *scope, uint32_t index)
+{
+	uint64_t start = scope->starts ? scope->starts[index] : KS__START_UNKNOWN;
+
+	if (scope->kind != KS_SCOPE_PIDS || scope->foreign || start == KS__START_UNKNOWN ||
+	    start == KS__START_HIDDEN)
+		return 0;
+	if (start == KS__START_ENDED)
+		return KS_PID_TICK - 1;
+	return KS_PID_TICK | start * ks__columns_tick_ns();
+}
+
+static int add_all(int fd, uint32_t slot, const struct ks__scope *scope)
 {
 	int rc = 0;
 
-	for (uint32_t i = 0; i < n && !rc; i++) {
-		struct ks__pid entry = { KS_PID_KEY(pids[i].pid, slot), pids[i].start_ns };
+	for (uint32_t i = 0; i < scope->n_pids && !rc; i++) {
+		struct ks__pid entry = { KS_PID_KEY(scope->pids[i], slot),
+					 ks__bpf_start(scope, i) };
 
 		rc = ks__pids_add(fd, &entry);
 	}
@@ -144,11 +160,12 @@ static int clear(int fd, uint32_t slot, int only_dead)
 
 int ks__bpf_fill_pids(struct ks__bpf *b)
 {
+	const struct ks__scope *scope = &b->base.ks->scope;
 	int fd = pids_fd(b);
 
-	if (!b->n_pids)
+	if (!scope->n_pids)
 		return 0;
-	return fd < 0 ? -ENOENT : add_all(fd, 0, b->pids, b->n_pids);
+	return fd < 0 ? -ENOENT : add_all(fd, 0, scope);
 }
 
 /* ---- a tree ---------------------------------------------------------------------------------- */
@@ -251,9 +268,9 @@ static int follow(struct ks__bpf *b, int *ret_error)
  * Keys are pids of this pid namespace. In the procfs of another one the numbers mean other
  * processes.
  */
-static int refuse_foreign(struct ks__bpf *b)
+static int refuse_foreign(struct ks__bpf *b, const struct ks__scope *scope)
 {
-	if (ks__facts_own_proc(b->base.ks->proc_fd))
+	if (!scope->foreign)
 		return 0;
 	return ks__fail(
 		b->base.ks, -KS_EUNAVAIL,
@@ -263,56 +280,8 @@ static int refuse_foreign(struct ks__bpf *b)
 
 /* ---- any scope ------------------------------------------------------------------------------- */
 
-/*
- * Gets the start time of a process, in the form of KS_PID_TICK. A process that has ended gets a
- * time that no process can have, so that a later process with its pid is not watched. 0: unknown.
- * Returns 0, or an error if descriptors or memory are short.
- */
-static int start_of(const struct ks__bpf *b, int32_t pid, uint64_t *ret_start)
-{
-	struct ks__stat stat;
-	int rc = ks__columns_read_stat(b->base.ks->proc_fd, pid, &stat);
-
-	if (ks__text_shortage(rc))
-		return rc;
-	if (!rc)
-		*ret_start = KS_PID_TICK | stat.column[KS__STAT_START] * ks__columns_tick_ns();
-	else
-		*ret_start = kill(pid, 0) && errno == ESRCH ? KS_PID_TICK - 1 : 0;
-	return 0;
-}
-
-/*
- * Start times are for KS_SCOPE_PIDS only: the programs of a tree see forks and exits themselves.
- * In the procfs of another pid namespace the numbers mean other processes.
- */
-static int name_all(const struct ks__bpf *b, const struct ks__scope *scope,
-		    struct ks__pid **ret_pids)
-{
-	int knows = scope->kind == KS_SCOPE_PIDS && ks__facts_own_proc(b->base.ks->proc_fd);
-	struct ks__pid *pids = malloc(scope->n_pids * sizeof(*pids));
-	int rc = 0;
-
-	if (!pids)
-		return ks__fail(b->base.ks, -ENOMEM, "no memory for %u pids", scope->n_pids);
-	for (uint32_t i = 0; i < scope->n_pids && !rc; i++) {
-		pids[i] = (struct ks__pid){ .pid = (uint32_t)scope->pids[i] };
-		if (knows)
-			rc = start_of(b, scope->pids[i], &pids[i].start_ns);
-		if (rc)
-			ks__fail(b->base.ks, rc, "%s/%d/stat: %s", b->base.ks->opts.proc_path,
-				 (int)scope->pids[i], ks_strerror(rc));
-	}
-	if (rc)
-		free(pids);
-	else
-		*ret_pids = pids;
-	return rc;
-}
-
 /* Fills the slot that is not in use completely, then makes it take effect. */
-static int enter(struct ks__bpf *b, const struct ks__scope *scope, const struct ks__pid *pids,
-		 const struct ks_bpf_scope *next)
+static int enter(struct ks__bpf *b, const struct ks__scope *scope, const struct ks_bpf_scope *next)
 {
 	int fd = pids_fd(b), rc = 0;
 	uint32_t slot;
@@ -324,7 +293,7 @@ static int enter(struct ks__bpf *b, const struct ks__scope *scope, const struct 
 	slot = ks__control_scope_slot(&b->control);
 	rc = clear(fd, slot, 0);
 	if (!rc)
-		rc = add_all(fd, slot, pids, scope->n_pids);
+		rc = add_all(fd, slot, scope);
 	if (!rc && scope->kind == KS_SCOPE_TREE)
 		rc = grow(b, slot, fd);
 	if (rc) {
@@ -346,31 +315,22 @@ int ks__bpf_set_scope(struct ks__source *s, const struct ks__scope *scope)
 	struct ks__bpf *b = ks__bpf_of(s);
 	int was_followed = b->clients[KS__BPF_TREE].attached >= 0, tree_error = 0, rc = 0;
 	struct ks_bpf_scope next;
-	struct ks__pid *pids = NULL;
 
-	if (scope->n_pids)
-		rc = name_all(b, scope, &pids);
-	if (rc)
-		return rc;
 	convert(b, scope, &next);
 	if (scope->kind == KS_SCOPE_TREE)
-		rc = refuse_foreign(b);
+		rc = refuse_foreign(b, scope);
 	if (!rc && scope->kind == KS_SCOPE_TREE)
 		rc = follow(b, &tree_error);
 	if (!rc && !tree_error)
-		rc = enter(b, scope, pids, &next);
+		rc = enter(b, scope, &next);
 	if (rc) {
 		if (!was_followed)
 			ks__bpf_detach(b, KS__BPF_TREE);
-		free(pids);
 		return rc;
 	}
 	if (scope->kind != KS_SCOPE_TREE)
 		ks__bpf_detach(b, KS__BPF_TREE);
 	b->tree_error = tree_error;
-	free(b->pids);
-	b->pids = pids;
-	b->n_pids = scope->n_pids;
 	ks__threads_reseed(&b->threads);
 	return 0;
 }

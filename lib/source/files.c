@@ -86,14 +86,6 @@ static void stop(struct served *served)
 	served->state = NULL;
 }
 
-static void free_tried(struct files *files)
-{
-	free(files->tried);
-	free(files->tried_starts);
-	files->tried = NULL;
-	files->tried_starts = NULL;
-}
-
 static void files_close_forked(struct ks__source *s)
 {
 	struct files *files = files_of(s);
@@ -104,9 +96,6 @@ static void files_close_forked(struct ks__source *s)
 		free(files->served[i].tally.block);
 	}
 	ks__queue_free(&files->queue);
-	free(files->scope.pids);
-	free(files->starts);
-	free_tried(files);
 	free(files);
 }
 
@@ -125,7 +114,6 @@ static int look(struct files *files, struct served *served)
 		.self = files->self,
 		.scope_turn = files->scope_turn,
 		.scope = &files->scope,
-		.starts = files->starts,
 		.set = &served->set,
 		.tally = &served->tally,
 		.queue = &files->queue,
@@ -260,56 +248,17 @@ static int files_apply(struct ks__source *s, uint32_t probe, const struct ks__se
 	return 0;
 }
 
-static int by_number(const void *a, const void *b)
-{
-	const int32_t *p = a, *q = b;
-
-	return (*p > *q) - (*p < *q);
-}
-
-/* Reads the starts here, without files->lock: readers and the consumer do not wait for that. */
-static int files_try_scope(struct ks__source *s, const struct ks__scope *scope)
-{
-	struct files *files = files_of(s);
-	uint32_t n = scope->n_pids;
-
-	free_tried(files);
-	if (!n)
-		return 0;
-	files->tried = malloc(n * sizeof(*files->tried));
-	files->tried_starts = malloc(n * sizeof(*files->tried_starts));
-	if (!files->tried || !files->tried_starts)
-		return ks__fail(s->ks, -ENOMEM, "no memory for %u pids", n);
-	memcpy(files->tried, scope->pids, n * sizeof(*files->tried));
-	qsort(files->tried, n, sizeof(*files->tried), by_number);
-	for (uint32_t i = 0; i < n; i++) {
-		int rc = ks__look_start(s->ks->proc_fd, files->tried[i], &files->tried_starts[i]);
-
-		if (rc)
-			return ks__fail(s->ks, rc, "%s/%d/stat: %s", s->ks->opts.proc_path,
-					(int)files->tried[i], ks_strerror(rc));
-	}
-	return 0;
-}
-
 /* Looks before the change, so that earlier events count under the old scope. */
 static int files_set_scope(struct ks__source *s, const struct ks__scope *scope)
 {
 	struct files *files = files_of(s);
-	struct ks__scope next = *scope;
 	int state;
 
-	next.pids = files->tried;
 	state = lock(files);
 	for (unsigned i = 0; i < KS__PROBES_MAX; i++)
 		if (files->served[i].scan)
 			try_look(files, &files->served[i]);
-	free(files->scope.pids);
-	free(files->starts);
-	files->scope = next;
-	files->starts = files->tried_starts;
-	files->tried = NULL;
-	files->tried_starts = NULL;
+	files->scope = *scope;
 	files->scope_turn++;
 	unlock(files, state);
 	return 0;
@@ -462,7 +411,6 @@ const struct ks__source_ops ks__source_files = {
 	.enable = files_enable,
 	.disable = files_disable,
 	.apply = files_apply,
-	.try_scope = files_try_scope,
 	.set_scope = files_set_scope,
 	.note = ks__files_note,
 	.expect = ks__files_expect,

@@ -21,11 +21,7 @@ struct files {
 	pthread_mutex_t lock;
 	int32_t self;
 	uint32_t scope_turn;
-	struct ks__scope scope;
-	uint64_t *starts; /* of the pids of the scope, see ks__look_start() */
-	/* the same of the scope that is tried; under the handle's lock */
-	int32_t *tried;
-	uint64_t *tried_starts;
+	struct ks__scope scope; /* its arrays belong to the handle */
 	int look_error; /* of the last look that failed: unlock() logs it */
 	struct ks__queue queue;
 	struct served served[KS__PROBES_MAX];

@@ -85,11 +85,22 @@ struct ks__settings {
 	uint64_t own[KS__PARAMS_OWN];
 };
 
-/* The scope, resolved. Pids are numbers of the caller's pid namespace. */
+/* In place of a start in ks__scope.starts: what is known of a process whose start is not. */
+#define KS__START_UNKNOWN UINT64_MAX      /* its file cannot be read */
+#define KS__START_HIDDEN (UINT64_MAX - 1) /* it exists, but proc_path does not show it */
+#define KS__START_ENDED (UINT64_MAX - 2)  /* it has ended: a later one with its pid is another */
+
+/*
+ * The scope, resolved. Pids are numbers of the caller's pid namespace. With the pid, the start
+ * identifies a process. Starts are read once, before the first source takes the scope, so that all
+ * sources mean the same processes.
+ */
 struct ks__scope {
 	uint32_t kind;
 	uint32_t n_pids;
-	int32_t *pids;
+	int32_t *pids;    /* in ascending order, each once */
+	uint64_t *starts; /* of these processes, in the unit of /proc/PID/stat; NULL: all unknown */
+	int foreign;      /* 1: pids in proc_path are those of another pid namespace */
 	int has_comm, has_exclude;
 	char comm[16], exclude[16];
 	uint64_t cgroup; /* KS_SCOPE_CGROUP: id of the cgroup, and its path in the hierarchy */
@@ -134,15 +145,10 @@ struct ks__source_ops {
 	/* Applies settings, for all kernel programs of the probe at one moment. */
 	int (*apply)(struct ks__source *s, uint32_t probe, const struct ks__settings *set);
 	/*
-	 * The api layer changes the scope in two steps. Step 1: each source checks that it can
-	 * watch the new scope, and allocates what it needs. This has no effect that can be seen,
-	 * and the next try discards it. May be NULL.
-	 */
-	int (*try_scope)(struct ks__source *s, const struct ks__scope *scope);
-	/*
-	 * Step 2, commit: each source takes the scope that it has tried, best source first. Only
-	 * the first source may fail now: rolling back is impossible, since a tree scope may have
-	 * grown. On failure the old scope stays. Both steps report errors through ks__fail().
+	 * Takes a new scope. Sources are asked best first, and only the first one may fail: rolling
+	 * back is impossible, since a tree scope may have grown. On failure the old scope stays,
+	 * and the error was reported through ks__fail(). The arrays of the scope stay valid until
+	 * all sources have taken the next one.
 	 */
 	int (*set_scope)(struct ks__source *s, const struct ks__scope *scope);
 

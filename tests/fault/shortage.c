@@ -436,7 +436,7 @@ static void scope_files(const void *data)
 		watches_itself(ks, like.files);
 	}
 	ks_assert_ok(ks, rc);
-	g_assert_cmpuint(n - 1, ==, 3); /* of the check, and of both sources */
+	g_assert_cmpuint(n - 1, ==, 2); /* of the check, and of the start */
 	ks_close(ks);
 }
 

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "../../bpf/shared.h"
+#include "api/api.h"
 #include "ks_test.h"
 
 /* ---- a /proc --------------------------------------------------------------------------------- */
@@ -144,11 +145,30 @@ struct bed *bed_on(void)
 	return bed;
 }
 
+static int by_number(const void *a, const void *b)
+{
+	const int32_t *p = a, *q = b;
+
+	return (*p > *q) - (*p < *q);
+}
+
 int bed_set_scope(struct bed *bed, const struct ks__scope *scope)
 {
-	int rc = bed->s->ops->try_scope(bed->s, scope);
+	struct ks__scope next = *scope;
+	int rc;
 
-	return rc ? rc : bed->s->ops->set_scope(bed->s, scope);
+	next.foreign = 1; /* kill() knows nothing of these pids */
+	next.pids = g_memdup2(scope->pids, scope->n_pids * sizeof(*scope->pids));
+	next.starts = g_new0(uint64_t, scope->n_pids);
+	if (next.n_pids)
+		qsort(next.pids, next.n_pids, sizeof(*next.pids), by_number);
+	for (uint32_t i = 0; i < next.n_pids; i++)
+		ks_assert_rc(ks__scope_start(bed->ks, &next, next.pids[i], 1, &next.starts[i]), 0);
+	rc = bed->s->ops->set_scope(bed->s, &next);
+	ks__scope_free(rc ? &next : &bed->ks->scope);
+	if (!rc)
+		bed->ks->scope = next;
+	return rc;
 }
 
 void bed_scope(struct bed *bed, uint32_t kind, int32_t a, int32_t b)

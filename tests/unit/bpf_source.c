@@ -114,44 +114,33 @@ static void test_scope(void)
 	bed_free(bed);
 }
 
-/* Returns a pid that no process has: its process has just been waited for. */
-static int32_t dead_pid(void)
-{
-	int status;
-	pid_t pid = fork();
-
-	if (!pid)
-		_exit(0);
-	g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
-	return pid;
-}
-
 /*
  * A process of a list is known by its start time, so that a later process with its pid is another
  * one. In the /proc of another pid namespace the numbers mean other processes.
  */
 static void test_starts(void)
 {
-	for (int foreign = 0; foreign <= 1; foreign++) {
-		struct bed *bed = bed_new(foreign ? getpid() + 1 : 0);
-		int32_t pids[] = { 4321, getpid(), dead_pid() };
-		struct ks__scope scope = { .kind = KS_SCOPE_PIDS, .pids = pids, .n_pids = 3 };
+	int32_t pids[] = { 1, 2, 3, 4, 5 };
+	uint64_t starts[] = { 17, 0, KS__START_UNKNOWN, KS__START_HIDDEN, KS__START_ENDED };
+	const uint64_t want[] = { KS_PID_TICK | 17 * ks__columns_tick_ns(), KS_PID_TICK, 0, 0,
+				  KS_PID_TICK - 1 };
+	struct ks__scope scope = {
+		.kind = KS_SCOPE_PIDS, .n_pids = 5, .pids = pids, .starts = starts
+	};
 
-		put_stat(bed, 4321, 17);
-		set_scope(bed, &scope, 0);
-		g_assert_cmpuint(bed->b->n_pids, ==, 3);
-		for (unsigned i = 0; i < 3; i++)
-			g_assert_cmpuint(bed->b->pids[i].pid, ==, (uint32_t)pids[i]);
-		g_assert_cmphex(bed->b->pids[0].start_ns, ==,
-				foreign ? 0 : KS_PID_TICK | 17 * ks__columns_tick_ns());
-		g_assert_cmphex(bed->b->pids[1].start_ns, ==, 0); /* alive, but not in this /proc */
-		g_assert_cmphex(bed->b->pids[2].start_ns, ==, foreign ? 0 : KS_PID_TICK - 1);
-		scope = (struct ks__scope){ .kind = KS_SCOPE_SYSTEM };
-		set_scope(bed, &scope, 0);
-		g_assert_cmpuint(bed->b->n_pids, ==, 0);
-		g_assert_null(bed->b->pids);
-		bed_free(bed);
-	}
+	for (uint32_t i = 0; i < 5; i++)
+		g_assert_cmphex(ks__bpf_start(&scope, i), ==, want[i]);
+	scope.foreign = 1;
+	for (uint32_t i = 0; i < 5; i++)
+		g_assert_cmphex(ks__bpf_start(&scope, i), ==, 0);
+	scope.foreign = 0;
+	scope.kind = KS_SCOPE_TREE;
+	for (uint32_t i = 0; i < 5; i++)
+		g_assert_cmphex(ks__bpf_start(&scope, i), ==, 0);
+	scope.kind = KS_SCOPE_PIDS;
+	scope.starts = NULL;
+	for (uint32_t i = 0; i < 5; i++)
+		g_assert_cmphex(ks__bpf_start(&scope, i), ==, 0);
 }
 
 /* A tree by the numbers of another pid namespace would be a tree of other processes. */
@@ -159,19 +148,21 @@ static void test_foreign_tree(void)
 {
 	struct bed *bed = bed_new(getpid() + 1);
 	int32_t pid = getpid();
-	const struct ks__scope tree = { .kind = KS_SCOPE_TREE, .pids = &pid, .n_pids = 1 };
-	struct ks__scope pids = { .kind = KS_SCOPE_PIDS, .pids = &pid, .n_pids = 1 };
+	struct ks_scope scope = {
+		.size = sizeof(scope), .kind = KS_SCOPE_PIDS, .pids = &pid, .n_pids = 1
+	};
 	char text[256], *want;
 
-	set_scope(bed, &pids, 0);
-	set_scope(bed, &tree, -KS_EUNAVAIL);
+	ks_assert_rc(ks_set_scope(bed->ks, &scope), 0);
+	scope.kind = KS_SCOPE_TREE;
+	ks_assert_rc(ks_set_scope(bed->ks, &scope), -KS_EUNAVAIL);
 	ks_last_error(bed->ks, text, sizeof(text));
 	want = g_strdup_printf("%s is of another pid namespace than this process: a tree needs one "
 			       "of its own",
 			       bed->dir);
 	g_assert_cmpstr(text, ==, want);
 	g_assert_cmpuint(bed->b->control.scope.kind, ==, KS_BPF_SCOPE_PIDS);
-	g_assert_cmpuint(bed->b->n_pids, ==, 1);
+	g_assert_cmpuint(bed->ks->scope.kind, ==, KS_SCOPE_PIDS);
 	g_free(want);
 	bed_free(bed);
 }

@@ -5,8 +5,6 @@
  * settings ask for.
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <sys/stat.h>
 
 #include "files/scan.h"
 #include "support/ks_test.h"
@@ -263,7 +261,7 @@ static void test_scope(void)
 /* A process of a list is named by pid and start; a start that is unknown decides nothing. */
 static void test_named(void)
 {
-	static const uint64_t starts[] = { 0, 50, 60, UINT64_MAX };
+	static uint64_t starts[] = { KS__START_UNKNOWN, 50, KS__START_HIDDEN, KS__START_ENDED };
 	struct bench b;
 
 	bench_begin(&b, 1000);
@@ -272,10 +270,10 @@ static void test_named(void)
 	for (int32_t i = 0; i < 4; i++)
 		b.pids[i] = 10 * (i + 1);
 	for (int known = 0; known <= 1; known++) {
-		b.look.starts = known ? starts : NULL;
+		b.scope.starts = known ? starts : NULL;
 		for (int32_t i = 0; i < 4; i++)
 			for (uint64_t start = 0; start <= 60; start += 10) {
-				int is = !known || !start || !starts[i] || starts[i] == start;
+				int is = !known || !start || i == 0 || (i == 1 && start == 50);
 
 				g_assert_cmpint(ks__look_in_scope(&b.look, b.pids[i], start, 1,
 								  "a"),
@@ -287,39 +285,6 @@ static void test_named(void)
 			}
 	}
 	ks__queue_free(&b.queue);
-}
-
-/* The start in the file's unit; no file is no process, and a file without a start tells nothing. */
-static void test_start(void)
-{
-	static const char line[] =
-		"7 (a) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 4711 0 0 0 1 0 1 0 0\n";
-	char *dir = g_dir_make_tmp("ks-queue-XXXXXX", NULL);
-	char *folder = g_build_filename(dir, "7", NULL);
-	char *path = g_build_filename(folder, "stat", NULL);
-	int fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	uint64_t start;
-
-	ks_assert_rc(ks__look_start(fd, 7, &start), 0);
-	g_assert_cmpuint(start, ==, UINT64_MAX);
-	g_assert_cmpint(mkdir(folder, 0700), ==, 0);
-	ks_assert_rc(ks__look_start(fd, 7, &start), 0);
-	g_assert_cmpuint(start, ==, UINT64_MAX);
-	g_assert_true(g_file_set_contents(path, line, -1, NULL));
-	ks_assert_rc(ks__look_start(fd, 7, &start), 0);
-	g_assert_cmpuint(start, ==, 4711);
-	g_assert_true(g_file_set_contents(path, "", -1, NULL));
-	ks_assert_rc(ks__look_start(fd, 7, &start), 0);
-	g_assert_cmpuint(start, ==, 0);
-	g_assert_cmpint(unlink(path), ==, 0);
-	g_assert_cmpint(mkdir(path, 0700), ==, 0);
-	ks_assert_rc(ks__look_start(fd, 7, &start), 0);
-	g_assert_cmpuint(start, ==, 0);
-	close(fd);
-	g_assert_cmpint(rmdir(path) + rmdir(folder) + rmdir(dir), ==, 0);
-	g_free(path);
-	g_free(folder);
-	g_free(dir);
 }
 
 static void test_names(void)
@@ -526,7 +491,6 @@ int main(int argc, char **argv)
 #endif
 	g_test_add_func("/queue/event/scope", test_scope);
 	g_test_add_func("/queue/event/named", test_named);
-	g_test_add_func("/queue/event/start", test_start);
 	g_test_add_func("/queue/event/names", test_names);
 	g_test_add_func("/queue/event/outcomes", test_outcomes);
 	g_test_add_func("/queue/event/sample", test_sample);

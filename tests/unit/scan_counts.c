@@ -60,12 +60,12 @@ static void assert_switches(unsigned switches)
 static void test_reused(void)
 {
 	static const uint32_t kinds[] = { KS_SCOPE_PIDS, KS_SCOPE_TREE };
-	static const uint64_t starts[] = { 0, 5, 6, UINT64_MAX }; /* show_thread(): 5 */
+	static uint64_t starts[] = { KS__START_UNKNOWN, 5, 6, KS__START_ENDED }; /* it has 5 */
 
 	for (size_t i = 0; i < 2 * G_N_ELEMENTS(starts); i++) {
 		plain_begin(&p, KS_PROBE_SCHED, kinds[i % 2]);
 		p.pids[0] = 1000;
-		p.look.starts = &starts[i / 2];
+		p.scope.starts = &starts[i / 2];
 		for (unsigned turn = 1; turn <= 2; turn++) {
 			show_thread(1000, 1, turn * 2);
 			ks_assert_rc(plain_look(&p), 0);

@@ -80,27 +80,6 @@ static void test_scope_reused(void)
 	}
 }
 
-/* The start is read by the first step, since kernel programs may need seconds for the second. */
-static void test_scope_slow(void)
-{
-	static const uint32_t kinds[] = { KS_SCOPE_PIDS, KS_SCOPE_TREE };
-
-	for (size_t i = 0; i < G_N_ELEMENTS(kinds); i++) {
-		struct bed *bed = bed_new(0);
-		int32_t pid = 200;
-		struct ks__scope scope = { .kind = kinds[i], .n_pids = 1, .pids = &pid };
-
-		show(bed, 200, 100, "a", 60, 11, FORKNOEXEC);
-		ks_assert_rc(bed->s->ops->try_scope(bed->s, &scope), 0);
-		show(bed, 200, 1, "stranger", 70, 11, 0);
-		ks_assert_rc(bed->s->ops->set_scope(bed->s, &scope), 0);
-		bed_enable(bed);
-		show(bed, 300, 200, "strange", 71, 11, FORKNOEXEC);
-		bed_found(bed, NONE);
-		bed_free(bed);
-	}
-}
-
 static void test_scope_tree(void)
 {
 	struct bed *bed = bed_new(0);
@@ -490,7 +469,6 @@ int main(int argc, char **argv)
 		{ "/source_files/scope/self", test_scope_self },
 		{ "/source_files/scope/pids", test_scope_pids },
 		{ "/source_files/scope/reused", test_scope_reused },
-		{ "/source_files/scope/slow", test_scope_slow },
 		{ "/source_files/scope/tree", test_scope_tree },
 		{ "/source_files/scope/change", test_scope_change },
 		{ "/source_files/scope/late", test_scope_late },
