@@ -36,8 +36,8 @@ _Static_assert(KS__PROBES_MAX <= 32, "masks of probes have 32 bits: KS__PROBES_M
 
 /* A page that the kernel zeroes in a forked child. */
 struct ks__wiped {
-	uint32_t cookie; /* 0: this process is a forked child */
-	uint32_t alive;  /* 0: forked child, or ks_close() was called */
+	_Atomic uint32_t cookie; /* 0: this process is a forked child */
+	_Atomic uint32_t alive;  /* 0: forked child, or ks_close() was called */
 };
 
 struct ks__frame;

@@ -95,7 +95,7 @@ struct guard {
 /* Returns 0 if the handle was closed, or if this is a child that a callback has forked. */
 static int is_alive(const struct ks *ks)
 {
-	return ((const volatile struct ks__wiped *)ks->core->wiped)->alive != 0;
+	return atomic_load_explicit(&ks->core->wiped->alive, memory_order_relaxed) != 0;
 }
 
 static void leave(struct guard *guard)

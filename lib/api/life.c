@@ -22,7 +22,7 @@
 
 int ks__forked(const struct ks__core *core)
 {
-	return ((const volatile struct ks__wiped *)core->wiped)->cookie != COOKIE;
+	return atomic_load_explicit(&core->wiped->cookie, memory_order_relaxed) != COOKIE;
 }
 
 struct ks__core *ks__core_new(struct ks *ks)
@@ -218,7 +218,7 @@ void ks_close(struct ks *ks)
 	if (!ks || atomic_exchange(&ks->core->closed, 1))
 		return;
 	KS__UNCANCELLED;
-	ks->core->wiped->alive = 0;
+	atomic_store(&ks->core->wiped->alive, 0);
 	inside = atomic_load(&ks->in_callback) == ks__thread();
 	if (inside && ks__frame_gone(ks, __builtin_frame_address(0))) {
 		inside = 0;

@@ -33,7 +33,7 @@ struct ks__sink {
 	ks_event_fn fn; /* returns negative: the record is taken, stop */
 	void *user;
 	int rc;                    /* the negative result of fn */
-	const uint32_t *alive;     /* 0 after a call of fn: stop, and do not touch the stream */
+	const _Atomic uint32_t *alive; /* 0 after a call of fn: stop, and do not touch the stream */
 	_Atomic uint64_t *last_ns; /* by probe: time of its last record */
 };
 
@@ -45,7 +45,7 @@ static inline void ks__seen(struct ks__sink *sink, const struct ks_event *ev)
 /* fn may have closed the handle, or may have returned in a forked child, which has no rings. */
 static inline int ks__sink_alive(const struct ks__sink *sink)
 {
-	return *(const volatile uint32_t *)sink->alive != 0;
+	return atomic_load_explicit(sink->alive, memory_order_relaxed) != 0;
 }
 
 /*

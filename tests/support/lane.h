@@ -26,7 +26,7 @@ struct seen {
 
 struct lanes {
 	struct ks__sink sink;
-	uint32_t alive;
+	_Atomic uint32_t alive;
 	_Atomic uint64_t last_ns[KS__PROBES_MAX];
 	struct ks__stream *s;
 	struct ks_bpf_cpu cpus[CPUS];
