@@ -7,6 +7,8 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 
 #include <kernelsight/kernelsight.h>
 
@@ -454,6 +456,54 @@ static void test_clock(void)
 	ks_close(ks);
 }
 
+/* A process without descriptor 0, and n numbers above its own descriptors. Returns what fails. */
+static int open_within(struct rlimit *limit, unsigned n)
+{
+	struct ks *untouched = (struct ks *)limit, *ks = untouched;
+	int rc, top;
+
+	limit->rlim_cur = 50 + n;
+	if (setrlimit(RLIMIT_NOFILE, limit))
+		return 1;
+	rc = ks_open(NULL, &ks);
+	if (rc != (n < 6 ? -EMFILE : 0))
+		return 2;
+	if (rc && ks != untouched)
+		return 3;
+	if (!rc)
+		ks_close(ks);
+	limit->rlim_cur = limit->rlim_max; /* no descriptor is left */
+	if (setrlimit(RLIMIT_NOFILE, limit) || dup(1) != 0)
+		return 4;
+	top = dup(1);
+	close(top);
+	close(0);
+	return top == 50 ? 0 : 5;
+}
+
+/* For want of descriptors ks_open() fails as such, whichever descriptor is the first to be moved. */
+static void test_no_descriptors(void)
+{
+	struct rlimit limit;
+	int status, rc = 0;
+	pid_t pid = fork();
+
+	if (!pid) {
+		getrlimit(RLIMIT_NOFILE, &limit);
+		for (int fd = 3; fd < 50; fd++)
+			dup2(1, fd);
+		for (int fd = 50; fd < 1024; fd++)
+			close(fd);
+		close(0);
+		for (unsigned n = 0; n <= 6 && !rc; n++)
+			rc = open_within(&limit, n) ? 10 * (int)n + 1 : 0;
+		_exit(rc);
+	}
+	g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+	g_assert_cmpint(WEXITSTATUS(status), ==, 0);
+	g_assert_true(WIFEXITED(status));
+}
+
 static void test_null(void)
 {
 	struct ks_stats stats = { .size = sizeof(stats) };
@@ -486,6 +536,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/api/scope/values", test_scope);
 	g_test_add_func("/api/scope/refused", test_scope_refused);
 	g_test_add_func("/api/clock", test_clock);
+	g_test_add_func("/api/no descriptors", test_no_descriptors);
 	g_test_add_func("/api/null", test_null);
 	return g_test_run();
 }

@@ -2,11 +2,16 @@
 /*
  * Shows that a consumer gets each record of two sources once, limited by max and by its buffer;
  * that it wakes at the earliest deadline of the sources; that in ordered delivery a record waits as
- * long as it must and no longer; and that a handle that is closed meanwhile gives no document.
+ * long as it must and no longer; that a handle that is closed meanwhile gives no document; and that
+ * a wake-up needs our own sockets.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
 #include <sys/timerfd.h>
+#include <sys/wait.h>
 
 #include "support/fake_source.h"
 #include "support/ks_test.h"
@@ -317,6 +322,115 @@ static void test_closed_meanwhile(void)
 	}
 }
 
+/* ---- wake-ups -------------------------------------------------------------------------------- */
+
+static void (*meanwhile)(void); /* what the host does while the next call waits */
+
+/* The library calls this function in place of libc's. */
+int epoll_wait(int set, struct epoll_event *events, int most, int timeout_ms)
+{
+	void (*fn)(void) = timeout_ms ? meanwhile : NULL;
+
+	if (fn) {
+		meanwhile = NULL;
+		fn();
+	}
+	return epoll_pwait(set, events, most, timeout_ms, NULL);
+}
+
+/* A socket of the host with one byte to read: at the number of one of ours, whose copy is `kept`. */
+static struct {
+	int fd, kept, peer;
+} host;
+
+static void replace(int fd)
+{
+	int pair[2];
+
+	g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), ==, 0);
+	g_assert_cmpint(write(pair[1], "c", 1), ==, 1);
+	host.fd = fd;
+	host.kept = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	host.peer = pair[1];
+	g_assert_cmpint(dup2(pair[0], fd), ==, fd);
+	close(pair[0]);
+}
+
+/* Asserts that nobody wrote to the host's socket or read from it, and puts ours back. */
+static void restore(void)
+{
+	char bytes[4];
+
+	g_assert_cmpint(recv(host.peer, bytes, sizeof(bytes), MSG_DONTWAIT), ==, -1);
+	g_assert_cmpint(recv(host.fd, bytes, sizeof(bytes), MSG_DONTWAIT), ==, 1);
+	g_assert_cmpint(dup2(host.kept, host.fd), ==, host.fd);
+	close(host.kept);
+	close(host.peer);
+}
+
+static void wake_and_replace(void)
+{
+	ks_assert_rc(ks_wakeup(ks), 0);
+	replace(ks->wake_fds[0]);
+}
+
+static void test_wakeup(void)
+{
+	struct seen seen = { 0 };
+	int status;
+	pid_t pid;
+
+	begin();
+	for (int i = 0; i < 2; i++) {
+		g_assert_cmpint(fcntl(ks->wake_fds[i], F_GETFD), ==, FD_CLOEXEC);
+		g_assert_cmpint(fcntl(ks->wake_fds[i], F_GETFL), ==, O_RDWR | O_NONBLOCK);
+	}
+	ks_assert_rc(ks_poll(ks, 0, 0, see, &seen), 0);
+	pid = fork();
+	if (!pid)
+		_exit(ks_wakeup(ks) == -KS_EFORKED ? 0 : 1);
+	g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+	g_assert_cmpint(status, ==, 0);
+	g_assert_cmpint(readable(), ==, 0);
+	errno = 77;
+	ks_assert_rc(ks_wakeup(ks), 0);
+	g_assert_cmpint(errno, ==, 77);
+	g_assert_cmpint(readable(), ==, 1);
+	ks_assert_rc(ks_poll(ks, -1, 0, see, &seen), 0);
+	g_assert_cmpint(readable(), ==, 0);
+	end();
+}
+
+/* A host has closed one of the two sockets and opened its own under that number. */
+static void test_wakeup_lost(void)
+{
+	static const char closed[] =
+		"the host closed a descriptor of this handle (with closefrom(), or close() of a "
+		"wrong number): close the handle and open another";
+	struct seen seen = { 0 };
+
+	begin();
+	ks_assert_rc(ks_poll(ks, 0, 0, see, &seen), 0);
+	replace(ks->wake_fds[1]);
+	errno = 77;
+	ks_assert_rc(ks_wakeup(ks), -EBADF);
+	g_assert_cmpint(errno, ==, 77);
+	g_assert_cmpint(readable(), ==, 0);
+	restore();
+	wake_and_replace();
+	ks_assert_rc(ks_poll(ks, -1, 0, see, &seen), -EBADF);
+	restore();
+	ks_assert_rc(ks_poll(ks, -1, 0, see, &seen), 0);
+	meanwhile = wake_and_replace;
+	ks_assert_rc(ks_poll(ks, -1, 0, see, &seen), -EBADF);
+	sentence(closed);
+	g_assert_null(meanwhile);
+	restore();
+	ks_assert_rc(ks_poll(ks, -1, 0, see, &seen), 0);
+	g_assert_cmpint(readable(), ==, 0);
+	end();
+}
+
 int main(int argc, char **argv)
 {
 	ks_test_init(&argc, &argv);
@@ -330,5 +444,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/delivery/held is in flight", test_held_is_in_flight);
 	g_test_add_func("/delivery/closed inside", test_closed_inside);
 	g_test_add_func("/delivery/closed meanwhile", test_closed_meanwhile);
+	g_test_add_func("/delivery/wakeup", test_wakeup);
+	g_test_add_func("/delivery/wakeup/lost", test_wakeup_lost);
 	return g_test_run();
 }
