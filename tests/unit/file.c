@@ -169,6 +169,33 @@ static void test_read(void)
 	end();
 }
 
+/* A read that fails is no end of the file, also if bytes were read before; EAGAIN is a wrong file. */
+static void test_read_fails(void)
+{
+	char bytes[8] = "........", *text = NULL;
+	size_t length = 77;
+	int pipe_fd[2], folder;
+
+	begin();
+	g_assert_cmpint(pipe2(pipe_fd, O_CLOEXEC | O_NONBLOCK), ==, 0);
+	g_assert_cmpint(ks__file_read(pipe_fd[0], bytes, 8), ==, -EINVAL);
+	g_assert_cmpint(write(pipe_fd[1], "123", 3), ==, 3);
+	g_assert_cmpint(ks__file_read(pipe_fd[0], bytes, 8), ==, -EINVAL);
+	g_assert_cmpint(ks__file_read(pipe_fd[1], bytes, 8), ==, -EBADF); /* only for writing */
+	g_assert_cmpint(write(pipe_fd[1], "123", 3), ==, 3);
+	close(pipe_fd[1]);
+	g_assert_cmpint(ks__file_read(pipe_fd[0], bytes, 8), ==, 3);
+	close(pipe_fd[0]);
+	folder = ks__file_folder(root_fd, ".");
+	g_assert_cmpint(ks__file_read(folder, bytes, 8), ==, -EISDIR);
+	close(folder);
+	/* page 0 of a process is not mapped */
+	ks_assert_rc(ks__file_whole(AT_FDCWD, "/proc/self/mem", 1 << 20, &text, &length), -EIO);
+	g_assert_null(text);
+	g_assert_cmpuint(length, ==, 77);
+	end();
+}
+
 static void assert_whole(gsize length, size_t most, int rc)
 {
 	char *bytes = g_malloc(length + 1), *text = NULL;
@@ -275,6 +302,30 @@ static void test_numbers(void)
 	g_assert_cmpuint(seen.n, ==, 2);
 	ks_assert_rc(ks__file_numbers(root_fd, "a", see, &seen), -ENOTDIR);
 	ks_assert_rc(ks__file_numbers(root_fd, "missing", see, &seen), -ENOENT);
+	end();
+}
+
+static int remove_folder(void *user, const struct ks__file_name *name)
+{
+	g_assert_cmpint(name->text[0], ==, '.');
+	if (!(*(unsigned *)user)++)
+		g_assert_cmpint(unlinkat(root_fd, "sub", AT_REMOVEDIR), ==, 0);
+	return 0;
+}
+
+/* A folder that can no longer be read is no folder without further names. */
+static void test_names_fail(void)
+{
+	struct seen seen = { .n = 0 };
+	unsigned n = 0;
+
+	begin();
+	g_assert_cmpint(mkdirat(root_fd, "sub", 0700), ==, 0);
+	errno = 77; /* of an earlier call */
+	ks_assert_rc(ks__file_numbers(root_fd, "sub", see, &seen), 0);
+	g_assert_cmpuint(seen.n, ==, 0);
+	ks_assert_rc(ks__file_names(root_fd, "sub", remove_folder, &n), -ENOENT);
+	g_assert_cmpuint(n, ==, 2); /* "." and ".." */
 	end();
 }
 
@@ -424,9 +475,11 @@ int main(int argc, char **argv)
 	g_test_add_func("/file/opened", test_opened);
 	g_test_add_func("/file/descriptors", test_descriptors);
 	g_test_add_func("/file/read", test_read);
+	g_test_add_func("/file/read/fails", test_read_fails);
 	g_test_add_func("/file/whole", test_whole);
 	g_test_add_func("/file/status", test_status);
 	g_test_add_func("/file/numbers", test_numbers);
+	g_test_add_func("/file/names/fail", test_names_fail);
 	g_test_add_func("/file/many", test_many);
 	for (size_t i = 0; i < G_N_ELEMENTS(kinds); i++) {
 		char *name = g_strdup_printf("/file/hostile/%s", kinds[i]);
