@@ -24,6 +24,13 @@ uint64_t inode(const char *path);
 uint64_t make(struct bed *bed, const char *path);
 void unmake(struct bed *bed, const char *path);
 
+/* A hierarchy of plain folders. memory: the number of the memory controller's hierarchy, "0": v2. */
+struct bed *bed_new(const char *memory);
+/* Writes a file below proc/. */
+void bed_file(struct bed *bed, const char *name, const char *text);
+/* Makes a line of mountinfo that presents a plain folder as a mount. */
+char *line(const char *root, const char *point, const char *type, const char *options);
+
 /* Asserts path and flags of the cgroup with this id now; want NULL: the cgroup is unknown. */
 void assert_known(struct bed *bed, uint64_t id, const char *path, uint32_t flags);
 void assert_label(struct bed *bed, uint64_t id, uint64_t read_ns, const char *want);

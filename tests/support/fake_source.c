@@ -31,6 +31,14 @@ static int fake_apply(struct ks__source *s, uint32_t probe, const struct ks__set
 	return fake(s)->apply_rc;
 }
 
+static int fake_set_scope(struct ks__source *s, const struct ks__scope *scope)
+{
+	fake(s)->scoped++;
+	if (!fake(s)->scope_rc)
+		fake(s)->cgroup = scope->cgroup;
+	return fake(s)->scope_rc;
+}
+
 static int fake_enable(struct ks__source *s, uint32_t probe, const char *variant,
 		       uint32_t *ret_variant, uint64_t *ret_valid)
 {
@@ -192,11 +200,12 @@ static int fake_arm(struct ks__source *s, uint64_t *ret_deadline_ns)
 	return rc;
 }
 
-#define OPS                                                                                 \
-	.prepare = fake_prepare, .apply = fake_apply, .enable = fake_enable,                \
-	.disable = fake_disable, .note = fake_note, .expect = fake_expect, .why = fake_why, \
-	.read = fake_read, .ledger = fake_ledger, .size = fake_size, .drain = fake_drain,   \
-	.arm = fake_arm, .check = fake_check, .explain = fake_explain, .stop = fake_stop
+#define OPS                                                                                       \
+	.prepare = fake_prepare, .set_scope = fake_set_scope, .apply = fake_apply,                \
+	.enable = fake_enable, .disable = fake_disable, .note = fake_note, .expect = fake_expect, \
+	.why = fake_why, .read = fake_read, .ledger = fake_ledger, .size = fake_size,             \
+	.drain = fake_drain, .arm = fake_arm, .check = fake_check, .explain = fake_explain,       \
+	.stop = fake_stop
 
 static const struct ks__source_ops programs_ops = { .kind = KS_SOURCE_BPF,
 						    .read_groups = fake_groups,

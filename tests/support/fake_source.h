@@ -28,7 +28,7 @@ struct fake_record {
 struct fake {
 	struct ks__source source;
 	/* what the source answers */
-	int prepare_rc, apply_rc, enable_rc, expect_rc, read_rc;
+	int prepare_rc, apply_rc, enable_rc, expect_rc, read_rc, scope_rc;
 	int serves_all; /* expect() names all other probes, too, with all fields */
 	uint32_t variant;
 	uint64_t valid;
@@ -49,7 +49,8 @@ struct fake {
 	uint32_t mask;
 	const char *forced;
 	struct ks__settings set;
-	unsigned given, drained, armed, stopped;
+	unsigned given, drained, armed, stopped, scoped;
+	uint64_t cgroup; /* of the scope */
 	/* What it counts when a child of a self-test is admitted, and the pids that it was given */
 	uint64_t on_admit_processes, on_admit_execs;
 	unsigned admitted;

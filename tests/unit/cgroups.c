@@ -25,48 +25,6 @@ static void write_file(const char *path, const char *text)
 	g_assert_true(g_file_set_contents(path, text, -1, NULL));
 }
 
-static void bed_file(struct bed *bed, const char *name, const char *text)
-{
-	char *path = g_build_filename(bed->dir, "proc", name, NULL);
-	char *folder = g_path_get_dirname(path);
-
-	g_assert_cmpint(g_mkdir_with_parents(folder, 0755), ==, 0);
-	write_file(path, text);
-	g_free(folder);
-	g_free(path);
-}
-
-/* Makes a line of mountinfo that presents a plain folder as a mount. */
-static char *line(const char *root, const char *point, const char *type, const char *options)
-{
-	struct statx st;
-
-	g_assert_cmpint(statx(AT_FDCWD, point, 0, STATX_MNT_ID, &st), ==, 0);
-	return g_strdup_printf("%u 31 %u:%u %s %s rw,relatime - %s %s rw,%s\n",
-			       (unsigned)st.stx_mnt_id, st.stx_dev_major, st.stx_dev_minor, root,
-			       point, type, type, options);
-}
-
-static struct bed *bed_new(const char *memory)
-{
-	struct bed *bed = g_new0(struct bed, 1);
-	char *proc, *cgroups = g_strdup_printf("#subsys_name\thierarchy\tnum_cgroups\tenabled\n"
-					       "cpuset\t3\t1\t1\nmemory\t%s\t16\t1\n",
-					       memory);
-
-	bed->dir = g_dir_make_tmp("ks-cgroups-XXXXXX", NULL);
-	g_assert_nonnull(bed->dir);
-	bed->root = g_build_filename(bed->dir, "sys", "cgroup", NULL);
-	make(bed, "");
-	bed_file(bed, "cgroups", cgroups);
-	proc = g_build_filename(bed->dir, "proc", NULL);
-	bed->proc_fd = open(proc, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	g_assert_cmpint(bed->proc_fd, >=, 0);
-	g_free(cgroups);
-	g_free(proc);
-	return bed;
-}
-
 static int bed_open(struct bed *bed, const char *mountinfo)
 {
 	char *sys = g_build_filename(bed->dir, "sys", NULL);
