@@ -200,6 +200,7 @@ uint32_t ks__fds_count(struct ks__fds *fds)
 
 /* ---- keep ------------------------------------------------------------------------------------ */
 
+/* F_DUPFD fails with EINVAL if the limit leaves no number from FIRST on. */
 static int move_up(int fd)
 {
 	int up;
@@ -208,7 +209,7 @@ static int move_up(int fd)
 		return fd;
 	up = fcntl(fd, F_DUPFD_CLOEXEC, FIRST);
 	if (up < 0)
-		up = -errno;
+		up = errno == EINVAL ? -EMFILE : -errno;
 	close(fd);
 	return up;
 }

@@ -218,7 +218,6 @@ static const struct {
 		.p_vaddr = 0x400000,
 		.p_filesz = sizeof(program),
 		.p_memsz = sizeof(program),
-		.p_align = 0x1000,
 	},
 #if defined(__x86_64__)
 	/* mov $60, %eax; xor %edi, %edi; syscall */

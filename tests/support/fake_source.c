@@ -150,7 +150,7 @@ static int fake_admit(struct ks__source *s, int32_t pid)
 		f->processes[0] += f->on_admit_processes;
 		f->execs += f->on_admit_execs;
 	}
-	return 0;
+	return pid ? f->admit_rc : 0;
 }
 
 static void fake_check(struct ks__source *s, struct ks__doc *doc)

@@ -28,7 +28,7 @@ struct fake_record {
 struct fake {
 	struct ks__source source;
 	/* what the source answers */
-	int prepare_rc, apply_rc, enable_rc, expect_rc, read_rc, scope_rc;
+	int prepare_rc, apply_rc, enable_rc, expect_rc, read_rc, scope_rc, admit_rc;
 	int serves_all; /* expect() names all other probes, too, with all fields */
 	uint32_t variant;
 	uint64_t valid;

@@ -151,6 +151,12 @@ static void number(void)
 	rc = ks__fd_keep(&fds, 0); /* there is no number for it */
 	ks_assert_rc(rc, -EMFILE);
 	g_assert_false(is_open(0));
+	limit.rlim_cur = 3;
+	g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+	g_assert_cmpint(dup(1), ==, 0);
+	rc = ks__fd_keep(&fds, 0); /* not even 3 */
+	ks_assert_rc(rc, -EMFILE);
+	g_assert_false(is_open(0));
 	g_assert_cmpuint(ks__fds_count(&fds), ==, 3);
 	end(&fds);
 	for (int fd = 3; fd < 6; fd++)

@@ -336,47 +336,6 @@ static void test_prepare(void)
 	end();
 }
 
-/* ---- self-test ------------------------------------------------------------------------------- */
-
-static void selftest_is(int rc, uint16_t state)
-{
-	ks_assert_rc(ks_selftest(ks, PROBE, NULL), rc);
-	g_assert_cmpuint(query().state, ==, state);
-	g_assert_cmpint(programs.admitted_pid, ==, 0); /* the child is out of scope again */
-}
-
-/*
- * Each kind of event that was caused and not counted is named. Fields that are unknown do not
- * matter.
- */
-static void test_selftest(void)
-{
-#define SILENT(kinds)                                                              \
-	"proc: the self-test caused events that were not counted (" kinds "): is " \
-	"kernel.ftrace_enabled 0, or the kernel's event disabled?"
-	uint64_t before;
-
-	begin();
-	ks_assert_rc(ks_selftest(ks, PROBE, NULL), -KS_EOFF);
-	sentence("proc is off: enable it first");
-	ks_assert_rc(enable(NULL, KS_ENABLE_NO_STATS), 0);
-	before = ks__now();
-	selftest_is(-KS_ESILENT, KS_STATE_SILENT);
-	sentence(SILENT("fork, exec, exit"));
-	g_assert_cmpuint(query().changed_ns, >=, before);
-	g_assert_cmpuint(programs.admitted, ==, 2);
-	g_assert_cmpuint(programs.set.flags & KS_ENABLE_NO_STATS, ==, KS_ENABLE_NO_STATS);
-	programs.on_admit_execs = 1;
-	selftest_is(-KS_ESILENT, KS_STATE_SILENT);
-	sentence(SILENT("fork, exit"));
-	programs.on_admit_processes = 2;
-	selftest_is(-KS_ESILENT, KS_STATE_SILENT);
-	sentence(SILENT("exit"));
-	programs.read_rc = -EIO;
-	ks_assert_rc(ks_selftest(ks, PROBE, NULL), -EIO);
-	end();
-}
-
 /* A callback that closes its handle stops the sources before it returns; the end comes later. */
 static int close_inside(const struct ks_event *ev, void *user)
 {
@@ -521,7 +480,6 @@ int main(int argc, char **argv)
 	g_test_add_func("/two_sources/ledger", test_ledger);
 	g_test_add_func("/two_sources/ledger/ordered", test_ledger_ordered);
 	g_test_add_func("/two_sources/consumer", test_consumer);
-	g_test_add_func("/two_sources/selftest", test_selftest);
 	g_test_add_func("/two_sources/close inside", test_close_inside);
 	g_test_add_func("/two_sources/prepare", test_prepare);
 	return g_test_run();
