@@ -200,16 +200,22 @@ uint32_t ks__fds_count(struct ks__fds *fds)
 
 /* ---- keep ------------------------------------------------------------------------------------ */
 
-/* F_DUPFD fails with EINVAL if the limit leaves no number from FIRST on. */
+int ks__fd_copy(int fd)
+{
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, FIRST);
+
+	if (copy < 0)
+		return errno == EINVAL ? -EMFILE : -errno; /* EINVAL: the limit is FIRST or less */
+	return copy;
+}
+
 static int move_up(int fd)
 {
 	int up;
 
 	if (fd >= FIRST || fd < 0)
 		return fd;
-	up = fcntl(fd, F_DUPFD_CLOEXEC, FIRST);
-	if (up < 0)
-		up = errno == EINVAL ? -EMFILE : -errno;
+	up = ks__fd_copy(fd);
 	close(fd);
 	return up;
 }

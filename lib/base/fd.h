@@ -59,6 +59,11 @@ void ks__fds_free(struct ks__fds *fds);
 uint32_t ks__fds_count(struct ks__fds *fds);
 
 /*
+ * Copies a descriptor to 3 or above, close-on-exec. Returns the copy, which has no note, or -errno:
+ * -EMFILE also if RLIMIT_NOFILE allows no number from 3 on.
+ */
+int ks__fd_copy(int fd);
+/*
  * Takes over a descriptor, moves it to 3 or above and notes it. Returns its number, or -errno after
  * closing it. A negative fd is returned unchanged. fds NULL: moves the descriptor only.
  */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* maps.c - the maps of units: which ones a load creates, how large, and which ones stay */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -188,9 +187,8 @@ static uint64_t map_bytes(const struct ks *ks, int fd)
 
 static int keep_map(const struct ks__unit *unit, const struct bpf_map *map, struct ks__map *kept)
 {
-	int fd = fcntl(bpf_map__fd(map), F_DUPFD_CLOEXEC, 3);
+	int fd = ks__fd_keep(unit->maps->fds, ks__fd_copy(bpf_map__fd(map)));
 
-	fd = fd < 0 ? -errno : ks__fd_keep(unit->maps->fds, fd);
 	if (fd < 0)
 		return fd;
 	kept->type = bpf_map__type(map);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* programs.c - kernel programs of units: which are loaded and how, and why one was refused */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -295,8 +294,8 @@ int ks__programs_keep(const struct ks__unit *unit, struct bpf_object *obj, enum 
 			fd = ks__hook_typed(&p->hook, &unit->features->types, &attach, &id) ?
 				     load_typed(prog, attach, id, next) :
 				     -EINVAL;
-		else if ((fd = fcntl(bpf_program__fd(prog), F_DUPFD_CLOEXEC, 3)) < 0)
-			fd = -errno;
+		else
+			fd = ks__fd_copy(bpf_program__fd(prog));
 		next++;
 		if (fd < 0)
 			return fd;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* seeds.c - run seed programs, which look at all threads: for a new probe, for unknown threads */
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 
 #include "../ks.h"
@@ -28,8 +27,7 @@ int ks__threads_seed(struct ks__threads *t, uint32_t probe, int link_fd)
 	int *seed_fd = &t->rows[probe].seed_fd, fd = -1, rc = 0;
 
 	if (link_fd >= 0) {
-		fd = fcntl(link_fd, F_DUPFD_CLOEXEC, 3);
-		fd = fd < 0 ? -errno : ks__fd_keep(t->fds, fd);
+		fd = ks__fd_keep(t->fds, ks__fd_copy(link_fd));
 		if (fd < 0)
 			return fd;
 	} else if (*seed_fd < 0) {

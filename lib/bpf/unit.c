@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -153,9 +152,9 @@ static int spare_descriptors(const struct ks__unit *unit)
 	int *fds = malloc(need * sizeof(*fds)), rc = fds ? 0 : -ENOMEM;
 
 	for (; n < need && !rc; n++) {
-		fds[n] = fcntl(unit->features->ks->epoll_fd, F_DUPFD_CLOEXEC, 3);
+		fds[n] = ks__fd_copy(unit->features->ks->epoll_fd);
 		if (fds[n] < 0) {
-			rc = -errno;
+			rc = fds[n];
 			break;
 		}
 	}

@@ -132,6 +132,48 @@ static void descriptors(gconstpointer data)
 	fault_kernel_clean(&since);
 }
 
+/* A process that locks itself in may open nothing at all: limits of 0 and of 3 descriptors. */
+static void locked_in(const void *data)
+{
+	static const rlim_t few[] = { 0, 3 };
+	struct rlimit limit;
+	struct ks *ks, *none;
+	char why[300];
+
+	(void)data;
+	ks = fault_open(NULL);
+	getrlimit(RLIMIT_NOFILE, &limit);
+	for (size_t i = 0; i < G_N_ELEMENTS(few); i++) {
+		const struct rlimit now = { few[i], limit.rlim_max };
+		int (*const calls[])(struct ks *) = { prepare, enable };
+
+		for (size_t k = 0; k < G_N_ELEMENTS(calls); k++) {
+			int rc;
+
+			g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &now), ==, 0);
+			rc = calls[k](ks);
+			g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+			ks_assert_rc(rc, -EMFILE);
+			g_assert_cmpint(ks_last_error(ks, why, sizeof(why)), >, 0);
+			g_assert_nonnull(strstr(why, "RLIMIT_NOFILE"));
+		}
+		close(0); /* a number below 3 is free, and does not help */
+		g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &now), ==, 0);
+		ks_assert_rc(ks_open(NULL, &none), -EMFILE);
+		ks_assert_rc(prepare(ks), -EMFILE);
+		g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+		g_assert_cmpint(dup(2), ==, 0);
+	}
+	fault_exact(ks, KS_PROBE_PROC, NULL);
+	ks_close(ks);
+}
+
+static void descriptors_locked_in(void)
+{
+	if (ks_test_root())
+		fault_in_child(locked_in, NULL);
+}
+
 static void descriptors_open(void)
 {
 	fault_in_child(open_limited, NULL);
@@ -482,6 +524,7 @@ int main(int argc, char **argv)
 {
 	ks_test_init(&argc, &argv);
 	g_test_add_func("/descriptors/open", descriptors_open);
+	g_test_add_func("/descriptors/locked in", descriptors_locked_in);
 	g_test_add_data_func("/descriptors/ring", NULL, descriptors);
 	g_test_add_data_func("/descriptors/perf", GSIZE_TO_POINTER(KS_FEATURE_RINGBUF),
 			     descriptors);

@@ -146,7 +146,12 @@ static void number(void)
 		g_assert_cmpint(flags[i], ==, FD_CLOEXEC);
 	}
 	g_assert_cmpuint(ks__fds_count(&fds), ==, 3);
+	g_assert_cmpint(ks__fd_copy(1), ==, 6);
+	g_assert_cmpint(fcntl(6, F_GETFD), ==, FD_CLOEXEC);
+	close(6);
+	ks_assert_rc(ks__fd_copy(6), -EBADF);
 	g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+	ks_assert_rc(ks__fd_copy(1), -EMFILE);
 	g_assert_cmpint(dup(1), ==, 0);
 	rc = ks__fd_keep(&fds, 0); /* there is no number for it */
 	ks_assert_rc(rc, -EMFILE);
@@ -154,7 +159,9 @@ static void number(void)
 	limit.rlim_cur = 3;
 	g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &limit), ==, 0);
 	g_assert_cmpint(dup(1), ==, 0);
-	rc = ks__fd_keep(&fds, 0); /* not even 3 */
+	rc = ks__fd_copy(1); /* not even 3 */
+	ks_assert_rc(rc, -EMFILE);
+	rc = ks__fd_keep(&fds, 0);
 	ks_assert_rc(rc, -EMFILE);
 	g_assert_false(is_open(0));
 	g_assert_cmpuint(ks__fds_count(&fds), ==, 3);
