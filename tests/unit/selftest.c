@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Shows that a self-test names each kind of event that was caused and not counted, and judges no
- * other; that its child is never left behind; and that its options are checked and kept.
+ * other; that its child is never left behind; that its options are checked and kept; and that an
+ * action of a probe that the kernel refuses is not taken for done.
  */
 #include <errno.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
+#include "../fault/fault.h"
 #include "probes/rawcall.h"
 #include "support/counters.h"
 #include "support/fake_source.h"
@@ -269,6 +272,67 @@ static void test_options(void)
 	end();
 }
 
+/* ---- the actions of the probes --------------------------------------------------------------- */
+
+/* A syscall that the action makes and its error, and what the action returns. 0: it works. */
+static const struct {
+	uint32_t probe;
+	const char *kind;
+	int folder, number, error, rc;
+} actions[] = {
+	{ KS_PROBE_PROC, "fork", 0, SYS_getppid, 0, 0 },
+	{ KS_PROBE_PROC, "fork", 0, SYS_clone, EAGAIN, EAGAIN },
+	{ KS_PROBE_PROC, "exec", 0, SYS_getppid, 0, 0 },
+	{ KS_PROBE_PROC, "exec", 0, SYS_memfd_create, EPERM, EPERM },
+	{ KS_PROBE_PROC, "exec", 0, SYS_write, ENOSPC, ENOSPC },
+	{ KS_PROBE_PROC, "exec", 0, SYS_clone, EAGAIN, EAGAIN },
+	{ KS_PROBE_PROC, "exec", 0, SYS_execveat, EPERM, EACCES },
+	{ KS_PROBE_SCHED, "switch", 0, SYS_getppid, 0, 0 },
+	{ KS_PROBE_SCHED, "switch", 0, SYS_nanosleep, EPERM, EPERM },
+	{ KS_PROBE_SCHED, "wake-up", 0, SYS_nanosleep, EINTR, EINTR },
+	{ KS_PROBE_FADVISE, "call", 0, SYS_getppid, 0, 0 },
+	{ KS_PROBE_FADVISE, "call", 0, SYS_memfd_create, ENOMEM, ENOMEM },
+	{ KS_PROBE_FADVISE, "call", 0, SYS_fadvise64, ENOSYS, ENOSYS },
+	{ KS_PROBE_FADVISE, "drop", 0, SYS_getppid, 0, ENOENT },
+	{ KS_PROBE_FADVISE, "drop", 1, SYS_openat, EACCES, EACCES },
+	{ KS_PROBE_FADVISE, "drop", 1, SYS_ftruncate, EFBIG, EFBIG },
+	{ KS_PROBE_FADVISE, "drop", 1, SYS_pread64, EIO, EIO },
+	{ KS_PROBE_PAGECACHE, "read", 0, SYS_getppid, 0, ENOENT },
+	{ KS_PROBE_PAGECACHE, "read", 1, SYS_openat, EACCES, EACCES },
+	{ KS_PROBE_PAGECACHE, "miss", 1, SYS_ftruncate, EFBIG, EFBIG },
+	{ KS_PROBE_PAGECACHE, "read-in", 1, SYS_pread64, EIO, EIO },
+	{ KS_PROBE_PAGECACHE, "eviction", 1, SYS_openat, EROFS, EROFS },
+};
+
+static int act(size_t i)
+{
+	const struct ks__probe *probe = ks__probe_by_id(actions[i].probe);
+	const struct ks__provocation *p = probe->provocations;
+	int dir_fd = actions[i].folder ? open(g_get_tmp_dir(), O_PATH | O_DIRECTORY) : -1;
+
+	while (strcmp(p->kind, actions[i].kind))
+		p++;
+	g_assert_cmpint(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), ==, 0);
+	if (actions[i].error)
+		fault_filter(actions[i].number, actions[i].error);
+	return -p->run(dir_fd);
+}
+
+static void test_actions(void)
+{
+	for (size_t i = 0; i < G_N_ELEMENTS(actions); i++) {
+		pid_t pid = fork();
+		int status;
+
+		if (!pid)
+			_exit(act(i));
+		g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+		g_test_message("%s, row %zu", actions[i].kind, i);
+		g_assert_true(WIFEXITED(status));
+		g_assert_cmpint(WEXITSTATUS(status), ==, actions[i].rc);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	ks_test_init(&argc, &argv);
@@ -281,5 +345,6 @@ int main(int argc, char **argv)
 	g_test_add_func("/selftest/killed", test_killed);
 	g_test_add_func("/selftest/files", test_files);
 	g_test_add_func("/selftest/options", test_options);
+	g_test_add_func("/selftest/actions", test_actions);
 	return g_test_run();
 }
