@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -301,6 +302,49 @@ static void test_types(void)
 	bed_free(bed);
 }
 
+/*
+ * Locked memory: the raised limit stays only where it counts (no charge to cgroups) and kernel
+ * programs work; -ENOMEM as an answer is none, so the limit goes back.
+ */
+static void test_memlock(void)
+{
+	static const struct {
+		uint32_t flags;
+		int memcg, bpf, setup, stays;
+	} cases[] = {
+		{ KS_OPEN_RAISE_MEMLOCK, 0, 0, 0, 0 },
+		{ KS_OPEN_RAISE_MEMLOCK, -EOPNOTSUPP, 0, 0, 1 },
+		{ KS_OPEN_RAISE_MEMLOCK, -EOPNOTSUPP, -EPERM, 0, 0 },
+		{ KS_OPEN_RAISE_MEMLOCK, -EOPNOTSUPP, -EMFILE, -EMFILE, 0 },
+		{ KS_OPEN_RAISE_MEMLOCK, -ENOMEM, 0, 0, 0 },
+		{ 0, -EOPNOTSUPP, 0, 0, 0 },
+	};
+	struct rlimit old, now;
+
+	g_assert_cmpint(getrlimit(RLIMIT_MEMLOCK, &old), ==, 0);
+	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+		const struct rlimit before = { 4096, old.rlim_max };
+		struct bed *bed = bed_new(0);
+		struct ks__feature *by_id = bed->b->features.by_id;
+
+		for (unsigned f = 0; f < KS__FEATURES; f++)
+			by_id[f] = (struct ks__feature){ .tried = 1, .error = -EOPNOTSUPP };
+		by_id[KS__FEATURE_MMAP].error = by_id[KS__FEATURE_BTF].error = 0;
+		by_id[KS__FEATURE_MEMCG].error = cases[i].memcg;
+		by_id[KS__FEATURE_BPF].error = cases[i].bpf;
+		bed->ks->opts.flags = cases[i].flags;
+		g_assert_cmpint(setrlimit(RLIMIT_MEMLOCK, &before), ==, 0);
+		ks_assert_rc(ks__bpf_setup(bed->b), cases[i].setup);
+		g_assert_cmpint(getrlimit(RLIMIT_MEMLOCK, &now), ==, 0);
+		g_assert_cmpuint(now.rlim_cur, ==, cases[i].stays ? now.rlim_max : 4096);
+		if (!cases[i].stays) /* otherwise a process that may do so raises this one, too */
+			g_assert_cmpuint(now.rlim_max, ==, old.rlim_max);
+		g_assert_cmpint(bed->b->error, ==, cases[i].bpf);
+		g_assert_cmpint(setrlimit(RLIMIT_MEMLOCK, &old), ==, 0);
+		bed_free(bed);
+	}
+}
+
 /* ---- variants -------------------------------------------------------------------------------- */
 
 /* Only variants that were closed for a passing error open again, and only those asked for. */
@@ -347,6 +391,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/bpf_source/constants/features", test_features);
 	g_test_add_func("/bpf_source/constants/numbers", test_numbers);
 	g_test_add_func("/bpf_source/constants/types", test_types);
+	g_test_add_func("/bpf_source/memlock", test_memlock);
 	g_test_add_func("/bpf_source/reopen", test_reopen);
 	return g_test_run();
 }
