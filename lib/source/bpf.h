@@ -109,6 +109,11 @@ int ks__bpf_setup(struct ks__bpf *b);
  */
 int ks__bpf_consts(struct ks__bpf *b, int by_pointer, char *why, size_t size);
 /*
+ * Returns the KS_HAS_... bits that no variant knows, because the kernel does not keep the data: the
+ * type is there without the member. needs: NULL, or ended by a bit of 0.
+ */
+uint64_t ks__bpf_lacks(struct ks__types *types, const struct ks__need *needs);
+/*
  * Returns the level of a cgroup + 1, by a descriptor of its folder; 0: unknown, the log says why.
  */
 uint32_t ks__bpf_cgroup_level(struct ks__bpf *b, int dir_fd);

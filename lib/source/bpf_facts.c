@@ -180,17 +180,20 @@ static int gate(struct ks__bpf *b, struct ks__bpf_client *c, int index)
 	return 0;
 }
 
-/* Finds the KS_HAS_... bits that no variant knows, because the kernel does not keep the data. */
+uint64_t ks__bpf_lacks(struct ks__types *types, const struct ks__need *needs)
+{
+	uint64_t lacks = 0;
+
+	for (const struct ks__need *n = needs; n && n->bit; n++)
+		if (ks__types_member(types, n->type, n->member) == 0)
+			lacks |= n->bit;
+	return lacks;
+}
+
 static void read_lacks(struct ks__bpf *b)
 {
-	for (const struct ks__probe *const *p = ks__probes; *p; p++) {
-		struct ks__bpf_client *c = &b->clients[(*p)->id];
-
-		c->lacks = 0;
-		for (const struct ks__need *n = (*p)->needs; n && n->bit; n++)
-			if (ks__types_member(&b->features.types, n->type, n->member) == 0)
-				c->lacks |= n->bit;
-	}
+	for (const struct ks__probe *const *p = ks__probes; *p; p++)
+		b->clients[(*p)->id].lacks = ks__bpf_lacks(&b->features.types, (*p)->needs);
 }
 
 int ks__bpf_setup(struct ks__bpf *b)

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "bpf/types.h"
+#include "source/bpf.h"
 #include "support/counters.h"
 #include "support/ks_test.h"
 
@@ -169,6 +170,24 @@ static void test_own(void)
 	g_assert_cmpstr(why, ==, "untouched");
 	g_assert_cmpint(b->t.own.is_kernels, ==, 0);
 	g_assert_cmpint(b->t.replaced, ==, 0);
+	bed_free(b);
+}
+
+/* A member that a known type lacks takes its bit; one of an unknown type is not known to be lacking. */
+static void test_lacks(void)
+{
+	static const struct ks__need needs[] = { { 1, "task", "tid", "" },
+						 { 2, "task", "pid", "" },
+						 { 4, "other", "tid", "" },
+						 { 1ull << 40, "task", "uid", "" },
+						 { .bit = 0 } };
+	struct bed *b = bed_new(1, 0, 0);
+
+	g_assert_cmphex(ks__bpf_lacks(&b->t, needs), ==, 0); /* no type was announced */
+	ks_assert_rc(ks__types_expect(&b->t, KS__BTF_TYPE, "task"), 0);
+	g_assert_cmphex(ks__bpf_lacks(&b->t, needs), ==, 1 | 1ull << 40);
+	g_assert_cmphex(ks__bpf_lacks(&b->t, needs + 1), ==, 1ull << 40);
+	g_assert_cmphex(ks__bpf_lacks(&b->t, NULL), ==, 0);
 	bed_free(b);
 }
 
@@ -366,6 +385,7 @@ int main(int argc, char **argv)
 {
 	ks_test_init(&argc, &argv);
 	g_test_add_func("/types/own", test_own);
+	g_test_add_func("/types/lacks", test_lacks);
 	g_test_add_func("/types/copy", test_copy);
 	g_test_add_func("/types/no own", test_no_own);
 	g_test_add_func("/types/malformed", test_malformed);
