@@ -24,7 +24,10 @@ uint64_t inode(const char *path);
 uint64_t make(struct bed *bed, const char *path);
 void unmake(struct bed *bed, const char *path);
 
-/* A hierarchy of plain folders. memory: the number of the memory controller's hierarchy, "0": v2. */
+/*
+ * Makes a hierarchy of plain folders. memory: the number of the memory controller's hierarchy, "0":
+ * version 2.
+ */
 struct bed *bed_new(const char *memory);
 /* Writes a file below proc/. */
 void bed_file(struct bed *bed, const char *name, const char *text);
