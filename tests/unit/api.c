@@ -473,7 +473,9 @@ int epoll_create1(int flags)
 	return (int)syscall(SYS_epoll_create1, flags);
 }
 
-/* Opens a handle with n free numbers from 50 on, and the lower ones below 3. 0: it ends as it must. */
+/*
+ * Opens a handle with n free numbers from 50 on, and the lower ones below 3. 0: it ends as it must.
+ */
 static int open_within(unsigned n, int wanted)
 {
 	struct ks *untouched = (struct ks *)&wanted, *ks = untouched;
@@ -517,7 +519,9 @@ static int open_without(void)
 	return 0;
 }
 
-/* For want of descriptors ks_open() fails as such, whichever descriptor is the first to be moved. */
+/*
+ * For want of descriptors ks_open() fails as such, whichever descriptor is the first to be moved.
+ */
 static void test_no_descriptors(void)
 {
 	int status;

@@ -338,7 +338,9 @@ int epoll_wait(int set, struct epoll_event *events, int most, int timeout_ms)
 	return epoll_pwait(set, events, most, timeout_ms, NULL);
 }
 
-/* A socket of the host with one byte to read: at the number of one of ours, whose copy is `kept`. */
+/*
+ * A socket of the host with one byte to read: at the number of one of ours, whose copy is `kept`.
+ */
 static struct {
 	int fd, kept, peer;
 } host;

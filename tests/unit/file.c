@@ -169,7 +169,9 @@ static void test_read(void)
 	end();
 }
 
-/* A read that fails is no end of the file, also if bytes were read before; EAGAIN is a wrong file. */
+/*
+ * A read that fails is no end of the file, also if bytes were read before; EAGAIN is a wrong file.
+ */
 static void test_read_fails(void)
 {
 	char bytes[8] = "........", *text = NULL;

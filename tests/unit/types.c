@@ -173,7 +173,10 @@ static void test_own(void)
 	bed_free(b);
 }
 
-/* A member that a known type lacks takes its bit; one of an unknown type is not known to be lacking. */
+/*
+ * A member that a known type lacks takes its bit; one of an unknown type is not known to be
+ * lacking.
+ */
 static void test_lacks(void)
 {
 	static const struct ks__need needs[] = { { 1, "task", "tid", "" },

@@ -106,7 +106,9 @@ static void expect(const struct ks_event_state *ev, uint32_t probe, uint16_t sta
 	g_assert_cmpuint(ev->cause, ==, KS_CAUSE_SCOPE);
 }
 
-/* Both probes report it with the settings of that moment, once, also to calls that take one each. */
+/*
+ * Both probes report it with the settings of that moment, once, also to calls that take one each.
+ */
 static void test_again(void)
 {
 	for (int max = 0; max <= 1; max++) {
@@ -156,7 +158,9 @@ static void test_stop(void)
 	end_watch();
 }
 
-/* A cgroup that is gone, and one that a source cannot take: the scope stays, the next look tries. */
+/*
+ * A cgroup that is gone, and one that a source cannot take: the scope stays, the next look tries.
+ */
 static void test_not_yet(void)
 {
 	struct seen seen = { 0 };
