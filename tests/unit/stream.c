@@ -471,6 +471,31 @@ static void test_shared(void)
 	lanes_free(l);
 }
 
+/* What was lost or throttled before the stream began is not reported, whichever probes lost it. */
+static void test_before(void)
+{
+	static struct ks_bpf_cpu cpu;
+	const struct ks__stream_opts opts = { .n_cpus = 1, .cpus = &cpu, .perf_map_fd = -1 };
+	const struct ks__reported *reported;
+	struct ks__stream *s;
+
+	cpu.lost = 7;
+	cpu.probe[1].outcome[KS_LOST_RING_FULL] = 3;
+	cpu.probe[2].outcome[KS_LOST_RING_LOCKED] = 4;
+	cpu.probe[2].outcome[KS_THROTTLED] = 5;
+	s = ks__stream_new(&opts, &ks__rings, 0);
+	reported = &s->reported[0];
+	g_assert_cmpuint(reported->lost, ==, 7);
+	g_assert_cmpuint(reported->total, ==, 7);
+	for (unsigned p = 0; p < KS_BPF_PROBES; p++) {
+		g_assert_cmpuint(reported->lost_by[p], ==, p == 1 ? 3 : p == 2 ? 4 : 0);
+		g_assert_cmpuint(reported->throttled[p], ==, p == 2 ? 5 : 0);
+	}
+	g_assert_cmpuint(reported->time_ns, ==, s->arm_ns);
+	g_assert_cmpuint(reported->throttle_ns, ==, s->arm_ns);
+	ks__stream_close(s, 0);
+}
+
 static void test_throttled(void)
 {
 	struct lanes *l = lanes_new(&ks__rings, 1, 1);
@@ -521,6 +546,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/stream/blame", test_blame);
 	g_test_add_func("/stream/last-hole", test_last_hole);
 	g_test_add_func("/stream/shared", test_shared);
+	g_test_add_func("/stream/before", test_before);
 	g_test_add_func("/stream/throttled", test_throttled);
 	return g_test_run();
 }
