@@ -58,29 +58,46 @@ static __always_inline bool is_in(const struct tree *tree, uint32_t pid)
 }
 
 /*
- * Inserts an entry into ks_pids. Counts it as lost if the map is full. how: BPF_ANY, BPF_NOEXIST.
+ * Inserts an entry into ks_pids. Returns false if there is no room for it. how: BPF_ANY,
+ * BPF_NOEXIST.
  */
-static __always_inline void insert(uint32_t key, uint64_t value, uint64_t how)
+static __always_inline bool insert(uint32_t key, uint64_t value, uint64_t how)
+{
+	return (int)bpf_map_update_elem(&ks_pids, &key, &value, how) != -7; /* E2BIG */
+}
+
+/* Counts a process for which ks_pids has no room. */
+static __always_inline void lose(void)
 {
 	uint32_t cpu = bpf_get_smp_processor_id();
-	struct ks_bpf_cpu *slot;
+	struct ks_bpf_cpu *slot = bpf_map_lookup_elem(&ks_cpus, &cpu);
 
-	if ((int)bpf_map_update_elem(&ks_pids, &key, &value, how) != -7) /* E2BIG */
-		return;
-	slot = bpf_map_lookup_elem(&ks_cpus, &cpu);
 	if (slot)
 		ks_add(&slot->probe[KS_PROBE_SELF].outcome[KS_LOST_MAP_FULL], 1);
 	else
 		ks_lose_run(KS_PROBE_SELF);
 }
 
-/* Puts a process into the tree. pid: in the host's namespace; initial: in the initial one. */
+/*
+ * Puts a process into the tree, with both entries or with none. pid: in the host's namespace;
+ * initial: in the initial one.
+ */
 static __always_inline void enrol(const struct tree *tree, uint32_t pid, uint32_t initial,
 				  uint64_t start, uint64_t how)
 {
-	insert(KS_PID_KEY(pid, tree->slot), start, how);
-	if (ks_const.pid_level)
-		insert(KS_PID_KEY(initial, tree->slot) | INITIAL_NUMBER, pid, BPF_ANY);
+	uint32_t second = KS_PID_KEY(initial, tree->slot) | INITIAL_NUMBER;
+
+	if (!ks_const.pid_level) {
+		if (!insert(KS_PID_KEY(pid, tree->slot), start, how))
+			lose();
+		return;
+	}
+	if (insert(second, pid, BPF_ANY)) {
+		if (insert(KS_PID_KEY(pid, tree->slot), start, how))
+			return;
+		bpf_map_delete_elem(&ks_pids, &second);
+	}
+	lose();
 }
 
 /* ---- the window ------------------------------------------------------------------------------ */
