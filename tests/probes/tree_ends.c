@@ -338,13 +338,16 @@ static void run_well(struct work *w)
 	g_assert_cmpint(w->status, ==, 0);
 }
 
+/* Names the first process twice: the last one then never is one for which there is no room. */
 static void watch_all(struct kt *t, uint32_t kind, const struct work *w, uint32_t n, int want)
 {
-	int32_t pids[4];
-	struct ks_scope scope = { .size = sizeof(scope), .kind = kind, .n_pids = n, .pids = pids };
+	int32_t pids[5];
+	struct ks_scope scope = {
+		.size = sizeof(scope), .kind = kind, .n_pids = n + 1, .pids = pids
+	};
 
-	for (uint32_t i = 0; i < n; i++)
-		pids[i] = w[i].pid;
+	for (uint32_t i = 0; i <= n; i++)
+		pids[i] = w[i % n].pid;
 	ks_assert_rc(ks_set_scope(t->ks, &scope), want);
 }
 
@@ -377,6 +380,10 @@ static void lose_child(struct kt *t, unsigned need)
 	kt_settle(t);
 	g_assert_cmpuint(t->n, ==, FAD_CALLS);
 	g_assert_cmpuint(lost_processes(t), ==, lost + 1);
+	/* in a nested pid namespace the roots stay: they have no second entry */
+	for (unsigned i = 0; i < GRACES && enrolled() > fillers + 2; i++)
+		wait_grace();
+	g_assert_cmpuint(enrolled(), <=, fillers + 2);
 	for (int i = 0; i < 2; i++)
 		work_free(&w[i]);
 }
@@ -483,6 +490,9 @@ static void refuse_all(struct kt *t, uint32_t kind, unsigned room)
 	kt_settle(t);
 	g_assert_cmpuint(t->n, ==, 3 * FAD_CALLS);
 	g_assert_cmpuint(lost_processes(t), ==, 0);
+	g_assert_cmpuint(slots_of(NO_PROCESS), ==, 1); /* until the slot is needed again */
+	watch_all(t, KS_SCOPE_PIDS, &self, 1, 0);
+	g_assert_cmpuint(slots_of(NO_PROCESS), ==, 0);
 	for (int i = 0; i < 4; i++)
 		work_free(&w[i]);
 }
