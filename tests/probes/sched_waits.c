@@ -29,6 +29,7 @@ static int sleeper(void *page)
 static void still_open(struct kt *t)
 {
 	struct ks_stats_sched first, last;
+	struct ks_stats_self before, after;
 	struct ks_reader *reader;
 	uint64_t a, b, c_ns, d;
 	struct cast *c;
@@ -52,6 +53,16 @@ static void still_open(struct kt *t)
 	g_assert_cmpuint(last.offcpu_ns.sum - first.offcpu_ns.sum, <=, d - a);
 	g_assert_cmpuint(last.offcpu_ns.count, ==, first.offcpu_ns.count);
 	g_assert_cmpuint(last.voluntary, ==, first.voluntary);
+	/* in the new scope, too, so its interval goes on and is stored no second time */
+	kt_ledger(t, &before);
+	kt_watch(t, KS_SCOPE_PIDS, w.pid);
+	kt_ledger(t, &after);
+	g_assert_cmpuint(after.opened, ==, before.opened);
+	c_ns = work_now();
+	g_assert_true(cast_row(reader, KS_BY_PROCESS, (uint64_t)w.pid, &last));
+	d = work_now();
+	g_assert_cmpuint(last.offcpu_ns.sum - first.offcpu_ns.sum, >=, c_ns - b);
+	g_assert_cmpuint(last.offcpu_ns.sum - first.offcpu_ns.sum, <=, d - a);
 	/* out of scope, so its interval has ended */
 	kt_watch(t, KS_SCOPE_PIDS, getpid());
 	g_assert_true(cast_row(reader, KS_BY_PROCESS, (uint64_t)w.pid, &first));
