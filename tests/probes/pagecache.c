@@ -177,6 +177,21 @@ static char *not_as_planned(const struct phase *p, const struct ks_stats_pagecac
 }
 
 /*
+ * No record is wanted and no pair is left: each run is filtered, counts, stores a miss, or is lost.
+ */
+static void is_balanced(struct kt *t, const struct ks_stats_self *before)
+{
+	struct ks_stats_self now;
+
+	kt_ledger(t, &now);
+	g_assert_cmpuint(now.fired - before->fired, ==,
+			 now.filtered - before->filtered + now.aggregated - before->aggregated +
+				 now.opened - before->opened + now.lost_ring - before->lost_ring +
+				 now.lost_locked - before->lost_locked + now.lost_map -
+				 before->lost_map);
+}
+
+/*
  * Runs once: the machine may take away pages of the file, or of a program, which then come back.
  * 5.10 checks a file's size only when it has a page. So a read at the end of a file brings in one
  * more, empty page, which mincore() shows.
@@ -186,6 +201,7 @@ static char *play_phase(void *user)
 	struct part *part = user;
 	struct phase p = phases[part->phase];
 	struct ks_stats_pagecache before, row;
+	struct ks_stats_self ledger;
 	struct kt *t = part->t;
 	void *locked = NULL;
 	char *wrong = NULL;
@@ -201,9 +217,11 @@ static char *play_phase(void *user)
 		locked = lock_pages(part->f->fd);
 	kt_watch(t, KS_SCOPE_PIDS, w.pid);
 	kt_total(t, &before, sizeof(before));
+	kt_ledger(t, &ledger);
 	work_run(&w);
 	g_assert_cmpint(w.status, ==, 0);
 	kt_total(t, &row, sizeof(row));
+	is_balanced(t, &ledger);
 	kt_drain(t);
 	if (p.past_end)
 		p.readin += cached(part->f->fd, N, 1);

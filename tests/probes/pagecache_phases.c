@@ -111,26 +111,36 @@ static int read_vector(int fd)
 	return 0;
 }
 
-static int read_mapped(int fd)
+/* Reads each page of a mapping, or writes it. */
+static int touch(int fd, int protection, int advice)
 {
-	volatile char *at = mmap(NULL, N * PAGE, PROT_READ, MAP_SHARED, fd, 0);
+	volatile char *at = mmap(NULL, N * PAGE, protection, MAP_SHARED, fd, 0);
 
-	if (at == MAP_FAILED)
+	if (at == MAP_FAILED || madvise((void *)at, N * PAGE, advice))
 		return 1;
 	for (int i = 0; i < N; i++)
-		(void)at[i * PAGE];
+		if (protection & PROT_WRITE)
+			at[i * PAGE] = 'm';
+		else
+			(void)at[i * PAGE];
 	return munmap((void *)at, N * PAGE);
+}
+
+static int read_mapped(int fd)
+{
+	return touch(fd, PROT_READ, MADV_NORMAL);
 }
 
 static int write_mapped(int fd)
 {
-	volatile char *at = mmap(NULL, N * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	return touch(fd, PROT_READ | PROT_WRITE, MADV_NORMAL);
+}
 
-	if (at == MAP_FAILED)
-		return 1;
-	for (int i = 0; i < N; i++)
-		at[i * PAGE] = 'm';
-	return munmap((void *)at, N * PAGE);
+/* A fault that misses has the event of a read that misses. The last read misses nothing. */
+static int read_after_fault(int fd)
+{
+	return posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM) || reads(fd, 2, PAGE, 400 * PAGE, PAGE) ||
+	       touch(fd, PROT_READ, MADV_SEQUENTIAL) || reads(fd, 1, 2 * PAGE, 400 * PAGE, 0);
 }
 
 static int read_direct(int fd)
@@ -199,21 +209,31 @@ static int overlap_vector(int fd)
  * Empties the pipe without a read(), from which the kernel programs would tell one splice() from
  * the next.
  */
-static int overlap_splice(int fd)
+static int splices(int fd, int n, int from, int step)
 {
 	int pipes[2], null = open("/dev/null", O_WRONLY | O_CLOEXEC), rc = 0;
 
 	if (null < 0 || pipe2(pipes, O_CLOEXEC) ||
 	    fcntl(pipes[1], F_SETPIPE_SZ, sizeof(buffer)) < 0)
 		return 1;
-	for (int i = 0; i < OVERLAP && !rc; i++) {
+	for (int i = from; n && !rc; n--, i += step) {
 		off_t at = (off_t)i * PAGE;
-		ssize_t n = (ssize_t)left_from(i);
+		ssize_t bytes = (ssize_t)left_from(i);
 
-		rc = splice(fd, &at, pipes[1], NULL, left_from(i), 0) != n ||
-		     splice(pipes[0], NULL, null, NULL, left_from(i), 0) != n;
+		rc = splice(fd, &at, pipes[1], NULL, left_from(i), 0) != bytes ||
+		     splice(pipes[0], NULL, null, NULL, left_from(i), 0) != bytes;
 	}
 	return rc;
+}
+
+static int overlap_splice(int fd)
+{
+	return splices(fd, OVERLAP, 0, 1);
+}
+
+static int splice_twice(int fd)
+{
+	return splices(fd, 2, OVERLAP - 2, 0);
 }
 
 static int overlap_aio(int fd)
@@ -266,6 +286,14 @@ static int uring_open(struct uring *u)
 	return (void *)u->ring == MAP_FAILED || (void *)u->entries == MAP_FAILED ? errno : 0;
 }
 
+/* Opens it for reads of a file that is not read ahead. */
+static int uring_open_random(struct uring *u, int fd)
+{
+	int rc = uring_open(u);
+
+	return rc ? rc : posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
+}
+
 static void uring_put(struct uring *u, unsigned i, struct io_uring_sqe entry)
 {
 	unsigned *tail = in_ring(u, u->params.sq_off.tail);
@@ -316,11 +344,9 @@ static int overlap_uring(int fd)
 static int nop_uring(int fd)
 {
 	struct uring u;
-	int rc = uring_open(&u);
+	int rc = uring_open_random(&u, fd);
 
 	u.nops = 1;
-	if (!rc)
-		rc = posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
 	for (int i = 0; i < N / LONG && !rc; i++)
 		rc = reads(fd, 1, FIRST * PAGE, (off_t)i * LONG * PAGE, 0) ||
 		     uring_reads(&u, fd, 1, LONG * PAGE, (off_t)i * LONG * PAGE, 0);
@@ -352,10 +378,8 @@ static int overlap_beside_uring(int fd)
 static int random_uring(int fd)
 {
 	struct uring u;
-	int rc = uring_open(&u);
+	int rc = uring_open_random(&u, fd);
 
-	if (!rc)
-		rc = posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
 	for (int i = 0; i < N && !rc; i++)
 		rc = uring_reads(&u, fd, 1, PAGE, (off_t)i * PAGE, 0);
 	return rc;
@@ -365,10 +389,8 @@ static int random_uring(int fd)
 static int deep_uring(int fd)
 {
 	struct uring u;
-	int rc = uring_open(&u);
+	int rc = uring_open_random(&u, fd);
 
-	if (!rc)
-		rc = posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
 	for (int i = 0; i < N && !rc; i += DEPTH)
 		rc = uring_reads(&u, fd, i + DEPTH < N ? DEPTH : (unsigned)(N - i), PAGE,
 				 (off_t)i * PAGE, PAGE);
@@ -378,23 +400,18 @@ static int deep_uring(int fd)
 static int long_uring(int fd)
 {
 	struct uring u;
-	int rc = uring_open(&u);
 
-	if (!rc)
-		rc = posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
-	return rc || uring_reads(&u, fd, N / LONG, LONG * PAGE, 0, LONG * PAGE);
+	return uring_open_random(&u, fd) ||
+	       uring_reads(&u, fd, N / LONG, LONG * PAGE, 0, LONG * PAGE);
 }
 
 /* The first pages of each read are in memory. It waits for the next one, and the others go on. */
 static int parts_uring(int fd)
 {
 	struct uring u;
-	int rc = uring_open(&u);
 
-	if (!rc)
-		rc = posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM) ||
-		     reads(fd, N / LONG, FIRST * PAGE, 0, LONG * PAGE);
-	return rc || uring_reads(&u, fd, N / LONG, LONG * PAGE, 0, LONG * PAGE);
+	return uring_open_random(&u, fd) || reads(fd, N / LONG, FIRST * PAGE, 0, LONG * PAGE) ||
+	       uring_reads(&u, fd, N / LONG, LONG * PAGE, 0, LONG * PAGE);
 }
 
 /* ---- sizes, holes ---------------------------------------------------------------------------- */
@@ -509,6 +526,8 @@ const struct phase phases[] = {
 	{ "random", COLD, read_random, .requested = N, .missed = N, .readin = N },
 	{ "mapped", COLD, read_mapped, .readin = N, .mapped = N, .faults = 1 },
 	{ "mapped-warm", WARM, read_mapped, .around = N },
+	{ "after-fault", COLD, read_after_fault, .requested = 4, .missed = 2, .readin = N,
+	  .mapped = N, .faults = 1 },
 	{ "overwrite", COLD, write_all, .written = N },
 	{ "overwrite-100", COLD, write_some, .written = N },
 	{ "append", COLD, append, .written = MORE },
@@ -530,6 +549,7 @@ const struct phase phases[] = {
 	{ "overlap", WARM, overlap, .requested = OVERLAPS },
 	{ "overlap-vector", WARM, overlap_vector, .requested = OVERLAPS, .optional = 1 },
 	{ "overlap-splice", WARM, overlap_splice, .requested = OVERLAPS, .alike = 1 },
+	{ "splice-twice", WARM, splice_twice, .requested = 4 },
 	{ "overlap-aio", WARM, overlap_aio, .requested = OVERLAPS, .alike = 1, .optional = 1 },
 	{ "random-uring", COLD, random_uring, .requested = N, .missed = N, .readin = N,
 	  .optional = 1 },
