@@ -244,9 +244,10 @@ struct ks_scope {
  *
  * Replaces the whole scope, also while probes run. Counters keep their values and count on.
  * With KS_SCOPE_TREE, kernel programs add each child before it runs. A descendant whose parent has
- * exited before this call is not found. If a cgroup is removed and created again at the same
- * path, the consumer finds the new one within a second, and receives a KS_EVENT_STATE with
- * KS_CAUSE_SCOPE.
+ * exited before this call is not found. There is room for 32,768 living processes at most, in a
+ * nested pid namespace for half as many. A child beyond them is not watched, and counts in lost_map
+ * of the total of KS_PROBE_SELF. If a cgroup is removed and created again at the same path, the
+ * consumer finds the new one within a second, and receives a KS_EVENT_STATE with KS_CAUSE_SCOPE.
  * @scope: NULL: KS_SCOPE_SELF
  * Returns 0.
  * Errors (the old scope stays): -EINVAL (no such kind; a member that this kind does not take; a pid
