@@ -20,8 +20,8 @@
 
 #include <bpf/bpf.h>
 
-#include "../../bpf/shared.h"
 #include "proc_checks.h"
+#include "source/bpf.h"
 
 /* Returns the handle's descriptor of this map. *ret_room: for how many entries it has room. */
 static int map_of(const char *name, unsigned *ret_room)
@@ -431,14 +431,26 @@ static void full_nested(struct kt *t)
 	kt_enable(t, NULL, 0);
 }
 
+/* When a program may last have read this slot, ns; 0: never. */
+static uint64_t left_ns(const struct kt *t, uint32_t slot)
+{
+	for (unsigned i = 0; t->ks->sources[i]; i++)
+		if (t->ks->sources[i]->ops->kind == KS_SOURCE_BPF)
+			return ks__bpf_of(t->ks->sources[i])->control.scope_left_ns[slot];
+	g_assert_not_reached();
+}
+
 /* A scope that does not fit is refused. The map and the words for the programs stay as they are. */
 static void refuse(struct kt *t, uint32_t kind, const struct work *w, uint32_t n)
 {
 	struct ks_bpf_control before = control(), after;
+	uint64_t since = work_now();
 	unsigned entries = enrolled();
 	char why[400] = "";
 
 	watch_all(t, kind, w, n, -E2BIG);
+	/* programs may have read its processes: the next scope waits for them */
+	g_assert_cmpuint(left_ns(t, !before.scope_index), >=, since);
 	ks_last_error(t->ks, why, sizeof(why));
 	g_assert_cmpstr(why, ==, ROOM);
 	after = control();
