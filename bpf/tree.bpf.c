@@ -58,15 +58,17 @@ static __always_inline bool is_in(const struct tree *tree, uint32_t pid)
 }
 
 /*
- * Inserts an entry into ks_pids. Returns false if there is no room for it. how: BPF_ANY,
- * BPF_NOEXIST.
+ * Inserts an entry into ks_pids. Returns false if the map has no room for it, or if the kernel did
+ * not get the lock of its place. how: BPF_ANY, BPF_NOEXIST: an entry that is there stays.
  */
 static __always_inline bool insert(uint32_t key, uint64_t value, uint64_t how)
 {
-	return (int)bpf_map_update_elem(&ks_pids, &key, &value, how) != -7; /* E2BIG */
+	int rc = (int)bpf_map_update_elem(&ks_pids, &key, &value, how);
+
+	return !rc || rc == -17; /* EEXIST */
 }
 
-/* Counts a process for which ks_pids has no room. */
+/* Counts a process that could not be put into ks_pids. */
 static __always_inline void lose(void)
 {
 	uint32_t cpu = bpf_get_smp_processor_id();
