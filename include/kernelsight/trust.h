@@ -49,7 +49,8 @@ struct ks_selftest_opts {
  *   fallback, which reads files too seldom to see the child.
  * Errors: -KS_ESILENT (attached, but an event was not counted; the state becomes KS_STATE_SILENT),
  *   -KS_EOFF (the probe is off), -EINVAL, -E2BIG, -EBUSY (inside an event callback), -ETIMEDOUT,
- *   -ENOMEM, -EAGAIN (no more processes allowed), the error of opening dir, -KS_EFORKED.
+ *   -ECHILD (a signal ended the child, as a seccomp filter may), -ENOMEM, -EAGAIN (no more
+ *   processes allowed), the error of opening dir, -KS_EFORKED.
  * Cost: milliseconds. Since: 0.1
  */
 KS_API int ks_selftest(struct ks *ks, uint32_t probe, const struct ks_selftest_opts *opts);

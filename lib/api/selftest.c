@@ -69,13 +69,17 @@ static void release_child(struct child *c, uint32_t go)
 	syscall(SYS_futex, &c->go, FUTEX_WAKE, 1, NULL, NULL, 0);
 }
 
-/* Waits for the child, which takes a few ms; kills it after timeout_ms. Returns 0 or -ETIMEDOUT. */
+/*
+ * Waits for the child, which takes a few ms; kills it after timeout_ms. Returns 0, -ETIMEDOUT, or
+ * the signal that ended the child before it was through.
+ */
 static int reap_child(pid_t pid, int timeout_ms)
 {
 	const struct timespec moment = { 0, 1000000 };
 	uint64_t end = ks__now() + (uint64_t)timeout_ms * 1000000u;
+	int status = 0;
 
-	while (waitpid(pid, NULL, __WALL | WNOHANG) == 0) {
+	while (waitpid(pid, &status, __WALL | WNOHANG) == 0) {
 		if (ks__now() >= end) {
 			kill(pid, SIGKILL);
 			while (waitpid(pid, NULL, __WALL) < 0 && errno == EINTR)
@@ -84,7 +88,7 @@ static int reap_child(pid_t pid, int timeout_ms)
 		}
 		nanosleep(&moment, NULL);
 	}
-	return 0;
+	return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 }
 
 /* Reads a counter of the source in use: the sum of its elements over all CPUs. */
@@ -116,8 +120,8 @@ static int run_child(struct ks *ks, struct ks__slot *slot, struct child *c, int 
 	struct ks__source *s = atomic_load(&slot->source);
 	char *stack = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE,
 			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+	int rc, ended;
 	pid_t pid;
-	int rc;
 
 	if (stack == MAP_FAILED)
 		return -ENOMEM;
@@ -128,9 +132,14 @@ static int run_child(struct ks *ks, struct ks__slot *slot, struct child *c, int 
 	}
 	rc = s->ops->admit(s, pid);
 	release_child(c, rc ? 2 : 1);
-	if (reap_child(pid, timeout_ms) && !rc)
-		rc = ks__fail(ks, -ETIMEDOUT, "%s: the self-test's child did not end within %d ms",
+	ended = reap_child(pid, timeout_ms);
+	if (ended < 0 && !rc)
+		rc = ks__fail(ks, ended, "%s: the self-test's child did not end within %d ms",
 			      slot->probe->name, timeout_ms);
+	if (ended > 0 && !rc)
+		rc = ks__fail(ks, -ECHILD,
+			      "%s: signal %d ended the self-test's child, as a seccomp filter may",
+			      slot->probe->name, ended);
 	s->ops->admit(s, 0);
 	munmap(stack, STACK_BYTES);
 	return rc;

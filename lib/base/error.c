@@ -28,6 +28,7 @@ static const struct code codes[] = {
 	{ EAGAIN, "EAGAIN", "try again" },
 	{ EBADF, "EBADF", "bad file descriptor" },
 	{ EBUSY, "EBUSY", "another thread is consuming, or this one is inside a callback" },
+	{ ECHILD, "ECHILD", "the child process ended too early" },
 	{ EEXIST, "EEXIST", "exists already" },
 	{ EFAULT, "EFAULT", "bad address" },
 	{ EFBIG, "EFBIG", "larger than a file may be (RLIMIT_FSIZE)" },

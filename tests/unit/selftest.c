@@ -51,6 +51,12 @@ static int RAW_CODE sleep_on(int dir_fd)
 	return 0;
 }
 
+static int RAW_CODE die(int dir_fd)
+{
+	(void)dir_fd;
+	return (int)raw6(SYS_kill, raw6(SYS_getpid, 0, 0, 0, 0, 0, 0), SIGKILL, 0, 0, 0, 0);
+}
+
 /* ---- helpers --------------------------------------------------------------------------------- */
 
 static struct ks__probe changed;
@@ -227,6 +233,20 @@ static void test_killed(void)
 	end();
 }
 
+/* A child that a signal ends says nothing about the probe, whatever it has caused before. */
+static void test_signalled(void)
+{
+	static const struct ks__provocation kinds[] = {
+		{ "a", "processes", run }, { "b", "execs", die }, { "c", "execs", run }, { 0 }
+	};
+
+	begin_on(kinds);
+	selftest_is(-ECHILD, KS_STATE_ON);
+	sentence("proc: signal 9 ended the self-test's child, as a seccomp filter may");
+	g_assert_cmpint(ran, ==, 1);
+	end();
+}
+
 /* Only a source that can admit the child can be tested. */
 static void test_files(void)
 {
@@ -346,6 +366,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/selftest/wrong table", test_wrong_table);
 	g_test_add_func("/selftest/not admitted", test_not_admitted);
 	g_test_add_func("/selftest/killed", test_killed);
+	g_test_add_func("/selftest/signalled", test_signalled);
 	g_test_add_func("/selftest/files", test_files);
 	g_test_add_func("/selftest/options", test_options);
 	g_test_add_func("/selftest/actions", test_actions);
