@@ -28,6 +28,8 @@ TABLE = Path(__file__).with_name('mutate.tests')
 # runs only if the tests try all variants.
 SHORT = {'KS_TEST_SCALE': '0.05', 'PYTHONDONTWRITEBYTECODE': '1'}
 BEST = {'KS_TEST_VARIANTS': 'best'}
+# They read sources. A line that a mutant makes longer is no wrong change that they notice.
+OF_SOURCES = ('unit/prose', 'unit/named', 'unit/layering', 'unit/mutate')
 MEMORY = 16 << 30
 OUTPUT = 1 << 41  # unit/file makes a sparse file of 1 TiB
 
@@ -58,6 +60,14 @@ def tests_for(rows, name):
         return []
     tests = list(dict.fromkeys(max(fitting, key=lambda row: len(row[0]))[1]))
     return sorted(tests, key=lambda test: not test.startswith('unit/'))
+
+
+def wide_for(rows, tests):
+    """The tests of the row `*`: `SUITE/` stands for the whole suite."""
+    words = [word for name, words in rows if name == '*' for word in words]
+    return [test for word in words for test in ([word] if not word.endswith('/') else
+                                                sorted(name for name in tests if name.startswith(word)))
+            if test not in OF_SOURCES]
 
 
 # ---- objects -------------------------------------------------------------------------------------
@@ -254,19 +264,33 @@ def judge(project, tests):
     return False
 
 
+def judge_widely(project, path, text, mutant, wide):
+    """judge() by the tests in `wide`. Removes those that fail without a mutant from it."""
+    if any(test.seconds is None for test in wide):
+        path.write_text(text)
+        if not project.build(wide):
+            die(f'the tree does not build without a mutant, see {project.log}')
+        wide[:] = [test for test in wide if test.run(project.log)]
+        path.write_text(mutant.apply(text))
+    return judge(project, wide)
+
+
 def difference(name, text, mutant):
     lines = difflib.unified_diff(text.splitlines(), mutant.apply(text).splitlines(), n=0, lineterm='')
     return '\n'.join(line for line in lines if line[:2] not in ('--', '++', '@@'))
 
 
-def mutate(project, path, name, tests, chosen, count, say):
-    """Tries mutants until `count` of them compiled and changed code. Restores the file at the end."""
+def mutate(project, path, name, tests, chosen, count, say, wide=()):
+    """Tries mutants until `count` of them compiled and changed code. What survives `tests` is tried with the
+    tests in `wide`, too. Restores the file at the end."""
     text = path.read_text()
     outcome = Outcome()
     try:
         for mutant in chosen:
             path.write_text(mutant.apply(text))
             red = judge(project, tests)
+            if red is False and wide:
+                red = judge_widely(project, path, text, mutant, wide)
             where = f'{name}:{mutant.line(text)}: {mutant.operator}'
             if red is None:
                 outcome.broken += 1
@@ -341,9 +365,14 @@ def main():
         if unknown:
             die('unknown tests: ' + ', '.join(unknown))
         tests = [tree.tests[test] for test in wanted]
-        baseline(tree, tests, {} if name.startswith('bpf/') else BEST)
+        variants = {} if name.startswith('bpf/') else BEST
+        baseline(tree, tests, variants)
+        wide = [] if args.tests else [tree.tests[test] for test in wide_for(table, tree.tests)]
+        for test in wide:
+            if test.variants != variants and test not in tests:
+                test.variants, test.seconds = variants, None
         outcome = mutate(tree, tree.tree / name, name, tests, chosen, count,
-                         lambda text: print(text, flush=True) if args.verbose else None)
+                         lambda text: print(text, flush=True) if args.verbose else None, wide)
         survivors += len(outcome.survivors)
     sys.exit(1 if survivors else 0)
 

@@ -144,6 +144,14 @@ def show_outcomes(folder):
            'outcomes/printed', printed.getvalue())
     tap.ok((folder / 'sum.c').read_text() == SUM, 'outcomes/the file is as it was')
 
+    (folder / 'wide').write_text('#!/bin/sh\n! grep -q "<= 7" sum.c\n')
+    (folder / 'wide').chmod(0o755)
+    wide = [mutate.Test('red', ['false']), mutate.Test('wide', [str(folder / 'wide')], folder=folder)]
+    with contextlib.redirect_stdout(printed):
+        outcome = mutate.mutate(toy, folder / 'sum.c', 'sum.c', [toy.test], chosen, 0, shown.append, wide)
+    tap.ok(outcome.caught == chosen[:3] and shown[-1] == 'caught by wide: sum.c:10: bound' and
+           [test.name for test in wide] == ['wide'], 'outcomes/other tests try the survivors', shown)
+
     with contextlib.redirect_stdout(printed):
         outcome = mutate.mutate(toy, folder / 'sum.c', 'sum.c', [toy.test], chosen, 1, shown.append)
     tap.ok(outcome.counted() == 1, 'outcomes/no more than asked for')
@@ -166,13 +174,14 @@ def show_table():
     tap.ok(len(files) > 60, 'table/files', f'only {len(files)} files')
     errors = [name for name in files if not mutate.tests_for(rows, name)]
     tap.ok(not errors, 'table/every file has tests', errors)
-    errors = [name for name, tests in rows if not (ROOT / name).exists()]
+    errors = [name for name, tests in rows if name != '*' and not (ROOT / name).exists()]
     tap.ok(not errors, 'table/every file of it exists', errors)
 
     known = set()
     for test in json.loads((BUILD / 'meson-info/intro-tests.json').read_text()):
         known |= {suite.split(':')[-1] + '/' + test['name'] for suite in test['suite']}
-    errors = [f'{name}: {test}' for name, tests in rows for test in tests if test not in known]
+    errors = [f'{name}: {test}' for name, tests in rows for test in tests
+              if not any(test == one or test.endswith('/') and one.startswith(test) for one in known)]
     # Builds without BPF, with sanitizers (no shim) or without the command lack some tests.
     if {'unit/object', 'fault/shortage', 'cli/cli-usage'} <= known:
         tap.ok(not errors, 'table/every test of it exists', errors)
@@ -181,6 +190,9 @@ def show_table():
     tap.ok(mutate.tests_for([('a/', ['x/1']), ('a/b.c', ['x/2', 'unit/3'])], 'a/b.c') ==
            ['unit/3', 'x/2'] and mutate.tests_for([('a/', ['x/1'])], 'ab.c') == [],
            'table/the longest row, unit tests first')
+    tap.ok(mutate.wide_for([('*', ['x/', 'y/1', 'unit/']), ('a/', ['x/1'])],
+                           ['x/2', 'x/1', 'y/1', 'y/2', 'unit/prose', 'unit/api']) ==
+           ['x/1', 'x/2', 'y/1', 'unit/api'], 'table/what tries the survivors')
 
 
 def main():
