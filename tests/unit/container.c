@@ -141,6 +141,9 @@ static const struct path paths[] = {
 	{ "libvirt/cgroupfs", "/machine/web.libvirt-lxc", "web", "libvirt-lxc", "", "web" },
 	{ "libvirt/qemu", "/machine.slice/machine-qemu\\x2d1\\x2dweb.scope", "", "", "",
 	  "machine-qemu\\x2d1\\x2dweb.scope" },
+	{ "libvirt/qemu, docker beside it",
+	  "/machine.slice/machine-qemu\\x2d1\\x2dweb.scope/docker/" ID, ID, "docker", "",
+	  "3f4a5b6c7d8e" },
 
 	{ "nspawn/v2", "/machine.slice/machine-web\\x2d1.scope/payload/system.slice", "web-1",
 	  "systemd-nspawn", "", "web-1/system.slice" },

@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "files/facts.h"
+#include "support/counters.h"
 #include "support/ks_test.h"
 
 #define HUGE_BYTES ((off_t)1 << 40)
@@ -74,11 +75,13 @@ static void make_socket(const char *path)
 
 static void assert_refused(const char *name, int rc)
 {
+	unsigned before = counters_descriptors();
 	char text[8] = "as was";
 
 	ks_assert_rc(ks__file_open(root_fd, name), rc);
 	ks_assert_rc(ks__text_read(root_fd, name, text, sizeof(text)), rc);
 	g_assert_cmpstr(text, ==, "as was");
+	g_assert_cmpuint(counters_descriptors(), ==, before);
 }
 
 static void test_refused(void)
