@@ -30,6 +30,8 @@ SHORT = {'KS_TEST_SCALE': '0.05', 'PYTHONDONTWRITEBYTECODE': '1'}
 BEST = {'KS_TEST_VARIANTS': 'best'}
 # They read sources. A line that a mutant makes longer is no wrong change that they notice.
 OF_SOURCES = ('unit/prose', 'unit/named', 'unit/layering', 'unit/mutate')
+# At a small scale it leaves out most of the calls that could fail.
+WHOLE = 'fault/shortage'
 MEMORY = 16 << 30
 OUTPUT = 1 << 41  # unit/file makes a sparse file of 1 TiB
 
@@ -216,6 +218,8 @@ class Tree:
             needs = [name for target in test['depends'] for name in targets[target]]
             tests[f'{suite}/{test["name"]}'] = Test(
                 test['name'], test['cmd'], test['env'], needs, test['workdir'] or self.dir)
+        if WHOLE in tests:
+            tests[WHOLE].env = {**tests[WHOLE].env, 'KS_TEST_SCALE': '1'}
         return tests
 
     def build(self, tests):
