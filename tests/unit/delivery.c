@@ -403,6 +403,35 @@ static void test_wakeup(void)
 	end();
 }
 
+static int send_error;
+
+ssize_t send(int fd, const void *bytes, size_t n, int flags)
+{
+	if (!send_error)
+		return sendto(fd, bytes, n, flags, NULL, 0);
+	errno = send_error;
+	return -1;
+}
+
+/* A byte that cannot be sent now is none that is needed: others are on their way. */
+static void test_wakeup_full(void)
+{
+	static const int passing[] = { EAGAIN, ENOBUFS, ENOMEM, EINTR };
+	static const int final[] = { EPIPE, ECONNRESET, ENOTCONN, EIO, EINVAL, EBADF };
+
+	begin();
+	for (size_t i = 0; i < G_N_ELEMENTS(passing); i++) {
+		send_error = passing[i];
+		ks_assert_rc(ks_wakeup(ks), 0);
+	}
+	for (size_t i = 0; i < G_N_ELEMENTS(final); i++) {
+		send_error = final[i];
+		ks_assert_rc(ks_wakeup(ks), -EBADF);
+	}
+	send_error = 0;
+	end();
+}
+
 /* A host has closed one of the two sockets and opened its own under that number. */
 static void test_wakeup_lost(void)
 {
@@ -447,6 +476,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/delivery/closed inside", test_closed_inside);
 	g_test_add_func("/delivery/closed meanwhile", test_closed_meanwhile);
 	g_test_add_func("/delivery/wakeup", test_wakeup);
+	g_test_add_func("/delivery/wakeup/full", test_wakeup_full);
 	g_test_add_func("/delivery/wakeup/lost", test_wakeup_lost);
 	return g_test_run();
 }
