@@ -101,8 +101,7 @@ static void scan_core(struct ks__types *t)
 	close(fd);
 }
 
-/* Returns the BTF that is embedded for the running kernel, or NULL. */
-static const struct ks__types_builtin *builtin(void)
+const struct ks__types_builtin *ks__types_embedded(void)
 {
 	const struct ks__types_builtin *b = ks__types_builtin;
 	struct utsname name;
@@ -134,7 +133,7 @@ static void scan(struct ks__types *t)
 	t->own.error = t->core.error = 0;
 	scan_own(t);
 	if (!t->ks->opts.btf_path && t->own.error && !may_pass(t->own.error))
-		b = builtin();
+		b = ks__types_embedded();
 	t->replaced = t->ks->opts.btf_path || b;
 	if (t->replaced && ask_both(t))
 		snprintf(t->core.why, sizeof(t->core.why), "BTF: no memory to read it");

@@ -43,6 +43,8 @@ struct ks__types_builtin {
 };
 
 extern const struct ks__types_builtin ks__types_builtin[];
+/* Returns the BTF that is embedded for the running kernel, or NULL. */
+const struct ks__types_builtin *ks__types_embedded(void);
 
 void ks__types_init(struct ks__types *t, const struct ks *ks);
 void ks__types_free(struct ks__types *t);

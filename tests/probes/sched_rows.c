@@ -3,7 +3,6 @@
  * Shows that readers can tell when a row of `sched` changes under them: its seq is odd while a
  * program writes, grows by 2 with each interval that ends, and is even while the thread sleeps.
  */
-#include <dirent.h>
 #include <limits.h>
 #include <linux/futex.h>
 #include <sched.h>
@@ -12,11 +11,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <bpf/bpf.h>
-
 #include "bpf/shared.h"
 #include "support/harness.h"
 #include "support/ks_test.h"
+#include "support/map_named.h"
 
 #define NAPS 50
 #define ASLEEP 3 /* ks_bpf_open.state */
@@ -60,20 +58,10 @@ static void tell(struct work *w, int turn)
 /* Maps an array of the handle into memory, for good. */
 static const char *array_of(const char *name, struct bpf_map_info *ret)
 {
-	DIR *dir = opendir("/proc/self/fd");
-	void *at = MAP_FAILED;
-	struct dirent *d;
+	int fd = map_named(name, ret);
+	void *at = mmap(NULL, (size_t)ret->value_size * ret->max_entries, PROT_READ, MAP_SHARED, fd,
+			0);
 
-	while ((d = readdir(dir)) && at == MAP_FAILED) {
-		uint32_t size = sizeof(*ret);
-		int fd = atoi(d->d_name);
-
-		memset(ret, 0, sizeof(*ret));
-		if (!bpf_obj_get_info_by_fd(fd, ret, &size) && !strcmp(ret->name, name))
-			at = mmap(NULL, (size_t)ret->value_size * ret->max_entries, PROT_READ,
-				  MAP_SHARED, fd, 0);
-	}
-	closedir(dir);
 	g_assert_true(at != MAP_FAILED);
 	return at;
 }

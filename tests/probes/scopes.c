@@ -372,20 +372,6 @@ static void refused(struct kt *t)
 
 /* ---- namespaces ------------------------------------------------------------------------------ */
 
-/* Runs fn in a child. Its failed assertions fail this test. */
-static void in_child(struct kt *t, void (*fn)(struct kt *))
-{
-	pid_t pid = fork();
-	int status;
-
-	if (pid == 0) {
-		fn(t);
-		_exit(0);
-	}
-	g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
-	g_assert_cmpint(status, ==, 0);
-}
-
 static void must(int ok)
 {
 	if (!ok)
@@ -477,12 +463,12 @@ static void as_first(struct kt *outer)
 static void namespaced(struct kt *t)
 {
 	must(unshare(CLONE_NEWPID) == 0);
-	in_child(t, as_first);
+	kt_in_child(t, as_first);
 }
 
 static void pid_namespace(struct kt *t)
 {
-	in_child(t, namespaced);
+	kt_in_child(t, namespaced);
 	kt_enable(t, NULL, 0); /* outside the namespace nothing has changed */
 }
 
@@ -500,12 +486,12 @@ static void as_first_unseen(struct kt *outer)
 static void namespaced_unseen(struct kt *t)
 {
 	must(unshare(CLONE_NEWPID) == 0);
-	in_child(t, as_first_unseen);
+	kt_in_child(t, as_first_unseen);
 }
 
 static void pid_namespace_unseen(struct kt *t)
 {
-	in_child(t, namespaced_unseen);
+	kt_in_child(t, namespaced_unseen);
 	kt_enable(t, NULL, 0);
 }
 
@@ -549,7 +535,7 @@ static void elsewhere(struct kt *outer)
 
 static void other_paths(struct kt *t)
 {
-	in_child(t, elsewhere);
+	kt_in_child(t, elsewhere);
 	kt_enable(t, NULL, 0);
 }
 

@@ -5,7 +5,6 @@
  * Shows that a process for which the map has no room is counted as lost, and that a scope for which
  * it has no room changes nothing.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <linux/membarrier.h>
 #include <pthread.h>
@@ -18,32 +17,18 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <bpf/bpf.h>
-
 #include "proc_checks.h"
+#include "support/map_named.h"
 #include "source/bpf.h"
 
 /* Returns the handle's descriptor of this map. *ret_room: for how many entries it has room. */
 static int map_of(const char *name, unsigned *ret_room)
 {
-	DIR *dir = opendir("/proc/self/fd");
-	struct dirent *d;
-	int found = -1;
+	struct bpf_map_info info;
+	int fd = map_named(name, &info);
 
-	while ((d = readdir(dir))) {
-		struct bpf_map_info info = { 0 };
-		uint32_t size = sizeof(info);
-		int fd = atoi(d->d_name);
-
-		if (bpf_obj_get_info_by_fd(fd, &info, &size) || strcmp(info.name, name))
-			continue;
-		g_assert_cmpint(found, ==, -1);
-		found = fd;
-		*ret_room = info.max_entries;
-	}
-	closedir(dir);
-	g_assert_cmpint(found, >=, 0);
-	return found;
+	*ret_room = info.max_entries;
+	return fd;
 }
 
 /* Returns the number of entries in the map. */
@@ -393,20 +378,6 @@ static void full(struct kt *t)
 	lose_child(t, 1);
 }
 
-/* Runs fn in a child. Its failed assertions fail this test. */
-static void in_child(struct kt *t, void (*fn)(struct kt *))
-{
-	pid_t pid = fork();
-	int status;
-
-	if (pid == 0) {
-		fn(t);
-		_exit(0);
-	}
-	g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
-	g_assert_cmpint(status, ==, 0);
-}
-
 static void as_first(struct kt *outer)
 {
 	struct kt t = { .probe = outer->probe, .variant = outer->variant, .over = outer->over };
@@ -421,13 +392,13 @@ static void as_first(struct kt *outer)
 static void namespaced(struct kt *t)
 {
 	g_assert_cmpint(unshare(CLONE_NEWPID), ==, 0);
-	in_child(t, as_first);
+	kt_in_child(t, as_first);
 }
 
 /* In a nested pid namespace a child needs two entries. With room for one it gets none. */
 static void full_nested(struct kt *t)
 {
-	in_child(t, namespaced);
+	kt_in_child(t, namespaced);
 	kt_enable(t, NULL, 0);
 }
 

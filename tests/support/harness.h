@@ -27,6 +27,8 @@
 #include <stdint.h>
 
 #include <glib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include <kernelsight/kernelsight.h>
 #include <kernelsight/schema.h>
 
@@ -64,6 +66,20 @@ typedef void (*kt_fn)(struct kt *t);
 void kt_add(uint32_t probe, const char *name, unsigned over, kt_fn fn);
 /* Starts GTest, prepares the machine, has `add` call kt_add() and runs what was asked for. */
 int kt_main(int argc, char **argv, void (*add)(void));
+
+/* Runs fn in a child. Its failed assertions fail this test. */
+static inline void kt_in_child(struct kt *t, void (*fn)(struct kt *))
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0) {
+		fn(t);
+		_exit(0);
+	}
+	g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+	g_assert_cmpint(status, ==, 0);
+}
 
 /*
  * True in an emulated guest (KS_GUEST). There a context switch, or the path from a clock to a hook,

@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "bpf/types.h"
@@ -219,22 +218,10 @@ static void test_copy(void)
 	}
 }
 
-/* Does this build embed types of the running kernel? They replace the kernel's own BTF. */
-static int is_embedded(void)
-{
-	const struct ks__types_builtin *b = ks__types_builtin;
-	struct utsname name;
-
-	g_assert_cmpint(uname(&name), ==, 0);
-	while (b->release && strcmp(b->release, name.release))
-		b++;
-	return b->release != NULL;
-}
-
 static void test_no_own(void)
 {
 	struct bed *b = bed_new(0, 0, 0);
-	int fd = -1, rc = is_embedded() ? 0 : -ENOENT;
+	int fd = -1, rc = ks__types_embedded() ? 0 : -ENOENT;
 	char why[300] = "", path[64];
 
 	ks_assert_rc(ks__types_own(&b->t, why, sizeof(why)), -ENOENT);
