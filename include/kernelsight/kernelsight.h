@@ -256,10 +256,10 @@ struct ks_scope {
  *   cannot be followed here), -ENAMETOOLONG (a comm above 15 bytes), -EAGAIN (the tree changes so
  *   fast that it was not complete after 5 s), -E2BIG (too many processes; members of a newer
  *   release are set), -ENOMEM, -EMFILE, -ENFILE, -KS_EFORKED.
- * Cost: 0.1 ms, and 0.03 ms for each of pids[], whose files in /proc tell which process it is: 0.12
- *   s for 4096. A second change within a second first waits for a grace period (10 to 40 ms, more
- *   on a busy machine), until no program uses the previous scope. KS_SCOPE_TREE first loads
- *   programs, see ks_prepare(), and reads /proc 3 times. Since: 0.1
+ * Cost: 0.1 ms, and 0.03 ms for each of pids[], whose files in /proc tell which process it is. A
+ *   second change within a second first waits for a grace period (10 to 40 ms, more on a busy
+ *   machine), until no program uses the previous scope. KS_SCOPE_TREE first loads programs, see
+ *   ks_prepare(), and reads /proc 3 times. Since: 0.1
  */
 KS_API int ks_set_scope(struct ks *ks, const struct ks_scope *scope);
 
